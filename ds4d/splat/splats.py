@@ -1,0 +1,39 @@
+"""Activated Gaussians, ready to be drawn or written to a file, and the short way to draw them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..cameras import Cameras
+from .rasterize import rasterize
+
+
+@dataclass(frozen=True)
+class Splats:
+    """N Gaussians at one moment."""
+
+    means: Tensor  # [N, 3] world
+    quats: Tensor  # [N, 4] w, x, y, z, unit length
+    scales: Tensor  # [N, 3] linear, world units
+    opacities: Tensor  # [N] in [0, 1]
+    colors: Tensor  # [N, 3] in [0, 1]
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+
+@torch.no_grad()
+def render(
+    splats: Splats,
+    cameras: Cameras,
+    background: float = 1.0,  # grey level behind the object, in [0, 1]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Colours [C, H, W, 3] over the background, alphas [C, H, W, 1] and expected depths [C, H, W, 1]."""
+    backgrounds = torch.full((len(cameras), 3), background, device=splats.means.device)
+    return rasterize(
+        splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
+        cameras.viewmats, cameras.Ks, cameras.width, cameras.height, backgrounds,
+    )  # fmt: skip
