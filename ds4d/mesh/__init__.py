@@ -1,0 +1,89 @@
+"""Views of one moment -> a coloured mesh, by one of several engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+
+# glTF is Y up and its models face +Z; our world is Z up and the front view looks along +Y.
+TO_GLTF = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A closed surface with M coloured vertices and F triangles, in our world (Z up)."""
+
+    vertices: Tensor  # [M, 3] float32
+    faces: Tensor  # [F, 3] int64, anticlockwise seen from outside
+    colors: Tensor  # [M, 3] float32 in [0, 1], sRGB
+
+
+def choose(name: str = "auto") -> tuple[Callable, str, str]:
+    """The engine's `run(images, cameras, resolution)`, its name, and why it was chosen.
+
+    Raises UserError for a name that no engine has.
+    """
+    if name not in ("auto", "visual_hull"):
+        raise UserError(f"There is no mesh engine called {name}.", "Use auto or visual_hull.")
+    from .visual_hull import run
+
+    why = "asked for" if name == "visual_hull" else "embedded; needs no weights"
+    return run, "visual_hull", why
+
+
+def save_glb(path: Path, mesh: Mesh) -> None:
+    """Write a binary glTF that stands upright in a viewer and faces it with its front.
+
+    glTF wants linear vertex colours. The material is unlit: the colours already hold the light
+    of the clip.
+    """
+    import trimesh
+
+    colors = np.round(_linear(mesh.colors.numpy()) * 255).astype(np.uint8)
+    shape = trimesh.Trimesh(
+        mesh.vertices.numpy() @ TO_GLTF.T, mesh.faces.numpy(), vertex_colors=colors, process=False
+    )
+    Path(path).write_bytes(
+        trimesh.exchange.gltf.export_glb(shape, tree_postprocessor=_make_unlit)
+    )
+
+
+def load_glb(path: Path) -> Mesh:
+    """The mesh of a binary glTF that `save_glb` wrote."""
+    import trimesh
+
+    shape = trimesh.load(path, file_type="glb", force="mesh", process=False)
+    colors = _srgb(shape.visual.vertex_colors[:, :3].astype(np.float32) / 255)
+    return Mesh(
+        torch.from_numpy((shape.vertices @ TO_GLTF).astype(np.float32)),
+        torch.from_numpy(np.array(shape.faces, dtype=np.int64)),
+        torch.from_numpy(colors.astype(np.float32)),
+    )
+
+
+def _make_unlit(tree: dict) -> None:
+    unlit = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
+    tree["materials"] = [
+        {"pbrMetallicRoughness": unlit, "extensions": {"KHR_materials_unlit": {}}}
+    ]
+    tree["extensionsUsed"] = ["KHR_materials_unlit"]
+    for mesh in tree["meshes"]:
+        for primitive in mesh["primitives"]:
+            primitive["material"] = 0
+
+
+def _linear(srgb: np.ndarray) -> np.ndarray:
+    """IEC 61966-2-1, from sRGB to linear light."""
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def _srgb(linear: np.ndarray) -> np.ndarray:
+    """IEC 61966-2-1, from linear light to sRGB."""
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
