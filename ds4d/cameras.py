@@ -132,3 +132,17 @@ def project(points: Tensor, cameras: Cameras) -> tuple[Tensor, Tensor]:
     depth = in_camera[..., 2]
     homogeneous = in_camera @ cameras.Ks.transpose(1, 2)
     return homogeneous[..., :2] / homogeneous[..., 2:].clamp(min=1e-6), depth
+
+
+def save_cameras(path: Path, cameras: Cameras) -> None:
+    """Write cameras as JSON: width, height, viewmats, Ks."""
+    facts = {"width": cameras.width, "height": cameras.height}
+    facts |= {"viewmats": cameras.viewmats.tolist(), "Ks": cameras.Ks.tolist()}
+    path.write_text(json.dumps(facts))
+
+
+def load_cameras(path: Path) -> Cameras:
+    """Read what `save_cameras` wrote."""
+    facts = json.loads(path.read_text())
+    viewmats, Ks = torch.tensor(facts["viewmats"]), torch.tensor(facts["Ks"])
+    return Cameras(viewmats, Ks, facts["width"], facts["height"])

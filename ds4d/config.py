@@ -62,3 +62,183 @@ class VideoConfig:
     """length of each video, seconds"""
     fps: int = 24
     """frames per second"""
+
+
+@dataclass(frozen=True)
+class FourdConfig:
+    """The 4D optimization: paper sections 3.2 to 3.5."""
+
+    points: int = 4000
+    """Gaussians at the start, sampled on the mesh"""
+    static_iterations: int = 500
+    """steps on the middle frame alone, before anything moves"""
+    dynamic_iterations: int = 6000
+    """steps over all frames, with HexPlane, TSSF and the deformation heads"""
+    times_per_step: int = 1
+    """frames that are drawn in a step; each from two views"""
+    front_always: bool = False
+    """one view of each pair is the real front view; otherwise both are drawn from all views"""
+    coarse_size: int = 128
+    """side of the images in the first steps, pixels"""
+    fine_size: int = 256
+    """side of the images in the last steps, pixels"""
+    fine_from: float = 0.8
+    """share of the steps after which images are fine"""
+
+    projection: Literal["token", "map"] = "token"
+    """DSFD's product (eq. 1): per token, or one scalar for a whole feature map"""
+    reference: Literal["middle", "average", "both"] = "both"
+    """what DSFD calls static: the middle frame, the mean over time, or both averaged"""
+    fusion: Literal["average", "ga", "da"] = "da"
+    """TSSF's fusion over views: mean, global awareness, or distance awareness"""
+    feature_width: int = 16
+    """channels that DSFD's features are reduced to before they are sampled"""
+    visibility: Literal["depth", "none"] = "depth"
+    """whether a Gaussian behind others reads no features from a view"""
+    visibility_every: int = 100
+    """steps between two looks at who is visible from where"""
+
+    plane_size: int = 32
+    """cells of the coarsest HexPlane level along each axis of space"""
+    plane_times: int = 25
+    """cells of the HexPlane along time"""
+    plane_levels: int = 2
+    """HexPlane levels, each twice as fine in space as the one before"""
+    plane_width: int = 16
+    """channels of each HexPlane level"""
+    bound: float = 0.55
+    """half side of the cube that the HexPlane covers, world units"""
+    time_map: Literal["half", "full"] = "full"
+    """cells that the clip's time covers: half as published code has it, or all"""
+    hidden_width: int = 64
+    """width of the deformation network"""
+    zero_heads: bool = True
+    """whether the deformation heads start at zero, so that nothing moves at first"""
+
+    front_rgb: float = 1.0
+    """weight of the colour error in the front view"""
+    front_alpha: float = 0.5
+    """weight of the matte error in the front view"""
+    view_rgb: float = 1.0
+    """weight of the colour error in the six other views"""
+    view_alpha: float = 0.5
+    """weight of the matte error in the six other views"""
+    perceptual: float = 0.1
+    """weight of the perceptual error in the six other views"""
+    robust: bool = True
+    """absolute errors; otherwise squared ones, as in the paper"""
+    smooth_time: float = 0.0
+    """weight of the second differences of the HexPlane along time"""
+    smooth_space: float = 0.0
+    """weight of the second differences of the HexPlane along space"""
+    sparse_time: float = 0.0
+    """weight of the time planes' distance to one"""
+
+    means_lr: tuple[float, float] = (4e-4, 4e-6)
+    """learning rate of the positions, first and last, world units"""
+    network_lr: tuple[float, float] = (3e-3, 3e-5)
+    """learning rate of TSSF and the deformation network, first and last"""
+    plane_lr: tuple[float, float] = (1e-2, 1e-4)
+    """learning rate of the HexPlane, first and last"""
+    color_lr: float = 0.005
+    opacity_lr: float = 0.02
+    scale_lr: float = 0.01
+    rotation_lr: float = 0.002
+
+    densify_from: int = 300
+    """first step that adds Gaussians"""
+    densify_until: int = 3000
+    """last step that adds or removes Gaussians"""
+    densify_every: int = 100
+    densify_share: float = 0.025
+    """share of the Gaussians with the largest image gradients that is cloned or split"""
+    max_gaussians: int = 4500
+    """no Gaussians are added beyond this number"""
+    prune_opacity: float = 0.01
+    """Gaussians fainter than this are removed"""
+    split_scale: float = 0.055
+    """a Gaussian larger than this is split, a smaller one cloned; world units"""
+    prune_scales: tuple[float, float] = (0.0005, 0.055)
+    """Gaussians smaller or larger than this are removed, world units"""
+    checkpoint_every: int = 500
+    """steps between two checkpoints"""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run."""
+
+    preset: Literal["preview", "standard", "paper"] = "preview"
+    """which set of values the run started from"""
+    seed: int = 0
+    """the only source of randomness"""
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    matting: MattingConfig = field(default_factory=MattingConfig)
+    multiview: MultiviewConfig = field(default_factory=MultiviewConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
+    fourd: FourdConfig = field(default_factory=FourdConfig)
+    videos: VideoConfig = field(default_factory=VideoConfig)
+
+
+PRESETS: dict[str, Config] = {
+    # What two CPU cores do in a few minutes.
+    "preview": Config(),
+    # Twice the resolution and several times the steps: for patient CPUs and small GPUs.
+    "standard": Config(
+        preset="standard",
+        clip=ClipConfig(size=384),
+        mesh=MeshConfig(resolution=128),
+        fourd=FourdConfig(
+            points=8000,
+            max_gaussians=10_000,
+            static_iterations=800,
+            dynamic_iterations=16_000,
+            densify_until=8000,
+            fine_size=384,
+            coarse_size=192,
+            feature_width=32,
+        ),
+        videos=VideoConfig(size=512),
+    ),
+    # The paper's sizes and weights (method sections 5 to 7). Lengths are in our world, whose unit
+    # is 1 / 0.5473 of the published code's: 0.5 here is what 0.9136 is there.
+    "paper": Config(
+        preset="paper",
+        clip=ClipConfig(size=512),
+        features=FeaturesConfig(grid=37),
+        mesh=MeshConfig(resolution=192),
+        fourd=FourdConfig(
+            points=10_000,
+            max_gaussians=100_000,
+            static_iterations=1000,
+            dynamic_iterations=6000,
+            times_per_step=4,
+            front_always=True,
+            coarse_size=512,
+            fine_size=512,
+            feature_width=64,
+            plane_size=64,
+            plane_levels=4,
+            plane_width=32,
+            bound=0.876,
+            time_map="half",
+            zero_heads=False,
+            robust=False,
+            front_rgb=20_000.0,
+            front_alpha=5000.0,
+            view_rgb=0.0,
+            view_alpha=0.0,
+            perceptual=1000.0,
+            smooth_time=5.0,
+            smooth_space=0.05,
+            sparse_time=0.05,
+            means_lr=(1.1e-4, 1.1e-6),
+            network_lr=(1.6e-4, 1.6e-6),
+            plane_lr=(1.6e-3, 1.6e-4),
+            densify_from=1200,
+            densify_until=6000,
+        ),
+        videos=VideoConfig(size=512),
+    ),
+}

@@ -1,0 +1,108 @@
+"""The 4D asset: canonical Gaussians, networks and reduced features, drawn at any moment."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..cameras import Cameras
+from ..config import FourdConfig
+from ..errors import UserError
+from ..splat.splats import Splats
+from .deformation import Deformation
+from .gaussians import Gaussians, snapshot
+from .tssf import Lookup
+
+FORMAT = "ds4d asset 1"
+
+
+@dataclasses.dataclass
+class Asset:
+    """Everything that is needed to draw the object from anywhere at any moment of the clip."""
+
+    gaussians: Gaussians
+    network: Deformation
+    maps: Tensor  # [T, V, C, h, w] float16, reduced features of each frame
+    lookup: Lookup
+    positions: Tensor  # [T] place of each frame in the clip, increasing from 0 to 1
+    cameras: Cameras  # the V cameras of the optimization; 0 is the front view
+    config: FourdConfig
+
+    @torch.no_grad()
+    def splats(self, position: float) -> Splats:
+        """The Gaussians at a place in the clip, in [0, 1]; N does not change over time."""
+        offsets = self.network(self.gaussians.means, position, self._maps_at(position), self.lookup)
+        return snapshot(self.gaussians, offsets)
+
+    def _maps_at(self, position: float) -> Tensor:
+        """Feature maps between two frames are mixed linearly, [V, C, h, w]."""
+        above = int(torch.searchsorted(self.positions, position).clamp(1, len(self.positions) - 1))
+        start, end = self.positions[above - 1 : above + 1].tolist()
+        share = min(max((position - start) / (end - start), 0.0), 1.0)
+        return torch.lerp(self.maps[above - 1].float(), self.maps[above].float(), share)
+
+    def save(self, path: Path) -> None:
+        """Write fourd.safetensors: tensors by name, settings as metadata."""
+        tensors = {f"gaussians.{k}": v for k, v in self.gaussians.tensors().items()}
+        tensors |= {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {
+            "maps": self.maps,
+            "visible": self.lookup.visible.to(torch.uint8),
+            "positions": self.positions,
+            "viewmats": self.cameras.viewmats,
+            "Ks": self.cameras.Ks,
+        }
+        metadata = {
+            "format": FORMAT,
+            "config": json.dumps(dataclasses.asdict(self.config)),
+            "image_size": json.dumps([self.cameras.width, self.cameras.height]),
+        }
+        save_file({k: v.detach().contiguous() for k, v in tensors.items()}, path, metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> Asset:
+        """Read what `save` wrote.
+
+        Raises:
+            UserError: there is no such file, or it is not an asset.
+        """
+        if not path.exists():
+            raise UserError(
+                f"There is no 4D asset in {path.parent}.", "Run generate to its end first."
+            )
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except SafetensorError as error:
+            raise UserError(f"{path.name} cannot be read: {error}.") from error
+        if metadata.get("format") != FORMAT:
+            raise UserError(f"{path.name} is not a 4D asset of this version.")
+        return cls._from(tensors, metadata)
+
+    @classmethod
+    def _from(cls, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Asset:
+        values = json.loads(metadata["config"])
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        config = FourdConfig(**values)
+        width, height = json.loads(metadata["image_size"])
+        cameras = Cameras(tensors["viewmats"], tensors["Ks"], width, height)
+        gaussians = Gaussians(**_part(tensors, "gaussians."))
+        state = _part(tensors, "network.")
+        network = Deformation(config, channels=state["tssf.reduce.weight"].shape[1])
+        network.load_state_dict(state)
+        grid = Lookup.of(gaussians, cameras, "none").grid
+        lookup = Lookup(grid, tensors["visible"].float())
+        return cls(
+            gaussians, network, tensors["maps"], lookup, tensors["positions"], cameras, config
+        )
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

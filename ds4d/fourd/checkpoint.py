@@ -1,0 +1,82 @@
+"""The state of an optimization on the disk, so that a killed run goes on where it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .densify import Statistics
+from .gaussians import Gaussians
+from .tssf import Lookup
+
+if TYPE_CHECKING:
+    from .train import Training
+
+
+def save(path: Path, training: Training, key: str) -> None:
+    """Write everything that the next step depends on."""
+    tensors: dict[str, Tensor] = {
+        "generator": training.generator.get_state(),
+        "statistics.gradients": training.statistics.gradients,
+        "statistics.count": training.statistics.count,
+    }
+    tensors |= {f"gaussians.{k}": v for k, v in training.gaussians.tensors().items()}
+    tensors |= {f"network.{k}": v for k, v in training.network.state_dict().items()}
+    if training.lookup is not None:
+        tensors |= {"lookup.grid": training.lookup.grid, "lookup.visible": training.lookup.visible}
+    for group in training.optimizer.param_groups:
+        for index, parameter in enumerate(group["params"]):
+            for name, value in training.optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{group['name']}.{index}.{name}"] = value
+    metadata = {"key": key, "step": str(training.step)}
+    save_file({k: v.detach().contiguous() for k, v in tensors.items()}, path, metadata)
+
+
+def load(path: Path, training: Training, key: str) -> int:
+    """Put a saved state into a fresh training. Returns its step, 0 where there is none to resume.
+
+    A state that was made from something else, or cannot be read, is not resumed.
+    """
+    if not path.exists():
+        return 0
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except SafetensorError:
+        return 0
+    if metadata.get("key") != key:
+        return 0
+    _restore(training, tensors)
+    training.step = int(metadata["step"])
+    training.started = (training.started[0], training.step)
+    return training.step
+
+
+def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
+    training.generator.set_state(tensors["generator"])
+    training.network.load_state_dict(
+        {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
+    )
+    names = training.gaussians.tensors()
+    training.gaussians = Gaussians(
+        **{name: tensors[f"gaussians.{name}"].requires_grad_() for name in names}
+    )
+    training.statistics = Statistics(
+        tensors["statistics.gradients"], tensors["statistics.count"]
+    )
+    if "lookup.grid" in tensors:
+        training.lookup = Lookup(tensors["lookup.grid"], tensors["lookup.visible"])
+    for group in training.optimizer.param_groups:
+        if group["name"] in names:
+            group["params"] = [training.gaussians.tensors()[group["name"]]]
+        for index, parameter in enumerate(group["params"]):
+            prefix = f"optimizer.{group['name']}.{index}."
+            state = {k.removeprefix(prefix): torch.clone(v) for k, v in tensors.items() if k.startswith(prefix)}
+            if state:
+                training.optimizer.state[parameter] = state

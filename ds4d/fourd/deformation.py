@@ -1,0 +1,66 @@
+"""The deformation network: where and how each Gaussian is at a moment (paper eq. 5)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..config import FourdConfig
+from .gaussians import Offsets
+from .hexplane import HexPlane
+from .tssf import TSSF, Lookup
+
+HEADS = {"means": 3, "log_scales": 3, "quats": 4}
+
+
+class Deformation(nn.Module):
+    """HexPlane features and fused view features, joined by a linear layer, read by three heads."""
+
+    def __init__(self, config: FourdConfig, channels: int):
+        super().__init__()
+        self.planes = HexPlane(
+            config.plane_size, config.plane_times, config.plane_levels, config.plane_width,
+            config.bound, half_time=config.time_map == "half",
+        )  # fmt: skip
+        self.tssf = TSSF(channels, config.feature_width, config.fusion)
+        width = config.hidden_width
+        self.join_planes = nn.Linear(config.plane_levels * config.plane_width, width)
+        self.join_views = nn.Linear(self.tssf.out_width, width, bias=False)
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Sequential(
+                    nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size)
+                )
+                for name, size in HEADS.items()
+            }
+        )
+
+    def reset(self, generator: torch.Generator, zero_heads: bool) -> None:
+        """Xavier weights and zero biases; zero last layers mean that nothing moves at first."""
+        self.planes.reset(generator)
+        with torch.no_grad():
+            for layer in self.modules():
+                if isinstance(layer, nn.Linear):
+                    nn.init.xavier_uniform_(layer.weight, generator=generator)
+                    if layer.bias is not None:
+                        layer.bias.zero_()
+            if zero_heads:
+                for head in self.heads.values():
+                    head[-1].weight.zero_()
+
+    def forward(
+        self,
+        means: Tensor,  # [N, 3] canonical centres
+        position: float,  # place in the clip, [0, 1]
+        reduced: Tensor,  # [V, C, h, w] reduced feature maps of that moment
+        lookup: Lookup,
+    ) -> Offsets:
+        """Offsets to the raw parameters at one moment, K = 1."""
+        hidden = self.join_planes(self.planes(means, position))
+        hidden = hidden + self.join_views(self.tssf(reduced, lookup))
+        return Offsets(**{name: head(hidden)[None] for name, head in self.heads.items()})
+
+
+def stacked(offsets: list[Offsets]) -> Offsets:
+    """Several moments as one."""
+    return Offsets(*(torch.cat([getattr(o, name) for o in offsets]) for name in HEADS))

@@ -1,0 +1,82 @@
+"""The canonical Gaussians: raw parameters, what they mean, and how they start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from ..splat.knn import mean_squared_neighbour_distance
+from ..splat.splats import Splats
+
+SH_C0 = 0.28209479177387814  # value of the constant spherical harmonic
+INITIAL_OPACITY = 0.1
+
+
+@dataclass
+class Gaussians:
+    """N Gaussians as they are optimized (method.md section 6)."""
+
+    means: Tensor  # [N, 3] world
+    log_scales: Tensor  # [N, 3]
+    quats: Tensor  # [N, 4] w, x, y, z, any length
+    logits: Tensor  # [N] opacity before the sigmoid
+    sh0: Tensor  # [N, 3] colour as the coefficient of the constant harmonic
+
+    def __len__(self) -> int:
+        return len(self.means)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def colors(self) -> Tensor:
+        """[N, 3], not below 0."""
+        return (0.5 + SH_C0 * self.sh0).clamp(min=0)
+
+
+def from_points(
+    points: Tensor,  # [N, 3] world
+    colors: Tensor,  # [N, 3] in [0, 1]
+) -> Gaussians:
+    """Round, faint Gaussians on the points, as large as their neighbours are far."""
+    distances = mean_squared_neighbour_distance(points).sqrt()
+    quats = torch.zeros(len(points), 4)
+    quats[:, 0] = 1
+    return Gaussians(
+        means=points.clone(),
+        log_scales=distances.log()[:, None].repeat(1, 3),
+        quats=quats,
+        logits=torch.full((len(points),), INITIAL_OPACITY).logit(),
+        sh0=(colors - 0.5) / SH_C0,
+    )
+
+
+@dataclass
+class Offsets:
+    """What the deformation adds to the raw parameters at some moments; K moments."""
+
+    means: Tensor  # [K, N, 3]
+    log_scales: Tensor  # [K, N, 3]
+    quats: Tensor  # [K, N, 4]
+
+
+def deformed(gaussians: Gaussians, offsets: Offsets) -> tuple[Tensor, Tensor, Tensor]:
+    """Means [K, N, 3], quats [K, N, 4] and scales [K, N, 3] at K moments (paper eq. 5)."""
+    return (
+        gaussians.means + offsets.means,
+        gaussians.quats + offsets.quats,
+        (gaussians.log_scales + offsets.log_scales).exp(),
+    )
+
+
+def snapshot(gaussians: Gaussians, offsets: Offsets) -> Splats:
+    """The Gaussians at one moment (K = 1), activated."""
+    means, quats, scales = deformed(gaussians, offsets)
+    return Splats(
+        means=means[0],
+        quats=torch.nn.functional.normalize(quats[0], dim=-1),
+        scales=scales[0],
+        opacities=gaussians.logits.sigmoid(),
+        colors=gaussians.colors().clamp(max=1),
+    )

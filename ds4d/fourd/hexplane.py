@@ -1,0 +1,84 @@
+"""HexPlane: features of a place and a moment from six planes per level (method.md section 5)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import grid_sample
+
+SPACE_PAIRS = ((0, 1), (0, 2), (1, 2))  # xy, xz, yz: the first axis runs along a plane's width
+
+
+class HexPlane(nn.Module):
+    """Planes over pairs of x, y, z and over each of them with time, multiplied and concatenated.
+
+    Args:
+        size: cells of the coarsest level along each axis of space; each level doubles them.
+        times: cells along time, at every level.
+        width: channels per level; the output has levels * width.
+        bound: half side of the covered cube, world units; beyond it the border value holds.
+        half_time: the clip's time [0, 1] covers only the upper half of the cells, as in the
+            published code (method.md section 5), instead of all of them.
+    """
+
+    def __init__(
+        self, size: int, times: int, levels: int, width: int, bound: float, half_time: bool
+    ):
+        super().__init__()
+        self.bound = bound
+        self.half_time = half_time
+        sizes = [size * 2**level for level in range(levels)]
+        self.space = nn.ParameterList([nn.Parameter(torch.empty(3, width, s, s)) for s in sizes])
+        self.time = nn.ParameterList([nn.Parameter(torch.ones(3, width, times, s)) for s in sizes])
+
+    def reset(self, generator: torch.Generator) -> None:
+        """Space planes uniform in [0.1, 0.5], time planes one: nothing depends on time at first."""
+        with torch.no_grad():
+            for plane in self.space:
+                plane.uniform_(0.1, 0.5, generator=generator)
+            for plane in self.time:
+                plane.fill_(1)
+
+    def forward(
+        self,
+        means: Tensor,  # [N, 3] world
+        position: float,  # place in the clip, [0, 1]
+    ) -> Tensor:  # [N, levels * width]
+        coordinates = means / self.bound
+        pairs = torch.stack([coordinates[:, pair] for pair in SPACE_PAIRS])[:, None]
+        lines = torch.stack([coordinates.T, torch.zeros_like(coordinates.T)], -1)[:, None]
+        levels = []
+        for space, time in zip(self.space, self.time, strict=True):
+            on_planes = _sample(space, pairs)
+            # All points share the moment, so each time plane is reduced to a line first.
+            on_lines = _sample(self._line(time, position), lines)
+            levels.append(on_planes.prod(0) * on_lines.prod(0))
+        return torch.cat(levels)[:, 0].T
+
+    def _line(self, plane: Tensor, position: float) -> Tensor:
+        """A time plane [3, C, K, S] at one moment, [3, C, 1, S]."""
+        coordinate = position if self.half_time else 2 * position - 1
+        row = (coordinate + 1) / 2 * (plane.shape[2] - 1)
+        below = min(int(row), plane.shape[2] - 2)
+        share = row - below
+        return plane[:, :, below : below + 1] * (1 - share) + plane[:, :, below + 1 : below + 2] * share
+
+    def smoothness(self) -> tuple[Tensor, Tensor]:
+        """Mean squared second differences of the time planes along time, and of the space planes
+        along their rows, each summed over planes and levels (method.md section 5)."""
+        time = sum(_roughness(plane) for plane in self.time)
+        return time, sum(_roughness(plane) for plane in self.space)
+
+    def sparseness(self) -> Tensor:
+        """Mean distance of the time planes from one, summed over planes and levels."""
+        return sum((plane - 1).abs().mean((1, 2, 3)).sum() for plane in self.time)
+
+
+def _sample(planes: Tensor, grid: Tensor) -> Tensor:
+    """Planes [B, C, h, w] at coordinates [B, 1, N, 2] in [-1, 1]: [B, C, 1, N]."""
+    return grid_sample(planes, grid, mode="bilinear", padding_mode="border", align_corners=True)
+
+
+def _roughness(planes: Tensor) -> Tensor:
+    second = planes[:, :, 2:] - 2 * planes[:, :, 1:-1] + planes[:, :, :-2]
+    return second.square().mean((1, 2, 3)).sum()

@@ -1,0 +1,74 @@
+"""Image losses and regularisers (paper section 3.5; weights and choices: method.md section 7)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from ..config import FourdConfig
+from .deformation import Deformation
+
+SSIM_WINDOW = 7  # pixels
+SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
+SCALES = 3  # of the structural loss, each half as fine as the one before
+
+
+def photometric(
+    render: Tensor,  # [B, H, W, ...]
+    target: Tensor,  # [B, H, W, ...]
+    robust: bool,
+) -> Tensor:  # [B]
+    """Mean absolute (robust) or squared error of each image."""
+    error = (render - target).flatten(1)
+    return error.abs().mean(1) if robust else error.square().mean(1)
+
+
+def structural(
+    render: Tensor,  # [B, H, W, 3]
+    target: Tensor,  # [B, H, W, 3]
+) -> Tensor:  # [B]
+    """The perceptual loss that needs no weights: SSIM and gradients at three scales.
+
+    Like LPIPS it forgives small changes of level that a pixel loss would import from inconsistent
+    views, and punishes missing structure. It is not LPIPS, and is never named so.
+    """
+    render, target = render.permute(0, 3, 1, 2), target.permute(0, 3, 1, 2)
+    total = torch.zeros(len(render))
+    for scale in range(SCALES):
+        if scale:
+            render, target = avg_pool2d(render, 2), avg_pool2d(target, 2)
+        if min(render.shape[-2:]) < SSIM_WINDOW:
+            break
+        total = total + (1 - ssim(render, target)) / 2 + _gradient_error(render, target)
+    return total / SCALES
+
+
+def ssim(
+    a: Tensor,  # [B, C, H, W] in [0, 1]
+    b: Tensor,  # [B, C, H, W]
+) -> Tensor:  # [B]
+    """Structural similarity in [-1, 1], over uniform windows of 7 pixels."""
+    moments = avg_pool2d(torch.cat([a, b, a * a, b * b, a * b], 1), SSIM_WINDOW, stride=1)
+    mean_a, mean_b, aa, bb, ab = moments.chunk(5, 1)
+    product, squares = mean_a * mean_b, mean_a.square() + mean_b.square()
+    numerator = (2 * product + SSIM_C1) * (2 * (ab - product) + SSIM_C2)
+    denominator = (squares + SSIM_C1) * (aa + bb - squares + SSIM_C2)
+    return (numerator / denominator).mean((1, 2, 3))
+
+
+def _gradient_error(a: Tensor, b: Tensor) -> Tensor:
+    difference = a - b
+    along_x = (difference[..., :, 1:] - difference[..., :, :-1]).abs().mean((1, 2, 3))
+    return along_x + (difference[..., 1:, :] - difference[..., :-1, :]).abs().mean((1, 2, 3))
+
+
+def regularisers(network: Deformation, config: FourdConfig) -> Tensor:
+    """Smooth HexPlanes that stay near one along time, weighted."""
+    total = torch.zeros(())
+    if config.smooth_time or config.smooth_space:
+        time, space = network.planes.smoothness()
+        total = total + config.smooth_time * time + config.smooth_space * space
+    if config.sparse_time:
+        total = total + config.sparse_time * network.planes.sparseness()
+    return total

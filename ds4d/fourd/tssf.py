@@ -1,0 +1,116 @@
+"""Temporal-spatial similarity fusion (paper section 3.4, eq. 3 and 4): features of the views at one
+moment, gathered at the Gaussians and merged into one feature per Gaussian."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import grid_sample
+
+from ..cameras import Cameras, project
+from ..splat import rasterize
+from .gaussians import Gaussians
+
+Fusion = Literal["average", "ga", "da"]
+DEPTH_TOLERANCE = 0.02  # world units that a centre may lie behind the surface and still be seen
+DEPTH_SIZE = 128  # side of the depth images that visibility is read from, pixels
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Where each Gaussian looks up its features in each view."""
+
+    grid: Tensor  # [V, 1, N, 2] in [-1, 1], as grid_sample wants it
+    visible: Tensor  # [V, N] float, 1 where the view sees the Gaussian's centre
+
+    @staticmethod
+    @torch.no_grad()
+    def of(gaussians: Gaussians, cameras: Cameras, visibility: Literal["depth", "none"]) -> Lookup:
+        """Project the canonical centres (detached: the lookup moves no Gaussian)."""
+        cameras = cameras.resized(DEPTH_SIZE, DEPTH_SIZE)
+        pixels, depth = project(gaussians.means, cameras)
+        grid = (pixels / DEPTH_SIZE * 2 - 1)[:, None]
+        seen = (depth > 0) & (grid[:, 0].abs() <= 1).all(-1)
+        if visibility == "depth":
+            _, _, surface = rasterize(
+                gaussians.means, gaussians.quats, gaussians.log_scales.exp(),
+                gaussians.logits.sigmoid(), gaussians.colors(),
+                cameras.viewmats, cameras.Ks, DEPTH_SIZE, DEPTH_SIZE,
+            )  # fmt: skip
+            nearest = grid_sample(
+                surface.permute(0, 3, 1, 2), grid, mode="nearest", align_corners=False
+            )[:, 0, 0]
+            seen &= (depth <= nearest + DEPTH_TOLERANCE) | (nearest == 0)
+        return Lookup(grid, seen.float())
+
+
+class TSSF(nn.Module):
+    """Reduce, sample, and merge the views' decoupled features.
+
+    A bilinear sample is linear, so the reduction runs on the P tokens of a map instead of on N
+    points; only its bias waits until the mask of what is visible has been applied.
+
+    Args:
+        channels: width 2D of the decoupled features.
+        width: channels C that they are reduced to.
+        fusion: "average" over the visible views; "ga", weights by a softmax over views (eq. 3, 4);
+            "da", which tells the front view and the distance of the others from it apart.
+    """
+
+    def __init__(self, channels: int, width: int, fusion: Fusion):
+        super().__init__()
+        self.fusion = fusion
+        self.reduce = nn.Linear(channels, width)
+        self.out_width = 2 * width if fusion == "da" else width
+        if fusion == "ga":
+            self.score = nn.Linear(width, 1)
+        elif fusion == "da":
+            self.score_others = nn.Linear(2 * width, 1)
+            self.score_pair = nn.Linear(2 * width, 1)
+
+    def reduced(self, maps: Tensor) -> Tensor:
+        """Feature maps [V, h, w, 2D] as [V, C, h, w], without the bias."""
+        return (maps @ self.reduce.weight.T).permute(0, 3, 1, 2)
+
+    def forward(self, reduced: Tensor, lookup: Lookup) -> Tensor:
+        """Fused features [N, C'] of one moment, from `reduced` maps [V, C, h, w] of that moment."""
+        sampled = grid_sample(reduced, lookup.grid, align_corners=False, padding_mode="zeros")[:, :, 0]
+        visible = lookup.visible
+        points = (sampled + self.reduce.bias[:, None]) * visible[:, None]  # [V, C, N]
+        if self.fusion == "average":
+            return (points.sum(0) / visible.sum(0).clamp(min=1)).T
+        if self.fusion == "ga":
+            return merge(points, _scores(points, self.score), visible).T
+        return self._distance_aware(points, visible).T
+
+    def _distance_aware(self, points: Tensor, visible: Tensor) -> Tensor:
+        """Merge the other views by features and distance to the front, then with the front."""
+        front, others = points[0], points[1:]
+        distances = (others - front).abs() * visible[1:, None]
+        others = torch.cat([others, distances], 1)
+        fused = merge(others, _scores(others, self.score_others), visible[1:])
+        front = torch.cat([front, torch.zeros_like(front)])  # the front's distance to itself
+        pair = torch.stack([front, fused])
+        seen = torch.stack([visible[0], visible[1:].amax(0)])
+        return merge(pair, _scores(pair, self.score_pair), seen)
+
+
+def _scores(points: Tensor, layer: nn.Linear) -> Tensor:
+    """One score per view and point, [V, N], from features [V, C, N]."""
+    return (layer.weight @ points)[:, 0] + layer.bias
+
+
+def merge(
+    points: Tensor,  # [V, C, N]
+    scores: Tensor,  # [V, N]
+    visible: Tensor,  # [V, N], 1 or 0
+) -> Tensor:  # [C, N]
+    """Sum over views, weighted by a softmax over those that see the point (eq. 3 and 4).
+
+    A point that no view sees gets the mean of features that are all zero.
+    """
+    scores = scores.masked_fill((visible == 0) & visible.any(0), -torch.inf)
+    return (scores.softmax(0)[:, None] * points).sum(0)

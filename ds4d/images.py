@@ -1,0 +1,42 @@
+"""Pictures as arrays: folders of PNGs, and RGBA over a background."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+
+
+def save_images(folder: Path, images: np.ndarray) -> None:
+    """Write [T, H, W, 3 or 4] uint8 as 0000.png, 0001.png, ... into a folder that is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, image in enumerate(images):
+        iio.imwrite(folder / f"{index:04d}.png", image, compress_level=1)
+
+
+def load_images(folder: Path) -> np.ndarray:
+    """The PNGs of a folder in the order of their names, [T, H, W, 3 or 4] uint8."""
+    return np.stack([iio.imread(path) for path in sorted(folder.glob("*.png"))])
+
+
+def over(images: np.ndarray, background: np.ndarray | int = 255) -> np.ndarray:
+    """Straight-alpha RGBA [..., H, W, 4] uint8 over a grey level or a picture: RGB uint8."""
+    rgb, alpha = images[..., :3].astype(np.float32), images[..., 3:].astype(np.float32) / 255
+    return (rgb * alpha + (1 - alpha) * background + 0.5).astype(np.uint8)
+
+
+def checkerboard(height: int, width: int, cell: int = 16) -> np.ndarray:
+    """The pattern that stands for transparency, [H, W, 1] uint8."""
+    rows, columns = np.arange(height)[:, None] // cell, np.arange(width)[None] // cell
+    return np.where((rows + columns) % 2 == 0, 235, 200).astype(np.uint8)[..., None]
+
+
+def tile(images: np.ndarray, columns: int) -> np.ndarray:
+    """Pictures [N, H, W, C] as one, row by row; missing ones at the end are white."""
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    canvas = np.full((rows * columns, height, width, channels), 255, images.dtype)
+    canvas[:count] = images
+    grid = canvas.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    return grid.reshape(rows * height, columns * width, channels)

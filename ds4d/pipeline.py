@@ -1,0 +1,247 @@
+"""The one place that knows the order of the stages: clip -> mattes -> views -> features, points ->
+4D -> videos, exports.
+
+Every stage reads the artifacts of the stages before it from the run folder, so a stage whose key
+has not changed is skipped, and what a later stage sees is always what lies on the disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import torch
+
+from . import __version__, clip, export, features, matting, mesh, multiview, turntable
+from .cameras import load_cameras, save_cameras
+from .config import Config
+from .events import Event, Stage
+from .fourd import train
+from .fourd.asset import Asset
+from .images import load_images, over, save_images, tile
+from .multiview import Views
+from .workspace import Workspace, content_key
+
+VERSIONED = ("torch", "numpy", "numba", "opencv-python-headless", "scikit-image", "gradio")
+
+
+def generate(source: Path, workspace: Workspace, config: Config) -> Iterator[Event]:
+    """A clip in, a 4D asset with videos and exports in the run folder.
+
+    Args:
+        source: a video, an animated image, a folder of images or a case folder.
+        workspace: the run folder; what is current in it is not made again.
+        config: every setting, including the seed.
+
+    Raises:
+        UserError: the clip cannot be used, or an engine that was asked for cannot run.
+    """
+    run = _Run(Path(source), workspace, config)
+    for stage in (
+        run.clip, run.matting, run.multiview, run.features, run.mesh, run.fourd, run.videos,
+        run.export,
+    ):  # fmt: skip
+        yield from stage()
+
+
+class _Run:
+    """One pass over the stages; `keys` says what each stage's artifacts were made from."""
+
+    def __init__(self, source: Path, workspace: Workspace, config: Config):
+        self.source, self.workspace, self.config = source, workspace, config
+        self.keys: dict[str, str] = {}
+        workspace.record |= {
+            "source": source.name,
+            "config": dataclasses.asdict(config),
+            "seed": config.seed,
+            "versions": versions(),
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        }
+        workspace.save()
+        workspace.log(f"generate {source.name}, preset {config.preset}, seed {config.seed}")
+
+    def _stage(
+        self,
+        name: str,
+        inputs: tuple,  # what decides the artifacts, beside the stages named in `after`
+        after: tuple[str, ...],
+        artifacts: list[str],
+        make: Callable[[], Stage[dict[str, Any]]],  # writes the artifacts, returns facts to record
+    ) -> Iterator[Event]:
+        key = content_key(__version__, name, *inputs, [self.keys[stage] for stage in after])
+        self.keys[name] = key
+        if self.workspace.is_current(name, key):
+            yield Event(name, 1, 1, "done before", skipped=True)
+            return
+        self.workspace.forget(name)
+        started = time.perf_counter()
+        facts = yield from _watched(make(), self.workspace, name)
+        facts |= {
+            "seconds": round(time.perf_counter() - started, 2),
+            "peak_memory_mb": peak_memory_mb(),
+        }
+        self.workspace.finish(name, key, artifacts, **facts)
+        self.workspace.log(f"{name}: {json.dumps(facts, default=str)}")
+
+    def clip(self) -> Iterator[Event]:
+        def make() -> Stage[dict[str, Any]]:
+            read = yield from clip.read(self.source, self.config.clip)
+            with self.workspace.replacing("clip") as folder:
+                clip.save(folder, read)
+            return {"frames": len(read.frames), "warnings": list(read.warnings)}
+
+        yield from self._stage("clip", (self.source, self.config.clip), (), ["clip"], make)
+
+    def matting(self) -> Iterator[Event]:
+        def make() -> Stage[dict[str, Any]]:
+            read = clip.load(self.workspace / "clip")
+            engine, name, why = matting.choose(self.config.matting.engine, read)
+            yield Event("matting", 0, len(read.frames), f"{name}: {why}")
+            alphas = yield from engine(read.frames)
+            frames, crop, warnings = clip.square(read, alphas, self.config.clip)
+            for warning in warnings:
+                yield Event("matting", len(frames), len(frames), warning, warning=True)
+            with self.workspace.replacing("frames") as folder:
+                save_images(folder, frames)
+            return {"engine": name, "why": why, "crop": crop, "warnings": list(warnings)}
+
+        inputs = (self.config.matting, self.config.clip)
+        yield from self._stage("matting", inputs, ("clip",), ["frames"], make)
+
+    def multiview(self) -> Iterator[Event]:
+        def make() -> Stage[dict[str, Any]]:
+            read, frames = clip.load(self.workspace / "clip"), load_images(self.workspace / "frames")
+            engine, name, why = multiview.choose(self.config.multiview, self.source, read)
+            yield Event("multiview", 0, len(frames), f"{name}: {why}")
+            views = yield from engine(frames, self.config.clip.size)
+            grids = [tile(over(images[1:]), columns=3) for images in views.images]
+            with self.workspace.replacing("multiview") as folder:
+                for index, images in enumerate(views.images):
+                    multiview.save_views(folder / f"{index:04d}", images[1:])
+                save_cameras(folder / "cameras.json", views.cameras)
+                clip.write_video(folder / "grid.mp4", grids, fps=12)
+            return {"engine": name, "why": why}
+
+        inputs = (self.config.multiview, self.source)
+        yield from self._stage("multiview", inputs, ("matting",), ["multiview"], make)
+
+    def features(self) -> Iterator[Event]:
+        def make() -> Stage[dict[str, Any]]:
+            engine, name, why = features.choose(self.config.features.engine)
+            maps = yield from engine(self.views().images, self.config.features.grid)
+            with self.workspace.replacing("features.safetensors") as path:
+                features.save(path, maps)
+            return {"engine": name, "why": why, "shape": list(maps.shape)}
+
+        inputs = (self.config.features,)
+        yield from self._stage("features", inputs, ("multiview",), ["features.safetensors"], make)
+
+    def mesh(self) -> Iterator[Event]:
+        def make() -> Stage[dict[str, Any]]:
+            engine, name, why = mesh.choose(self.config.mesh.engine)
+            views = self.views()
+            middle = views.images[len(views.images) // 2]
+            shape = yield from engine(middle, views.cameras, self.config.mesh.resolution)
+            generator = torch.Generator().manual_seed(self.config.seed)
+            points, colors, _ = mesh.sample_points(shape, self.config.fourd.points, generator)
+            with self.workspace.replacing("mesh.glb") as path:
+                mesh.save_glb(path, shape)
+            with self.workspace.replacing("points.ply") as path:
+                mesh.save_points_ply(path, points, colors)
+            return {"engine": name, "why": why, "vertices": len(shape.vertices)}
+
+        inputs = (self.config.mesh, self.config.fourd.points, self.config.seed)
+        yield from self._stage("mesh", inputs, ("multiview",), ["mesh.glb", "points.ply"], make)
+
+    def fourd(self) -> Iterator[Event]:
+        key = content_key(self.config.fourd, self.keys["features"], self.keys["mesh"])
+
+        def make() -> Stage[dict[str, Any]]:
+            points, colors = mesh.load_points_ply(self.workspace / "points.ply")
+            maps = features.load(self.workspace / "features.safetensors")
+            positions = clip.load(self.workspace / "clip").positions
+            asset, facts = yield from train.run(
+                self.views(), torch.as_tensor(positions), maps, points, colors,
+                self.config.fourd, self.config.seed, self.workspace / "checkpoints", key,
+            )  # fmt: skip
+            with self.workspace.replacing("fourd.safetensors") as path:
+                asset.save(path)
+            return facts
+
+        inputs = (self.config.fourd, self.config.seed)
+        after = ("features", "mesh")
+        yield from self._stage("fourd", inputs, after, ["fourd.safetensors"], make)
+
+    def videos(self) -> Iterator[Event]:
+        def make() -> Stage[dict[str, Any]]:
+            yield from turntable.run(self.asset(), self.workspace, self.config.videos)
+            return {}
+
+        yield from self._stage("videos", (self.config.videos,), ("fourd",), ["videos"], make)
+
+    def export(self) -> Iterator[Event]:
+        def make() -> Stage[dict[str, Any]]:
+            files = yield from export.run(self.asset(), self.workspace)
+            return {"files": [str(path.relative_to(self.workspace.root)) for path in files]}
+
+        yield from self._stage("export", (), ("videos",), ["exports"], make)
+
+    def views(self) -> Views:
+        """The front frames and the six views of each, as they lie on the disk."""
+        return load_run_views(self.workspace)
+
+    def asset(self) -> Asset:
+        return Asset.load(self.workspace / "fourd.safetensors")
+
+
+def _watched(
+    stage: Stage[dict[str, Any]], workspace: Workspace, name: str
+) -> Stage[dict[str, Any]]:
+    """Pass the events on, and keep the newest preview and all metrics in RUN/previews."""
+    preview, rows = None, []
+    while True:
+        try:
+            event = next(stage)
+        except StopIteration as end:
+            break
+        preview = event.preview if event.preview is not None else preview
+        if event.metrics:
+            rows.append({"step": event.step, **event.metrics})
+        yield event
+    if preview is not None:
+        with workspace.replacing(f"previews/{name}.jpg") as path:
+            iio.imwrite(path, preview, quality=90)
+    if rows:
+        with workspace.replacing(f"previews/{name}.json") as path:
+            path.write_text(json.dumps(rows))
+    return end.value
+
+
+def versions() -> dict[str, str]:
+    """Versions of the project and of the libraries that decide its results."""
+    found = {"ds4d": __version__, "python": platform.python_version()}
+    for name in VERSIONED:
+        found[name] = metadata.version(name)
+    return found
+
+
+def peak_memory_mb() -> int:
+    """The most memory that this process has held so far, MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3))
+
+
+def load_run_views(workspace: Workspace) -> Views:
+    """The front frames and the six views of each of a run."""
+    fronts = load_images(workspace / "frames")
+    pseudo = multiview.load_views(workspace / "multiview")
+    return multiview.join(fronts, pseudo, load_cameras(workspace / "multiview" / "cameras.json"))
