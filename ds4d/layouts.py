@@ -1,0 +1,82 @@
+"""Folders whose frames were made by known cameras: our cases, and the data of STAG4D and 4DGen.
+
+    case     input/0000.png ..., VIEWS/0000/0..5.png, cameras.json
+    STAG4D   ref/{i}_rgba.png, zero123/{i}_rgba/0..5.png
+    4DGen    NAME_pose0/{i}.png, NAME_sync/{i}_0_{0..15}_rgba.png
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .errors import UserError
+
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Front frames by a known camera; they must not be cropped, only resized."""
+
+    root: Path  # the folder that holds both the front frames and the views
+    kind: Literal["case", "STAG4D", "4DGen"]
+    fronts: tuple[Path, ...]  # the front frames in the order of time
+
+    def views_folder(self, views: str) -> Path:
+        """Where the views of the frames lie; `views` names the folder of a case."""
+        if self.kind == "STAG4D":
+            return self.root / "zero123"
+        if self.kind == "4DGen":
+            return self.root / f"{self.fronts[0].parent.name.removesuffix('_pose0')}_sync"
+        return self.root / views
+
+    def view_paths(self, frame: int, views: str) -> list[Path]:
+        """The files that should hold the views of a front frame (4DGen: all 16)."""
+        folder, front = self.views_folder(views), self.fronts[frame].stem
+        if self.kind == "4DGen":
+            return [folder / f"{front}_0_{view}_rgba.png" for view in range(16)]
+        return [folder / front / f"{view}.png" for view in range(6)]
+
+
+def find_prepared(path: Path) -> Prepared | None:
+    """Recognise a prepared folder; None for anything else.
+
+    Raises:
+        UserError: the folder holds several 4DGen objects, or its front frames are missing.
+    """
+    if not path.is_dir():
+        return None
+    if path.name.endswith("_pose0"):
+        return Prepared(path.parent, "4DGen", _fronts(path))
+    if (path / "ref").is_dir() and (path / "zero123").is_dir():
+        return Prepared(path, "STAG4D", _fronts(path / "ref"))
+    if (path / "input").is_dir():
+        return Prepared(path, "case", _fronts(path / "input"))
+    poses = sorted(folder for folder in path.glob("*_pose0") if folder.is_dir())
+    if len(poses) > 1:
+        raise UserError(
+            f"{path.name} holds several objects: {', '.join(pose.name for pose in poses)}.",
+            "Give one of these folders.",
+        )
+    return Prepared(path, "4DGen", _fronts(poses[0])) if poses else None
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images of a folder, by the numbers in their names: 2.png comes before 10.png."""
+    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted((path for path in files if not path.name.startswith(".")), key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    parts = re.split(r"(\d+)", path.name)
+    return [(0, int(part)) if part.isdigit() else (1, part.lower()) for part in parts if part]
+
+
+def _fronts(folder: Path) -> tuple[Path, ...]:
+    files = image_files(folder)
+    if not files:
+        raise UserError(f"The folder {folder} holds no images.", "It should hold the front frames.")
+    return tuple(files)
