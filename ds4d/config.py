@@ -1,9 +1,11 @@
-"""Every setting, its unit and its presets. The command line and the page derive from these fields."""
+"""Every setting, its unit and its presets: the command line and the page derive from them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class MattingConfig:
 class MultiviewConfig:
     engine: Literal["auto", "given", "inflate"] = "auto"
     """who makes the six views: given (a case folder has them), inflate (from the silhouette)"""
-    views: str = "multiview"
+    views: Annotated[str, tyro.conf.arg(prefix_name=False)] = "multiview"
     """folder of given views inside a case folder; none = ignore them"""
 
 
@@ -141,15 +143,20 @@ class FourdConfig:
     plane_lr: tuple[float, float] = (1e-2, 1e-4)
     """learning rate of the HexPlane, first and last"""
     color_lr: float = 0.005
+    """learning rate of the colours"""
     opacity_lr: float = 0.02
+    """learning rate of the opacities, before the sigmoid"""
     scale_lr: float = 0.01
+    """learning rate of the logarithms of the scales"""
     rotation_lr: float = 0.002
+    """learning rate of the quaternions"""
 
     densify_from: int = 300
     """first step that adds Gaussians"""
     densify_until: int = 3000
     """last step that adds or removes Gaussians"""
     densify_every: int = 100
+    """steps between two rounds of adding and removing"""
     densify_share: float = 0.025
     """share of the Gaussians with the largest image gradients that is cloned or split"""
     max_gaussians: int = 4500

@@ -119,14 +119,14 @@ class _Run:
 
     def multiview(self) -> Iterator[Event]:
         def make() -> Stage[dict[str, Any]]:
-            read, frames = clip.load(self.workspace / "clip"), load_images(self.workspace / "frames")
+            read = clip.load(self.workspace / "clip")
+            frames = load_images(self.workspace / "frames")
             engine, name, why = multiview.choose(self.config.multiview, self.source, read)
             yield Event("multiview", 0, len(frames), f"{name}: {why}")
             views = yield from engine(frames, self.config.clip.size)
             grids = [tile(over(images[1:]), columns=3) for images in views.images]
             with self.workspace.replacing("multiview") as folder:
-                for index, images in enumerate(views.images):
-                    multiview.save_views(folder / f"{index:04d}", images[1:])
+                multiview.save_views(folder, views.images[:, 1:])
                 save_cameras(folder / "cameras.json", views.cameras)
                 clip.write_video(folder / "grid.mp4", grids, fps=12)
             return {"engine": name, "why": why}
@@ -208,22 +208,22 @@ def _watched(
 ) -> Stage[dict[str, Any]]:
     """Pass the events on, and keep the newest preview and all metrics in RUN/previews."""
     preview, rows = None, []
-    while True:
-        try:
+    try:
+        while True:
             event = next(stage)
-        except StopIteration as end:
-            break
-        preview = event.preview if event.preview is not None else preview
-        if event.metrics:
-            rows.append({"step": event.step, **event.metrics})
-        yield event
+            preview = event.preview if event.preview is not None else preview
+            if event.metrics:
+                rows.append({"step": event.step, **event.metrics})
+            yield event
+    except StopIteration as end:
+        facts = end.value
     if preview is not None:
         with workspace.replacing(f"previews/{name}.jpg") as path:
             iio.imwrite(path, preview, quality=90)
     if rows:
         with workspace.replacing(f"previews/{name}.json") as path:
             path.write_text(json.dumps(rows))
-    return end.value
+    return facts
 
 
 def versions() -> dict[str, str]:

@@ -49,7 +49,7 @@ class Workspace:
         return self.root / name
 
     def is_current(self, stage: str, key: str) -> bool:
-        """Whether the stage has finished under this key and all of its artifacts are still there."""
+        """Whether the stage has finished under this key and its artifacts are still there."""
         done = self.record["stages"].get(stage)
         if done is None or done["key"] != key:
             return False

@@ -26,7 +26,7 @@ class Targets:
 
 
 def _resized(images: np.ndarray, size: int) -> Tensor:
-    """RGBA [V, S, S, 4] uint8, straight alpha -> RGB over white and alpha [V, size, size, 4] uint8."""
+    """RGBA [V, S, S, 4] uint8 -> RGB over white, and alpha, [V, size, size, 4] uint8."""
     composed = np.concatenate([over(images), images[..., 3:]], -1)
     if images.shape[1] == size:
         return torch.from_numpy(composed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -77,6 +76,6 @@ def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
             group["params"] = [training.gaussians.tensors()[group["name"]]]
         for index, parameter in enumerate(group["params"]):
             prefix = f"optimizer.{group['name']}.{index}."
-            state = {k.removeprefix(prefix): torch.clone(v) for k, v in tensors.items() if k.startswith(prefix)}
+            state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             if state:
                 training.optimizer.state[parameter] = state

@@ -1,4 +1,4 @@
-"""Adding and removing Gaussians (paper section 4.1: the top 2.5 % of gradients; method.md section 6)."""
+"""Adding and removing Gaussians: the paper's top 2.5 % of gradients (method.md section 6)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def densify(
 
 
 def _largest(gradients: Tensor, config: FourdConfig, room: int) -> Tensor:
-    """Mask of the top share of the Gaussians that have a gradient at all, at most `room` of them."""
+    """Mask of the top share of the Gaussians that have a gradient at all, `room` at most."""
     wanted = min(int(config.densify_share * int((gradients > 0).sum())), max(room, 0))
     mask = torch.zeros(len(gradients), dtype=torch.bool)
     mask[gradients.topk(wanted).indices] = True

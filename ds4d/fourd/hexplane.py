@@ -60,8 +60,8 @@ class HexPlane(nn.Module):
         coordinate = position if self.half_time else 2 * position - 1
         row = (coordinate + 1) / 2 * (plane.shape[2] - 1)
         below = min(int(row), plane.shape[2] - 2)
-        share = row - below
-        return plane[:, :, below : below + 1] * (1 - share) + plane[:, :, below + 1 : below + 2] * share
+        before, after = plane[:, :, below : below + 1], plane[:, :, below + 1 : below + 2]
+        return torch.lerp(before, after, row - below)
 
     def smoothness(self) -> tuple[Tensor, Tensor]:
         """Mean squared second differences of the time planes along time, and of the space planes

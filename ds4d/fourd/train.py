@@ -16,7 +16,6 @@ from ..events import Event, Stage
 from ..images import tile
 from ..multiview import Views
 from ..splat import rasterize
-from ..splat.splats import render
 from ..workspace import replacing
 from . import checkpoint
 from .asset import Asset
@@ -148,7 +147,7 @@ class Training:
         self.lookup = None
 
     def _set_learning_rates(self) -> None:
-        """Log-linear from the first to the last value; what deforms starts its clock with motion."""
+        """Log-linear from first to last value; what deforms starts its clock with the motion."""
         config = self.config
         share = self.step / self.total
         moved = max(self.step - config.static_iterations, 0) / max(config.dynamic_iterations, 1)

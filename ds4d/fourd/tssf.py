@@ -76,8 +76,8 @@ class TSSF(nn.Module):
         return (maps @ self.reduce.weight.T).permute(0, 3, 1, 2)
 
     def forward(self, reduced: Tensor, lookup: Lookup) -> Tensor:
-        """Fused features [N, C'] of one moment, from `reduced` maps [V, C, h, w] of that moment."""
-        sampled = grid_sample(reduced, lookup.grid, align_corners=False, padding_mode="zeros")[:, :, 0]
+        """Fused features [N, C'] of one moment, from its `reduced` maps [V, C, h, w]."""
+        sampled = grid_sample(reduced, lookup.grid, align_corners=False)[:, :, 0]
         visible = lookup.visible
         points = (sampled + self.reduce.bias[:, None]) * visible[:, None]  # [V, C, N]
         if self.fusion == "average":

@@ -1,0 +1,173 @@
+"""The command line: python -m ds4d generate | render | export | evaluate | doctor.
+
+Heavy imports happen when a command runs, so that help appears at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from .config import PRESETS, Config, VideoConfig
+from .errors import UserError
+
+INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+
+
+@dataclasses.dataclass(frozen=True)
+class Generate:
+    """Make a 4D asset, videos and exports from a clip; goes on where an earlier run stopped."""
+
+    clip: tyro.conf.Positional[Path]
+    """video (mp4, mov, webm, mkv), GIF, WebP, folder of images, or case folder"""
+    out: Path
+    """run folder, made if it is not there"""
+    config: Annotated[Config, tyro.conf.arg(name="")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Render:
+    """Draw a run's videos again: orbit, front, back, left, right, bullet-time."""
+
+    run: tyro.conf.Positional[Path]
+    """run folder with a finished optimization"""
+    videos: VideoConfig = dataclasses.field(default_factory=VideoConfig)
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Write a run's ply sequence and the zip of everything again."""
+
+    run: tyro.conf.Positional[Path]
+    """run folder with a finished optimization"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Compare a run with a ground-truth case; prints the metrics as JSON."""
+
+    run: tyro.conf.Positional[Path]
+    """run folder with a finished optimization"""
+    case: tyro.conf.Positional[Path]
+    """case folder with cameras.json, heldout/ and orbit/"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Doctor:
+    """Say what runs here: device, engines, versions, memory and disk."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. Returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
+    try:
+        command = tyro.cli(_commands(arguments), prog="python -m ds4d", args=arguments)
+        return RUNNERS[type(command)](command)
+    except UserError as error:
+        print(f"\n{error.sentence}", file=sys.stderr)
+        if error.hint:
+            print(error.hint, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _commands(arguments: list[str]) -> Any:
+    """The commands as a type for tyro; the asked preset gives generate's defaults."""
+    preset = PRESETS.get(_preset_in(arguments), Config())
+    start = Generate(clip=tyro.MISSING, out=tyro.MISSING, config=preset)
+    return (
+        Annotated[Generate, tyro.conf.subcommand("generate", default=start)]
+        | Annotated[Render, tyro.conf.subcommand("render")]
+        | Annotated[Export, tyro.conf.subcommand("export")]
+        | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+        | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+    )
+
+
+def _preset_in(arguments: list[str]) -> str:
+    for index, argument in enumerate(arguments):
+        if argument == "--preset" and index + 1 < len(arguments):
+            return arguments[index + 1]
+        if argument.startswith("--preset="):
+            return argument.removeprefix("--preset=")
+    return Config().preset
+
+
+def _generate(command: Generate) -> int:
+    from . import pipeline
+    from .progress import show
+    from .workspace import Workspace
+
+    workspace = Workspace(command.out)
+    show(pipeline.generate(command.clip, workspace, command.config))
+    for name, stage in workspace.record["stages"].items():
+        engine = f" ({stage['engine']})" if "engine" in stage else ""
+        print(f"{name}{engine}: {stage['seconds']} s", file=sys.stderr)
+    print(f"Done: {workspace.root / 'videos' / 'orbit.mp4'}", file=sys.stderr)
+    return 0
+
+
+def _render(command: Render) -> int:
+    from . import turntable
+
+    asset, workspace = _finished(command.run)
+    return _redo(turntable.run(asset, workspace, command.videos))
+
+
+def _export(command: Export) -> int:
+    from . import export
+
+    asset, workspace = _finished(command.run)
+    return _redo(export.run(asset, workspace))
+
+
+def _evaluate(command: Evaluate) -> int:
+    from . import evaluation
+    from .progress import show
+
+    asset, workspace = _finished(command.run)
+    folder = workspace.root / "evaluation" / command.case.resolve().name
+    print(json.dumps(show(evaluation.evaluate(asset, command.case, folder)), indent=1))
+    return 0
+
+
+def _doctor(command: Doctor) -> int:
+    from . import doctor
+
+    return doctor.report()
+
+
+def _finished(run: Path) -> tuple[Any, Any]:
+    """The asset and the workspace of a run folder that is there already."""
+    from .fourd.asset import Asset
+    from .workspace import Workspace
+
+    if not run.is_dir():
+        raise UserError(f"There is no run folder {run}.", "Give the --out folder of a generate.")
+    return Asset.load(run / "fourd.safetensors"), Workspace(run)
+
+
+def _redo(events: Iterable) -> int:
+    from .progress import show
+
+    show(events)
+    return 0
+
+
+RUNNERS = {
+    Generate: _generate,
+    Render: _render,
+    Export: _export,
+    Evaluate: _evaluate,
+    Doctor: _doctor,
+}

@@ -1,0 +1,54 @@
+"""Events as a progress bar on a terminal: stage, steps per second, time left."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from .events import Event
+
+Result = TypeVar("Result")
+QUIET_INTERVAL = 10.0  # seconds between two lines where the output is no terminal
+
+
+def show(events: Generator[Event, None, Result]) -> Result:
+    """Run a stage or a whole pipeline to its end, with a bar per stage. Returns its result.
+
+    Closing (Ctrl-C included) closes the generator, which cancels the work.
+    """
+    bar: tqdm | None = None
+    said: set[tuple[str, str]] = set()
+    try:
+        while True:
+            event = next(events)
+            if bar is None or bar.desc != event.stage:
+                bar = _next_bar(bar, event)
+            if event.message and (event.stage, event.message) not in said:
+                said.add((event.stage, event.message))
+                mark = "Note: " if event.warning else ""
+                tqdm.write(f"{event.stage}: {mark}{event.message}", file=sys.stderr)
+            bar.total = event.total or bar.total
+            shown = {k: f"{v:.4g}" for k, v in event.metrics.items() if k != "steps_per_second"}
+            if shown:
+                bar.set_postfix(shown, refresh=False)
+            bar.update(event.step - bar.n)
+    except StopIteration as end:
+        return end.value
+    finally:
+        events.close()
+        if bar is not None:
+            bar.close()
+
+
+def _next_bar(bar: tqdm | None, event: Event) -> tqdm:
+    if bar is not None:
+        bar.close()
+    interval = 0.2 if sys.stderr.isatty() else QUIET_INTERVAL
+    # A resumed stage starts late: its rate and time left count from there.
+    return tqdm(
+        desc=event.stage, total=event.total or None, initial=event.step, mininterval=interval,
+        file=sys.stderr, unit="step",
+    )  # fmt: skip
