@@ -1,0 +1,158 @@
+"""How close predicted pictures are to the truth. Pure functions on arrays.
+
+Colours are float32 in [0, 1], already composited on white; masks say where the object is. Higher is
+better everywhere. White background pads psnr and ssim, so psnr_fg, mask_iou and motion_psnr say
+more about an object; temporal_psnr alone rewards a frozen answer.
+
+The squared error is always averaged over the channels first and then over pixels, in float32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SMALLEST_ERROR = 1e-10  # mean squared error that counts as none: psnr ends at 100 dB
+FOREGROUND_MARGIN = 5  # pixels around the object that psnr_fg looks at
+MOTION_THRESHOLD = 0.10  # change of any colour channel that counts as motion
+MOTION_MARGIN = 3  # pixels around the region that moves at any time in the clip
+FRAME_MOTION_MARGIN = 2  # pixels around what moves at one frame
+
+
+def on_white(
+    image: np.ndarray,  # [H, W, 3] or [H, W, 4] uint8; RGBA has straight alpha
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Colours [H, W, 3] over white, and the mask [H, W] alpha > 0.5, None for an opaque image."""
+    image = image.astype(np.float32) / 255
+    if image.shape[-1] == 3:
+        return image, None
+    color, alpha = image[..., :3], image[..., 3:]
+    return color * alpha + 1 - alpha, alpha[..., 0] > 0.5
+
+
+def squared_error(
+    prediction: np.ndarray,  # [..., H, W, 3]
+    truth: np.ndarray,  # [..., H, W, 3]
+) -> np.ndarray:
+    """Squared error of each pixel, averaged over its channels, [..., H, W]."""
+    return ((prediction - truth) ** 2).mean(-1)
+
+
+def decibels(mean_squared_error: float) -> float:
+    """Peak signal-to-noise ratio for values in [0, 1], dB, at most 100."""
+    return float(-10 * np.log10(max(float(mean_squared_error), SMALLEST_ERROR)))
+
+
+def psnr(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """PSNR over the whole of two images [H, W, 3], dB."""
+    return decibels(squared_error(prediction, truth).mean())
+
+
+def ssim(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """Structural similarity of two images [H, W, 3], at most 1 (Wang et al. 2004).
+
+    Gaussian window of sigma 1.5, each channel by itself, population covariance.
+    """
+    from skimage.metrics import structural_similarity
+
+    return float(
+        structural_similarity(
+            prediction,
+            truth,
+            channel_axis=2,
+            data_range=1.0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+    )
+
+
+def psnr_fg(
+    prediction: np.ndarray,  # [H, W, 3]
+    truth: np.ndarray,  # [H, W, 3]
+    prediction_mask: np.ndarray | None,  # [H, W] bool, None = not known
+    truth_mask: np.ndarray,  # [H, W] bool
+) -> float:
+    """PSNR over the pixels within 5 px of the true or predicted object, dB.
+
+    Where neither shows an object, the whole image counts.
+    """
+    mask = truth_mask if prediction_mask is None else truth_mask | prediction_mask
+    if not mask.any():
+        return psnr(prediction, truth)
+    return decibels(squared_error(prediction, truth)[dilated(mask, FOREGROUND_MARGIN)].mean())
+
+
+def mask_iou(
+    prediction_mask: np.ndarray,  # [H, W] bool
+    truth_mask: np.ndarray,  # [H, W] bool
+) -> float:
+    """Intersection over union of two masks, in [0, 1]; 0 where both are empty."""
+    union = (prediction_mask | truth_mask).sum()
+    return float((prediction_mask & truth_mask).sum() / max(union, 1))
+
+
+def motion_region(truth: np.ndarray) -> np.ndarray:
+    """Where one still camera sees motion: [H, W] bool of images [T, H, W, 3].
+
+    A pixel moves when the range of any channel over all frames exceeds 0.10; 3 px are added.
+    """
+    spread = (truth.max(0) - truth.min(0)).max(-1)
+    return dilated(spread > MOTION_THRESHOLD, MOTION_MARGIN)
+
+
+def motion_psnr(
+    prediction: np.ndarray,  # [T, H, W, 3] of one still camera
+    truth: np.ndarray,  # [T, H, W, 3]
+) -> float | None:
+    """PSNR of the error pooled over all frames in the region that moves, dB; None if none does."""
+    region = motion_region(truth)
+    if not region.any():
+        return None
+    return decibels(squared_error(prediction, truth)[:, region].mean())
+
+
+def motion_psnr_frame(
+    prediction: np.ndarray,  # [T, H, W, 3] of one still camera
+    truth: np.ndarray,  # [T, H, W, 3]
+) -> float | None:
+    """PSNR of the error pooled over what moves at each frame, dB; None if nothing ever does.
+
+    At a frame move the pixels that differ from the previous or the next true frame by more than
+    0.10 in any channel, and 2 px around them.
+    """
+    steps = np.abs(np.diff(truth, axis=0)).max(-1) > MOTION_THRESHOLD  # [T - 1, H, W]
+    moving = np.zeros(truth.shape[:3], bool)
+    moving[1:] |= steps
+    moving[:-1] |= steps
+    moving = np.stack([dilated(mask, FRAME_MOTION_MARGIN) for mask in moving])
+    if not moving.any():
+        return None
+    return decibels(squared_error(prediction, truth)[moving].mean())
+
+
+def temporal_psnr(
+    prediction: np.ndarray,  # [T, H, W, 3] of one still camera
+    truth: np.ndarray,  # [T, H, W, 3]
+) -> float | None:
+    """PSNR of the frame-to-frame differences in the region that moves, dB; None if none does.
+
+    Flicker and frozen motion both cost; an error that stays the same over time does not.
+    """
+    region = motion_region(truth)
+    if len(truth) < 2 or not region.any():
+        return None
+    difference = squared_error(np.diff(prediction, axis=0), np.diff(truth, axis=0))
+    return decibels(difference[:, region].mean())
+
+
+def dilated(
+    mask: np.ndarray,  # [H, W] bool
+    radius: int,  # pixels
+) -> np.ndarray:
+    """The mask with everything added that is within `radius` of it, [H, W] bool."""
+    from scipy.ndimage import binary_dilation
+
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disk = x * x + y * y <= radius * radius + 0.5
+    return binary_dilation(mask, disk)

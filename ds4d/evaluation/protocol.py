@@ -1,0 +1,225 @@
+"""Pictures of an asset from the held-out cameras of a case with truth, and their scores.
+
+A case holds heldout/VIEW/0000.png ..., the truth from still cameras that no stage has seen, and
+orbit/0000.png ..., from a camera that goes round while time plays; cameras.json says where they
+stand. The pictures of the asset get the same names and sizes under the evaluation's own folder,
+and the scores are computed from these files, so that any other scorer can check them.
+"""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from ..cameras import Cameras, concatenate, read_case_cameras
+from ..errors import UserError
+from ..events import Event, Stage
+from ..images import over
+from ..turntable import render_views
+from ..workspace import replacing
+from . import metrics
+
+if TYPE_CHECKING:
+    from ..fourd.asset import Asset
+
+THREADS = 2  # the filters of SSIM run outside Python's lock
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One picture to take, where the truth has one."""
+
+    name: str  # its path under the case and under the evaluation, "heldout/az-075/0003.png"
+    camera: Cameras  # one camera, at the size of the truth image
+    position: float  # moment of the clip, in [0, 1]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file, read for scoring."""
+
+    color: np.ndarray  # [H, W, 3] float32 in [0, 1], over white
+    mask: np.ndarray | None  # [H, W] bool, None for an image without alpha
+
+
+def evaluate(asset: Asset, case: Path, folder: Path) -> Stage[dict[str, Any]]:
+    """Draw the case's held-out and orbit views into `folder` and return their scores (`score`).
+
+    Writes heldout/VIEW/NNNN.png and orbit/NNNN.png, RGBA with straight alpha; whatever the folder
+    held before is gone. Raises UserError for a case without truth or without its cameras.
+    """
+    shots = sorted(case_shots(case), key=_moment)
+    drawn = 0
+    with replacing(folder) as aside:
+        for (position, _), group in groupby(shots, _moment):  # a moment is computed once
+            together = list(group)
+            cameras = concatenate([shot.camera for shot in together])
+            images = render_views(asset, cameras, [position] * len(together))
+            for shot, image in zip(together, images, strict=True):
+                path = aside / shot.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image).save(path, compress_level=1)
+            drawn += len(together)
+            preview = over(images[0])
+            yield Event("evaluation", drawn, 2 * len(shots), "drawing held-out views", preview)
+    return (yield from score(folder, case))
+
+
+def score(folder: Path, case: Path) -> Stage[dict[str, Any]]:
+    """Compare the images in `folder` with the truth of the case: the second half of `evaluate`.
+
+    Returns the name of the case and for "heldout" and "orbit" the means of the image metrics over
+    all images, and how many these are. "heldout" also has "motion_fraction" (how much of the
+    picture moves), the motion metrics as means over the views, and "per_view" the same for each.
+    Values have 4 digits; None where there is no alpha, or no motion, to measure.
+    """
+    sets = truth_sets(case)
+    total = sum(map(len, sets.values()))
+    scores: dict[str, list[dict[str, float]]] = {}
+    motions: dict[str, dict[str, float | None]] = {}
+    done = 0
+    with ThreadPoolExecutor(THREADS) as pool:
+        for name, files in sets.items():
+            predictions = list(pool.map(read_picture, (folder / file for file in files)))
+            truths = list(pool.map(read_picture, (case / file for file in files)))
+            scores[name] = []
+            for image_scores in pool.map(image_metrics, predictions, truths):
+                scores[name].append(image_scores)
+                done += 1
+                yield Event("evaluation", total + done, 2 * total, f"scoring {name}")
+            if name != "orbit":
+                motions[name] = motion_metrics(predictions, truths)
+
+    views = [name for name in sets if name != "orbit"]
+    result: dict[str, Any] = {"case": case.absolute().name}
+    result["heldout"] = {
+        **_means([image for name in views for image in scores[name]]),
+        **{metric: _mean([motions[v][metric] for v in views]) for metric in motions[views[0]]},
+        "per_view": {
+            name.removeprefix("heldout/"): {
+                **_means(scores[name]),
+                **{metric: _mean([value]) for metric, value in motions[name].items()},
+            }
+            for name in views
+        },
+    }
+    if "orbit" in scores:
+        result["orbit"] = _means(scores["orbit"])
+    return result
+
+
+def truth_sets(case: Path) -> dict[str, list[str]]:
+    """The truth images of a case, as paths in it, by set: "heldout/VIEW" for each view, "orbit".
+
+    Raises UserError when the case has none.
+    """
+    folders = [*sorted((case / "heldout").glob("*")), case / "orbit"]
+    sets = {
+        folder.relative_to(case).as_posix(): sorted(
+            path.relative_to(case).as_posix() for path in folder.glob("*.png")
+        )
+        for folder in folders
+    }
+    sets = {name: files for name, files in sets.items() if files}
+    if not any(name.startswith("heldout/") for name in sets):
+        raise UserError(
+            f"The case {case.name} has no truth to compare with.",
+            "Give a case folder with images in heldout/VIEW/0000.png and so on.",
+        )
+    return sets
+
+
+def case_shots(case: Path) -> list[Shot]:
+    """Every picture that the truth of a case has, in the order of its names.
+
+    Frame k of n is at position k / (n - 1). A file NNNN.png of a still view is frame NNNN; the
+    cameras of the orbit are named orbit/NNNN and say which frame they see.
+    """
+    sets = truth_sets(case)
+    path = case / "cameras.json"
+    if not path.exists():
+        raise UserError(
+            f"The case {case.name} does not say where its cameras stand.",
+            "A case needs a cameras.json beside its images.",
+        )
+    cameras = read_case_cameras(path)
+    description = json.loads(path.read_text())
+    frames = {entry["name"]: entry["frames"] for entry in description["cameras"]}
+    last = max(description["n_frames"] - 1, 1)
+    shots = []
+    for name, files in sets.items():
+        for file in files:
+            number = Path(file).stem
+            camera = f"orbit/{number}" if name == "orbit" else name
+            if camera not in cameras:
+                raise UserError(
+                    f"The cameras.json of the case {case.name} has no camera named {camera}.",
+                    f"Add it, or take {file} away.",
+                )
+            frame = int(number) if frames[camera] == "all" else frames[camera][0]
+            with Image.open(case / file) as image:
+                resized = cameras[camera].resized(*image.size)
+            shots.append(Shot(file, resized, frame / last))
+    return shots
+
+
+def _moment(shot: Shot) -> tuple[float, tuple[int, int]]:
+    """Shots that agree in this can be drawn together."""
+    return shot.position, (shot.camera.width, shot.camera.height)
+
+
+def read_picture(path: Path) -> Picture:
+    with Image.open(path) as image:
+        mode = "RGBA" if image.has_transparency_data else "RGB"
+        return Picture(*metrics.on_white(np.asarray(image.convert(mode))))
+
+
+def image_metrics(prediction: Picture, truth: Picture) -> dict[str, float]:
+    """The metrics of one image; those that need an alpha that is not there are left out."""
+    found = {
+        "psnr": metrics.psnr(prediction.color, truth.color),
+        "ssim": metrics.ssim(prediction.color, truth.color),
+    }
+    if truth.mask is not None:
+        found["psnr_fg"] = metrics.psnr_fg(
+            prediction.color, truth.color, prediction.mask, truth.mask
+        )
+        if prediction.mask is not None:
+            found["mask_iou"] = metrics.mask_iou(prediction.mask, truth.mask)
+    return found
+
+
+def motion_metrics(predictions: list[Picture], truths: list[Picture]) -> dict[str, float | None]:
+    """The metrics of one still camera's images over time."""
+    prediction = np.stack([picture.color for picture in predictions])
+    truth = np.stack([picture.color for picture in truths])
+    return {
+        "motion_fraction": float(metrics.motion_region(truth).mean()),
+        "motion_psnr": metrics.motion_psnr(prediction, truth),
+        "motion_psnr_frame": metrics.motion_psnr_frame(prediction, truth),
+        "temporal_psnr": metrics.temporal_psnr(prediction, truth),
+    }
+
+
+def _means(images: list[dict[str, float]]) -> dict[str, float | None]:
+    """Means over images; an IoU that some image lacks is None rather than of the others alone."""
+    means: dict[str, Any] = {
+        metric: _mean([image.get(metric) for image in images])
+        for metric in ("psnr", "ssim", "psnr_fg", "mask_iou")
+    }
+    if any("mask_iou" not in image for image in images):
+        means["mask_iou"] = None
+    return {**means, "images": len(images)}
+
+
+def _mean(values: list[float | None]) -> float | None:
+    """The mean of the values that there are, to 4 digits."""
+    present = [value for value in values if value is not None]
+    return round(float(np.mean(present)), 4) if present else None

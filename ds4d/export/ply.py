@@ -1,0 +1,123 @@
+"""Gaussians of one moment as a .ply file, in the layout that splat editors read.
+
+The layout is that of the reference implementation of 3D Gaussian Splatting (Kerbl et al. 2023):
+binary little-endian float32 per Gaussian, opacities as logits, scales as logarithms, the colour as
+the constant term of a spherical-harmonics expansion.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..splat.splats import Splats
+
+PROPERTIES = (
+    *("x", "y", "z"),
+    *("nx", "ny", "nz"),  # always 0; readers expect them
+    *("f_dc_0", "f_dc_1", "f_dc_2"),
+    "opacity",
+    *("scale_0", "scale_1", "scale_2"),
+    *("rot_0", "rot_1", "rot_2", "rot_3"),  # w, x, y, z
+)
+SH_CONSTANT = 0.28209479177387814  # the first spherical harmonic, 1 / (2 sqrt(pi))
+OPACITY_MARGIN = 1e-6  # keeps the logits of 0 and 1 finite
+SMALLEST_SCALE = 1e-9  # world units; keeps the logarithm of 0 finite
+
+# Files of this kind keep what COLMAP reconstructs: -y points to the sky. Editors (SuperSplat and
+# others built on PlayCanvas) therefore turn them by 180 degrees about z on loading and show
+# +y up, and their first camera stands on the side of +z. Our world has z up and the front
+# towards -y, so front (x, y, z) = (0, -1, 0) has to become (0, 0, 1), up (0, 0, 1) has to become
+# (0, -1, 0), and then right (1, 0, 0) becomes (-1, 0, 0).
+PLY_FROM_WORLD = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]])
+PLY_FROM_WORLD_QUAT = torch.tensor([0.0, 0.0, 0.5**0.5, -(0.5**0.5)])  # the same, (w, x, y, z)
+
+
+def to_ply_axes(splats: Splats) -> Splats:
+    """The same object, turned from our world (z up) to the axes of splat files (-y up)."""
+    rotation = PLY_FROM_WORLD.to(splats.means)
+    return Splats(
+        splats.means @ rotation.T,
+        _multiply(PLY_FROM_WORLD_QUAT.to(splats.quats), splats.quats),
+        splats.scales,
+        splats.opacities,
+        splats.colors,
+    )
+
+
+def _multiply(
+    a: Tensor,  # [..., 4] w, x, y, z
+    b: Tensor,  # [..., 4]
+) -> Tensor:
+    """The quaternion of rotation b followed by rotation a, [..., 4]."""
+    aw, ax, ay, az = a.unbind(-1)
+    bw, bx, by, bz = b.unbind(-1)
+    return torch.stack(
+        [
+            aw * bw - ax * bx - ay * by - az * bz,
+            aw * bx + ax * bw + ay * bz - az * by,
+            aw * by - ax * bz + ay * bw + az * bx,
+            aw * bz + ax * by - ay * bx + az * bw,
+        ],
+        -1,
+    )
+
+
+def write_ply(path: Path, splats: Splats) -> None:
+    """Write the Gaussians as they stand; turn them with `to_ply_axes` first for an editor."""
+    columns = torch.cat(
+        [
+            splats.means,
+            torch.zeros_like(splats.means),
+            (splats.colors - 0.5) / SH_CONSTANT,
+            splats.opacities.clamp(OPACITY_MARGIN, 1 - OPACITY_MARGIN).logit()[:, None],
+            splats.scales.clamp(min=SMALLEST_SCALE).log(),
+            splats.quats,
+        ],
+        dim=1,
+    )  # [N, 17]
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"element vertex {len(splats)}",
+        *(f"property float {name}" for name in PROPERTIES),
+        "end_header",
+    ]
+    with open(path, "wb") as file:
+        file.write(("\n".join(header) + "\n").encode("ascii"))
+        file.write(columns.detach().cpu().numpy().astype("<f4").tobytes())
+
+
+def read_ply(path: Path) -> Splats:
+    """The Gaussians of a file that `write_ply` wrote, on the CPU, in the axes of the file.
+
+    Raises UserError when the file has another layout or is cut off.
+    """
+    header, found, body = Path(path).read_bytes().partition(b"end_header\n")
+    lines = header.decode("ascii", "replace").splitlines()
+    names = [line.split()[-1] for line in lines if line.startswith("property float ")]
+    counts = [int(line.split()[-1]) for line in lines if line.startswith("element vertex ")]
+    readable = (
+        found
+        and lines[:2] == ["ply", "format binary_little_endian 1.0"]
+        and tuple(names) == PROPERTIES
+        and counts == [len(body) // (4 * len(PROPERTIES))]
+        and len(body) % (4 * len(PROPERTIES)) == 0
+    )
+    if not readable:
+        raise UserError(
+            f"{path} is not a splat file of ours, or not a whole one.", "Export it again."
+        )
+    columns = np.frombuffer(body, "<f4").reshape(-1, len(PROPERTIES)).astype(np.float32)
+    means, _, dc, opacity, scales, quats = torch.from_numpy(columns).split([3, 3, 3, 1, 3, 4], 1)
+    return Splats(
+        means=means,
+        quats=quats,
+        scales=scales.exp(),
+        opacities=opacity[:, 0].sigmoid(),
+        colors=dc * SH_CONSTANT + 0.5,
+    )

@@ -1,0 +1,109 @@
+"""Turntable videos of a 4D asset, and the pictures that evaluation and previews take of it.
+
+orbit    the camera goes round once while time plays from the first frame to the last
+bullet   time stands still in the middle of the clip while the camera goes round once
+front    the camera stands still at azimuth 0 (where the clip was taken from); time plays
+back     the same at azimuth 180
+left     the same at azimuth -90: the side of the object that is on the left of the front view
+right    the same at azimuth +90: the side that is on the right of the front view
+
+Both turns start at the front and go to the right. Time runs forward once in every video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .cameras import Cameras, concatenate, orbit_cameras
+from .config import VideoConfig
+from .errors import UserError
+from .events import Event, Stage
+from .splat.splats import Splats, render
+from .video import write_video
+from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from .fourd.asset import Asset
+
+TURN_ELEVATION = 10.0  # degrees; a little from above shows depth and hides no side
+STILL_AZIMUTHS = {"front": 0.0, "back": 180.0, "left": -90.0, "right": 90.0}
+VIDEOS = ("orbit", *STILL_AZIMUTHS, "bullet")
+CAMERAS_AT_ONCE = 6  # pictures between two events
+
+
+def run(asset: Asset, workspace: Workspace, config: VideoConfig) -> Stage[dict[str, Path]]:
+    """Draw and write videos/NAME.mp4 on white for every name of VIDEOS; returns their paths.
+
+    Raises UserError for a size that H.264 cannot have, or a video without a frame.
+    """
+    count = round(config.seconds * config.fps)
+    if config.size < 2 or config.size % 2 or count < 1:
+        raise UserError(
+            f"Videos of {config.size} pixels and {count} frames cannot be made.",
+            "Choose an even size and a length of at least one frame.",
+        )
+    turn = orbit_cameras(np.arange(count) * 360 / count, TURN_ELEVATION, size=config.size)
+    still = orbit_cameras(list(STILL_AZIMUTHS.values()), size=config.size)
+    videos = {
+        name: np.empty((count, config.size, config.size, 3), np.uint8) for name in VIDEOS
+    }  # each [F, S, S, 3]
+    bullet_starts = range(0, count, CAMERAS_AT_ONCE)
+    total = count + len(bullet_starts) + len(VIDEOS)
+    step = 0
+
+    # All videos in which time plays share their moments, so each moment is computed once.
+    for frame, position in enumerate(np.linspace(0, 1, count)):
+        pictures = _on_white(asset.splats(float(position)), concatenate([turn[frame], still]))
+        for name, picture in zip(("orbit", *STILL_AZIMUTHS), pictures, strict=True):
+            videos[name][frame] = picture
+        step += 1
+        yield Event("videos", step, total, "drawing the orbit and four sides", pictures[0])
+
+    frozen = asset.splats(0.5)
+    for start in bullet_starts:
+        pictures = _on_white(frozen, turn[start : start + CAMERAS_AT_ONCE])
+        videos["bullet"][start : start + CAMERAS_AT_ONCE] = pictures
+        step += 1
+        yield Event("videos", step, total, "drawing the bullet-time turn", pictures[-1])
+
+    paths = {}
+    for name, frames in videos.items():
+        with workspace.replacing(f"videos/{name}.mp4") as path:
+            write_video(path, frames, config.fps)
+        paths[name] = workspace / f"videos/{name}.mp4"
+        step += 1
+        yield Event("videos", step, total, f"wrote {name}.mp4", frames[0])
+    return paths
+
+
+def render_views(
+    asset: Asset,
+    cameras: Cameras,  # C cameras
+    positions: Sequence[float],  # [C] the moment that each camera sees, in [0, 1]
+) -> np.ndarray:
+    """Pictures of the asset alone: [C, H, W, 4] uint8 RGBA, straight alpha.
+
+    Each distinct moment is computed once, so give cameras of the same moment together.
+    """
+    images = np.empty((len(cameras), cameras.height, cameras.width, 4), np.uint8)
+    for position in sorted(set(positions)):
+        chosen = [index for index, other in enumerate(positions) if other == position]
+        colors, alphas, _ = render(asset.splats(position), cameras[chosen], background=0.0)
+        colors, alphas = colors.cpu().numpy(), alphas.cpu().numpy()
+        straight = colors / np.maximum(alphas, 1e-6)  # over black, colours come multiplied by alpha
+        images[chosen] = _to_bytes(np.concatenate([straight, alphas], -1))
+    return images
+
+
+def _on_white(splats: Splats, cameras: Cameras) -> np.ndarray:
+    """Pictures over a white background, [C, H, W, 3] uint8."""
+    return _to_bytes(render(splats, cameras, background=1.0)[0].cpu().numpy())
+
+
+def _to_bytes(images: np.ndarray) -> np.ndarray:
+    """Values in [0, 1], clipped to it, as uint8."""
+    return (images.clip(0, 1) * 255 + 0.5).astype(np.uint8)
