@@ -1,0 +1,53 @@
+"""The losses against transcriptions and against what they are for."""
+
+import numpy as np
+import pytest
+import torch
+
+from ds4d.fourd.losses import SSIM_C1, SSIM_C2, SSIM_WINDOW, photometric, ssim, structural
+
+
+def pictures(seed: int = 0, size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.rand(2, size, size, 3, generator=generator)
+    return a, (a + 0.2 * torch.randn(a.shape, generator=generator)).clamp(0, 1)
+
+
+def test_ssim_matches_the_letter():
+    a, b = (x.permute(0, 3, 1, 2)[:1, :1, :10, :9] for x in pictures())
+    x, y = a.double().numpy()[0, 0], b.double().numpy()[0, 0]
+    values = []
+    for row in range(10 - SSIM_WINDOW + 1):
+        for column in range(9 - SSIM_WINDOW + 1):
+            p = x[row : row + SSIM_WINDOW, column : column + SSIM_WINDOW]
+            q = y[row : row + SSIM_WINDOW, column : column + SSIM_WINDOW]
+            covariance = ((p - p.mean()) * (q - q.mean())).mean()
+            top = (2 * p.mean() * q.mean() + SSIM_C1) * (2 * covariance + SSIM_C2)
+            bottom = (p.mean() ** 2 + q.mean() ** 2 + SSIM_C1) * (p.var() + q.var() + SSIM_C2)
+            values.append(top / bottom)
+    assert float(ssim(a, b)) == pytest.approx(np.mean(values), abs=1e-5)
+
+
+def test_equal_pictures_cost_nothing():
+    a, _ = pictures()
+    assert structural(a, a).abs().max() < 1e-6
+    assert photometric(a, a, robust=True).max() == 0
+
+
+def test_photometric_is_the_mean_error_of_each_picture():
+    a, b = pictures()
+    difference = (a - b).numpy()
+    for index in range(2):
+        absolute, squared = np.abs(difference[index]).mean(), (difference[index] ** 2).mean()
+        assert float(photometric(a, b, True)[index]) == pytest.approx(absolute, rel=1e-5)
+        assert float(photometric(a, b, False)[index]) == pytest.approx(squared, rel=1e-5)
+
+
+def test_structure_weighs_more_than_a_change_of_level():
+    """What the perceptual loss is for: views that differ in brightness, but not in shape."""
+    rows = torch.linspace(0, 12, 64)
+    a = (0.5 + 0.3 * torch.sin(rows)[:, None] * torch.cos(rows)[None])[None, ..., None]
+    a = a.repeat(1, 1, 1, 3)
+    brighter, blank = a + 0.1, torch.full_like(a, 0.5)
+    assert photometric(a, brighter, True) > 0.5 * photometric(a, blank, True)
+    assert structural(a, brighter) < 0.2 * structural(a, blank)

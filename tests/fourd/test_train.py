@@ -1,0 +1,140 @@
+"""The optimization finds a known motion, and a killed one ends as if nothing had happened."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from ds4d.errors import UserError
+from ds4d.fourd import train
+from ds4d.fourd.asset import Asset
+from ds4d.splat.splats import render
+
+
+def start(scene, small_config, folder, key="key", seed=0):
+    return train.run(
+        scene.views, scene.positions, scene.features, scene.points, scene.colors, config, seed,
+        folder, key,
+    )  # fmt: skip
+
+
+def finish(stage):
+    """All events of a stage and its result."""
+    events = []
+    while True:
+        try:
+            events.append(next(stage))
+        except StopIteration as end:
+            return events, end.value
+
+
+def assert_same(a: Asset, b: Asset) -> None:
+    for name, tensor in a.gaussians.tensors().items():
+        assert torch.equal(tensor, getattr(b.gaussians, name)), name
+    for name, tensor in a.network.state_dict().items():
+        assert torch.equal(tensor, b.network.state_dict()[name]), name
+
+
+@pytest.fixture(scope="module")
+def trained(scene, small_config, tmp_path_factory):
+    config = dataclasses.replace(small_config, static_iterations=100, dynamic_iterations=600)
+    return finish(start(scene, config, tmp_path_factory.mktemp("checkpoints")))
+
+
+def height(asset: Asset, position: float, column: slice) -> float:
+    """Mean image row of what is drawn in some columns of the front view, as a fraction."""
+    _, alpha, _ = render(asset.splats(position), asset.cameras[0])
+    mass = alpha[0, :, column, 0].sum(1)
+    return float((mass * torch.arange(len(mass))).sum() / mass.sum() / len(mass))
+
+
+def test_what_moved_moves_and_what_stood_still_stands(trained):
+    _, (asset, _) = trained
+    left, right = slice(0, 16), slice(16, 32)
+    assert height(asset, 0.0, right) - height(asset, 1.0, right) == pytest.approx(0.3, abs=0.06)
+    assert height(asset, 0.0, left) - height(asset, 1.0, left) == pytest.approx(0, abs=0.02)
+
+
+def test_the_render_comes_close_to_the_frames(trained):
+    events, _ = trained
+    psnr = [event.metrics["psnr"] for event in events if "psnr" in event.metrics]
+    assert psnr[-1] > 26
+    assert psnr[-1] > psnr[0]
+
+
+def test_events_count_to_the_end_and_bring_pictures(trained, scene):
+    events, _ = trained
+    assert events[-1].step == events[-1].total == 700
+    assert [event.step for event in events] == sorted(event.step for event in events)
+    preview = events[-1].preview
+    assert preview.shape == (32, 96, 3) and preview.std() > 5
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(scene, small_config, tmp_path):
+    whole, (asset, _) = finish(start(scene, small_config, tmp_path / "whole"))
+    stage = start(scene, small_config, tmp_path / "killed")
+    for event in stage:
+        if event.step >= 180:
+            break
+    stage.close()
+    events, (resumed, facts) = finish(start(scene, small_config, tmp_path / "killed"))
+    assert facts["resumed_from_step"] == 160
+    assert "resumed at step 160" in events[0].message
+    assert_same(asset, resumed)
+
+
+def test_a_state_of_other_inputs_is_not_resumed(scene, small_config, tmp_path):
+    stage = start(scene, small_config, tmp_path)
+    while next(stage).step < 100:
+        pass
+    stage.close()
+    event = next(start(scene, small_config, tmp_path, key="other"))
+    assert event.step <= train.EVENT_EVERY
+
+
+def test_a_broken_state_is_not_resumed(scene, small_config, tmp_path):
+    (tmp_path / "latest.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+    assert next(start(scene, small_config, tmp_path)).step == train.EVENT_EVERY
+
+
+def test_the_seed_decides(scene, small_config, tmp_path):
+    short = dataclasses.replace(small_config, dynamic_iterations=40)
+    _, (one, _) = finish(start(scene, short, tmp_path / "1"))
+    _, (two, _) = finish(start(scene, short, tmp_path / "2"))
+    _, (other, _) = finish(start(scene, short, tmp_path / "3", seed=1))
+    assert_same(one, two)
+    assert not torch.equal(one.gaussians.means, other.gaussians.means)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fusion": "average"}, {"fusion": "ga"}, {"visibility": "none"}, {"projection": "map"},
+        {"robust": False, "front_always": True, "times_per_step": 3, "zero_heads": False},
+        {"smooth_time": 1.0, "smooth_space": 1.0, "sparse_time": 1.0, "time_map": "half"},
+    ],
+)  # fmt: skip
+def test_every_choice_trains(scene, small_config, tmp_path, changes):
+    short = dataclasses.replace(small_config, dynamic_iterations=60, **changes)
+    events, (asset, _) = finish(start(scene, short, tmp_path))
+    assert all(torch.isfinite(t).all() for t in asset.gaussians.tensors().values())
+    assert asset.splats(0.5).means.isfinite().all()
+
+
+def test_the_asset_on_the_disk_is_the_asset(trained, tmp_path):
+    _, (asset, _) = trained
+    asset.save(tmp_path / "fourd.safetensors")
+    read = Asset.load(tmp_path / "fourd.safetensors")
+    for position in (0.0, 0.4, 1.0):
+        before, after = asset.splats(position), read.splats(position)
+        for name in ("means", "quats", "scales", "opacities", "colors"):
+            torch.testing.assert_close(getattr(before, name), getattr(after, name), atol=2e-4, rtol=0)
+    assert len(read.cameras) == 7
+
+
+def test_what_is_no_asset_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="no 4D asset"):
+        Asset.load(tmp_path / "fourd.safetensors")
+    (tmp_path / "fourd.safetensors").write_bytes(b"nonsense, but long enough to be looked at")
+    with pytest.raises(UserError, match="cannot be read"):
+        Asset.load(tmp_path / "fourd.safetensors")
