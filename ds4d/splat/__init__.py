@@ -1,0 +1,8 @@
+"""Differentiable drawing of 3D Gaussians."""
+
+from __future__ import annotations
+
+from .rasterize import rasterize
+from .splats import Splats, render
+
+__all__ = ["Splats", "rasterize", "render"]

@@ -1,0 +1,111 @@
+"""The CPU engine: splatting with numba, on all cores, the same result on every run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numba import get_num_threads
+from torch import Tensor
+
+from .cpu_pixels import GROUP, PIXELS, blend, blend_backward
+from .cpu_projection import CHANNELS, project, project_backward
+from .cpu_tiles import TILE, list_tiles
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What the backward pass needs of the forward pass."""
+
+    records: np.ndarray  # [C * N, CHANNELS + channels] projected Gaussians
+    ellipses: np.ndarray  # [C * N, 6]
+    tile_starts: np.ndarray  # [C * tiles + 1]
+    gaussians: np.ndarray  # [intersections] by tile
+    starts: np.ndarray  # [C * N + 1]
+    places: np.ndarray  # [intersections] in the listing by Gaussian
+    ends: np.ndarray  # [C * tiles, 2, PIXELS]
+    alphas: np.ndarray  # [C, H, W]
+    depths: np.ndarray  # [C, H, W]
+
+
+def forward(
+    means: Tensor,  # [1 or C, N, 3]
+    quats: Tensor,  # [1 or C, N, 4]
+    scales: Tensor,  # [1 or C, N, 3]
+    opacities: Tensor,  # [1 or C, N]
+    colors: Tensor,  # [1 or C, N, D]
+    offsets: Tensor,  # [C, N, 2]
+    backgrounds: Tensor,  # [C, D]
+    viewmats: Tensor,  # [C, 4, 4]
+    Ks: Tensor,  # [C, 3, 3]
+    width: int,
+    height: int,
+    antialiased: bool,
+) -> tuple[Tensor, Tensor, Tensor, Trace]:
+    """Colours [C, H, W, D], alphas [C, H, W], expected depths [C, H, W], and the trace."""
+    C, N, D = len(viewmats), means.shape[1], colors.shape[2]
+    channels = -(-(D + 1) // GROUP) * GROUP  # the colours, the depth, and zeros
+    tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
+    records = np.zeros((C * N, CHANNELS + channels), np.float32)
+    ellipses = np.empty((C * N, 6), np.float32)
+    keys = np.empty(C * N, np.float32)
+    project(
+        *_arrays(means, quats, scales, opacities, colors, viewmats, Ks, offsets),
+        width, height, antialiased, records, ellipses, keys,
+    )  # fmt: skip
+    tile_starts, gaussians, starts, places = list_tiles(
+        ellipses, keys.view(np.uint32), C, tiles_x, tiles_y
+    )
+    rendered = np.empty((C, height, width, D), np.float32)
+    alphas = np.empty((C, height, width), np.float32)
+    depths = np.empty((C, height, width), np.float32)
+    ends = np.empty((C * tiles_x * tiles_y, 2, PIXELS), np.float32)
+    blend(
+        records, ellipses, tile_starts, gaussians, *_arrays(backgrounds),
+        rendered, alphas, depths, ends, get_num_threads(),
+    )  # fmt: skip
+    trace = Trace(records, ellipses, tile_starts, gaussians, starts, places, ends, alphas, depths)
+    outputs = (torch.from_numpy(array) for array in (rendered, alphas, depths))
+    return *outputs, trace
+
+
+def backward(
+    means: Tensor,  # as in forward, and so on
+    quats: Tensor,
+    scales: Tensor,
+    opacities: Tensor,
+    colors: Tensor,
+    offsets: Tensor,
+    backgrounds: Tensor,
+    viewmats: Tensor,
+    Ks: Tensor,
+    width: int,
+    height: int,
+    antialiased: bool,
+    trace: Trace,
+    v_colors: Tensor,  # [C, H, W, D] gradient of the loss in the colours
+    v_alphas: Tensor,  # [C, H, W]
+    v_depths: Tensor,  # [C, H, W]
+) -> tuple[Tensor, ...]:
+    """Gradients of the first seven arguments, shaped as these."""
+    gradients = np.empty((len(trace.places), trace.records.shape[1]), np.float32)
+    blend_backward(
+        trace.records, trace.ellipses, trace.tile_starts, trace.gaussians, trace.places,
+        *_arrays(backgrounds), trace.depths, trace.ends, *_arrays(v_colors, v_alphas, v_depths),
+        gradients, get_num_threads(),
+    )  # fmt: skip
+    inputs = _arrays(means, quats, scales, opacities, colors, offsets)
+    results = [np.zeros_like(array) for array in inputs]
+    project_backward(
+        *inputs[:4], *_arrays(viewmats, Ks), width, height, antialiased,
+        trace.records, trace.starts, gradients, *results,
+    )  # fmt: skip
+    through = torch.from_numpy(1 - trace.alphas)
+    v_backgrounds = torch.einsum("chwd,chw->cd", v_colors, through)
+    return *(torch.from_numpy(array) for array in results), v_backgrounds
+
+
+def _arrays(*tensors: Tensor) -> list[np.ndarray]:
+    """The tensors' own memory (or a contiguous copy): few types keep the kernels few."""
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]

@@ -1,0 +1,24 @@
+"""Distances between neighbours, from which Gaussians get their first size."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SMALLEST = 1e-7  # squared distance; copies of a point must not make a Gaussian without a size
+
+
+def mean_squared_neighbour_distance(points: Tensor) -> Tensor:  # [N, 3] -> [N]
+    """Mean squared distance of each point to its three nearest others, at least 1e-7.
+
+    The start of 3D Gaussian splatting (Kerbl et al. 2023): scale = sqrt of this. Raises ValueError
+    for fewer than four points.
+    """
+    if points.ndim != 2 or points.shape[1] != 3 or len(points) < 4:
+        raise ValueError(f"points must be [N, 3] with N >= 4, got {list(points.shape)}")
+    from scipy.spatial import KDTree
+
+    places = points.detach().cpu().double().numpy()
+    distances, _ = KDTree(places).query(places, k=4)  # the nearest is the point itself
+    squared = torch.from_numpy(distances[:, 1:] ** 2).mean(1)
+    return squared.clamp(min=SMALLEST).to(points)

@@ -1,0 +1,115 @@
+"""The only entrance to the renderers of Gaussians."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from . import cpu
+
+
+def rasterize(
+    means: Tensor,  # [N, 3] or [C, N, 3] world
+    quats: Tensor,  # [N, 4] or [C, N, 4] w, x, y, z, of any length but zero
+    scales: Tensor,  # [N, 3] or [C, N, 3] linear, world units
+    opacities: Tensor,  # [N] or [C, N] in [0, 1]
+    colors: Tensor,  # [N, D] or [C, N, D]
+    viewmats: Tensor,  # [C, 4, 4] world to camera, OpenCV axes
+    Ks: Tensor,  # [C, 3, 3] pixels, pixel centres at +0.5
+    width: int,  # pixels
+    height: int,  # pixels
+    backgrounds: Tensor | None = None,  # [C, D]; None is black
+    *,
+    antialiased: bool = False,
+    means2d_offsets: Tensor | None = None,  # [C, N, 2] pixels
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draws N Gaussians with C cameras (3D Gaussian splatting, Kerbl et al. 2023).
+
+    Each of the first five may be shared by all cameras or have a leading axis of its own for
+    them. Returns colours [C, H, W, D] over the backgrounds, alphas [C, H, W, 1] and expected
+    depths [C, H, W, 1] (the blended depth / alpha; 0 where nothing is drawn).
+
+    Gradients reach everything but the cameras. means2d_offsets are added to the projected centres:
+    zeros there collect the gradient in the image plane. The projected covariance gains 0.3 px^2 on
+    its diagonal; antialiased lowers the opacity to make up for it (Yu et al. 2024, Mip-Splatting).
+    The result is the same, bit by bit, on every run.
+
+    Raises ValueError when shapes, types or devices do not fit together.
+    """
+    C, N, D = _check_shapes(means, quats, scales, opacities, colors, viewmats, Ks)
+    if width < 1 or height < 1:
+        raise ValueError(f"an image needs at least one pixel, got {width} x {height}")
+    if backgrounds is None:
+        backgrounds = colors.new_zeros(C, D)
+    if means2d_offsets is None:
+        means2d_offsets = means.new_zeros(C, N, 2)
+    _check("backgrounds", backgrounds, [(C, D)], means)
+    _check("means2d_offsets", means2d_offsets, [(C, N, 2)], means)
+
+    per_gaussian = (means, 2), (quats, 2), (scales, 2), (opacities, 1), (colors, 2)
+    tensors = [x if x.ndim > shared else x[None] for x, shared in per_gaussian]
+    tensors += [means2d_offsets, backgrounds, viewmats, Ks]
+    settings = width, height, antialiased
+    engine = _engine(means.device)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        rendered, alphas, depths = _Rasterize.apply(engine, settings, *tensors)
+    else:
+        rendered, alphas, depths, _ = engine.forward(*tensors, *settings)
+    return rendered, alphas[..., None], depths[..., None]
+
+
+def _engine(device: torch.device):
+    """The module that draws on this device."""
+    if device.type == "cpu":
+        return cpu
+    raise ValueError(f"Gaussians are drawn on the CPU, got tensors on {device}")
+
+
+class _Rasterize(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, engine, settings, *tensors):
+        colors, alphas, depths, trace = engine.forward(*tensors, *settings)
+        ctx.engine, ctx.settings, ctx.trace = engine, settings, trace
+        ctx.save_for_backward(*tensors)
+        return colors, alphas, depths
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, v_colors, v_alphas, v_depths):
+        gradients = ctx.engine.backward(
+            *ctx.saved_tensors, *ctx.settings, ctx.trace, v_colors, v_alphas, v_depths
+        )
+        return None, None, *gradients, None, None
+
+
+def _check_shapes(means, quats, scales, opacities, colors, viewmats, Ks) -> tuple[int, int, int]:
+    """C, N and D, once everything has been seen to agree on them."""
+    if viewmats.ndim != 3:
+        raise ValueError(f"viewmats must be [C, 4, 4], got {list(viewmats.shape)}")
+    if means.ndim not in (2, 3) or colors.ndim not in (2, 3):
+        raise ValueError(
+            "means must be [N, 3] or [C, N, 3] and colors [N, D] or [C, N, D], "
+            f"got {list(means.shape)} and {list(colors.shape)}"
+        )
+    C, N, D = len(viewmats), means.shape[-2], colors.shape[-1]
+    _check("viewmats", viewmats, [(C, 4, 4)], means)
+    _check("Ks", Ks, [(C, 3, 3)], means)
+    _check("means", means, [(N, 3), (C, N, 3)], means)
+    _check("quats", quats, [(N, 4), (C, N, 4)], means)
+    _check("scales", scales, [(N, 3), (C, N, 3)], means)
+    _check("opacities", opacities, [(N,), (C, N)], means)
+    _check("colors", colors, [(N, D), (C, N, D)], means)
+    if viewmats.requires_grad or Ks.requires_grad:
+        raise ValueError("viewmats and Ks get no gradient; detach them")
+    return C, N, D
+
+
+def _check(name: str, tensor: Tensor, shapes: list[tuple[int, ...]], means: Tensor) -> None:
+    if tuple(tensor.shape) not in shapes:
+        wanted = " or ".join(str(list(shape)) for shape in shapes)
+        raise ValueError(f"{name} must be {wanted}, got {list(tensor.shape)}")
+    if tensor.dtype != torch.float32:
+        raise ValueError(f"{name} must be float32, got {tensor.dtype}")
+    if tensor.device != means.device:
+        raise ValueError(f"{name} is on {tensor.device}, means on {means.device}")
