@@ -26,7 +26,7 @@ from ..events import Event, Stage
 from . import Mesh
 
 HALF = 0.51  # half the side of the block, world units: the object is inside the 0.5 sphere
-SMOOTHING = 0.6  # Gaussian over the carved field, cells
+SMOOTHING = 0.4  # Gaussian over the carved field, cells
 OVERRULED = 2  # how many of the strictest views can be overruled
 STEPS = 4
 
