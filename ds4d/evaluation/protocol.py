@@ -149,10 +149,16 @@ def case_shots(case: Path) -> list[Shot]:
             f"The case {case.name} does not say where its cameras stand.",
             "A case needs a cameras.json beside its images.",
         )
-    cameras = read_case_cameras(path)
-    description = json.loads(path.read_text())
-    frames = {entry["name"]: entry["frames"] for entry in description["cameras"]}
-    last = max(description["n_frames"] - 1, 1)
+    try:
+        cameras = read_case_cameras(path)
+        description = json.loads(path.read_text())
+        frames = {entry["name"]: entry["frames"] for entry in description["cameras"]}
+        last = max(description["n_frames"] - 1, 1)
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"The cameras.json of the case {case.name} cannot be understood: {error}.",
+            "It needs n_frames and, for each camera, name, frames, c2w_opengl, fov_deg and size.",
+        ) from error
     shots = []
     for name, files in sets.items():
         for file in files:

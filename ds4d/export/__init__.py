@@ -13,11 +13,11 @@ from .ply import to_ply_axes, write_ply
 if TYPE_CHECKING:
     from ..fourd.asset import Asset
 
-ZIP = "exports/everything.zip"
+ZIP = "exports/ds4d.zip"
 
 
 def run(asset: Asset, workspace: Workspace) -> Stage[list[Path]]:
-    """Write exports/ply/frame_0001.ply ... (one per training frame) and exports/everything.zip.
+    """Write exports/ply/frame_0001.ply ... (one per training frame) and exports/ds4d.zip.
 
     Returns their paths, the zip last. Everything else that belongs in the zip has to be in the
     run folder already.
@@ -34,5 +34,5 @@ def run(asset: Asset, workspace: Workspace) -> Stage[list[Path]]:
     with workspace.replacing(ZIP) as target:
         for path in write_zip(target, workspace.root):
             yield Event("export", len(names), total, f"packing {path.relative_to(workspace.root)}")
-    yield Event("export", total, total, "wrote everything.zip")
+    yield Event("export", total, total, "wrote ds4d.zip")
     return [*(workspace / "exports/ply" / name for name in names), workspace / ZIP]

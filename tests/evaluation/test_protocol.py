@@ -173,6 +173,13 @@ def test_truth_without_its_camera_is_the_users_mistake(case, tmp_path):
         finished(evaluate(Asset(), case, tmp_path / "evaluation"))
 
 
+@pytest.mark.parametrize("text", ["{", '{"cameras": []}', '{"cameras": [{"name": "orbit/0000"}]}'])
+def test_cameras_that_make_no_sense_are_the_users_mistake(case, tmp_path, text):
+    (case / "cameras.json").write_text(text)
+    with pytest.raises(UserError, match=r"cameras\.json"):
+        finished(evaluate(Asset(), case, tmp_path / "evaluation"))
+
+
 def test_cancelling_leaves_no_half_written_folder(case, tmp_path):
     stage = evaluate(Asset(), case, tmp_path / "evaluation")
     next(stage)

@@ -55,7 +55,7 @@ def finished(stage):
 def test_each_training_frame_becomes_a_splat_file(workspace):
     events, paths = finished(export.run(Asset(), workspace))
     names = [path.name for path in paths]
-    assert names == ["frame_0001.ply", "frame_0002.ply", "frame_0003.ply", "everything.zip"]
+    assert names == ["frame_0001.ply", "frame_0002.ply", "frame_0003.ply", "ds4d.zip"]
     assert all(path.exists() for path in paths)
     for path, position in zip(paths, Asset.positions.tolist(), strict=False):
         means = to_ply_axes(Asset().splats(position)).means
@@ -66,7 +66,7 @@ def test_each_training_frame_becomes_a_splat_file(workspace):
 
 def test_the_zip_holds_what_the_run_made(workspace):
     finished(export.run(Asset(), workspace))
-    with zipfile.ZipFile(workspace / "exports/everything.zip") as archive:
+    with zipfile.ZipFile(workspace / "exports/ds4d.zip") as archive:
         assert archive.testzip() is None
         assert archive.namelist() == [
             "fourd.safetensors", "run.json", "log.txt", "mesh.glb", "points.ply",
@@ -80,10 +80,10 @@ def test_the_zip_holds_what_the_run_made(workspace):
 
 def test_the_same_run_gives_the_same_zip(workspace):
     finished(export.run(Asset(), workspace))
-    first = (workspace / "exports/everything.zip").read_bytes()
+    first = (workspace / "exports/ds4d.zip").read_bytes()
     (workspace / "frames/0000.png").touch()
     finished(export.run(Asset(), workspace))
-    assert (workspace / "exports/everything.zip").read_bytes() == first
+    assert (workspace / "exports/ds4d.zip").read_bytes() == first
 
 
 def test_a_shorter_clip_leaves_no_frames_of_the_longer_one(workspace):
@@ -101,4 +101,4 @@ def test_cancelling_leaves_nothing_half_written(workspace, events):
         next(stage)
     stage.close()
     assert not list(workspace.root.rglob("*.partial-*"))
-    assert not (workspace / "exports/everything.zip").exists()
+    assert not (workspace / "exports/ds4d.zip").exists()
