@@ -19,9 +19,10 @@ from ..events import Event, Stage
 from ..images import checkerboard, over
 
 LONGEST = 640  # pixels; larger frames are matted at this size
-GRABCUT_LONGEST = 224  # pixels
+GUESS_LONGEST = 256  # pixels; of the first guess
 PLAIN = 4.0  # Lab units: a backdrop's typical misfit at the border, at most
 STRONG, WEAK = 10.0, 3.5  # Lab units that tell the object from a backdrop without noise
+STEEP = 0.9  # Lab units per pixel; the edge of a shadow is softer
 SMALL_BODY = 0.03  # share of the largest body's volume that a second body needs
 SMALL_HOLE = 0.002  # share of the object's area below which a hole is filled
 BAND = 2  # half the width of the soft edge, pixels
@@ -33,46 +34,53 @@ def run(frames: np.ndarray) -> Stage[np.ndarray]:
     total = 3 * count
     yield Event("matting", 0, total, "looking at the background")
     rgb = over(frames) if frames.shape[-1] == 4 else frames
-    lab = np.stack([_lab(_shrunk(frame, LONGEST)) for frame in rgb])
-    ring = _ring(lab.shape[1:3])
-    plate, misfit = _backdrop(lab, np.broadcast_to(ring, lab.shape[:3]))
-    plain = misfit < PLAIN
-    if not plain:
-        still = _is_still(lab, ring)
-        doubt = (
-            "The background is not plain, so the object's outline may be wrong in places."
-            if still
-            else "The background is neither plain nor still: check the matte."
-        )
-        yield Event("matting", 0, total, doubt, warning=True)
-        masks = yield from _guess(lab, rgb, total)
-    else:
-        noise = _noise(lab, plate, np.broadcast_to(ring, lab.shape[:3]))
-        masks = np.empty(lab.shape[:3], bool)
-        for index, frame in enumerate(lab):
-            masks[index] = _differs(frame, plate, noise)
-            yield Event("matting", index + 1, total, "background")
-    masks = _bodies(masks)
+    small = np.stack([_shrunk(frame, GUESS_LONGEST) for frame in rgb])
+    masks, backdrop = yield from _guess(small, total)
 
-    plate, seen = _plate(lab, masks, plate if plain else None)
-    outside = ~_dilated(masks, 5) & seen
-    noise = _noise(lab, plate, outside)
+    work = [_shrunk(frame, LONGEST) for frame in rgb]
+    lab = np.stack([_lab(frame) for frame in work])
+    size = lab.shape[2], lab.shape[1]
+    masks = np.stack([cv2.resize(mask.astype(np.uint8), size) > 0 for mask in masks])
+    plate, seen = _plate(lab, masks)
+    if backdrop is not None:
+        plate = np.where(seen[..., None], plate, cv2.resize(backdrop, size))
+        seen = np.ones_like(seen)
+    noise = _noise(lab, plate, ~_dilated(masks, 5) & seen)
     for index, frame in enumerate(lab):
-        differs = _differs(frame, plate, noise)
-        masks[index] = _filled(np.where(seen, differs, masks[index]), frame, plate, noise)
+        differs = np.where(seen, _differs(frame, plate, noise), masks[index])
+        masks[index] = _filled(differs, frame - plate, noise)
         yield Event("matting", count + index + 1, total, "object")
     masks = _steady(_bodies(masks), lab)
 
     alphas = np.empty((count, height, width), np.uint8)
     board = checkerboard(height, width)
-    for index, frame in enumerate(rgb):
-        small = _shrunk(frame, LONGEST).astype(np.float32)
-        alpha = _soft(small, masks[index], _rgb(plate), seen)
+    for index, frame in enumerate(work):
+        alpha = _soft(frame.astype(np.float32), masks[index], _rgb(plate), seen)
         alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
         alphas[index] = (alpha * 255 + 0.5).astype(np.uint8)
-        preview = over(np.dstack([frame, alphas[index]]), board)
+        preview = over(np.dstack([rgb[index], alphas[index]]), board)
         yield Event("matting", 2 * count + index + 1, total, "edges", preview)
     return alphas
+
+
+def _guess(rgb: np.ndarray, total: int) -> Stage[tuple[np.ndarray, np.ndarray | None]]:
+    """A first guess at masks [T, h, w] of small frames, and the backdrop [h, w, 3] if it is plain."""
+    lab = np.stack([_lab(frame) for frame in rgb])
+    ring = _ring(lab.shape[1:3])
+    rings = np.broadcast_to(ring, lab.shape[:3])
+    backdrop, misfit = _backdrop(lab, rings)
+    if misfit < PLAIN:
+        noise = _noise(lab, backdrop, rings)
+        masks = np.stack([_differs(frame, backdrop, noise) for frame in lab])
+        yield Event("matting", len(rgb), total, "plain background")
+        return _bodies(masks), backdrop
+    if _is_still(lab, ring):
+        doubt = "The background is not plain: the object's outline may be wrong in places."
+    else:
+        doubt = "The background is neither plain nor still: check the matte."
+    yield Event("matting", 0, total, doubt, warning=True)
+    masks = yield from _grab(rgb, lab, ring, total)
+    return _bodies(masks), None
 
 
 # --- the background -----------------------------------------------------------------------------
@@ -99,18 +107,14 @@ def _backdrop(lab: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, float]:
     return (terms @ fit).astype(np.float32), float(np.percentile(misfits, 70))
 
 
-def _plate(
-    lab: np.ndarray, masks: np.ndarray, backdrop: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The empty scene [h, w, 3] and where it is known [h, w] (where a backdrop is: everywhere)."""
+def _plate(lab: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The empty scene [h, w, 3], and where two frames at least show it [h, w]."""
     free = ~_dilated(masks, 4)
     times = free.sum(axis=0)
-    mean = np.einsum("thw,thwc->hwc", free.astype(np.float32), lab)
-    seen = times >= 2
-    mean /= np.maximum(times, 1)[..., None]
-    if backdrop is None:
-        return mean, seen
-    return np.where(seen[..., None], mean, backdrop), np.ones_like(seen)
+    total = np.zeros(lab.shape[1:], np.float32)
+    for frame, shown in zip(lab, free, strict=True):
+        total += frame * shown[..., None]
+    return total / np.maximum(times, 1)[..., None].astype(np.float32), times >= 2
 
 
 def _is_still(lab: np.ndarray, ring: np.ndarray) -> bool:
@@ -122,7 +126,7 @@ def _is_still(lab: np.ndarray, ring: np.ndarray) -> bool:
 def _noise(lab: np.ndarray, plate: np.ndarray, where: np.ndarray) -> float:
     """Spread of the background's colours around the plate, Lab units."""
     distances = np.concatenate([
-        np.linalg.norm(frame[mask] - plate[mask], axis=-1)[::7]
+        _length(frame[mask] - plate[mask])[::7]
         for frame, mask in zip(lab, where, strict=True)
     ])  # fmt: skip
     return float(np.percentile(distances, 80)) if len(distances) else PLAIN
@@ -134,28 +138,38 @@ def _noise(lab: np.ndarray, plate: np.ndarray, where: np.ndarray) -> float:
 def _differs(frame: np.ndarray, plate: np.ndarray, noise: float) -> np.ndarray:
     """Where a frame shows something else than the plate: [h, w] bool."""
     difference = frame - plate
-    blurred = cv2.GaussianBlur(difference, (0, 0), 0.8)
-    strong = np.linalg.norm(blurred, axis=-1) > max(STRONG, 4 * noise)
+    sharp = cv2.GaussianBlur(difference, (0, 0), 0.8)
+    strong = _length(sharp) > max(STRONG, 4 * noise)
     # Compression ripples around zero beside an edge; a mean over the rest lets only areas stand.
     rest = (~strong).astype(np.float32)
     weight = cv2.GaussianBlur(rest, (0, 0), 2.5)
     mean = cv2.GaussianBlur(difference * rest[..., None], (0, 0), 2.5)
     mean /= np.maximum(weight, 1e-3)[..., None]
-    weak = np.linalg.norm(mean, axis=-1) > max(WEAK, 2 * noise)
-    weak = _opened(weak & ~strong & ~_shadow(difference, mean), 3)
-    found = strong | weak
-    labels, numbers = ndimage.label(found)
-    strengths = ndimage.sum_labels(strong, labels, np.arange(numbers + 1))
-    strengths[0] = 0
+    weak = ~strong & (_length(mean) > max(WEAK, 2 * noise))
+    weak = _opened(weak & ~_shadow(weak, strong, mean, sharp[..., 0]), 3)
+    labels, numbers = ndimage.label(strong | weak)
+    strengths = np.bincount(labels[strong], minlength=numbers + 1)
     return (strengths > 12)[labels]
 
 
-def _shadow(difference: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Where a frame is a smoothly darkened backdrop: darker, of the same hue, without detail."""
-    darker = (mean[..., 0] < -1) & (mean[..., 0] > -25)
+def _shadow(
+    weak: np.ndarray, strong: np.ndarray, mean: np.ndarray, light: np.ndarray
+) -> np.ndarray:
+    """Where a weak difference is a shadow: darker, of the same hue, and it fades in without an edge.
+
+    All [h, w]; `mean` [h, w, 3] is the blurred difference, `light` the sharper one of lightness.
+    """
     same_hue = np.hypot(mean[..., 1], mean[..., 2]) < 0.25 * np.abs(mean[..., 0]) + 1
-    detail = cv2.GaussianBlur((difference[..., 0] - mean[..., 0]) ** 2, (0, 0), 2.5)
-    return darker & same_hue & (detail < 4)
+    labels, numbers = ndimage.label(weak & same_hue & (mean[..., 0] < 0))
+    if numbers == 0:
+        return np.zeros_like(weak)
+    slope = np.hypot(cv2.Sobel(light, -1, 1, 0), cv2.Sobel(light, -1, 0, 1)) / 8  # Lab units / pixel
+    empty = cv2.dilate((~weak & ~strong).astype(np.uint8), _disc(2)) > 0
+    rims = np.bincount(labels[empty], minlength=numbers + 1)
+    steepness = np.bincount(labels[empty], slope[empty], numbers + 1) / np.maximum(rims, 1)
+    soft = (steepness < STEEP) & (rims > 0)
+    soft[0] = False
+    return soft[labels]
 
 
 def _bodies(masks: np.ndarray) -> np.ndarray:
@@ -168,20 +182,18 @@ def _bodies(masks: np.ndarray) -> np.ndarray:
     return (volumes >= SMALL_BODY * volumes.max())[labels]
 
 
-def _filled(
-    mask: np.ndarray, frame: np.ndarray, plate: np.ndarray, noise: float
-) -> np.ndarray:
-    """Fill the holes that are small, or do not show the plate through all of their inside."""
-    closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, _disc(2)) > 0
-    labels, numbers = ndimage.label(ndimage.binary_fill_holes(closed) & ~closed)
+def _filled(mask: np.ndarray, difference: np.ndarray, noise: float) -> np.ndarray:
+    """Fill the holes that are small, or that do not show the plate (a mean undoes ripples)."""
+    labels, numbers = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
     if numbers == 0:
-        return closed
-    distance = np.linalg.norm(cv2.GaussianBlur(frame - plate, (0, 0), 1.0), axis=-1)
-    index = np.arange(1, numbers + 1)
-    areas = ndimage.sum_labels(np.ones_like(labels), labels, index)
-    through = ndimage.median(distance, labels, index) < max(WEAK / 2, 1.5 * noise)
+        return mask
+    index = np.arange(numbers + 1)
+    areas = np.bincount(labels.ravel(), minlength=numbers + 1)
+    means = [ndimage.mean(difference[..., k], labels, index) for k in range(3)]
+    through = _length(np.stack(means, -1)) < max(WEAK, 2 * noise)
     keep = through & (areas > SMALL_HOLE * mask.sum())
-    return closed | (labels > 0) & ~np.concatenate([[False], keep])[labels]
+    keep[0] = True  # not a hole
+    return mask | ~keep[labels]
 
 
 def _steady(masks: np.ndarray, lab: np.ndarray) -> np.ndarray:
@@ -198,24 +210,19 @@ def _steady(masks: np.ndarray, lab: np.ndarray) -> np.ndarray:
 # --- a first guess before a background that is not plain -----------------------------------------
 
 
-def _guess(lab: np.ndarray, rgb: np.ndarray, total: int) -> Stage[np.ndarray]:
+def _grab(rgb: np.ndarray, lab: np.ndarray, ring: np.ndarray, total: int) -> Stage[np.ndarray]:
     """What GrabCut takes for the object, fed by what moves: [T, h, w] bool."""
-    count, height, width = lab.shape[:3]
-    small = np.stack([_shrunk(frame, GRABCUT_LONGEST) for frame in rgb])
-    labs = np.stack([_lab(frame) for frame in small])
-    change = np.linalg.norm(labs - np.median(labs, axis=0), axis=-1)
+    change = _length(lab - np.median(lab, axis=0))
     moves = change > max(STRONG, 5 * float(np.median(change)))
     moves = np.stack([_opened(frame, 1) for frame in moves])
-    ring = _ring(small.shape[1:3])
     hull = _hull(moves.mean(axis=0) > 0.05)
-    masks = np.empty((count, height, width), bool)
+    masks = np.empty(lab.shape[:3], bool)
     models = [np.zeros((1, 65)), np.zeros((1, 65))]
-    for index in range(count):
+    for index, frame in enumerate(rgb):
         labels = np.where(hull, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
         labels[ring & ~moves[index]] = cv2.GC_BGD
-        cv2.grabCut(small[index], labels, None, *models, 2, cv2.GC_INIT_WITH_MASK)
-        found = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.float32)
-        masks[index] = cv2.resize(found, (width, height)) > 0.5
+        cv2.grabCut(frame, labels, None, *models, 2, cv2.GC_INIT_WITH_MASK)
+        masks[index] = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
         yield Event("matting", index + 1, total, "first guess (GrabCut)")
     return masks
 
@@ -258,6 +265,10 @@ def _soft(
 
 
 # --- small things -------------------------------------------------------------------------------
+
+
+def _length(vectors: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.einsum("...c,...c->...", vectors, vectors))
 
 
 def _lab(rgb: np.ndarray) -> np.ndarray:
