@@ -1,0 +1,118 @@
+"""The texts and pictures around a run: header, examples, notices, footer."""
+
+from __future__ import annotations
+
+import html
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+from stages import Progress, duration
+
+EXAMPLES = Path(__file__).resolve().parent / "examples"
+KEEP_HOURS = 24  # how long a visitor's run stays on the machine
+
+
+def notice(sentence: str, hint: str, kind: str = "info") -> str:
+    return (
+        f'<div class="notice is-{kind}" role="status"><strong>{html.escape(sentence)}</strong> '
+        f"{html.escape(hint)}</div>"
+    )
+
+
+def headline(title: str, text: str, progress: Progress) -> str:
+    """What stands above a result: its name, who made it, and what to know about it."""
+    warnings = "".join(f"<li>{html.escape(warning)}</li>" for warning in progress.warnings)
+    return (
+        f'<div class="head"><h2>{html.escape(title)}</h2><p>{html.escape(text)}</p>'
+        f'<ul class="warnings">{warnings}</ul></div>'
+    )
+
+
+def served(path: Path) -> str:
+    """The address of a file that Gradio serves: a visitor's upload or a bundled example."""
+    return f"gradio_api/file={quote(str(path))}"
+
+
+def moving_picture(path: Path, label: str) -> str:
+    """A clip as the browser shows it by itself, without any conversion."""
+    if path.suffix.lower() in (".gif", ".webp"):
+        return f'<img src="{served(path)}" alt="{html.escape(label)}">'
+    return (
+        f'<video src="{served(path)}" aria-label="{html.escape(label)}" autoplay loop muted '
+        "playsinline></video>"
+    )
+
+
+def clip_preview(clip: str | None) -> str:
+    if clip is None:
+        return ""
+    cannot = "This browser cannot play the clip; it can be used all the same."
+    return f'<div class="clip">{moving_picture(Path(clip), "Your clip")}<p>{cannot}</p></div>'
+
+
+def example_names() -> list[str]:
+    """The bundled examples that have a bundled result."""
+    return sorted(path.parent.name for path in EXAMPLES.glob("results/*/run.json"))
+
+
+def example_clip(name: str) -> Path:
+    return next((EXAMPLES / "clips").glob(f"{name}.*"))
+
+
+def title_of(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def example_cards() -> str:
+    """One button per example: the result turning, with the clip it was made from in its corner."""
+    cards = ""
+    for name in example_names():
+        title = title_of(name)
+        orbit = EXAMPLES / "results" / name / "videos/orbit.mp4"
+        cards += (
+            f'<button class="example" data-name="{name}" aria-label="Show the example {title}">'
+            f"{moving_picture(orbit, title)}"
+            f'<span class="inset">{moving_picture(example_clip(name), "the clip")}</span>'
+            f"<b>{title}</b></button>"
+        )
+    return f'<div class="examples">{cards}</div>'
+
+
+def header() -> str:
+    """What this is, what runs here and how long it takes."""
+    facts = [f"runs on the CPU, {os.cpu_count()} cores", "embedded engines, no downloads"]
+    taken = [Progress.of_run(EXAMPLES / "results" / name).seconds for name in example_names()]
+    if taken:
+        facts.append(f"a preview takes about {duration(max(taken))} on two cores")
+    chips = "".join(f"<li>{fact}</li>" for fact in facts)
+    return (
+        '<section class="intro"><h1>A short clip in, an object in <em>four dimensions</em> out</h1>'
+        "<p>DS4D turns a video of one moving object into Gaussians that you can walk around while "
+        f"they move, with the mattes, the views and the mesh on the way.</p><ul>{chips}</ul>"
+        "</section>"
+    )
+
+
+WELCOME = """<section class="welcome"><h2>What makes a good clip</h2><ul>
+<li><b>One object</b>, whole and inside the frame all the time</li>
+<li><b>A still camera</b> and a plain background, or transparency</li>
+<li><b>One to five seconds</b> in which it moves</li></ul>
+<p>You get six videos, a Gaussian splat for every frame, a mesh, and the 4D asset itself.</p>
+</section>"""
+FOOTER = f"""<footer class="small"><p>Your clip and its results stay on this machine for
+{KEEP_HOURS} hours, then they are deleted. Nobody else sees them.</p><p>The code is Apache-2.0. The
+embedded engines need no weights. Where pretrained engines are used, their weights have their own
+licences: those of Zero123++ are CC-BY-NC 4.0, so what they help to make is for non-commercial
+use.</p></footer>"""
+PICK_EXAMPLE = """
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button.example");
+  if (button) trigger("click", {name: button.dataset.name});
+});
+"""
+NO_PREVIEW = """
+element.addEventListener("error", (event) => {
+  event.target.closest(".clip")?.classList.add("unplayable");
+}, true);
+"""
