@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .cpu_pixels import GROUP, PIXELS, blend, blend_backward
 from .cpu_projection import CHANNELS, project, project_backward
-from .cpu_tiles import TILE, list_tiles
+from .cpu_tiles import TILE_X, TILE_Y, list_tiles
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,12 @@ class Trace:
     """What the backward pass needs of the forward pass."""
 
     records: np.ndarray  # [C * N, CHANNELS + channels] projected Gaussians
-    ellipses: np.ndarray  # [C * N, 6]
     tile_starts: np.ndarray  # [C * tiles + 1]
     gaussians: np.ndarray  # [intersections] by tile
+    rows: np.ndarray  # [intersections, 2] of pixels
     starts: np.ndarray  # [C * N + 1]
     places: np.ndarray  # [intersections] in the listing by Gaussian
     ends: np.ndarray  # [C * tiles, 2, PIXELS]
-    alphas: np.ndarray  # [C, H, W]
     depths: np.ndarray  # [C, H, W]
 
 
@@ -46,15 +45,15 @@ def forward(
     """Colours [C, H, W, D], alphas [C, H, W], expected depths [C, H, W], and the trace."""
     C, N, D = len(viewmats), means.shape[1], colors.shape[2]
     channels = -(-(D + 1) // GROUP) * GROUP  # the colours, the depth, and zeros
-    tiles_x, tiles_y = -(-width // TILE), -(-height // TILE)
+    tiles_x, tiles_y = -(-width // TILE_X), -(-height // TILE_Y)
     records = np.zeros((C * N, CHANNELS + channels), np.float32)
-    ellipses = np.empty((C * N, 6), np.float32)
+    ellipses = np.empty((C * N, 10), np.float32)
     keys = np.empty(C * N, np.float32)
     project(
         *_arrays(means, quats, scales, opacities, colors, viewmats, Ks, offsets),
-        width, height, antialiased, records, ellipses, keys,
+        width, height, antialiased, records, ellipses, keys, get_num_threads(),
     )  # fmt: skip
-    tile_starts, gaussians, starts, places = list_tiles(
+    tile_starts, gaussians, rows, starts, places = list_tiles(
         ellipses, keys.view(np.uint32), C, tiles_x, tiles_y
     )
     rendered = np.empty((C, height, width, D), np.float32)
@@ -62,10 +61,10 @@ def forward(
     depths = np.empty((C, height, width), np.float32)
     ends = np.empty((C * tiles_x * tiles_y, 2, PIXELS), np.float32)
     blend(
-        records, ellipses, tile_starts, gaussians, *_arrays(backgrounds),
+        records, tile_starts, gaussians, rows, *_arrays(backgrounds),
         rendered, alphas, depths, ends, get_num_threads(),
     )  # fmt: skip
-    trace = Trace(records, ellipses, tile_starts, gaussians, starts, places, ends, alphas, depths)
+    trace = Trace(records, tile_starts, gaussians, rows, starts, places, ends, depths)
     outputs = (torch.from_numpy(array) for array in (rendered, alphas, depths))
     return *outputs, trace
 
@@ -88,10 +87,10 @@ def backward(
     v_alphas: Tensor,  # [C, H, W]
     v_depths: Tensor,  # [C, H, W]
 ) -> tuple[Tensor, ...]:
-    """Gradients of the first seven arguments, shaped as these."""
+    """Gradients of the first six arguments, shaped as these."""
     gradients = np.empty((len(trace.places), trace.records.shape[1]), np.float32)
     blend_backward(
-        trace.records, trace.ellipses, trace.tile_starts, trace.gaussians, trace.places,
+        trace.records, trace.tile_starts, trace.gaussians, trace.rows, trace.places,
         *_arrays(backgrounds), trace.depths, trace.ends, *_arrays(v_colors, v_alphas, v_depths),
         gradients, get_num_threads(),
     )  # fmt: skip
@@ -99,11 +98,9 @@ def backward(
     results = [np.zeros_like(array) for array in inputs]
     project_backward(
         *inputs[:4], *_arrays(viewmats, Ks), width, height, antialiased,
-        trace.records, trace.starts, gradients, *results,
+        trace.records, trace.starts, gradients, *results, get_num_threads(),
     )  # fmt: skip
-    through = torch.from_numpy(1 - trace.alphas)
-    v_backgrounds = torch.einsum("chwd,chw->cd", v_colors, through)
-    return *(torch.from_numpy(array) for array in results), v_backgrounds
+    return tuple(torch.from_numpy(array) for array in results)
 
 
 def _arrays(*tensors: Tensor) -> list[np.ndarray]:

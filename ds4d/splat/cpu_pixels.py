@@ -8,39 +8,38 @@ which numpy defines as counting from the end.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit, prange
 
 from .cpu_projection import (
     CHANNELS,
-    CONIC_A,
-    CONIC_B,
-    CONIC_C,
-    HALF_HEIGHT,
+    LOG_OPACITY,
     MIN_ALPHA,
-    OPACITY,
+    ROOT_XX,
+    ROOT_XY,
+    ROOT_YY,
     U,
     V,
 )
-from .cpu_tiles import TILE
+from .cpu_tiles import TILE_X, TILE_Y
 
-PIXELS = TILE * TILE
+PIXELS = TILE_X * TILE_Y
 GROUP = 4  # channels that are blended in one pass: red, green, blue and depth
 NEVER = np.float32(1e9)
 
-ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
+ZERO, ONE = np.float32(0), np.float32(1)
 SMALLEST = np.float32(MIN_ALPHA)
 LARGEST = np.float32(0.99)  # alpha
 OPAQUE = np.float32(1e-4)  # a pixel is finished before its transmittance falls to this
+LEAST = np.float32(1e-10)  # alpha that the depth is divided by
 
 # Planes of the scratch array.
+SIZE = np.uint64(PIXELS)
 X, Y, TRANSMITTANCE, STOP, WEIGHT, BEHIND, INNER = (np.uint64(k * PIXELS) for k in range(7))
-PLANES = 7  # the planes of the channels follow
+PLANE0 = np.uint64(7 * PIXELS)  # the planes of the channels
+PLANE1, PLANE2, PLANE3 = PLANE0 + SIZE, PLANE0 + np.uint64(2) * SIZE, PLANE0 + np.uint64(3) * SIZE
 
-# exp(-s) = 2^n 2^f with n an integer and f in (-1, 0]: 2^f is a polynomial (to 8e-8, minimax).
-LOG2E = np.float32(1.4426950408889634)
+# 2^t = 2^n 2^f with n an integer and f in (-1, 0]: 2^f is a polynomial (to 8e-8, minimax).
 LOWEST = np.float32(-100)
 BIAS, MANTISSA = np.int32(127), np.int32(23)
 P0, P1, P2, P3, P4, P5 = (
@@ -57,9 +56,9 @@ P0, P1, P2, P3, P4, P5 = (
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
-def _exp_minus(s):
-    """exp(-s) for s >= 0 in float32, relative error below 5e-7."""
-    t = max(-s * LOG2E, LOWEST)
+def _exp2(t):
+    """2^t for t <= 0 in float32, relative error below 5e-7."""
+    t = max(t, LOWEST)
     n = np.int32(t)
     f = t - np.float32(n)
     power = np.int32((n + BIAS) << MANTISSA).view(np.float32)
@@ -67,61 +66,56 @@ def _exp_minus(s):
 
 
 @njit(cache=True, error_model="numpy")
-def _pixel_range(record, extent, top):
-    """The pixels [first, last) of a tile in the rows that the ellipse reaches."""
-    first = math.ceil(max(record[V] - extent - top - 0.5, 0.0))
-    last = math.floor(min(record[V] + extent - top - 0.5, TILE - 1.0)) + 1
-    return np.uint64(int(first) * TILE), np.uint64(max(int(last), 0) * TILE)
+def _new_scratch(channels):
+    scratch = np.zeros(PLANE0 + np.uint64(channels * PIXELS), np.float32)
+    for i in range(PIXELS):
+        scratch[X + np.uint64(i)] = i % TILE_X + 0.5
+        scratch[Y + np.uint64(i)] = i // TILE_X + 0.5
+    return scratch
 
 
 @njit(cache=True, error_model="numpy")
-def _new_scratch(channels):
-    scratch = np.zeros((PLANES + channels) * PIXELS, np.float32)
-    for i in range(PIXELS):
-        scratch[X + np.uint64(i)] = i % TILE + 0.5
-        scratch[Y + np.uint64(i)] = i // TILE + 0.5
-    return scratch
+def _roots(record, left, top):
+    """p = p_x x + p_y y + p_0 and q = q_y y + q_0 at the pixels of a tile."""
+    u, v = record[U] - left, record[V] - top
+    p_x, p_y, q_y = record[ROOT_XX], record[ROOT_XY], record[ROOT_YY]
+    return p_x, p_y, np.float32(-(p_x * u + p_y * v)), q_y, np.float32(-q_y * v)
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def _blend_one(scratch, record, k, left, top, first, last, channels):
     """Blends the k-th Gaussian of a tile into its pixels [first, last)."""
-    u, v = record[U] - left, record[V] - top
-    half_a, b, half_c = HALF * record[CONIC_A], record[CONIC_B], HALF * record[CONIC_C]
-    opacity = record[OPACITY]
+    p_x, p_y, p_0, q_y, q_0 = _roots(record, left, top)
+    log_opacity = record[LOG_OPACITY]
+    c0, c1, c2, c3 = record[CHANNELS], record[CHANNELS + 1], record[CHANNELS + 2], record[CHANNELS + 3]
     for j in range(first, last):
-        dx, dy = scratch[X + j] - u, scratch[Y + j] - v
-        sigma = half_a * dx * dx + half_c * dy * dy + b * dx * dy
-        alpha = min(opacity * _exp_minus(sigma), LARGEST)
-        before = scratch[TRANSMITTANCE + j]
-        after = before * (ONE - alpha)
-        stop = scratch[STOP + j]
-        drawn = (alpha >= SMALLEST) & (sigma >= ZERO) & (k < stop)
-        finished = drawn & (after <= OPAQUE)
-        blended = drawn & (after > OPAQUE)
+        y = scratch[Y + j]
+        p, q = p_x * scratch[X + j] + (p_y * y + p_0), q_y * y + q_0
+        alpha = min(_exp2(log_opacity - p * p - q * q), LARGEST)
+        before, stop = scratch[TRANSMITTANCE + j], scratch[STOP + j]
+        after = before - alpha * before
+        drawn = (alpha >= SMALLEST) & (k < stop)
+        finished, blended = drawn & (after <= OPAQUE), drawn & (after > OPAQUE)
+        weight = alpha * before if blended else ZERO
         scratch[STOP + j] = k if finished else stop
-        scratch[WEIGHT + j] = alpha * before if blended else ZERO
         scratch[TRANSMITTANCE + j] = after if blended else before
-    for channel in range(0, channels, GROUP):
-        c0, c1 = record[CHANNELS + channel], record[CHANNELS + channel + 1]
-        c2, c3 = record[CHANNELS + channel + 2], record[CHANNELS + channel + 3]
-        plane0 = np.uint64((PLANES + channel) * PIXELS)
-        plane1, plane2 = plane0 + np.uint64(PIXELS), plane0 + np.uint64(2 * PIXELS)
-        plane3 = plane0 + np.uint64(3 * PIXELS)
+        scratch[WEIGHT + j] = weight
+        scratch[PLANE0 + j] += weight * c0
+        scratch[PLANE1 + j] += weight * c1
+        scratch[PLANE2 + j] += weight * c2
+        scratch[PLANE3 + j] += weight * c3
+    for channel in range(GROUP, channels):
+        color, plane = record[CHANNELS + channel], PLANE0 + np.uint64(channel * PIXELS)
         for j in range(first, last):
-            weight = scratch[WEIGHT + j]
-            scratch[plane0 + j] += weight * c0
-            scratch[plane1 + j] += weight * c1
-            scratch[plane2 + j] += weight * c2
-            scratch[plane3 + j] += weight * c3
+            scratch[plane + j] += scratch[WEIGHT + j] * color
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def blend(
     records,  # [C * N, CHANNELS + channels]
-    ellipses,  # [C * N, 6]
     tile_starts,  # [C * tiles + 1]
     gaussians,  # [intersections]
+    rows,  # [intersections, 2]
     backgrounds,  # [C, D]
     colors,  # [C, H, W, D], written
     alphas,  # [C, H, W], written
@@ -131,112 +125,102 @@ def blend(
 ):
     C, height, width, D = colors.shape
     channels = records.shape[1] - CHANNELS
-    tiles_x, tiles = -(-width // TILE), (len(tile_starts) - 1) // C
+    tiles_x, tiles = -(-width // TILE_X), (len(tile_starts) - 1) // C
     for worker in prange(workers):
         scratch = _new_scratch(channels)
+        through, stops = scratch[TRANSMITTANCE:STOP], scratch[STOP:WEIGHT]
+        planes = scratch[PLANE0:].reshape(channels, PIXELS)
         for tile in range(worker, C * tiles, workers):  # neighbours go to different workers
-            camera, left = tile // tiles, tile % tiles % tiles_x * TILE
-            top = tile % tiles // tiles_x * TILE
-            scratch[PLANES * PIXELS :] = 0.0
+            camera, place = tile // tiles, tile % tiles
+            left, top = place % tiles_x * TILE_X, place // tiles_x * TILE_Y
+            planes[:] = 0.0
+            through[:] = 1.0
             for i in range(PIXELS):
-                inside = left + i % TILE < width and top + i // TILE < height
-                scratch[TRANSMITTANCE + np.uint64(i)] = 1.0
-                scratch[STOP + np.uint64(i)] = NEVER if inside else -1.0
+                inside = left + i % TILE_X < width and top + i // TILE_X < height
+                stops[i] = NEVER if inside else -1.0
             begin = tile_starts[tile]
             for i in range(begin, tile_starts[tile + 1]):
-                g = gaussians[i]
-                first, last = _pixel_range(records[g], ellipses[g, HALF_HEIGHT], top)
+                first, last = np.uint64(rows[i, 0] * TILE_X), np.uint64(rows[i, 1] * TILE_X)
                 _blend_one(
-                    scratch, records[g], np.float32(i - begin), np.float32(left),
-                    np.float32(top), first, last, channels,
+                    scratch, records[gaussians[i]], np.float32(i - begin),
+                    left, top, first, last, channels,
                 )  # fmt: skip
-                if (i - begin) % 32 == 31 and scratch[STOP : STOP + np.uint64(PIXELS)].max() < NEVER:
+                if (i - begin) % 32 == 31 and stops.max() < NEVER:
                     break
-            ends[tile, 0] = scratch[TRANSMITTANCE : TRANSMITTANCE + np.uint64(PIXELS)]
-            ends[tile, 1] = scratch[STOP : STOP + np.uint64(PIXELS)]
-            for y in range(top, min(top + TILE, height)):
-                for x in range(left, min(left + TILE, width)):
-                    i = (y - top) * TILE + x - left
-                    through = scratch[int(TRANSMITTANCE) + i]
-                    alphas[camera, y, x] = 1.0 - through
+            ends[tile, 0] = through
+            ends[tile, 1] = stops
+            for y in range(top, min(top + TILE_Y, height)):
+                for x in range(left, min(left + TILE_X, width)):
+                    i = (y - top) * TILE_X + x - left
+                    alpha = ONE - through[i]
+                    alphas[camera, y, x] = alpha
+                    depths[camera, y, x] = planes[D, i] / max(alpha, LEAST)
                     for d in range(D):
-                        accumulated = scratch[(PLANES + d) * PIXELS + i]
-                        colors[camera, y, x, d] = accumulated + through * backgrounds[camera, d]
-                    depth = scratch[(PLANES + D) * PIXELS + i]
-                    depths[camera, y, x] = depth / max(np.float32(1.0) - through, np.float32(1e-10))
+                        colors[camera, y, x, d] = planes[d, i] + through[i] * backgrounds[camera, d]
 
 
 @njit(cache=True, fastmath=True, error_model="numpy")
 def _blend_one_backward(scratch, record, k, left, top, first, last, channels, gradient):
     """Undoes the k-th Gaussian of a tile; its gradient is written to gradient [CHANNELS + channels].
 
-    The first six numbers are the sums over pixels of q, q dx, q dy, q dx^2, q dx dy, q dy^2, where
-    q = -dloss/dsigma. BEHIND holds, per pixel, the part of the loss that lies behind the Gaussian.
+    The first six numbers are the sums over pixels of s, s p, s q, s p^2, s p q, s q^2, where s is
+    the gradient in the logarithm of alpha; those of the channels follow. The channels' planes hold
+    the gradients in the image, BEHIND the part of the loss that lies behind the Gaussian.
     """
-    for j in range(first, last):
-        scratch[INNER + j] = ZERO
-    for channel in range(0, channels, GROUP):
-        c0, c1 = record[CHANNELS + channel], record[CHANNELS + channel + 1]
-        c2, c3 = record[CHANNELS + channel + 2], record[CHANNELS + channel + 3]
-        plane0 = np.uint64((PLANES + channel) * PIXELS)
-        plane1, plane2 = plane0 + np.uint64(PIXELS), plane0 + np.uint64(2 * PIXELS)
-        plane3 = plane0 + np.uint64(3 * PIXELS)
+    for channel in range(GROUP, channels):
+        color, plane = record[CHANNELS + channel], PLANE0 + np.uint64(channel * PIXELS)
         for j in range(first, last):
-            scratch[INNER + j] += (
-                scratch[plane0 + j] * c0
-                + scratch[plane1 + j] * c1
-                + scratch[plane2 + j] * c2
-                + scratch[plane3 + j] * c3
-            )
-    u, v = record[U] - left, record[V] - top
-    half_a, b, half_c = HALF * record[CONIC_A], record[CONIC_B], HALF * record[CONIC_C]
-    opacity = record[OPACITY]
-    q_sum = q_x = q_y = q_xx = q_xy = q_yy = ZERO
+            inner = scratch[INNER + j] if channel > GROUP else ZERO
+            scratch[INNER + j] = inner + scratch[plane + j] * color
+    p_x, p_y, p_0, q_y, q_0 = _roots(record, left, top)
+    log_opacity = record[LOG_OPACITY]
+    c0, c1, c2, c3 = record[CHANNELS], record[CHANNELS + 1], record[CHANNELS + 2], record[CHANNELS + 3]
+    s_1 = s_p = s_q = s_pp = s_pq = s_qq = v_0 = v_1 = v_2 = v_3 = ZERO
     for j in range(first, last):
-        dx, dy = scratch[X + j] - u, scratch[Y + j] - v
-        sigma = half_a * dx * dx + half_c * dy * dy + b * dx * dy
-        raw = opacity * _exp_minus(sigma)
+        y = scratch[Y + j]
+        p, q = p_x * scratch[X + j] + (p_y * y + p_0), q_y * y + q_0
+        raw = _exp2(log_opacity - p * p - q * q)
         alpha = min(raw, LARGEST)
-        blended = (alpha >= SMALLEST) & (sigma >= ZERO) & (k < scratch[STOP + j])
-        alpha = alpha if blended else ZERO
-        rest = ONE / (ONE - alpha)
-        before = scratch[TRANSMITTANCE + j] * rest
+        alpha = alpha if (alpha >= SMALLEST) & (k < scratch[STOP + j]) else ZERO
+        ratio = ONE / (ONE - alpha)
+        before, behind = scratch[TRANSMITTANCE + j] * ratio, scratch[BEHIND + j]
         weight = alpha * before
-        inner, behind = scratch[INNER + j], scratch[BEHIND + j]
+        inner = scratch[INNER + j] + (
+            (scratch[PLANE0 + j] * c0 + scratch[PLANE1 + j] * c1)
+            + (scratch[PLANE2 + j] * c2 + scratch[PLANE3 + j] * c3)
+        )
         scratch[TRANSMITTANCE + j] = before
-        scratch[WEIGHT + j] = weight
         scratch[BEHIND + j] = behind + weight * inner
-        q = weight * inner - alpha * rest * behind
-        q = q if raw <= LARGEST else ZERO
-        q_sum += q
-        q_x += q * dx
-        q_y += q * dy
-        q_xx += q * dx * dx
-        q_xy += q * dx * dy
-        q_yy += q * dy * dy
-    gradient[0], gradient[1], gradient[2] = q_sum, q_x, q_y
-    gradient[3], gradient[4], gradient[5] = q_xx, q_xy, q_yy
-    for channel in range(0, channels, GROUP):
-        c0 = c1 = c2 = c3 = ZERO
-        plane0 = np.uint64((PLANES + channel) * PIXELS)
-        plane1, plane2 = plane0 + np.uint64(PIXELS), plane0 + np.uint64(2 * PIXELS)
-        plane3 = plane0 + np.uint64(3 * PIXELS)
+        scratch[WEIGHT + j] = weight
+        s = weight * inner - alpha * ratio * behind
+        s = s if raw <= LARGEST else ZERO
+        s_1 += s
+        s_p += s * p
+        s_q += s * q
+        s_pp += s * p * p
+        s_pq += s * p * q
+        s_qq += s * q * q
+        v_0 += weight * scratch[PLANE0 + j]
+        v_1 += weight * scratch[PLANE1 + j]
+        v_2 += weight * scratch[PLANE2 + j]
+        v_3 += weight * scratch[PLANE3 + j]
+    gradient[0], gradient[1], gradient[2] = s_1, s_p, s_q
+    gradient[3], gradient[4], gradient[5] = s_pp, s_pq, s_qq
+    gradient[CHANNELS], gradient[CHANNELS + 1] = v_0, v_1
+    gradient[CHANNELS + 2], gradient[CHANNELS + 3] = v_2, v_3
+    for channel in range(GROUP, channels):
+        plane, v = PLANE0 + np.uint64(channel * PIXELS), ZERO
         for j in range(first, last):
-            weight = scratch[WEIGHT + j]
-            c0 += weight * scratch[plane0 + j]
-            c1 += weight * scratch[plane1 + j]
-            c2 += weight * scratch[plane2 + j]
-            c3 += weight * scratch[plane3 + j]
-        gradient[CHANNELS + channel], gradient[CHANNELS + channel + 1] = c0, c1
-        gradient[CHANNELS + channel + 2], gradient[CHANNELS + channel + 3] = c2, c3
+            v += scratch[WEIGHT + j] * scratch[plane + j]
+        gradient[CHANNELS + channel] = v
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def blend_backward(
     records,  # [C * N, CHANNELS + channels]
-    ellipses,  # [C * N, 6]
     tile_starts,  # [C * tiles + 1]
     gaussians,  # [intersections]
+    rows,  # [intersections, 2]
     places,  # [intersections]
     backgrounds,  # [C, D]
     depths,  # [C, H, W]
@@ -249,38 +233,36 @@ def blend_backward(
 ):
     C, height, width, D = v_colors.shape
     channels = records.shape[1] - CHANNELS
-    tiles_x, tiles = -(-width // TILE), (len(tile_starts) - 1) // C
+    tiles_x, tiles = -(-width // TILE_X), (len(tile_starts) - 1) // C
     for worker in prange(workers):
         scratch = _new_scratch(channels)
+        through, stops = scratch[TRANSMITTANCE:STOP], scratch[STOP:WEIGHT]
+        behind, planes = scratch[BEHIND:INNER], scratch[PLANE0:].reshape(channels, PIXELS)
         for tile in range(worker, C * tiles, workers):
-            camera, left = tile // tiles, tile % tiles % tiles_x * TILE
-            top = tile % tiles // tiles_x * TILE
-            scratch[PLANES * PIXELS :] = 0.0
-            scratch[TRANSMITTANCE : TRANSMITTANCE + np.uint64(PIXELS)] = ends[tile, 0]
-            scratch[STOP : STOP + np.uint64(PIXELS)] = ends[tile, 1]
-            scratch[BEHIND : BEHIND + np.uint64(PIXELS)] = 0.0
-            for y in range(top, min(top + TILE, height)):
-                for x in range(left, min(left + TILE, width)):
-                    i = (y - top) * TILE + x - left
-                    through = scratch[int(TRANSMITTANCE) + i]
-                    alpha = max(np.float32(1.0) - through, np.float32(1e-10))
-                    v_accumulated = v_depths[camera, y, x] / alpha
-                    behind = v_accumulated * depths[camera, y, x] - v_alphas[camera, y, x]
+            camera, place = tile // tiles, tile % tiles
+            left, top = place % tiles_x * TILE_X, place // tiles_x * TILE_Y
+            through[:] = ends[tile, 0]
+            stops[:] = ends[tile, 1]
+            planes[:] = 0.0
+            behind[:] = 0.0
+            for y in range(top, min(top + TILE_Y, height)):
+                for x in range(left, min(left + TILE_X, width)):
+                    i = (y - top) * TILE_X + x - left
+                    v_depth = v_depths[camera, y, x] / max(ONE - through[i], LEAST)
+                    loss = v_depth * depths[camera, y, x] - v_alphas[camera, y, x]
                     for d in range(D):
                         v_color = v_colors[camera, y, x, d]
-                        scratch[(PLANES + d) * PIXELS + i] = v_color
-                        behind += v_color * backgrounds[camera, d]
-                    scratch[(PLANES + D) * PIXELS + i] = v_accumulated
-                    scratch[int(BEHIND) + i] = through * behind
-            begin = tile_starts[tile]
-            last_stop = scratch[STOP : STOP + np.uint64(PIXELS)].max()
+                        loss += v_color * backgrounds[camera, d]
+                        planes[d, i] = v_color
+                    planes[D, i] = v_depth
+                    behind[i] = through[i] * loss
+            begin, last_stop = tile_starts[tile], stops.max()
             for i in range(tile_starts[tile + 1] - 1, begin - 1, -1):
-                g = gaussians[i]
                 if i - begin >= last_stop:
                     gradients[places[i]] = 0.0
                     continue
-                first, last = _pixel_range(records[g], ellipses[g, HALF_HEIGHT], top)
+                first, last = np.uint64(rows[i, 0] * TILE_X), np.uint64(rows[i, 1] * TILE_X)
                 _blend_one_backward(
-                    scratch, records[g], np.float32(i - begin), np.float32(left),
-                    np.float32(top), first, last, channels, gradients[places[i]],
+                    scratch, records[gaussians[i]], np.float32(i - begin),
+                    left, top, first, last, channels, gradients[places[i]],
                 )  # fmt: skip

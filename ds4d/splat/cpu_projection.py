@@ -17,13 +17,18 @@ MIN_COMPENSATION = 0.005  # of the opacity, when antialiased
 MIN_ALPHA = 1.0 / 255.0  # less is not drawn
 
 # Columns of a record, one row per camera and Gaussian; the channels (colours, depth) follow.
-U, V, CONIC_A, CONIC_B, CONIC_C, OPACITY = range(6)
+# alpha = 2^(LOG_OPACITY - p^2 - q^2) with p = ROOT_XX dx + ROOT_XY dy and q = ROOT_YY dy: the
+# root of the inverse covariance instead of itself, so that the exponent cannot lose its sign.
+U, V, ROOT_XX, ROOT_XY, ROOT_YY, LOG_OPACITY = range(6)
 CHANNELS = 6
+HALF_LOG2E = 0.5 * math.log2(math.e)  # p^2 + q^2 = HALF_LOG2E * squared Mahalanobis distance
 
 # Columns of an ellipse, the region where alpha >= 1/255. At the height dy above or below its
-# centre it spans  SLOPE dy +- WIDTH sqrt(HALF_HEIGHT^2 - dy^2)  in x, and it reaches furthest
-# right at dy = RIGHTMOST. HALF_HEIGHT < 0: not visible.
-CENTRE_X, CENTRE_Y, HALF_HEIGHT, SLOPE, WIDTH, RIGHTMOST = range(6)
+# centre it spans  SLOPE dy +- WIDTH sqrt(HALF^2 - dy^2)  in x, |dy| <= HALF, and it reaches
+# furthest at dy = +-EXTREME. These four are given for the rows (spans in x over dy), then for the
+# columns (spans in y over dx). HALF < 0: not visible.
+CENTRE, ROWS, COLUMNS = 0, 2, 6
+HALF, SLOPE, WIDTH, EXTREME = range(4)
 
 
 @njit(cache=True, error_model="numpy", inline="never")
@@ -84,15 +89,16 @@ def project(
     height,
     antialiased,
     records,  # [C * N, CHANNELS + channels], zeros; written
-    ellipses,  # [C * N, 6], written
+    ellipses,  # [C * N, 10], written
     depths,  # [C * N], written
+    workers,  # number of threads
 ):
     C, N, D = len(viewmats), means.shape[1], colors.shape[2]
-    for n in prange(N):
+    for worker in prange(workers):
         point, axes, half = np.empty(3), np.empty((3, 3)), np.empty((2, 3))
-        for camera in range(C):
-            g = camera * N + n
-            ellipses[g, HALF_HEIGHT] = -1.0
+        for g in range(worker * C * N // workers, (worker + 1) * C * N // workers):
+            camera, n = g // N, g % N
+            ellipses[g, ROWS + HALF] = -1.0
             depths[g] = 0.0
             viewmat, K = viewmats[camera], Ks[camera]
             _to_camera(means[camera % len(means), n], viewmat, point)
@@ -114,45 +120,51 @@ def project(
             if not (opacity >= MIN_ALPHA and abs(u) + abs(v) < 1e8 and 0 < xx + yy < 1e12):
                 continue
             reach = 2 * math.log(opacity / MIN_ALPHA) + 1e-3  # rounding must not lose a pixel
-            ellipses[g, CENTRE_X] = u
-            ellipses[g, CENTRE_Y] = v
-            ellipses[g, HALF_HEIGHT] = math.sqrt(reach * yy)
-            ellipses[g, SLOPE] = xy / yy
-            ellipses[g, WIDTH] = math.sqrt(det) / yy
-            ellipses[g, RIGHTMOST] = xy * math.sqrt(reach / xx)
+            root_det = math.sqrt(det)
+            ellipses[g, CENTRE], ellipses[g, CENTRE + 1] = u, v
+            _set_spans(ellipses[g, ROWS:COLUMNS], xx, xy, yy, root_det, reach)
+            _set_spans(ellipses[g, COLUMNS:], yy, xy, xx, root_det, reach)
             depths[g] = point[2]
-            records[g, U] = u
-            records[g, V] = v
-            records[g, CONIC_A] = yy / det
-            records[g, CONIC_B] = -xy / det
-            records[g, CONIC_C] = xx / det
-            records[g, OPACITY] = opacity
+            records[g, U], records[g, V] = u, v
+            records[g, ROOT_XX] = math.sqrt(HALF_LOG2E * yy) / root_det
+            records[g, ROOT_XY] = -xy / root_det * math.sqrt(HALF_LOG2E / yy)
+            records[g, ROOT_YY] = math.sqrt(HALF_LOG2E / yy)
+            records[g, LOG_OPACITY] = math.log2(opacity)
             for d in range(D):
                 records[g, CHANNELS + d] = colors[camera % len(colors), n, d]
             records[g, CHANNELS + D] = point[2]
 
 
+@njit(cache=True, error_model="numpy")
+def _set_spans(spans, xx, xy, yy, root_det, reach):
+    spans[HALF] = math.sqrt(reach * yy)
+    spans[SLOPE] = xy / yy
+    spans[WIDTH] = root_det / yy
+    spans[EXTREME] = xy * math.sqrt(reach / xx)
+
+
 @njit(cache=True, error_model="numpy", inline="never")
-def _covariance_gradient(moments, record, xx, xy, yy, opacity, antialiased):
-    """Gradients of (xx, xy, yy) before the blur, and of the opacity before the compensation."""
-    sharp = xx * yy - xy * xy
-    X, Y = xx + BLUR, yy + BLUR
-    det = X * Y - xy * xy
-    v_a, v_b, v_c = -0.5 * moments[3], -moments[4], -0.5 * moments[5]
-    v_det = -(v_a * Y - v_b * xy + v_c * X) / (det * det)
-    v_xx, v_xy, v_yy = v_c / det, -v_b / det, v_a / det
-    v_opacity = moments[0] / record[OPACITY]
+def _covariance_gradient(record, total, xx, xy, yy, opacity, antialiased):
+    """Gradients of (xx, xy, yy) before the blur, and of the opacity before the compensation.
+
+    The exponent is z z^T / 2 with z = root^T d, so the covariance's gradient is
+    root (sum of q z z^T) root^T / 2; total holds the sums of q z z^T scaled, see blend_backward.
+    """
+    a, b, c = record[ROOT_XX], record[ROOT_XY], record[ROOT_YY]
+    pp, pq, qq = 0.5 * total[3] / HALF_LOG2E**2, 0.5 * total[4] / HALF_LOG2E**2, 0.5 * total[5] / HALF_LOG2E**2
+    v_xx = a * a * pp
+    v_xy = 2 * (a * b * pp + a * c * pq)
+    v_yy = b * b * pp + 2 * b * c * pq + c * c * qq
+    v_opacity = total[0] / opacity
     if antialiased:
-        ratio = max(sharp / det, MIN_COMPENSATION**2)
-        compensation = math.sqrt(ratio)
+        sharp = xx * yy - xy * xy
+        det = (xx + BLUR) * (yy + BLUR) - xy * xy
         if sharp / det > MIN_COMPENSATION**2:
-            v_ratio = v_opacity * opacity / (2 * compensation)
-            v_det -= v_ratio * ratio / det
-            v_xx += v_ratio / det * yy
-            v_yy += v_ratio / det * xx
-            v_xy -= v_ratio / det * 2 * xy
-        v_opacity *= compensation
-    return v_xx + v_det * Y, v_xy - v_det * 2 * xy, v_yy + v_det * X, v_opacity
+            v_log_ratio = 0.5 * total[0]
+            v_xx += v_log_ratio * (yy / sharp - (yy + BLUR) / det)
+            v_yy += v_log_ratio * (xx / sharp - (xx + BLUR) / det)
+            v_xy += v_log_ratio * 2 * xy * (1 / det - 1 / sharp)
+    return v_xx, v_xy, v_yy, v_opacity
 
 
 @njit(cache=True, error_model="numpy", inline="never")
@@ -198,25 +210,27 @@ def project_backward(
     v_opacities,
     v_colors,
     v_offsets,  # [C, N, 2]
+    workers,  # number of threads
 ):
     C, N, D = len(viewmats), means.shape[1], v_colors.shape[2]
-    for n in prange(N):
+    for worker in prange(workers):
         point, axes, half = np.empty(3), np.empty((3, 3)), np.empty((2, 3))
         v_axes, v_half = np.empty((3, 3)), np.empty((2, 3))
         total = np.empty(CHANNELS + D + 1)
-        for camera in range(C):  # in order: the sums come out the same on every run
+        for i in range(worker * N // workers * C, (worker + 1) * N // workers * C):
+            n, camera = i // C, i % C  # cameras in order: sums come out the same on every run
             g = camera * N + n
             if starts[g] == starts[g + 1]:
                 continue
             total[:] = 0.0
-            for i in range(starts[g], starts[g + 1]):
+            for place in range(starts[g], starts[g + 1]):
                 for k in range(len(total)):
-                    total[k] += gradients[i, k]
+                    total[k] += gradients[place, k]
             for d in range(D):
                 v_colors[camera % len(v_colors), n, d] += total[CHANNELS + d]
             record = records[g]
-            v_u = record[CONIC_A] * total[1] + record[CONIC_B] * total[2]
-            v_v = record[CONIC_B] * total[1] + record[CONIC_C] * total[2]
+            v_u = record[ROOT_XX] * total[1] / HALF_LOG2E
+            v_v = (record[ROOT_XY] * total[1] + record[ROOT_YY] * total[2]) / HALF_LOG2E
             v_offsets[camera, n, 0] = v_u
             v_offsets[camera, n, 1] = v_v
 
@@ -228,7 +242,7 @@ def project_backward(
             norm = _axes_in_camera(quat, viewmat, axes)
             xx, xy, yy, slope_x, slope_y = _covariance(point, axes, scale, K, width, height, half)
             v_xx, v_xy, v_yy, v_opacity = _covariance_gradient(
-                total, record, xx, xy, yy, opacity, antialiased
+                record, total, xx, xy, yy, opacity, antialiased
             )
             v_opacities[camera % len(v_opacities), n] += v_opacity
 

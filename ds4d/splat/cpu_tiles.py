@@ -7,43 +7,59 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from .cpu_projection import CENTRE_X, CENTRE_Y, HALF_HEIGHT, RIGHTMOST, SLOPE, WIDTH
+from .cpu_projection import CENTRE, COLUMNS, EXTREME, HALF, ROWS, SLOPE, WIDTH
 
-TILE = 16  # pixels, width and height
+TILE_X, TILE_Y = 16, 16  # pixels
 RADIX = 1 << 11  # three digits make a 32-bit key
 
 
 # Strict arithmetic (no fastmath): counting and filling must come to the same tiles.
 @njit(cache=True, error_model="numpy")
+def _pixels_between(low, high, size):
+    """First and last + 1 of the pixels whose centres lie in [low, high] and in an image's size."""
+    first = math.ceil(max(low - 0.5, 0.0))
+    last = math.floor(min(high - 0.5, size - 1.0))
+    return (first, last + 1) if first <= last else (0, 0)
+
+
+@njit(cache=True, error_model="numpy")
+def _span(ellipse, kind, low, high):
+    """The ellipse's extent in x where its dy lies in [low, high]; with COLUMNS, in y over dx."""
+    half, slope = ellipse[kind + HALF], ellipse[kind + SLOPE]
+    low, high = max(low, -half), min(high, half)
+    # Both sides are concave: the extreme inside the band is the clamped extreme of the whole.
+    at = min(max(ellipse[kind + EXTREME], low), high)
+    upper = slope * at + ellipse[kind + WIDTH] * math.sqrt(max(half * half - at * at, 0.0))
+    at = min(max(-ellipse[kind + EXTREME], low), high)
+    lower = slope * at - ellipse[kind + WIDTH] * math.sqrt(max(half * half - at * at, 0.0))
+    return lower, upper
+
+
+@njit(cache=True, error_model="numpy")
 def _tile_rows(ellipse, tiles_y):
     """The tile rows [first, last) with a pixel centre between the ellipse's top and bottom."""
-    if ellipse[HALF_HEIGHT] < 0:
+    y, half = ellipse[CENTRE + 1], ellipse[ROWS + HALF]
+    if half < 0:
         return 0, 0
-    top = math.ceil(max(ellipse[CENTRE_Y] - ellipse[HALF_HEIGHT] - 0.5, 0.0))
-    bottom = math.floor(min(ellipse[CENTRE_Y] + ellipse[HALF_HEIGHT] - 0.5, TILE * tiles_y - 1.0))
-    if bottom < top:
-        return 0, 0
-    return int(top) // TILE, int(bottom) // TILE + 1
+    first, last = _pixels_between(y - half, y + half, tiles_y * TILE_Y)
+    return first // TILE_Y, (last + TILE_Y - 1) // TILE_Y
 
 
 @njit(cache=True, error_model="numpy")
 def _tile_columns(ellipse, row, tiles_x):
     """The tile columns [first, last) where the ellipse covers pixel centres of the tile row."""
-    half_height = ellipse[HALF_HEIGHT]
-    top = max(row * TILE + 0.5 - ellipse[CENTRE_Y], -half_height)
-    bottom = min(row * TILE + TILE - 0.5 - ellipse[CENTRE_Y], half_height)
-    # Both sides are concave in dy: the extreme inside the band is the clamped extreme point.
-    dy = min(max(ellipse[RIGHTMOST], top), bottom)
-    reach = ellipse[WIDTH] * math.sqrt(max(half_height * half_height - dy * dy, 0.0))
-    right = ellipse[CENTRE_X] + ellipse[SLOPE] * dy + reach
-    dy = min(max(-ellipse[RIGHTMOST], top), bottom)
-    reach = ellipse[WIDTH] * math.sqrt(max(half_height * half_height - dy * dy, 0.0))
-    left = ellipse[CENTRE_X] + ellipse[SLOPE] * dy - reach
-    first = math.ceil(max(left - 0.5, 0.0))
-    last = math.floor(min(right - 0.5, TILE * tiles_x - 1.0))
-    if last < first:
-        return 0, 0
-    return int(first) // TILE, int(last) // TILE + 1
+    x, y = ellipse[CENTRE], ellipse[CENTRE + 1] - row * TILE_Y
+    left, right = _span(ellipse, ROWS, 0.5 - y, TILE_Y - 0.5 - y)
+    first, last = _pixels_between(x + left, x + right, tiles_x * TILE_X)
+    return first // TILE_X, (last + TILE_X - 1) // TILE_X
+
+
+@njit(cache=True, error_model="numpy")
+def _pixel_rows(ellipse, row, column):
+    """The pixel rows [first, last) of a tile that the ellipse reaches."""
+    x, y = ellipse[CENTRE] - column * TILE_X, ellipse[CENTRE + 1] - row * TILE_Y
+    top, bottom = _span(ellipse, COLUMNS, 0.5 - x, TILE_X - 0.5 - x)
+    return _pixels_between(y + top, y + bottom, TILE_Y)
 
 
 @njit(cache=True, error_model="numpy")
@@ -67,16 +83,17 @@ def _sorted_by_key(keys):
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def list_tiles(
-    ellipses,  # [C * N, 6]
+    ellipses,  # [C * N, 10]
     depth_keys,  # [C * N] uint32, bits of the (positive) depths
     C,
     tiles_x,
     tiles_y,
 ):
-    """Lists every intersection of a Gaussian and a tile twice over.
+    """Lists the intersections of Gaussians and tiles, by tile and in it by depth.
 
-    tile_starts [C * tiles + 1], gaussians [intersections]: by tile, in it by depth;
-    starts [C * N + 1], places [intersections]: the place of each of them in a listing by Gaussian.
+    tile_starts [C * tiles + 1]: where each tile's part of the list begins; for each intersection,
+    gaussians: its row in the records, rows [.., 2]: the pixel rows of the tile that it reaches,
+    places: its place in a second listing by Gaussian, whose parts begin at starts [C * N + 1].
     """
     N, tiles = len(ellipses) // C, tiles_x * tiles_y
     starts = np.zeros(C * N + 1, np.int64)
@@ -95,6 +112,7 @@ def list_tiles(
         tile_starts[tile + 1] += tile_starts[tile]
 
     gaussians = np.empty(starts[-1], np.int32)
+    rows = np.empty((starts[-1], 2), np.int32)
     places = np.empty(starts[-1], np.int32)
     for camera in prange(C):
         ends = tile_starts[camera * tiles : camera * tiles + tiles].copy()
@@ -108,7 +126,9 @@ def list_tiles(
                 for column in range(left, right):
                     tile = row * tiles_x + column
                     gaussians[ends[tile]] = g
+                    top, bottom = _pixel_rows(ellipses[g], row, column)
+                    rows[ends[tile], 0], rows[ends[tile], 1] = top, bottom
                     places[ends[tile]] = place
                     ends[tile] += 1
                     place += 1
-    return tile_starts, gaussians, starts, places
+    return tile_starts, gaussians, rows, starts, places

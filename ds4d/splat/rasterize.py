@@ -71,16 +71,20 @@ class _Rasterize(torch.autograd.Function):
     def forward(ctx, engine, settings, *tensors):
         colors, alphas, depths, trace = engine.forward(*tensors, *settings)
         ctx.engine, ctx.settings, ctx.trace = engine, settings, trace
-        ctx.save_for_backward(*tensors)
+        ctx.save_for_backward(*tensors, alphas)
         return colors, alphas, depths
 
     @staticmethod
     @once_differentiable
     def backward(ctx, v_colors, v_alphas, v_depths):
+        *tensors, alphas = ctx.saved_tensors
         gradients = ctx.engine.backward(
-            *ctx.saved_tensors, *ctx.settings, ctx.trace, v_colors, v_alphas, v_depths
+            *tensors, *ctx.settings, ctx.trace, v_colors, v_alphas, v_depths
         )
-        return None, None, *gradients, None, None
+        v_backgrounds = None
+        if ctx.needs_input_grad[8]:
+            v_backgrounds = (v_colors * (1 - alphas)[..., None]).sum((1, 2))
+        return None, None, *gradients, v_backgrounds, None, None
 
 
 def _check_shapes(means, quats, scales, opacities, colors, viewmats, Ks) -> tuple[int, int, int]:
