@@ -11,7 +11,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..events import Event, Stage
@@ -23,7 +22,7 @@ LAB_SCALE = 60.0  # Lab units that count as one
 EDGE_FLOOR = 4.0  # Lab units of lightness per pixel below which edges fade
 # What each part of the vector may weigh: chosen so that motion stands out and flicker does not.
 WEIGHTS = {"constant": 1.0, "colour": 0.5, "layout": 0.5, "spread": 0.5, "edges": 0.5,
-           "coverage": 0.5, "around": 0.5}  # fmt: skip
+           "coverage": 0.5, "around": 0.25}  # fmt: skip
 
 
 def run(
@@ -33,65 +32,74 @@ def run(
     """Features [T, V, grid, grid, D] float32 of unit norm; row 0 is the top of the image."""
     total, features = len(images), []
     for step, views in enumerate(images):
-        features.append(torch.stack([describe(view, grid) for view in views]))
+        features.append(np.stack([describe(view, grid) for view in views]))
         yield Event("features", step + 1, total, "describing patches")
-    return torch.stack(features)
+    return torch.from_numpy(np.stack(features))
 
 
 def describe(
     image: np.ndarray,  # [S, S, 4] uint8 RGBA, straight alpha
     grid: int,
-) -> Tensor:
-    """Features [grid, grid, D] of one view."""
-    lab, coverage = _on_white(image, grid * PATCH)  # [3, H, H], [1, H, H]
-    edges = _edges(lab[:1])  # [BINS, H, H]
-    half, patch = PATCH // 2, PATCH
-
-    fine = F.avg_pool2d(torch.cat([lab, coverage])[None], half)  # quarters of patches
-    quarters = F.pixel_unshuffle(fine, 2)[0].reshape(4, 4, grid, grid)
-    mean = quarters.mean(1)  # [4, grid, grid]
-    spread = (F.avg_pool2d(lab**2, patch) - mean[:3] ** 2).clamp(min=0).sqrt()
-    hog = F.avg_pool2d(edges, patch)
-    near = F.avg_pool2d(torch.cat([mean, hog])[None], 3, 1, 1, count_include_pad=False)[0]
+) -> np.ndarray:
+    """Features [grid, grid, D] float32 of one view."""
+    pixels = _on_white(image, grid * PATCH)  # [H, H, 4] Lab and coverage
+    fine = _averaged(pixels, 2 * grid)
+    quarters = fine.reshape(grid, 2, grid, 2, 4).swapaxes(1, 2).reshape(grid, grid, 4, 4)
+    mean = quarters.mean(2)
+    variance = _averaged(pixels[..., :3] ** 2, grid) - mean[..., :3] ** 2
+    edges = _edges(pixels[..., 0], grid)
+    near = cv2.blur(np.concatenate([mean, edges], -1), (3, 3), borderType=cv2.BORDER_REPLICATE)
     parts = {
-        "constant": torch.ones(1, grid, grid),
-        "colour": mean[:3],
-        "layout": (quarters - mean[:, None]).flatten(0, 1),
-        "spread": spread,
-        "edges": _normalised(hog),
-        "coverage": mean[3:],
-        "around": torch.cat([near[:4], _normalised(near[4:])]),
+        "constant": np.ones((grid, grid, 1), np.float32),
+        "colour": mean[..., :3],
+        "layout": (quarters - mean[:, :, None]).reshape(grid, grid, 16),
+        "spread": np.sqrt(variance.clip(0)),
+        "edges": _normalised(edges),
+        "coverage": mean[..., 3:],
+        "around": np.concatenate([near[..., :4], _normalised(near[..., 4:])], -1),
     }
-    features = torch.cat([WEIGHTS[name] * part for name, part in parts.items()])
-    return F.normalize(features.permute(1, 2, 0), dim=-1)
+    features = np.concatenate([WEIGHTS[name] * part for name, part in parts.items()], -1)
+    return features / np.linalg.norm(features, axis=-1, keepdims=True)
 
 
-def _on_white(image: np.ndarray, size: int) -> tuple[Tensor, Tensor]:
-    """Lab relative to white [3, size, size] and coverage [1, size, size] of the scaled view."""
+def _on_white(image: np.ndarray, size: int) -> np.ndarray:
+    """Lab relative to white, and coverage, of the scaled view on white, [size, size, 4]."""
     pixels = image.astype(np.float32) / 255
-    alpha = pixels[..., 3:]
-    pixels = np.concatenate([pixels[..., :3] * alpha + 1 - alpha, alpha], -1)
+    pixels[..., :3] = 1 - (1 - pixels[..., :3]) * pixels[..., 3:]
     shrinks = size <= len(image)
     pixels = cv2.resize(
         pixels, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     )
     lab = cv2.cvtColor(np.ascontiguousarray(pixels[..., :3]), cv2.COLOR_RGB2LAB)
-    lab = (lab - np.float32(WHITE)) / LAB_SCALE
-    return torch.from_numpy(lab).permute(2, 0, 1), torch.from_numpy(pixels[..., 3])[None]
+    pixels[..., :3] = (lab - np.float32(WHITE)) / LAB_SCALE
+    return pixels
 
 
-def _edges(lightness: Tensor) -> Tensor:
-    """Gradient strength [BINS, H, H] by direction; each pixel is shared by its two nearest bins."""
-    padded = F.pad(lightness[None], (1, 1, 1, 1), mode="replicate")[0, 0]
-    dx = (padded[1:-1, 2:] - padded[1:-1, :-2]) / 2
-    dy = (padded[2:, 1:-1] - padded[:-2, 1:-1]) / 2
-    place = torch.atan2(dy, dx) / torch.pi % 1 * BINS  # half a turn has BINS bins
-    bins = torch.arange(BINS)[:, None, None]
-    away = (place - bins).abs()
-    share = (1 - torch.minimum(away, BINS - away)).clamp(min=0)
-    return share * torch.hypot(dx, dy)
+def _averaged(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Means over equal squares, [size, size, K]."""
+    return cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def _normalised(histogram: Tensor) -> Tensor:
-    """Contrast-normalised: at most unit length, less where there is hardly an edge; [BINS, ...]."""
-    return histogram / (histogram.norm(dim=0) + EDGE_FLOOR / LAB_SCALE)
+def _edges(lightness: np.ndarray, grid: int) -> np.ndarray:
+    """Gradient strength by direction, [grid, grid, BINS], mean over each patch's pixels.
+
+    A pixel is shared by its two nearest bins; opposite directions count as one.
+    """
+    dx = cv2.Sobel(lightness, cv2.CV_32F, 1, 0, ksize=1, scale=0.5, borderType=cv2.BORDER_REPLICATE)
+    dy = cv2.Sobel(lightness, cv2.CV_32F, 0, 1, ksize=1, scale=0.5, borderType=cv2.BORDER_REPLICATE)
+    strength = np.hypot(dx, dy)
+    row, column = np.nonzero(strength > 1e-4)
+    strength = strength[row, column]
+    place = np.arctan2(dy[row, column], dx[row, column]) / np.pi % 1 * BINS
+    low = place.astype(int)
+    patch = (row // PATCH * grid + column // PATCH) * BINS
+    slots = np.concatenate([patch + low % BINS, patch + (low + 1) % BINS])
+    shares = np.concatenate([strength * (1 - place + low), strength * (place - low)])
+    sums = np.bincount(slots, shares, grid * grid * BINS) / PATCH**2
+    return sums.reshape(grid, grid, BINS).astype(np.float32)
+
+
+def _normalised(histogram: np.ndarray) -> np.ndarray:
+    """Contrast-normalised: at most unit length, less where there is hardly an edge."""
+    length = np.linalg.norm(histogram, axis=-1, keepdims=True)
+    return histogram / (length + EDGE_FLOOR / LAB_SCALE)

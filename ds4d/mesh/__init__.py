@@ -59,7 +59,8 @@ def load_glb(path: Path) -> Mesh:
     """The mesh of a binary glTF that `save_glb` wrote."""
     import trimesh
 
-    shape = trimesh.load(path, file_type="glb", force="mesh", process=False)
+    # With a material, trimesh would take the mesh for a textured one.
+    shape = trimesh.load_mesh(path, file_type="glb", process=False, skip_materials=True)
     colors = _srgb(shape.visual.vertex_colors[:, :3].astype(np.float32) / 255)
     return Mesh(
         torch.from_numpy((shape.vertices @ TO_GLTF).astype(np.float32)),
