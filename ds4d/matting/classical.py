@@ -22,7 +22,7 @@ LONGEST = 640  # pixels; larger frames are matted at this size
 GUESS_LONGEST = 256  # pixels; of the first guess
 PLAIN = 4.0  # Lab units: a backdrop's typical misfit at the border, at most
 STRONG, WEAK = 10.0, 3.5  # Lab units that tell the object from a backdrop without noise
-STEEP = 0.9  # Lab units per pixel; the edge of a shadow is softer
+STEEP = 0.9  # Lab units per 1/512 of the picture; the edge of a shadow is softer
 SMALL_BODY = 0.03  # share of the largest body's volume that a second body needs
 SMALL_HOLE = 0.002  # share of the object's area below which a hole is filled
 BAND = 2  # half the width of the soft edge, pixels
@@ -137,16 +137,19 @@ def _noise(lab: np.ndarray, plate: np.ndarray, where: np.ndarray) -> float:
 
 def _differs(frame: np.ndarray, plate: np.ndarray, noise: float) -> np.ndarray:
     """Where a frame shows something else than the plate: [h, w] bool."""
+    unit = max(frame.shape) / 512  # what is narrow depends on the size of the picture
+    sigma = max(1.0, 2.5 * unit)
     difference = frame - plate
     sharp = cv2.GaussianBlur(difference, (0, 0), 0.8)
     strong = _length(sharp) > max(STRONG, 4 * noise)
     # Compression ripples around zero beside an edge; a mean over the rest lets only areas stand.
     rest = (~strong).astype(np.float32)
-    weight = cv2.GaussianBlur(rest, (0, 0), 2.5)
-    mean = cv2.GaussianBlur(difference * rest[..., None], (0, 0), 2.5)
+    weight = cv2.GaussianBlur(rest, (0, 0), sigma)
+    mean = cv2.GaussianBlur(difference * rest[..., None], (0, 0), sigma)
     mean /= np.maximum(weight, 1e-3)[..., None]
     weak = ~strong & (_length(mean) > max(WEAK, 2 * noise))
-    weak = _opened(weak & ~_shadow(weak, strong, mean, sharp[..., 0]), 3)
+    soft = _shadow(weak, strong, mean, sharp[..., 0] * unit)
+    weak = _opened(weak & ~soft, max(1, round(3 * unit)))
     labels, numbers = ndimage.label(strong | weak)
     strengths = np.bincount(labels[strong], minlength=numbers + 1)
     return (strengths > 12)[labels]
@@ -163,7 +166,7 @@ def _shadow(
     labels, numbers = ndimage.label(weak & same_hue & (mean[..., 0] < 0))
     if numbers == 0:
         return np.zeros_like(weak)
-    slope = np.hypot(cv2.Sobel(light, -1, 1, 0), cv2.Sobel(light, -1, 0, 1)) / 8  # Lab units / pixel
+    slope = np.hypot(cv2.Sobel(light, -1, 1, 0), cv2.Sobel(light, -1, 0, 1)) / 8
     empty = cv2.dilate((~weak & ~strong).astype(np.uint8), _disc(2)) > 0
     rims = np.bincount(labels[empty], minlength=numbers + 1)
     steepness = np.bincount(labels[empty], slope[empty], numbers + 1) / np.maximum(rims, 1)
