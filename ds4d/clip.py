@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ __all__ = ["Clip", "load", "read", "resized", "save", "square", "write_video"]
 
 LONGEST = 1080  # pixels; larger frames are scaled down while they are read
 ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}  # Pillow's formats that can hold a moving clip
+# What Pillow raises for broken files.
+DAMAGED = (OSError, SyntaxError, EOFError, ValueError, struct.error)
 STILL = 4.0  # grey levels; a clip whose 8 x 8 blocks change less than this does not move
 
 
@@ -151,43 +154,47 @@ def _open_video(path: Path, config: ClipConfig) -> _Source:
 
 def _open_picture(path: Path, config: ClipConfig) -> _Source | None:
     """An animated GIF, WebP, PNG or AVIF; None where the file is no image at all."""
-    from PIL import Image, ImageSequence, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with _opened(path, config) as image:
-            count = getattr(image, "n_frames", 1) if image.format in ANIMATED else 1
-            if count < 2:
-                raise UserError(
-                    f"{path.name} is a single image.",
-                    "Give a clip in which the object moves: a video, a GIF or a folder of images.",
-                )
-            seconds = [frame.info.get("duration", 0) / 1000 for frame in ImageSequence.Iterator(image)]
+            promised = getattr(image, "n_frames", 1) if image.format in ANIMATED else 1
+            count, seconds = 0, 0.0
+            while count < promised and _frame(image, count):
+                count, seconds = count + 1, seconds + image.info.get("duration", 0) / 1000
+                video.check_seconds(path.name, seconds, config.max_seconds)
     except UnidentifiedImageError:
         return None
-    except (OSError, SyntaxError, EOFError, ValueError) as error:
-        raise UserError(f"{path.name} cannot be read: {error}.", "Export it again.") from error
-    video.check_seconds(path.name, sum(seconds), config.max_seconds)
+    except DAMAGED as error:
+        raise UserError(f"{path.name} is damaged.", "Export it again.") from error
+    if promised < 2:
+        raise UserError(
+            f"{path.name} is a single image.",
+            "Give a clip in which the object moves: a video, a GIF or a folder of images.",
+        )
 
     def pick(indices: Sequence[int]) -> Iterator[np.ndarray]:
         with Image.open(path) as image:
             for index in indices:
-                try:
-                    image.seek(index)
-                    yield _pixels(image)
-                except (OSError, SyntaxError, EOFError):
-                    return  # the file ends here
+                _frame(image, index)
+                yield _pixels(image)
 
-    def recount() -> int:
-        return sum(1 for _ in pick(range(count)))
+    fps = count / seconds if seconds > 0 else None
+    return _Source(path.name, count, fps, pick, lambda: count, promised)
 
-    fps = len(seconds) / sum(seconds) if sum(seconds) > 0 else None
-    return _Source(path.name, count, fps, pick, recount, promised=count)
+
+def _frame(image, index: int) -> bool:
+    """Go to a frame of an animated image; whether it is there."""
+    try:
+        image.seek(index)
+        image.load()
+    except DAMAGED:
+        return False
+    return True
 
 
 def _open_images(name: str, files: list[Path], config: ClipConfig) -> _Source:
     """A folder of images, which all have one size."""
-    from PIL import UnidentifiedImageError
-
     if not files:
         raise UserError(f"The folder {name} holds no images.", "PNG, JPEG and WebP are read.")
     if len(files) == 1:
@@ -199,13 +206,14 @@ def _open_images(name: str, files: list[Path], config: ClipConfig) -> _Source:
     def opened(file: Path):
         try:
             return _opened(file, config)
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        except DAMAGED as error:
             raise _unreadable(file) from error
 
     sizes: dict[tuple[int, int], str] = {}
     for file in files:
         with opened(file) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5  # a photograph taken on its side
+            # A photograph may lie on its side; elsewhere looking for that would decode the image.
+            turned = image.format in ("JPEG", "MPO") and image.getexif().get(0x0112, 1) >= 5
             sizes.setdefault(image.size[::-1] if turned else image.size, file.name)
     if len(sizes) > 1:
         (a, first), (b, second) = list(sizes.items())[:2]
@@ -220,7 +228,7 @@ def _open_images(name: str, files: list[Path], config: ClipConfig) -> _Source:
             with opened(files[index]) as image:
                 try:
                     yield _pixels(image)
-                except (OSError, SyntaxError) as error:
+                except DAMAGED as error:
                     raise _unreadable(files[index]) from error
 
     return _Source(name, len(files), None, pick, lambda: len(files))
@@ -459,13 +467,13 @@ def _spread(premultiplied: np.ndarray, opacity: np.ndarray, radius: int) -> np.n
 def _foreground(rgb: np.ndarray, opacity: np.ndarray) -> np.ndarray:
     """The object's colours in a picture [H, W, 3] = opacity * object + (1 - opacity) * background.
 
-    Both layers start from blurred means of what they alone explain; the object's then takes up
-    what of the picture is left (Forte, "Approximate Fast Foreground Colour Estimation", 2021).
+    Both layers start from local means, where the purest pixels count most; the object's then takes
+    up what of the picture is left (Forte, "Approximate Fast Foreground Colour Estimation", 2021).
     """
     a = opacity[..., None]
     front = behind = rgb
-    for reach in (max(3, len(rgb) // 32), 2):
-        mean = _spread(front * a, opacity, reach)
-        behind = _spread(behind * (1 - a), 1 - opacity, reach)
+    for reach in (max(4, len(rgb) // 24), 2):
+        mean = _spread(front * a**4, opacity**4, reach)
+        behind = _spread(behind * (1 - a) ** 4, (1 - opacity) ** 4, reach)
         front = (mean + a * (rgb - a * mean - (1 - a) * behind)).clip(0, 255)
     return front

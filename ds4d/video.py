@@ -53,7 +53,7 @@ def inspect(path: Path, max_seconds: float, max_pixels: int) -> Video:
         UserError: not a video, audio only, cut off before its index, or over the limits.
     """
     said = _run(["-i", _url(path)]).stderr
-    if "moov atom not found" in said:
+    if "moov atom not found" in said and _is_quicktime(path):
         raise UserError(
             f"{path.name} is cut off: its index is missing, so no frame can be read.",
             "Copy or export the whole video again.",
@@ -68,7 +68,7 @@ def inspect(path: Path, max_seconds: float, max_pixels: int) -> Video:
             "Give an mp4, mov, webm or mkv video, a GIF, a WebP or a folder of images.",
         )
     stream = streams[0]
-    size = re.search(r"\b(\d+)x(\d+)\b", stream)
+    size = re.search(r", (\d+)x(\d+)\b", stream)
     if size is None:
         raise UserError(f"{path.name} is damaged: its pictures have no size.", "Export it again.")
     width, height = int(size[1]), int(size[2])
@@ -214,6 +214,12 @@ def _count(path: Path, options: list[str], decoder: Sequence[str] = ()) -> tuple
     frames = re.findall(r"^frame=\s*(\d+)", said, re.MULTILINE)
     seconds = _seconds(re.search(r".*out_time=(\d+):(\d+):([\d.]+)", said, re.DOTALL))
     return (int(frames[-1]) if frames else 0), seconds or 0.0
+
+
+def _is_quicktime(path: Path) -> bool:
+    """Whether an mp4 or mov file begins as one; ffmpeg would believe the name alone."""
+    with open(path, "rb") as file:
+        return file.read(8)[4:] in (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"moov")
 
 
 def _seconds(time: re.Match[str] | None) -> float | None:

@@ -23,7 +23,8 @@ def choose(name: str, clip: Clip) -> tuple[Engine, str, str]:
     has_alpha = alpha.usable(clip.frames)
     if name == "alpha" and not has_alpha:
         raise UserError(
-            "The clip has no transparent background.", "Choose the engine auto: it cuts the object out."
+            "The clip has no transparent background.",
+            "Choose the engine auto: it cuts the object out.",
         )
     if name == "classical":
         return classical.run, "classical", "asked for"

@@ -64,7 +64,7 @@ def run(frames: np.ndarray) -> Stage[np.ndarray]:
 
 
 def _guess(rgb: np.ndarray, total: int) -> Stage[tuple[np.ndarray, np.ndarray | None]]:
-    """A first guess at masks [T, h, w] of small frames, and the backdrop [h, w, 3] if it is plain."""
+    """A first guess at the masks [T, h, w] of small frames, and the backdrop [h, w, 3] if plain."""
     lab = np.stack([_lab(frame) for frame in rgb])
     ring = _ring(lab.shape[1:3])
     rings = np.broadcast_to(ring, lab.shape[:3])
@@ -158,7 +158,7 @@ def _differs(frame: np.ndarray, plate: np.ndarray, noise: float) -> np.ndarray:
 def _shadow(
     weak: np.ndarray, strong: np.ndarray, mean: np.ndarray, light: np.ndarray
 ) -> np.ndarray:
-    """Where a weak difference is a shadow: darker, of the same hue, and it fades in without an edge.
+    """Where a weak difference is a shadow: darker, of the same hue, fading in without an edge.
 
     All [h, w]; `mean` [h, w, 3] is the blurred difference, `light` the sharper one of lightness.
     """

@@ -1,4 +1,4 @@
-"""The views that a prepared folder brings along (layouts.py), with the cameras they were made by."""
+"""The views that a prepared folder (layouts.py) brings along, with their true cameras."""
 
 from __future__ import annotations
 
