@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def choose(config: MultiviewConfig, source: Path, clip: Clip) -> tuple[Engine, s
             f"{source.name} brings no views.", "Choose the engine auto: it makes the views."
         )
     if config.engine in ("auto", "given") and prepared is not None:
-        engine = lambda frames, size: given.run(prepared, config.views, clip, frames, size)  # noqa: E731
+        engine = partial(given.run, prepared, config.views, clip)
         return engine, "given", f"the views in {prepared.views_folder(config.views).name}"
     why = "asked for" if config.engine == "inflate" else "no views are given"
 

@@ -1,0 +1,189 @@
+"""Views from prepared folders: the right frames, the right cameras, and no silent holes."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ds4d import clip, multiview
+from ds4d.cameras import RADIUS, orbit_cameras, rig_cameras
+from ds4d.config import ClipConfig, MultiviewConfig
+from ds4d.errors import UserError
+from ds4d.multiview import given
+
+FRAMES, SIZE = 5, 16
+BENCH = Path(__file__).parents[3] / "shared" / "bench"
+
+
+def drain(stage):
+    while True:
+        try:
+            next(stage)
+        except StopIteration as stop:
+            return stop.value
+
+
+def picture(level: int) -> Image.Image:
+    """A disc whose red says which picture it is, 32 x 32 RGBA."""
+    y, x = np.mgrid[:32, :32]
+    pixels = np.zeros((32, 32, 4), np.uint8)
+    pixels[np.hypot(x - 15.5, y - 15.5) < 12] = (level, 100, 50, 255)
+    return Image.fromarray(pixels)
+
+
+def write(path: Path, level: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture(level).save(path)
+
+
+def make_case(root: Path, name: str = "multiview") -> Path:
+    for frame in range(FRAMES):
+        write(root / "input" / f"{frame:04d}.png", 200)
+        for view in range(6):
+            write(root / name / f"{frame:04d}" / f"{view}.png", 10 * frame + view)
+    return root
+
+
+def make_stag4d(root: Path) -> Path:
+    for frame in range(FRAMES):
+        write(root / "ref" / f"{frame}_rgba.png", 200)
+        for view in range(6):
+            write(root / "zero123" / f"{frame}_rgba" / f"{view}.png", 10 * frame + view)
+    return root
+
+
+def make_4dgen(root: Path) -> Path:
+    for frame in range(FRAMES):
+        write(root / "panda_pose0" / f"{frame}.png", 200)
+        for view in range(16):
+            write(root / "panda_sync" / f"{frame}_0_{view}_rgba.png", 16 * frame + view)
+    return root
+
+
+def run(
+    path: Path, views: str = "multiview", frames: int = FRAMES, size: int = SIZE
+) -> multiview.Views:
+    config = ClipConfig(frames=frames, size=size)
+    read = drain(clip.read(path, config))
+    fronts = clip.square(read, read.frames[..., 3], config)[0]
+    engine, name, _ = multiview.choose(MultiviewConfig(views=views), path, read)
+    assert name == "given"
+    return drain(engine(fronts, size))
+
+
+def reds(views: multiview.Views) -> np.ndarray:
+    """Which picture lies where, [T, V]."""
+    return views.images[:, :, SIZE // 2, SIZE // 2, 0]
+
+
+def camera_json(name: str, azimuth: float, elevation: float, fov: float, radius: float) -> dict:
+    """A literal transcription of the convention: right, up, backward, position as columns."""
+    a, e = math.radians(azimuth), math.radians(elevation)
+    position = np.array([math.cos(e) * math.sin(a), -math.cos(e) * math.cos(a), math.sin(e)])
+    right = np.array([math.cos(a), math.sin(a), 0])
+    c2w = np.eye(4)
+    c2w[:3] = np.stack([right, np.cross(position, right), position, radius * position], 1)
+    return {"name": name, "fov_deg": fov, "width": 256, "height": 256, "c2w_opengl": c2w.tolist()}
+
+
+def test_a_case_brings_the_views_of_the_sampled_frames(tmp_path):
+    views = run(make_case(tmp_path / "case"), frames=3)  # frames 0, 2, 4
+    assert views.images.shape == (3, 7, SIZE, SIZE, 4)
+    expected = [[200, *(10 * frame + view for view in range(6))] for frame in (0, 2, 4)]
+    np.testing.assert_array_equal(reds(views), expected)
+    np.testing.assert_allclose(views.cameras.viewmats, rig_cameras(SIZE, "v1.2").viewmats)
+
+
+def test_the_cameras_of_a_case_come_from_its_json_at_the_asked_size(tmp_path):
+    case = make_case(tmp_path / "case", "multiview_noisy")
+    poses = [(0, 0), *((40 * k, 5 * k) for k in range(1, 7))]
+    names = ["input", *(f"multiview/{k}" for k in range(6))]
+    listed = [camera_json(n, a, e, 49.1, 1.5) for n, (a, e) in zip(names, poses, strict=True)]
+    (case / "cameras.json").write_text(json.dumps({"cameras": listed[::-1]}))  # in any order
+    expected = orbit_cameras(*zip(*poses, strict=True), size=SIZE, radius=1.5, fov_deg=49.1)
+    cameras = run(case, "multiview_noisy").cameras
+    assert (cameras.width, cameras.height) == (SIZE, SIZE)
+    torch.testing.assert_close(cameras.viewmats, expected.viewmats, atol=1e-6, rtol=0)
+    torch.testing.assert_close(cameras.Ks, expected.Ks)
+    front = given.front_camera(case, SIZE)  # holds whoever makes the views
+    torch.testing.assert_close(front.Ks, expected.Ks[:1])
+
+
+def test_stag4d_folders(tmp_path):
+    views = run(make_stag4d(tmp_path / "stag"))
+    assert reds(views)[3].tolist() == [200, 30, 31, 32, 33, 34, 35]
+    up = views.cameras.centres()[:, 2] / views.cameras.centres().norm(dim=-1)
+    expected = torch.tensor([0, 30, -20, 30, -20, 30, -20]).deg2rad().sin()
+    torch.testing.assert_close(up, expected, atol=1e-6, rtol=0)
+    half = math.tan(math.radians(49.1 / 2))
+    assert views.cameras.Ks[0, 0, 0] == pytest.approx(SIZE / 2 / half)
+    assert views.cameras.centres()[0].norm() == pytest.approx(0.5 / half)
+
+
+def test_4dgen_folders_keep_their_sixteen_views(tmp_path):
+    root = make_4dgen(tmp_path / "gen")
+    for path in (root, root / "panda_pose0"):
+        views = run(path)
+        assert reds(views)[2].tolist() == [200, *range(32, 48)]
+    centres = views.cameras.centres()
+    assert centres[5, 0] > 1 and abs(centres[5, 1]) < 1e-6  # view 4: azimuth 90, to the right
+    assert torch.all(centres[1:, 2] > 0.6)  # all of them from above
+
+
+def test_views_none_leaves_only_the_front_camera(tmp_path):
+    case = make_case(tmp_path / "case")
+    assert given.find(case, "none") is None
+    assert given.find(tmp_path / "clip.mp4", "multiview") is None
+    front = given.front_camera(tmp_path / "clip.mp4", SIZE)
+    assert front.centres()[0].tolist() == pytest.approx([0, -RADIUS, 0], abs=1e-6)
+
+
+def test_missing_views_are_named(tmp_path):
+    case = make_case(tmp_path / "case")
+    with pytest.raises(UserError, match="no folder other"):
+        given.find(case, "other")
+    (case / "multiview" / "0003" / "4.png").unlink()
+    with pytest.raises(UserError, match="0003/4.png"):
+        run(case)
+    assert run(case, frames=2).images.shape[0] == 2  # frames 0 and 4 are whole
+
+
+def test_opaque_views_are_refused(tmp_path):
+    case = make_case(tmp_path / "case")
+    picture(9).convert("RGB").save(case / "multiview" / "0000" / "0.png")
+    with pytest.raises(UserError, match="transparent background"):
+        run(case)
+
+
+def test_given_by_name_needs_views(tmp_path):
+    for frame in range(3):
+        write(tmp_path / "shots" / f"{frame}.png", 10 * frame)
+    read = drain(clip.read(tmp_path / "shots", ClipConfig()))
+    with pytest.raises(UserError, match="brings no views"):
+        multiview.choose(MultiviewConfig(engine="given"), tmp_path / "shots", read)
+
+
+def test_views_are_saved_and_loaded(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (2, 12, 4, 4, 4), dtype=np.uint8)
+    multiview.save_views(tmp_path, images)
+    np.testing.assert_array_equal(multiview.load_views(tmp_path), images)
+
+
+@pytest.mark.skipif(not BENCH.is_dir(), reason="the bench cases are not on this machine")
+def test_the_given_cameras_see_what_the_views_show():
+    """The true surface, projected by each camera, lies inside that view's matte."""
+    from ds4d.cameras import project
+
+    case = BENCH / "fox_run"
+    views = run(case, frames=2, size=64)
+    vertices = np.load(case / "gt_vertices.npz")["vertices"].astype(np.float32)
+    pixels, _ = project(torch.from_numpy(vertices[-1]), views.cameras)
+    for image, points in zip(views.images[-1], pixels.numpy(), strict=True):
+        x, y = points.clip(0, 63).astype(int).T
+        assert (image[y, x, 3] > 0).mean() > 0.99
