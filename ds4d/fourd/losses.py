@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from ..config import FourdConfig
 from .deformation import Deformation
 
-SSIM_WINDOW = 7  # pixels
+SSIM_WINDOW = 4  # pixels
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
-SCALES = 3  # of the structural loss, each half as fine as the one before
+SCALES = 3  # of the structural loss, each half as fine as the one before it
 
 
 def photometric(
@@ -28,18 +27,15 @@ def structural(
     render: Tensor,  # [B, H, W, 3]
     target: Tensor,  # [B, H, W, 3]
 ) -> Tensor:  # [B]
-    """The perceptual loss that needs no weights: SSIM and gradients at three scales.
+    """The perceptual loss that needs no weights: SSIM and gradients at 1/2, 1/4 and 1/8 size.
 
     Like LPIPS it forgives small changes of level that a pixel loss would import from inconsistent
     views, and punishes missing structure. It is not LPIPS, and is never named so.
     """
     render, target = render.permute(0, 3, 1, 2), target.permute(0, 3, 1, 2)
     total = torch.zeros(len(render))
-    for scale in range(SCALES):
-        if scale:
-            render, target = avg_pool2d(render, 2), avg_pool2d(target, 2)
-        if min(render.shape[-2:]) < SSIM_WINDOW:
-            break
+    for _ in range(SCALES):
+        render, target = block_means(render, 2), block_means(target, 2)
         total = total + (1 - ssim(render, target)) / 2 + _gradient_error(render, target)
     return total / SCALES
 
@@ -48,13 +44,24 @@ def ssim(
     a: Tensor,  # [B, C, H, W] in [0, 1]
     b: Tensor,  # [B, C, H, W]
 ) -> Tensor:  # [B]
-    """Structural similarity in [-1, 1], over uniform windows of 7 pixels."""
-    moments = avg_pool2d(torch.cat([a, b, a * a, b * b, a * b], 1), SSIM_WINDOW, stride=1)
+    """Structural similarity in [-1, 1], over windows of 4 x 4 pixels that do not overlap.
+
+    Windows that do not overlap cost a tenth of sliding ones on a CPU.
+    """
+    moments = block_means(torch.cat([a, b, a * a, b * b, a * b], 1), SSIM_WINDOW)
     mean_a, mean_b, aa, bb, ab = moments.chunk(5, 1)
     product, squares = mean_a * mean_b, mean_a.square() + mean_b.square()
     numerator = (2 * product + SSIM_C1) * (2 * (ab - product) + SSIM_C2)
     denominator = (squares + SSIM_C1) * (aa + bb - squares + SSIM_C2)
     return (numerator / denominator).mean((1, 2, 3))
+
+
+def block_means(images: Tensor, side: int) -> Tensor:
+    """Means over blocks of side x side pixels, [B, C, H // side, W // side]; a rest is cut off."""
+    B, C, H, W = images.shape
+    rows, columns = H // side, W // side
+    cut = images[:, :, : rows * side, : columns * side]
+    return cut.reshape(B, C, rows, side, columns, side).mean((3, 5))
 
 
 def _gradient_error(a: Tensor, b: Tensor) -> Tensor:

@@ -92,7 +92,7 @@ class Training:
         self.network.reset(self.generator, config.zero_heads)
         self.optimizer = self._optimizer()
         self.statistics = Statistics.zeros(len(self.gaussians))
-        self.lookup: Lookup | None = None  # made when the first dynamic step asks for it
+        self.lookup: Lookup | None = None  # made again when it is asked for
         self.step = 0
         self.started = (time.perf_counter(), 0)  # and the step of that moment
 
@@ -125,8 +125,8 @@ class Training:
     def advance(self) -> dict[str, float]:
         """One step. Returns its metrics."""
         config = self.config
-        if self.moving and (self.lookup is None or self.step % config.visibility_every == 0):
-            self.lookup = Lookup.of(self.gaussians, self.cameras, config.visibility)
+        if self.step % config.visibility_every == 0:
+            self.lookup = None
         self._set_learning_rates()
         loss, offsets2d = self._loss()
         self.optimizer.zero_grad(set_to_none=True)
@@ -221,6 +221,8 @@ class Training:
         return stacked([self._offsets_at(frame) for frame in times])
 
     def _offsets_at(self, frame: int) -> Offsets:
+        if self.lookup is None:
+            self.lookup = Lookup.of(self.gaussians, self.cameras, self.config.visibility)
         reduced = self.network.tssf.reduced(self.features[frame])
         position = float(self.positions[frame])
         return self.network(self.gaussians.means, position, reduced, self.lookup)

@@ -62,7 +62,7 @@ def test_smoothness_is_the_mean_squared_second_difference():
         for level in group:
             for plane in level.detach().double().numpy():
                 want += (np.diff(plane, n=2, axis=1) ** 2).mean()
-        assert float(got) == pytest.approx(want, rel=1e-5)
+        assert got.item() == pytest.approx(want, rel=1e-5)
 
 
 def test_fresh_planes_do_not_depend_on_time():
@@ -70,7 +70,7 @@ def test_fresh_planes_do_not_depend_on_time():
     hexplane.reset(torch.Generator().manual_seed(0))
     points = torch.rand(9, 3) - 0.5
     torch.testing.assert_close(hexplane(points, 0.1), hexplane(points, 0.8))
-    assert float(hexplane.sparseness()) == 0
+    assert hexplane.sparseness().item() == 0
 
 
 def small(**changes) -> tuple[Deformation, tuple]:

@@ -11,7 +11,7 @@ from ds4d.fourd.asset import Asset
 from ds4d.splat.splats import render
 
 
-def start(scene, small_config, folder, key="key", seed=0):
+def start(scene, config, folder, key="key", seed=0):
     return train.run(
         scene.views, scene.positions, scene.features, scene.points, scene.colors, config, seed,
         folder, key,

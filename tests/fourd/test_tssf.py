@@ -54,7 +54,7 @@ def literal_points(tssf: TSSF, maps: torch.Tensor, lookup: Lookup) -> np.ndarray
 def literal_merge(points: list[np.ndarray], seen: list[float], layer: torch.nn.Linear) -> np.ndarray:
     """Eq. 3 and 4 for one Gaussian: softmax over the views that see it, weighted sum."""
     weight = layer.weight.detach().double().numpy()[0]
-    scores = [float(weight @ p) + float(layer.bias) for p in points]
+    scores = [float(weight @ p) + layer.bias.item() for p in points]
     if any(seen):
         scores = [s if o else -np.inf for s, o in zip(scores, seen, strict=True)]
     exponents = [np.exp(s - max(scores)) for s in scores]
