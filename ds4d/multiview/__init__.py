@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cameras import Cameras, concatenate
+from ..cameras import Cameras
 from ..clip import Clip
 from ..config import MultiviewConfig
 from ..errors import UserError
@@ -49,9 +49,7 @@ def choose(config: MultiviewConfig, source: Path, clip: Clip) -> tuple[Engine, s
     why = "asked for" if config.engine == "inflate" else "no views are given"
 
     def inflated(frames: np.ndarray, size: int) -> Stage[Views]:
-        views = yield from inflate.run(frames, config, size)
-        front = given.front_camera(source, size)
-        return Views(views.images, concatenate([front, views.cameras[1:]]))
+        return inflate.run(frames, given.front_camera(source, size), size)
 
     return inflated, "inflate", why
 

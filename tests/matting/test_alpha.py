@@ -1,0 +1,42 @@
+"""Which engine cuts the object out, and the mattes that a clip brings along."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ds4d.clip import Clip
+from ds4d.errors import UserError
+from ds4d.matting import choose
+
+
+def as_clip(frames: np.ndarray) -> Clip:
+    count = len(frames)
+    return Clip(frames, np.linspace(0, 1, count), np.arange(count), count, None, False)
+
+
+def test_alpha_is_used_where_it_says_something():
+    frames = np.zeros((3, 20, 20, 4), np.uint8)
+    frames[:, 5:15, 5:15, 3] = 255
+    for name in ("auto", "alpha"):
+        engine, chosen, why = choose(name, as_clip(frames))
+        assert chosen == "alpha" and why
+    stage, events = engine(frames), []
+    while True:
+        try:
+            events.append(next(stage))
+        except StopIteration as stop:
+            np.testing.assert_array_equal(stop.value, frames[..., 3])
+            break
+    assert [event.step for event in events] == [1, 2, 3]
+    assert events[0].preview.shape == (20, 20, 3)
+
+
+@pytest.mark.parametrize("corner", [0, 1])
+def test_no_alpha_or_transparent_corners_alone_are_no_matte(corner):
+    frames = np.full((3, 20, 20, 4), 255, np.uint8)
+    frames[:, :corner, :corner, 3] = 0
+    clip = as_clip(frames if corner else frames[..., :3])
+    assert choose("auto", clip)[1] == "classical"
+    with pytest.raises(UserError, match="no transparent background"):
+        choose("alpha", clip)

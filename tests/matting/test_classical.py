@@ -1,0 +1,133 @@
+"""Mattes without a network, against true ones over made backgrounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ds4d.matting import classical
+
+SIZE = 160
+BENCH = Path(__file__).parents[3] / "shared" / "bench"
+
+
+def matte(frames: np.ndarray) -> tuple[np.ndarray, list]:
+    stage, events = classical.run(frames), []
+    while True:
+        try:
+            events.append(next(stage))
+        except StopIteration as stop:
+            return stop.value, events
+
+
+def iou(alphas: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Of each frame, [T]."""
+    a, b = alphas > 127, truth > 127
+    return (a & b).sum(axis=(1, 2)) / (a | b).sum(axis=(1, 2))
+
+
+def figure(count: int = 6, color=(200, 120, 40)) -> tuple[np.ndarray, np.ndarray]:
+    """A body with a hole and a waving arm: colours [T, H, W, 3] and true mattes [T, H, W]."""
+    colors = np.zeros((count, SIZE, SIZE, 3), np.uint8)
+    truth = np.zeros((count, SIZE, SIZE), np.uint8)
+    shade = np.linspace(1, 0.75, SIZE)[:, None, None]
+    for index in range(count):
+        angle = np.pi * (0.1 + 0.5 * index / count)
+        tip = (int(80 + 60 * np.cos(angle)), int(70 - 50 * np.sin(angle)))
+        canvas = np.zeros((4 * SIZE, 4 * SIZE), np.uint8)  # drawn large: soft edges when shrunk
+        cv2.ellipse(canvas, (320, 360), (130, 190), 0, 0, 360, 255, -1)
+        cv2.circle(canvas, (320, 420), 40, 0, -1)
+        cv2.line(canvas, (320, 280), (4 * tip[0], 4 * tip[1]), 255, 40)
+        truth[index] = cv2.resize(canvas, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        colors[index] = (np.array(color) * shade).astype(np.uint8)
+    return colors, truth
+
+
+def over(colors: np.ndarray, truth: np.ndarray, background: np.ndarray, noise: float) -> np.ndarray:
+    """Composite with the noise of a camera, [T, H, W, 3] uint8."""
+    alpha = truth[..., None] / 255
+    frames = colors * alpha + background * (1 - alpha)
+    frames += np.random.default_rng(0).normal(0, noise, frames.shape)
+    return frames.clip(0, 255).astype(np.uint8)
+
+
+def backdrops() -> dict[str, np.ndarray]:
+    y, x = np.mgrid[:SIZE, :SIZE] / SIZE
+    return {
+        "white": np.full((SIZE, SIZE, 3), 255.0),
+        "off-white": np.full((SIZE, SIZE, 3), (250.0, 248, 243)),
+        "green": np.full((SIZE, SIZE, 3), (60.0, 150, 90)),
+        "gradient": np.stack([200 - 80 * y, 210 - 60 * x - 30 * y, 225 - 60 * x], -1),
+    }
+
+
+@pytest.mark.parametrize("name", backdrops())
+def test_plain_backgrounds(name):
+    colors, truth = figure()
+    alphas, events = matte(over(colors, truth, backdrops()[name], noise=1.5))
+    assert alphas.shape == truth.shape and alphas.dtype == np.uint8
+    assert iou(alphas, truth).min() > 0.97  # the hole is open, too
+    edge = (truth > 20) & (truth < 235)
+    assert np.abs(alphas.astype(int) - truth)[edge].mean() < 40  # soft where the truth is
+    assert not any(event.warning for event in events)
+    assert events[-1].step == events[-1].total and events[-1].preview.shape == (SIZE, SIZE, 3)
+
+
+def test_white_on_white_gets_no_holes():
+    colors, truth = figure(color=(246, 246, 244))  # shaded down to three quarters of that
+    truth = np.maximum(truth, 255 * (np.mgrid[:SIZE, :SIZE][0] > 200))  # noqa: keep the body as it is
+    alphas, _ = matte(over(colors, truth, np.full((SIZE, SIZE, 3), 255.0), noise=1.0))
+    inside = np.stack([cv2.erode(frame, np.ones((9, 9))) for frame in truth]) > 250
+    assert (alphas[inside] > 127).mean() > 0.999
+
+
+def test_a_textured_background_before_a_still_camera_is_warned_about():
+    colors, truth = figure(12)
+    rng = np.random.default_rng(1)
+    texture = cv2.resize(rng.uniform(60, 200, (40, 40, 1)), (SIZE, SIZE))[..., None] * (0.9, 1, 0.8)
+    alphas, events = matte(over(colors, truth, texture, noise=1.5))
+    assert iou(alphas, truth).mean() > 0.9
+    assert any(event.warning and "not plain" in event.message for event in events)
+
+
+def test_a_soft_shadow_on_the_floor_is_left_out():
+    colors, truth = figure()
+    y, x = np.mgrid[:SIZE, :SIZE]
+    shadow = 1 - 0.12 * np.exp(-(((x - 80) / 40) ** 2 + ((y - 145) / 9) ** 2))
+    alphas, _ = matte(over(colors, truth, 240.0 * shadow[..., None] * np.ones(3), noise=1.0))
+    assert iou(alphas, truth).min() > 0.96
+
+
+def test_dirt_is_dropped_and_what_moves_along_is_kept():
+    colors, truth = figure()
+    for index in range(len(truth)):
+        cv2.circle(truth[index], (20 + 3 * index, 120), 12, 255, -1)  # a ball beside the figure
+    frames = over(colors, truth, backdrops()["white"], noise=1.0)
+    frames[2, 5:9, 5:9] = 0
+    alphas, _ = matte(frames)
+    assert alphas[2, :12, :12].max() == 0
+    assert (alphas[2, 116:124, 22:30] > 200).all()
+
+
+def test_large_frames_come_back_at_their_own_size():
+    colors, truth = figure(2)
+    frames = over(colors, truth, backdrops()["green"], noise=0)
+    large = np.stack([cv2.resize(frame, (900, 700)) for frame in frames])
+    expected = np.stack([cv2.resize(frame, (900, 700)) for frame in truth])
+    alphas, _ = matte(large)
+    assert alphas.shape == (2, 700, 900)
+    assert iou(alphas, expected).min() > 0.97
+
+
+@pytest.mark.skipif(not BENCH.is_dir(), reason="the bench cases are not on this machine")
+@pytest.mark.parametrize("case", ["fox_run", "robot_dance"])
+@pytest.mark.parametrize("level", [(255, 255, 255), (70, 130, 100)], ids=["white", "green"])
+def test_true_mattes_over_a_plain_backdrop(case, level):
+    paths = sorted((BENCH / case / "input").glob("*.png"))[::6]
+    rgba = np.stack([cv2.cvtColor(cv2.imread(str(p), -1), cv2.COLOR_BGRA2RGBA) for p in paths])
+    background = np.full((1, 1, 3), level, np.float64)
+    alphas, _ = matte(over(rgba[..., :3], rgba[..., 3], background, noise=1.5))
+    assert iou(alphas, rgba[..., 3]).mean() > 0.97
