@@ -1,0 +1,124 @@
+"""A silhouette inflated: the closed surface of one frame's object, as small opaque Gaussians."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.ndimage import distance_transform_edt
+from scipy.sparse.linalg import splu
+from torch import Tensor
+
+from ..cameras import Cameras
+from ..splat import Splats
+from .middle_surface import Slant
+from .texture import back_colors, front_colors
+
+FOOTPRINT = 0.55  # standard deviation of a Gaussian, in pixels of the frame
+INSET = 0.95  # how far the outermost Gaussians stand inside the silhouette, in pixels
+OPACITY = 0.99
+
+
+def shell(
+    frame: np.ndarray,  # [G, G, 4] float32 in [0, 1], straight alpha
+    slant: Slant,
+    palette: np.ndarray,  # [K, 3] dominant colours of the clip
+    camera: Cameras,  # the front camera at G x G
+) -> Splats:
+    """The front and the back are depth maps on the frame's own pixel rays.
+
+    Where a depth map steps, and at the silhouette, the step is filled along the ray with the
+    colour of its nearer end, so that the shell has no holes from any side.
+    """
+    inside = frame[..., 3] > 0.5
+    focal = float(camera.Ks[0, 0, 0])
+    depths = slant.depths(camera.width, focal, float(camera.centres().norm()))
+    height, at = _sheet(half_thickness(inside), inside)
+    front = front_colors(frame)
+    back = back_colors(front, inside, palette, at, height)
+    both = np.concatenate([at, at])
+    middle = np.broadcast_to(depths, inside.shape).ravel()[both]
+    pixel = middle / focal  # side of a pixel, world units
+    offset = np.concatenate([-height, height]) * pixel
+    colors = np.concatenate([front.reshape(-1, 3)[at], back])
+    scales = torch.from_numpy((FOOTPRINT * pixel).astype(np.float32))
+    return Splats(
+        _unproject(_pixel_positions(inside).reshape(-1, 2)[both], middle, offset, camera),
+        torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(len(both), 4),
+        scales[:, None].expand(-1, 3),
+        torch.full((len(both),), OPACITY),
+        torch.from_numpy(colors.astype(np.float32)),
+    )
+
+
+def half_thickness(inside: np.ndarray) -> np.ndarray:
+    """Poisson inflation of a silhouette [H, W] bool: half the thickness at each pixel, in pixels.
+
+    Laplace h = -1 inside, h = 0 outside; sqrt(4 h) turns a disc into a sphere.
+    """
+    count = int(inside.sum())
+    if count == 0:
+        return np.zeros(inside.shape)
+    number = np.full((inside.shape[0] + 2, inside.shape[1] + 2), -1)
+    number[1:-1, 1:-1][inside] = np.arange(count)
+    rows, columns = [], []
+    for neighbour in (number[1:-1, 2:], number[2:, 1:-1]):
+        here, there = number[1:-1, 1:-1][inside], neighbour[inside]
+        rows.append(here[there >= 0])
+        columns.append(there[there >= 0])
+    rows, columns = np.concatenate(rows), np.concatenate(columns)
+    links = sparse.coo_array((-np.ones(len(rows)), (rows, columns)), (count, count))
+    laplacian = (links + links.T + 4 * sparse.eye_array(count)).tocsc()
+    factors = splu(laplacian, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+    result = np.zeros(inside.shape)
+    result[inside] = np.sqrt(4 * factors.solve(np.ones(count)))
+    return result
+
+
+def _sheet(
+    half: np.ndarray,  # [G, G] height of the surface above the middle, pixels
+    inside: np.ndarray,  # [G, G] bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Samples of one side: heights above the middle [M], pixels, and flat pixel indices [M].
+
+    Each pixel's sample is followed by more of them towards the middle, one per pixel, down to the
+    lowest of its four neighbours: a step has a wall.
+    """
+    padded = np.pad(half, 1)
+    lowest = np.minimum.reduce(
+        [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
+    )
+    steps = np.maximum(np.ceil(half - lowest)[inside].astype(int), 1)
+    at = np.repeat(np.flatnonzero(inside), steps)
+    step = np.arange(len(at)) - np.repeat(np.cumsum(steps) - steps, steps)
+    return half.ravel()[at] - step, at
+
+
+def _pixel_positions(inside: np.ndarray) -> np.ndarray:
+    """Columns and rows [G, G, 2] that the pixels stand for: their centres, but at the rim inwards.
+
+    A Gaussian reaches beyond its centre; drawn from there, the silhouette keeps its size.
+    """
+    edge = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+    inward = np.stack(np.gradient(edge)[::-1], -1)  # (x, y)
+    rows, columns = np.indices(inside.shape) + 0.5
+    shift = INSET * np.clip((3 - edge) / 2, 0, 1)
+    return np.stack([columns, rows], -1) + shift[..., None] * inward
+
+
+def _unproject(
+    pixels: np.ndarray,  # [M, 2] columns and rows
+    middle: np.ndarray,  # [M] depths along the optical axis
+    offset: np.ndarray,  # [M] beyond the middle, world units
+    camera: Cameras,
+) -> Tensor:
+    """World points [M, 3]: before the middle on the pixels' rays, where the camera sees them.
+
+    Behind it the surface goes straight back: along the diverging rays it would grow.
+    """
+    homogeneous = np.concatenate([pixels, np.ones((len(pixels), 1))], 1)
+    rays = homogeneous @ np.linalg.inv(camera.Ks[0].double().numpy()).T
+    points = rays * (middle + np.minimum(offset, 0))[:, None]
+    points[:, 2] = middle + offset
+    viewmat = camera.viewmats[0].double().numpy()
+    return torch.from_numpy(((points - viewmat[:3, 3]) @ viewmat[:3, :3]).astype(np.float32))
