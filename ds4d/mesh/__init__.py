@@ -11,6 +11,11 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from .sampling import load_points_ply, sample_points, save_points_ply
+
+__all__ = [
+    "Mesh", "choose", "load_glb", "load_points_ply", "sample_points", "save_glb", "save_points_ply",
+]  # fmt: skip
 
 # glTF is Y up and its models face +Z; our world is Z up and the front view looks along +Y.
 TO_GLTF = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])

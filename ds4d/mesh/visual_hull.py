@@ -4,7 +4,7 @@ Each silhouette becomes a field of signed distances; a place in space is as deep
 as the strictest view says (Laurentini 1994, the visual hull). Generated views disagree with each
 other, and the strict rule lets one wrong view eat a thin limb. So the front view, which is real,
 is obeyed everywhere, and where carving leaves the pixels of the front or of several other views
-without anything to explain them, the strictest of the other views are overruled.
+without anything to explain them, the strictest of the other views is overruled.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from . import Mesh
 
 HALF = 0.51  # half the side of the block, world units: the object is inside the 0.5 sphere
 SMOOTHING = 0.4  # Gaussian over the carved field, cells
-OVERRULED = 2  # how many of the strictest views can be overruled
 STEPS = 4
 
 
@@ -109,13 +108,17 @@ def _votes(block: Block, silhouettes: Tensor, cameras: Cameras) -> Tensor:
     return _look_up(silhouettes[:, None], pixels, cameras).reshape(-1, *block.field.shape)
 
 
+def _milder(votes: Tensor) -> Tensor:
+    """The strictest vote when the strictest of the views beside the front has no say."""
+    return torch.minimum(votes[0], votes[1:].topk(2, 0, largest=False).values[1])
+
+
 def _bounds(silhouettes: Tensor, cameras: Cameras, resolution: int) -> Block:
-    """An empty block around everything that the front and all but OVERRULED other views allow."""
+    """An empty block around everything that the front and all but one of the others allow."""
     rough = Block(torch.zeros(48, 48, 48), torch.full((3,), -HALF), 2 * HALF / 47)
     votes = _votes(rough, silhouettes, cameras)
-    milder = votes[1:].sort(0).values[min(OVERRULED, len(votes) - 2)]
     # A diagonal of tolerance: a thin limb may run between the rough cells.
-    places = torch.nonzero(torch.minimum(votes[0], milder) > -rough.cell)
+    places = torch.nonzero(_milder(votes) > -rough.cell)
     if len(places) == 0:
         raise _nothing_in_common()
     low = rough.low + rough.cell * (places.amin(0) - 1)
@@ -129,17 +132,13 @@ def _carve(block: Block, silhouettes: Tensor, cameras: Cameras) -> Stage[Block]:
     """Fill the block with each cell's strictest vote that must count, lightly smoothed."""
     pixels, _ = project(block.centres().reshape(-1, 3), cameras)
     votes = _votes(block, silhouettes, cameras)
-    front, others = votes[0], votes[1:].sort(0).values  # from the strictest view to the mildest
-    field = torch.minimum(front, others[0])
-    for rank in range(1, min(1 + OVERRULED, len(others))):
-        missing = []
-        for view, silhouette in enumerate(silhouettes):
-            missing.append(_unexplained(replace(block, field=field), silhouette, cameras[view]))
-            yield Event("mesh", 0, STEPS, "asking every view what carving left unexplained")
-        missed = _look_up(torch.stack(missing)[:, None], pixels, cameras).reshape(votes.shape)
-        needed = (missed[0] > 0.5) | (missed[1:].sum(0) >= 2)
-        milder = torch.minimum(front, others[rank])
-        field = torch.where(needed, torch.maximum(field, milder), field)
+    strict, missing = replace(block, field=votes.amin(0)), []
+    for view, silhouette in enumerate(silhouettes):
+        missing.append(_unexplained(strict, silhouette, cameras[view]))
+        yield Event("mesh", 0, STEPS, "asking every view what carving left unexplained")
+    missed = _look_up(torch.stack(missing)[:, None], pixels, cameras).reshape(votes.shape)
+    needed = (missed[0] > 0.5) | (missed[1:].sum(0) >= 2)
+    field = torch.where(needed, _milder(votes), strict.field)
     smooth = ndimage.gaussian_filter(field.numpy(), SMOOTHING)
     return replace(block, field=torch.from_numpy(smooth))
 
