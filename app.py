@@ -181,7 +181,7 @@ def begin(session: Session | None) -> tuple:
     """Clear the page for a new run and offer to cancel it, also while it waits for its turn."""
     session = session or Session()
     session.progress = Progress()
-    cleared = {name: gr.update(value=None, visible=False) for name in ARTIFACTS}
+    cleared = {name: gr.update(value=None, visible="hidden") for name in ARTIFACTS}
     return put(
         **cleared,
         notice="",
@@ -189,7 +189,7 @@ def begin(session: Session | None) -> tuple:
         strip=session.progress.strip(),
         live="",
         head="",
-        run=gr.update(value="At work", interactive=False),
+        run=gr.update(interactive=False),
         cancel=gr.update(visible=True),
         session=session,
     )
@@ -208,12 +208,10 @@ def failed(progress: Progress, sentence: str, hint: str) -> tuple:
     return put(notice=text, strip=progress.strip())
 
 
-def ready(label: str) -> dict:
-    """The buttons of a page that waits for its visitor."""
-    return {
-        "run": gr.update(value=label, interactive=True),
-        "cancel": gr.update(visible=False),
-    }
+def ready(label: str | None = None) -> dict:
+    """The buttons of a page that waits for its visitor; without a label it stays as it was."""
+    run = gr.update(interactive=True) if label is None else gr.update(value=label, interactive=True)
+    return {"run": run, "cancel": gr.update(visible=False)}
 
 
 def show_example(event: gr.EventData) -> tuple:
@@ -228,7 +226,7 @@ def show_example(event: gr.EventData) -> tuple:
     shown = artifacts(folder, set(progress.stages))
     clip = str(example_clip(name))
     return clip, clip_preview(clip), *put(
-        **{key: shown.get(key, gr.update(value=None, visible=False)) for key in ARTIFACTS},
+        **{key: shown.get(key, gr.update(value=None, visible="hidden")) for key in ARTIFACTS},
         notice="",
         welcome=gr.update(visible=False),
         strip=progress.strip(),
@@ -316,8 +314,9 @@ def build() -> gr.Blocks:
             show_progress="minimal",
             show_progress_on=[ui["strip"]],
         )
-        job.failure(lambda: put(**ready("Try again")), None, outputs, **quiet)
-        ui["cancel"].click(stop, session, outputs, cancels=[job], **quiet)
+        job.failure(lambda: put(**ready()), None, outputs, **quiet)
+        cancelled = ui["cancel"].click(None, cancels=[job])
+        cancelled.then(stop, session, outputs, **quiet)
         chosen = [preview, ui["run"]]
         clip.upload(
             lambda path: (clip_preview(path), gr.update(value="Make it 4D", interactive=True)),
@@ -356,7 +355,8 @@ def build_controls() -> tuple:
 
 def build_results(ui: dict) -> None:
     """The strip of stages and everything that a run makes; parts appear as they are finished."""
-    hidden = {"visible": False, "interactive": False}
+    # "hidden" and not False: Model3D stays blank when it joins the page together with its mesh.
+    hidden = {"visible": "hidden", "interactive": False}
     loop = {**hidden, "autoplay": True, "loop": True}
     ui["notice"] = Panel(elem_id="notice")
     ui["strip"] = Panel(Progress().strip(), elem_id="strip")
@@ -368,9 +368,9 @@ def build_results(ui: dict) -> None:
         for name, label in VIDEOS.items():
             ui[name] = gr.Video(label=label, elem_id=name, min_width=120, height=170, **loop)
     with gr.Row():
-        ui["archive"] = gr.DownloadButton("Everything (zip)", visible=False, variant="primary")
-        ui["asset"] = gr.DownloadButton("4D asset (safetensors)", visible=False)
-        ui["take_orbit"] = gr.DownloadButton("Orbit video (mp4)", visible=False)
+        ui["archive"] = gr.DownloadButton("Everything (zip)", visible="hidden", variant="primary")
+        ui["asset"] = gr.DownloadButton("4D asset (safetensors)", visible="hidden")
+        ui["take_orbit"] = gr.DownloadButton("Orbit video (mp4)", visible="hidden")
     ui["live"] = Panel(elem_id="live")
     with gr.Row():
         ui["grid"] = gr.Video(label="Six views", elem_id="grid", height=320, **loop)

@@ -1,0 +1,152 @@
+"""The page in a real browser: the app as a process of its own, a Chromium, and small clips."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = ROOT / "tests/screenshots"
+# WebGL in software, so that the mesh is drawn on a machine without a GPU.
+CHROMIUM_FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+
+
+@dataclass
+class App:
+    """The running app: where to call, and where it keeps the visitors' runs and its log."""
+
+    url: str
+    runs: Path
+    log: Path
+
+    def folders(self) -> set[Path]:
+        return set(self.runs.iterdir())
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("app")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(folder / "gradio"),
+        "DS4D_RUNS": str(folder / "runs"),
+    }
+    log = folder / "app.log"
+    with open(log, "w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=output, stderr=output
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_answers(url, process, log)
+        yield App(url, folder / "runs", log)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _wait_until_answers(url: str, process: subprocess.Popen, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(url, timeout=5)
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"the app does not answer:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(app, chromium):
+    """Open the page as a new visitor; at the end no page may have complained or called out."""
+    troubles, contexts = [], []
+
+    def open_page(width: int = 1280, height: int = 900, **options):
+        context = chromium.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: troubles.append(f"error in the page: {error}"))
+        page.on("console", lambda message: troubles.extend(_complaint(message)))
+        page.on("request", lambda request: troubles.extend(_call_out(request.url, app.url)))
+        page.goto(app.url)
+        page.wait_for_selector("#strip li.card")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not troubles
+
+
+def _complaint(message) -> list[str]:
+    # The mesh viewer tries WebGPU first and says loudly that this browser has none.
+    harmless = message.text.startswith("BJS")
+    return [f"console: {message.text}"] if message.type == "error" and not harmless else []
+
+
+def _call_out(url: str, home: str) -> list[str]:
+    return [] if url.startswith((home, "data:", "blob:")) else [f"call to elsewhere: {url}"]
+
+
+@pytest.fixture
+def screenshot():
+    """Keep a picture of a page for people to look at."""
+    SCREENSHOTS.mkdir(exist_ok=True)
+
+    def take(page, name: str) -> None:
+        page.wait_for_timeout(400)
+        page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+    return take
+
+
+def draw_clip(path: Path, color: tuple[int, int, int], frames: int = 8, side: int = 96) -> Path:
+    """A shaded ball that goes from left to right over grey."""
+    rows, columns = np.mgrid[:side, :side]
+    pictures = np.full((frames, side, side, 3), 225, np.uint8)
+    for picture, center in zip(pictures, np.linspace(0.38, 0.62, frames) * side, strict=True):
+        distance = np.hypot(columns - center, rows - side / 2) / (side * 0.26)
+        shade = np.clip(1.1 - 0.5 * distance, 0, 1)[..., None]
+        picture[distance < 1] = (shade * color)[distance < 1]
+    iio.imwrite(path, pictures, fps=8, codec="libx264", plugin="FFMPEG")
+    return path
+
+
+@pytest.fixture(scope="session")
+def red_clip(tmp_path_factory):
+    return draw_clip(tmp_path_factory.mktemp("clips") / "red ball.mp4", (220, 40, 30))
+
+
+@pytest.fixture(scope="session")
+def blue_clip(tmp_path_factory):
+    return draw_clip(tmp_path_factory.mktemp("clips") / "blue ball.mp4", (30, 60, 220))

@@ -1,0 +1,198 @@
+"""What a visitor does with the page, in headless Chromium."""
+
+from __future__ import annotations
+
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = {
+    "frames": 6, "size": 96, "resolution": 32, "points": 400, "most_points": 500,
+    "static_steps": 10, "dynamic_steps": 30, "coarse_size": 48, "fine_size": 64,
+    "video_size": 64, "video_seconds": 0.5,
+}  # fmt: skip
+VIDEOS = ("orbit", "front", "back", "left", "right", "bullet")
+EXAMPLES = sorted(path.parent.name for path in ROOT.glob("examples/results/*/run.json"))
+
+
+def choose(page, clip) -> None:
+    page.set_input_files("#clip input[type=file]", clip)
+    page.wait_for_selector("#run:enabled")
+
+
+def set_values(page, **values) -> None:
+    page.click("#more button")
+    for name, value in (TINY | values).items():
+        page.fill(f"#set-{name} input", str(value))
+        page.locator(f"#set-{name} input").blur()
+    page.click("#more button")
+
+
+def wait_for_card(page, card: str, state: str) -> None:
+    page.wait_for_selector(f".card[data-card='{card}'][data-state='{state}']")
+
+
+def states(page) -> list[str]:
+    return page.eval_on_selector_all(".card", "cards => cards.map(card => card.dataset.state)")
+
+
+def wait_until_plays(page, name: str) -> None:
+    page.wait_for_function(
+        """name => {
+            const video = document.querySelector(`#${name} video`);
+            return video && video.readyState >= 3 && video.videoWidth > 0
+                && !video.paused && video.currentTime > 0.1;
+        }""",
+        arg=name,
+    )
+
+
+def color_of(page, name: str) -> list[float]:
+    """The mean colour of what is not white in the picture that a video shows now."""
+    return page.evaluate(
+        """name => {
+            const video = document.querySelector(`#${name} video`);
+            const canvas = document.createElement("canvas");
+            canvas.width = video.videoWidth; canvas.height = video.videoHeight;
+            const context = canvas.getContext("2d");
+            context.drawImage(video, 0, 0);
+            const data = context.getImageData(0, 0, canvas.width, canvas.height).data;
+            let sum = [0, 0, 0], count = 0;
+            for (let i = 0; i < data.length; i += 4) {
+                if (Math.min(data[i], data[i + 1], data[i + 2]) > 200) continue;
+                for (let c = 0; c < 3; c++) sum[c] += data[i + c];
+                count++;
+            }
+            return sum.map(value => value / Math.max(count, 1));
+        }""",
+        name,
+    )
+
+
+@pytest.mark.slow
+def test_a_clip_becomes_videos(visit, red_clip, screenshot, tmp_path):
+    page = visit()
+    screenshot(page, "1_arrival")
+    choose(page, red_clip)
+    assert page.wait_for_selector(".clip video").evaluate("video => video.videoWidth") > 0
+    set_values(page, dynamic_steps=60)
+    page.click("#run")
+    wait_for_card(page, "4D", "running")
+    page.wait_for_selector("#live img")
+    assert states(page)[:4] == ["done"] * 4 and states(page)[5] == "waiting"
+    page.wait_for_selector("#live .figures dd")
+    assert "dB" in page.inner_text("#live .figures")
+    screenshot(page, "2_optimizing")
+    wait_for_card(page, "Videos", "done")
+    for name in (*VIDEOS, "grid"):
+        wait_until_plays(page, name)
+    red, green, blue = color_of(page, "orbit")
+    assert red > 1.5 * blue and red > 1.5 * green
+    assert page.is_visible("#matte img") and page.is_visible("#mesh canvas")
+    screenshot(page, "3_result")
+    page.locator("#mesh").scroll_into_view_if_needed()
+    page.wait_for_timeout(1500)
+    page.screenshot(path=ROOT / "tests/screenshots/4_chain.png")
+    with page.expect_download() as download:
+        page.click("text=Everything (zip)")
+    download.value.save_as(tmp_path / "all.zip")
+    names = zipfile.ZipFile(tmp_path / "all.zip").namelist()
+    for wanted in ("orbit.mp4", "fourd.safetensors", "frame_0001.ply", "mesh.glb"):
+        assert any(name.endswith(wanted) for name in names), wanted
+
+
+@pytest.mark.skipif(not EXAMPLES, reason="no bundled results in examples/results")
+def test_an_example_is_there_at_once(app, visit, screenshot):
+    page = visit()
+    before = app.folders()
+    clicked = time.monotonic()
+    page.click(f".example[data-name='{EXAMPLES[0]}']")
+    wait_until_plays(page, "orbit")
+    assert time.monotonic() - clicked < 4  # stated for a machine that plays ten videos in software
+    assert set(states(page)) == {"done"}
+    assert page.is_visible("#matte img") and page.is_visible("#grid video")
+    assert "Engines:" in page.inner_text("#head")
+    assert page.inner_text("#run") == "Run it again here"
+    assert app.folders() == before
+    screenshot(page, "5_example")
+
+
+def test_what_is_not_a_video_gets_one_sentence(app, visit, tmp_path, screenshot):
+    (tmp_path / "notes.mp4").write_text("these are words\n" * 100)
+    page = visit()
+    choose(page, tmp_path / "notes.mp4")
+    page.click("#run")
+    page.wait_for_selector(".notice.is-error")
+    text = page.inner_text("#notice .notice")
+    assert "Traceback" not in page.content() and "Error" not in text
+    assert len(text) < 300 and "reference" not in text
+    page.wait_for_selector("#run:enabled")
+    assert not page.is_visible("#cancel")
+    screenshot(page, "6_error")
+
+
+@pytest.mark.slow
+def test_cancel_stops_and_the_run_goes_on_later(app, visit, red_clip, screenshot):
+    page = visit()
+    before = app.folders()
+    choose(page, red_clip)
+    set_values(page, dynamic_steps=20_000)
+    page.click("#run")
+    wait_for_card(page, "4D", "running")
+    page.wait_for_selector("#live .figures dd")
+    page.click("#cancel")
+    page.wait_for_selector("#notice:has-text('Cancelled')")
+    wait_for_card(page, "4D", "stopped")
+    assert not page.is_visible("#cancel")
+    screenshot(page, "7_cancelled")
+
+    (folder,) = app.folders() - before
+    kept = {path: path.stat().st_mtime for path in folder.rglob("*")}
+    page.wait_for_timeout(2000)
+    assert {path: path.stat().st_mtime for path in folder.rglob("*")} == kept
+    assert not list(folder.rglob("*.partial-*"))
+
+    page.click("#run")  # "Go on"
+    wait_for_card(page, "4D", "running")
+    assert states(page)[:4] == ["before"] * 4
+    assert app.folders() - before == {folder}
+    page.click("#cancel")
+    page.wait_for_selector("#notice:has-text('Cancelled')")
+
+
+@pytest.mark.slow
+def test_two_visitors_at_once_get_their_own_results(app, visit, red_clip, blue_clip, screenshot):
+    before = app.folders()
+    pages = [visit(), visit()]
+    for page, clip in zip(pages, (red_clip, blue_clip), strict=True):
+        choose(page, clip)
+        set_values(page)
+    for page in pages:
+        page.click("#run")
+    screenshot(pages[1], "8_waiting_for_its_turn")
+    for page in pages:
+        wait_for_card(page, "Videos", "done")
+        wait_until_plays(page, "front")
+    (red, _, little_blue), (little_red, _, blue) = (color_of(page, "front") for page in pages)
+    assert red > 1.5 * little_blue and blue > 1.5 * little_red
+    assert len(app.folders() - before) == 2
+    with pytest.raises(urllib.error.HTTPError):  # nobody is told which runs there are
+        urllib.request.urlopen(f"{app.url}/gradio_api/file={app.runs}")
+
+
+def test_a_phone_needs_no_sideways_scrolling(visit, red_clip, screenshot):
+    page = visit(390, 844, is_mobile=True, has_touch=True, color_scheme="dark")
+    choose(page, red_clip)
+    page.click("#more button")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.click("#more button")
+    if EXAMPLES:
+        page.click(".example >> nth=0")
+        wait_until_plays(page, "orbit")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    screenshot(page, "9_phone")
