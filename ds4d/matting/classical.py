@@ -23,6 +23,7 @@ GUESS_LONGEST = 256  # pixels; of the first guess
 PLAIN = 4.0  # Lab units: a backdrop's typical misfit at the border, at most
 STRONG, WEAK = 10.0, 3.5  # Lab units that tell the object from a backdrop without noise
 STEEP = 0.9  # Lab units per 1/512 of the picture; the edge of a shadow is softer
+RARE = 3.0  # percent of the border whose colours count as unlike the background
 SMALL_BODY = 0.03  # share of the largest body's volume that a second body needs
 SMALL_HOLE = 0.002  # share of the object's area below which a hole is filled
 BAND = 2  # half the width of the soft edge, pixels
@@ -47,8 +48,9 @@ def run(frames: np.ndarray) -> Stage[np.ndarray]:
         seen = np.ones_like(seen)
     noise = _noise(lab, plate, ~_dilated(masks, 5) & seen)
     for index, frame in enumerate(lab):
-        differs = np.where(seen, _differs(frame, plate, noise), masks[index])
-        masks[index] = _filled(differs, frame - plate, noise)
+        empty = np.where(seen[..., None], plate, frame)  # nothing differs where nothing is known
+        differs = np.where(seen, _differs(frame, empty, noise), masks[index])
+        masks[index] = _filled(differs, frame - empty, noise)
         yield Event("matting", count + index + 1, total, "object")
     masks = _steady(_bodies(masks), lab)
 
@@ -214,32 +216,34 @@ def _steady(masks: np.ndarray, lab: np.ndarray) -> np.ndarray:
 
 
 def _grab(rgb: np.ndarray, lab: np.ndarray, ring: np.ndarray, total: int) -> Stage[np.ndarray]:
-    """What GrabCut takes for the object, fed by what moves: [T, h, w] bool."""
+    """What GrabCut takes for the object, fed by colours and by what moves: [T, h, w] bool."""
     change = _length(lab - np.median(lab, axis=0))
     moves = change > max(STRONG, 5 * float(np.median(change)))
     moves = np.stack([_opened(frame, 1) for frame in moves])
-    hull = _hull(moves.mean(axis=0) > 0.05)
+    rings = ring & ~moves
+    in_background = _density(lab, rings)
+    unlike = in_background < np.percentile(in_background[rings], RARE)
+    in_object = _density(lab, unlike & ~rings)
+    likely = in_object > in_background
     masks = np.empty(lab.shape[:3], bool)
     models = [np.zeros((1, 65)), np.zeros((1, 65))]
     for index, frame in enumerate(rgb):
-        labels = np.where(hull, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-        labels[ring & ~moves[index]] = cv2.GC_BGD
-        cv2.grabCut(frame, labels, None, *models, 2, cv2.GC_INIT_WITH_MASK)
-        masks[index] = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+        labels = np.where(likely[index], cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+        labels[rings[index]] = cv2.GC_BGD
+        if (labels == cv2.GC_PR_FGD).any():
+            cv2.grabCut(frame, labels, None, *models, 2, cv2.GC_INIT_WITH_MASK)
+        masks[index] = labels == cv2.GC_PR_FGD
         yield Event("matting", index + 1, total, "first guess (GrabCut)")
     return masks
 
 
-def _hull(mask: np.ndarray) -> np.ndarray:
-    """The convex hull of a mask; nothing in it: the middle of the picture."""
-    hull = np.zeros(mask.shape, np.uint8)
-    points = np.argwhere(mask)[:, ::-1].astype(np.int32)
-    if len(points) < 3:
-        height, width = mask.shape
-        hull[height // 6 : -(height // 6), width // 6 : -(width // 6)] = 1
-    else:
-        cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
-    return hull > 0
+def _density(lab: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """How common each pixel's colour is among the pixels `where`: [T, h, w], a smoothed histogram."""
+    bins = (lab * (0.2, 0.15, 0.15) + (0, 12, 12)).clip(0, 23).astype(np.intp)
+    flat = np.ravel_multi_index(tuple(np.moveaxis(bins, -1, 0)), (24, 24, 24))
+    counts = np.bincount(flat[where], minlength=24**3).reshape(24, 24, 24).astype(np.float32)
+    smooth = ndimage.gaussian_filter(counts, 0.8) / max(1, where.sum())
+    return smooth.ravel()[flat]
 
 
 # --- the edge -----------------------------------------------------------------------------------
