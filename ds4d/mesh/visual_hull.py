@@ -249,8 +249,9 @@ def _colors(
     inside = _look_up(silhouettes[:, None], pixels, cameras)[:, 0]
     weights = facing**2 * (inside / 0.015).clamp(0.02, 1) * (seen[:, 3] > 0.5)
     for view in range(len(cameras)):
-        _, nearest = cast(block, cameras[view], pixels[view])
-        weights[view] *= depths[view] < nearest + 2 * block.cell
+        faced = torch.nonzero(weights[view])[:, 0]
+        _, nearest = cast(block, cameras[view], pixels[view, faced])
+        weights[view, faced] *= depths[view, faced] < nearest + 2 * block.cell
         yield Event("mesh", 2, STEPS, "colouring the surface")
     weights[0] *= 8
 
@@ -280,7 +281,7 @@ def _preview(mesh: Mesh, normals: Tensor, block: Block, size: int = 192) -> np.n
         _, nearest = tree.query(((in_camera - translation) @ rotation).numpy())
         light = (normals[nearest] @ rotation[2]).neg().clamp(0, 1)[:, None]
         panel = torch.ones(size * size, 3)
-        panel[hit] = mesh.colors[nearest] * (0.55 + 0.45 * light)
+        panel[hit] = mesh.colors[nearest] * (0.7 + 0.3 * light)
         panels.append((panel * 255).byte().reshape(size, size, 3).numpy())
     return np.concatenate(panels, 1)
 
