@@ -238,7 +238,7 @@ def _grab(rgb: np.ndarray, lab: np.ndarray, ring: np.ndarray, total: int) -> Sta
 
 
 def _density(lab: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """How common each pixel's colour is among the pixels `where`: [T, h, w], a smoothed histogram."""
+    """How common each pixel's colour is among the pixels `where`, smoothed: [T, h, w]."""
     bins = (lab * (0.2, 0.15, 0.15) + (0, 12, 12)).clip(0, 23).astype(np.intp)
     flat = np.ravel_multi_index(tuple(np.moveaxis(bins, -1, 0)), (24, 24, 24))
     counts = np.bincount(flat[where], minlength=24**3).reshape(24, 24, 24).astype(np.float32)
