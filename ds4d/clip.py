@@ -55,7 +55,7 @@ def read(path: Path, config: ClipConfig) -> Stage[Clip]:
         )
     stack = _stack(frames, source.name)
     remarks = []
-    if source.promised and source.count < source.promised - max(2, source.promised // 20):
+    if source.promised and source.count < source.promised:
         remarks.append(
             f"{source.name} is cut off: {source.count} of about {source.promised} frames can be "
             "read, and these are used."

@@ -30,7 +30,7 @@ class Source:
     fps: float | None
     pick: Callable[[Sequence[int]], Iterator[np.ndarray]]  # [H, W, 3 or 4] uint8, in order
     recount: Callable[[], int]  # frames that can really be decoded; asked when some are missing
-    promised: int | None = None  # frames by the header
+    promised: int | None = None  # frames that a file names which ends before them
 
 
 def open_source(path: Path, config: ClipConfig) -> tuple[Source, bool]:

@@ -36,7 +36,7 @@ class Video:
 
     path: Path
     frames: int  # packets of the picture stream
-    promised: int | None  # frames by the header's duration; more than `frames` in a cut-off file
+    promised: int | None  # frames by the header's duration, where the file ends before them
     seconds: float
     fps: float | None
     width: int  # pixels, as stored
@@ -77,7 +77,7 @@ def inspect(path: Path, max_seconds: float, max_pixels: int) -> Video:
     check_seconds(path.name, header or 0.0, max_seconds)
     rate = re.search(r"([\d.]+) fps", stream)
     fps = float(rate[1]) if rate and float(rate[1]) > 0 else None
-    frames, read_seconds = _count(path, ["-c", "copy"])
+    frames, read_seconds, cut_off = _count(path, ["-c", "copy"])
     seconds = header or read_seconds
     check_seconds(path.name, seconds, max_seconds)
     codec = stream.split()[0].rstrip(",")
@@ -86,7 +86,7 @@ def inspect(path: Path, max_seconds: float, max_pixels: int) -> Video:
     return Video(
         path=path,
         frames=frames,
-        promised=round(header * fps) if header and fps else None,
+        promised=round(header * fps) if cut_off and header and fps else None,
         seconds=seconds,
         fps=fps,
         width=width,
@@ -205,15 +205,18 @@ def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*_base(), *arguments], capture_output=True, text=True, errors="replace")
 
 
-def _count(path: Path, options: list[str], decoder: Sequence[str] = ()) -> tuple[int, float]:
-    """Frames of the picture stream and its length in seconds, as far as the file can be read."""
-    said = _run([
-        "-v", "quiet", "-nostats", "-progress", "-", *decoder, "-i", _url(path),
+def _count(
+    path: Path, options: list[str], decoder: Sequence[str] = ()
+) -> tuple[int, float, bool]:
+    """Frames of the picture stream, its length in seconds, and whether the file ends before it."""
+    done = _run([
+        "-v", "error", "-nostats", "-progress", "-", *decoder, "-i", _url(path),
         "-map", "0:V:0", *options, "-fps_mode", "passthrough", "-f", "null", "-",
-    ]).stdout  # fmt: skip
-    frames = re.findall(r"^frame=\s*(\d+)", said, re.MULTILINE)
-    seconds = _seconds(re.search(r".*out_time=(\d+):(\d+):([\d.]+)", said, re.DOTALL))
-    return (int(frames[-1]) if frames else 0), seconds or 0.0
+    ])  # fmt: skip
+    frames = re.findall(r"^frame=\s*(\d+)", done.stdout, re.MULTILINE)
+    seconds = _seconds(re.search(r".*out_time=(\d+):(\d+):([\d.]+)", done.stdout, re.DOTALL))
+    cut_off = re.search(r"partial file|ended prematurely", done.stderr) is not None
+    return (int(frames[-1]) if frames else 0), seconds or 0.0, cut_off
 
 
 def _is_quicktime(path: Path) -> bool:

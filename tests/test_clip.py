@@ -269,6 +269,12 @@ def test_of_a_truncated_video_the_readable_frames_are_used(tmp_path):
     assert f"{read_clip.source_frames} of about 40 frames" in read_clip.warnings[0]
 
 
+def test_a_sound_that_lasts_longer_than_the_picture_is_no_damage(tmp_path):
+    picture, path = encode(tmp_path / "a.mkv", moving(), "-c:v", "ffv1"), tmp_path / "b.mp4"
+    ffmpeg("-i", str(picture), "-f", "lavfi", "-i", "sine=duration=3", str(path))
+    assert read(path).warnings == ()
+
+
 # --- the square ---------------------------------------------------------------------------------
 
 
