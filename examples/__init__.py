@@ -1,0 +1,1 @@
+"""The bundled clips, and the scenes and the renderer that made them."""

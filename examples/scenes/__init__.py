@@ -1,0 +1,1 @@
+"""The four animated objects: each module's `parts(time)` describes its object at one moment."""
