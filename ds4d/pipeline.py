@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import imageio.v3 as iio
+import numpy as np
 import torch
 
 from . import __version__, clip, export, features, matting, mesh, multiview, turntable
@@ -27,7 +28,7 @@ from .config import Config
 from .events import Event, Stage
 from .fourd import train
 from .fourd.asset import Asset
-from .images import load_images, over, save_images, tile
+from .images import checkerboard, load_images, over, save_images, tile
 from .multiview import Views
 from .workspace import Workspace, content_key
 
@@ -112,6 +113,7 @@ class _Run:
                 yield Event("matting", len(frames), len(frames), warning, warning=True)
             with self.workspace.replacing("frames") as folder:
                 save_images(folder, frames)
+            yield Event("matting", len(frames), len(frames), "cut out", _matte_strip(frames))
             return {"engine": name, "why": why, "crop": crop, "warnings": list(warnings)}
 
         inputs = (self.config.matting, self.config.clip)
@@ -224,6 +226,14 @@ def _watched(
         with workspace.replacing(f"previews/{name}.json") as path:
             path.write_text(json.dumps(rows))
     return facts
+
+
+def _matte_strip(
+    frames: np.ndarray,  # [T, S, S, 4] uint8
+) -> np.ndarray:
+    """Eight of the frames beside each other, over the pattern of transparency."""
+    some = frames[np.linspace(0, len(frames) - 1, min(8, len(frames))).round().astype(int)]
+    return tile(over(some, checkerboard(*some.shape[1:3])), columns=len(some))
 
 
 def versions() -> dict[str, str]:
