@@ -33,6 +33,7 @@ from panels import (
     KEEP_HOURS,
     NO_PREVIEW,
     PICK_EXAMPLE,
+    SHOW_STRIP,
     WELCOME,
     clip_preview,
     example_cards,
@@ -61,7 +62,7 @@ ARTIFACTS = {
     "orbit": ("videos", "videos/orbit.mp4"),
     **{name: ("videos", f"videos/{name}.mp4") for name in VIDEOS},
     "archive": ("export", "exports/ds4d.zip"),
-    "asset": ("fourd", "fourd.safetensors"),
+    "asset": ("export", "fourd.safetensors"),
     "take_orbit": ("videos", "videos/orbit.mp4"),
 }
 # Every handler answers with all of these, in this order; `put` leaves out what does not change.
@@ -129,7 +130,7 @@ def generate(
             "video_size": video_size, "video_seconds": video_seconds,
         }  # fmt: skip
         config = configure(preset, seed, values)
-        yield put(session=session, strip=progress.strip())
+        yield put(session=session, notice="", strip=progress.strip())
         yield from follow(Path(clip), session, config)
     except UserError as error:
         progress.halt("failed")
@@ -184,7 +185,7 @@ def begin(session: Session | None) -> tuple:
     cleared = {name: gr.update(value=None, visible="hidden") for name in ARTIFACTS}
     return put(
         **cleared,
-        notice="",
+        notice=notice("Waiting for its turn.", "One run at a time."),
         welcome=gr.update(visible=False),
         strip=session.progress.strip(),
         live="",
@@ -305,6 +306,7 @@ def build() -> gr.Blocks:
         outputs = [ui[name] for name in OUTPUTS]
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         started = ui["run"].click(begin, session, outputs, queue=False, **quiet)
+        started.then(None, js=SHOW_STRIP)
         job = started.then(
             generate,
             [clip, *inputs[:2], session, *inputs[2:]],
@@ -312,7 +314,7 @@ def build() -> gr.Blocks:
             api_name="generate",
             concurrency_limit=1,
             show_progress="minimal",
-            show_progress_on=[ui["strip"]],
+            show_progress_on=[ui["notice"]],
         )
         job.failure(lambda: put(**ready()), None, outputs, **quiet)
         cancelled = ui["cancel"].click(None, cancels=[job])
@@ -329,7 +331,8 @@ def build() -> gr.Blocks:
         for event in (blocks.load, inputs[0].change):
             event(preset_values, inputs[0], inputs[2:], **quiet)
         if example_names():
-            examples.click(show_example, None, [clip, preview, *outputs], **quiet)
+            shown = examples.click(show_example, None, [clip, preview, *outputs], **quiet)
+            shown.then(None, js=SHOW_STRIP)
     return blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
 
 

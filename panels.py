@@ -116,3 +116,5 @@ element.addEventListener("error", (event) => {
   event.target.closest(".clip")?.classList.add("unplayable");
 }, true);
 """
+SHOW_STRIP = """() => document.querySelector("#strip").scrollIntoView(
+  {behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth"})"""

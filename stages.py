@@ -30,10 +30,10 @@ CARDS = (
 CARD_OF = {stage: title for title, stages, _ in CARDS for stage in stages}
 ENGINES = {
     "alpha": "the clip's own transparency",
-    "classical": "background model and GrabCut, no network",
-    "given": "the views that came with the clip",
-    "inflate": "silhouettes inflated into a body, no network",
-    "descriptors": "colour and gradient descriptors, no network",
+    "classical": "background model and GrabCut",
+    "given": "came with the clip",
+    "inflate": "inflated from the silhouettes",
+    "descriptors": "described by colour and gradients",
     "visual_hull": "carved from the silhouettes",
 }
 STATES = {
@@ -118,8 +118,9 @@ class Progress:
 
     def halt(self, state: str) -> None:
         """The running stage goes no further: "stopped" or "failed"."""
-        if self.stages[self.current].state == "running":
-            self.stages[self.current].state = state
+        stage = self.stages[self.current]
+        if stage.state == "running" or state == "failed":
+            stage.state = state
 
     def _end(self, name: str, record: Mapping[str, Any]) -> None:
         stage = self.stages[name]
@@ -152,12 +153,15 @@ class Progress:
             return ""
         figures = _figures(stage)
         curves = _curve(stage.rows, "psnr", "PSNR, dB") + _curve(stage.rows, "loss", "Loss")
-        picture = "" if stage.preview is None else _image(stage.preview, 640, "Newest picture")
+        picture, shape = "", ""
+        if stage.preview is not None:
+            picture = _image(stage.preview, 800, "Newest picture")
+            shape = "is-wide" if stage.preview.shape[1] > 2 * stage.preview.shape[0] else ""
         title = html.escape(CARD_OF[self.current])
         return (
-            f'<section class="live"><figure>{picture}</figure><div><h3>{title}</h3>'
+            f'<section class="live {shape}"><figure>{picture}</figure><div><h3>{title}</h3>'
             f'<p>{html.escape(stage.message)}</p><dl class="figures">{figures}</dl>'
-            f"{curves}</div></section>"
+            f'<div class="curves">{curves}</div></div></section>'
         )
 
 
