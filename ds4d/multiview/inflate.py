@@ -75,9 +75,10 @@ def draw(splats: Splats, cameras: Cameras) -> np.ndarray:
         return np.zeros((len(cameras), cameras.height, cameras.width, 4), np.uint8)
     double = cameras.resized(2 * cameras.width, 2 * cameras.height)
     color, alpha, _ = render(splats, double, background=0.0)
-    solid = ((alpha - EDGE[0]) / (EDGE[1] - EDGE[0])).clamp(0, 1)
-    premultiplied = torch.cat([color / alpha.clamp(min=1e-4) * solid, solid], -1)
-    image = avg_pool2d(premultiplied.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+    solid = ((alpha - EDGE[0]) / (EDGE[1] - EDGE[0])).clamp_(0, 1)
+    color *= solid / alpha.clamp(min=1e-4)
+    image = torch.cat([color, solid], -1).permute(0, 3, 1, 2)
+    image = avg_pool2d(image, 2).permute(0, 2, 3, 1)
     image[..., :3] /= image[..., 3:].clamp(min=1e-4)
     return (image.clamp(0, 1) * 255).round().byte().numpy()
 

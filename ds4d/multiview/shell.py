@@ -12,7 +12,7 @@ from torch import Tensor
 from ..cameras import Cameras
 from ..splat import Splats
 from .middle_surface import Slant
-from .texture import back_colors, front_colors
+from .texture import back_side, front_colors, front_side, regional_colors
 
 FOOTPRINT = 0.55  # standard deviation of a Gaussian, in pixels of the frame
 INSET = 0.95  # how far the outermost Gaussians stand inside the silhouette, in pixels
@@ -33,21 +33,23 @@ def shell(
     inside = frame[..., 3] > 0.5
     focal = float(camera.Ks[0, 0, 0])
     depths = slant.depths(camera.width, focal, float(camera.centres().norm()))
-    height, at = _sheet(half_thickness(inside), inside)
+    half = half_thickness(inside)  # pixels
+    height, at = _sheet(half, inside)
     front = front_colors(frame)
-    back = back_colors(front, inside, palette, at, height)
+    regional = regional_colors(front, inside, palette)
+    share = height / half.ravel()[at]
+    colors = [front_side(front, regional, at, share), back_side(regional, at, height)]
     both = np.concatenate([at, at])
     middle = np.broadcast_to(depths, inside.shape).ravel()[both]
     pixel = middle / focal  # side of a pixel, world units
     offset = np.concatenate([-height, height]) * pixel
-    colors = np.concatenate([front.reshape(-1, 3)[at], back])
     scales = torch.from_numpy((FOOTPRINT * pixel).astype(np.float32))
     return Splats(
         _unproject(_pixel_positions(inside).reshape(-1, 2)[both], middle, offset, camera),
         torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(len(both), 4),
         scales[:, None].expand(-1, 3),
         torch.full((len(both),), OPACITY),
-        torch.from_numpy(colors.astype(np.float32)),
+        torch.from_numpy(np.concatenate(colors).astype(np.float32)),
     )
 
 
@@ -82,16 +84,16 @@ def _sheet(
     """Samples of one side: heights above the middle [M], pixels, and flat pixel indices [M].
 
     Each pixel's sample is followed by more of them towards the middle, one per pixel, down to the
-    lowest of its four neighbours: a step has a wall.
+    lowest of its four neighbours: a step has a wall, and a slope no gaps.
     """
     padded = np.pad(half, 1)
     lowest = np.minimum.reduce(
         [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
     )
-    steps = np.maximum(np.ceil(half - lowest)[inside].astype(int), 1)
+    steps = np.maximum(np.ceil(half - lowest + 0.5)[inside].astype(int), 1)
     at = np.repeat(np.flatnonzero(inside), steps)
     step = np.arange(len(at)) - np.repeat(np.cumsum(steps) - steps, steps)
-    return half.ravel()[at] - step, at
+    return np.maximum(half.ravel()[at] - step, 0), at
 
 
 def _pixel_positions(inside: np.ndarray) -> np.ndarray:

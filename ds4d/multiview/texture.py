@@ -42,19 +42,15 @@ def palette(frames: np.ndarray) -> np.ndarray:
     return cv2.kmeans(pixels, PALETTE, labels, criteria, 1, cv2.KMEANS_USE_INITIAL_LABELS)[2]
 
 
-def back_colors(
+def regional_colors(
     front: np.ndarray,  # [G, G, 3] front colours, continued outside the silhouette
     inside: np.ndarray,  # [G, G] bool
     palette: np.ndarray,  # [K, 3]
-    at: np.ndarray,  # [M] flat pixel indices
-    height: np.ndarray,  # [M] distance behind the middle surface, pixels
 ) -> np.ndarray:
-    """Plausible colours [M, 3] for what is never seen: the ones that prevail in the region.
+    """The colours that prevail around each pixel, in regions that double: [SCALES, G * G, 3].
 
-    Every pixel of the front votes for its colour of the palette, with its own shade of it; the
-    majority wins, so that marks such as eyes are forgotten. The region grows with the distance
-    from the middle: at the rim the back has the rim's own colour and meets the front without a
-    seam, and a thin leg keeps its colour beside a body of another one.
+    Every pixel votes for its colour of the palette, with its own shade of it; the majority wins,
+    so that marks such as eyes are forgotten.
     """
     size = len(front)
     nearest = ((front[..., None, :] - palette) ** 2).sum(-1).argmin(-1)
@@ -65,11 +61,35 @@ def back_colors(
     ballots = cv2.resize(ballots.astype(np.float32), (cells, cells), interpolation=cv2.INTER_AREA)
     blurred = (cv2.GaussianBlur(ballots, (0, 0), 2.0**level) for level in range(SCALES))
     levels = np.stack([cv2.resize(_prevailing(b, palette), (size, size)) for b in blurred])
-    levels = levels.reshape(SCALES, -1, 3)
+    return levels.reshape(SCALES, -1, 3)
+
+
+def front_side(
+    front: np.ndarray,  # [G, G, 3]
+    regional: np.ndarray,  # [SCALES, G * G, 3]
+    at: np.ndarray,  # [M] flat pixel indices
+    share: np.ndarray,  # [M] 1 = on the pixel's surface, 0 = at the middle below it
+) -> np.ndarray:
+    """Colours [M, 3] of the front: the frame's own, along the walls less and less streaked."""
+    share = share[:, None]
+    return share * front.reshape(-1, 3)[at] + (1 - share) * regional[0, at]
+
+
+def back_side(
+    regional: np.ndarray,  # [SCALES, G * G, 3]
+    at: np.ndarray,  # [M] flat pixel indices
+    height: np.ndarray,  # [M] distance behind the middle surface, pixels
+) -> np.ndarray:
+    """Plausible colours [M, 3] for what is never seen: the ones that prevail in the region.
+
+    The region grows with the distance from the middle: at the rim the back has the rim's own
+    colour and meets the front without a seam, and a thin leg keeps its colour beside a body of
+    another one.
+    """
     reach = np.log2(np.clip(REACH * height / CELL, 1, 2 ** (SCALES - 1)))
     low = np.minimum(reach.astype(int), SCALES - 2)
     share = (reach - low)[:, None]
-    return (1 - share) * levels[low, at] + share * levels[low + 1, at]
+    return (1 - share) * regional[low, at] + share * regional[low + 1, at]
 
 
 def _prevailing(ballots: np.ndarray, palette: np.ndarray) -> np.ndarray:
