@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from scipy import sparse
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_erosion, distance_transform_edt
 from scipy.sparse.linalg import splu
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from .texture import back_side, front_colors, front_side, regional_colors
 FOOTPRINT = 0.55  # standard deviation of a Gaussian, in pixels of the frame
 INSET = 0.95  # how far the outermost Gaussians stand inside the silhouette, in pixels
 OPACITY = 0.99
+SMOOTH = 0.02  # how gradually a figure's parts change from round to long, fraction of the image
 
 
 def shell(
@@ -56,7 +58,10 @@ def shell(
 def half_thickness(inside: np.ndarray) -> np.ndarray:
     """Poisson inflation of a silhouette [H, W] bool: half the thickness at each pixel, in pixels.
 
-    Laplace h = -1 inside, h = 0 outside; sqrt(4 h) turns a disc into a sphere.
+    Laplace h = -1 inside, h = 0 outside. sqrt(4 h) turns a disc into a sphere, but a strip into
+    an elliptic bar; with sqrt(2 h) it is a round one. The determinant of h's second derivatives is
+    1/4 in a disc and 0 in a strip, so sqrt((2 + 8 det) h) makes both round, and a figure's neck,
+    limbs and trunk keep their own girths.
     """
     count = int(inside.sum())
     if count == 0:
@@ -72,9 +77,19 @@ def half_thickness(inside: np.ndarray) -> np.ndarray:
     links = sparse.coo_array((-np.ones(len(rows)), (rows, columns)), (count, count))
     laplacian = (links + links.T + 4 * sparse.eye_array(count)).tocsc()
     factors = splu(laplacian, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
-    result = np.zeros(inside.shape)
-    result[inside] = np.sqrt(4 * factors.solve(np.ones(count)))
-    return result
+    h = np.zeros(inside.shape)
+    h[inside] = factors.solve(np.ones(count))
+    return np.sqrt((2 + 8 * _bend(h, inside)) * h)
+
+
+def _bend(h: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Determinant of the second derivatives of h [H, W], smoothed, in [0, 1/4]."""
+    (yy, xy), (_, xx) = (np.gradient(slope) for slope in np.gradient(h))
+    # Derivatives across the silhouette mean nothing; deep inside, h is large and says most.
+    weight = (h * binary_erosion(inside, iterations=2)).astype(np.float32)
+    sigma = SMOOTH * len(h)
+    total = cv2.GaussianBlur(weight * (yy * xx - xy**2).astype(np.float32), (0, 0), sigma)
+    return np.clip(total / (cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-6), 0, 0.25)
 
 
 def _sheet(

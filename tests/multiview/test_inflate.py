@@ -80,6 +80,15 @@ def test_a_disc_becomes_a_sphere():
     assert np.abs(half - expected)[disc(radius - 2)].max() < 0.05 * radius
 
 
+def test_a_strip_becomes_a_round_bar():
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[:, 38:58] = True
+    half = half_thickness(mask)
+    across = np.arange(38, 58) + 0.5 - SIZE / 2
+    expected = np.sqrt(10.5**2 - across**2)  # h is zero half a pixel outside
+    assert np.abs(half[SIZE // 2, 38:58] - expected)[2:-2].max() < 0.5
+
+
 def test_a_sphere_looks_the_same_from_every_side():
     views = drawn(painted(disc(30)), [0, 45, 90, 200])
     areas = (views[..., 3] > 127).sum((1, 2))
