@@ -20,14 +20,12 @@ def show(events: Generator[Event, None, Result]) -> Result:
     Closing (Ctrl-C included) closes the generator, which cancels the work.
     """
     bar: tqdm | None = None
-    said: set[tuple[str, str]] = set()
     try:
         while True:
             event = next(events)
             if bar is None or bar.desc != event.stage:
                 bar = _next_bar(bar, event)
-            if event.message and (event.stage, event.message) not in said:
-                said.add((event.stage, event.message))
+            if event.message and (event.warning or event.skipped or event.step == 0):
                 mark = "Note: " if event.warning else ""
                 tqdm.write(f"{event.stage}: {mark}{event.message}", file=sys.stderr)
             bar.total = event.total or bar.total

@@ -14,7 +14,7 @@ CASE = Path("../shared/bench/fox_run/cameras.json")
 
 def seen(point: list[float], azimuth: float, elevation: float = 0.0) -> tuple[float, float]:
     """Where a world point appears, as fractions of the image from its centre: right, down."""
-    pixels, _ = project(torch.tensor([point]), orbit_cameras([azimuth], elevation, size=100))
+    pixels, _ = project(torch.tensor([point], dtype=torch.float32), orbit_cameras([azimuth], elevation, size=100))
     x, y = pixels[0, 0].tolist()
     return x / 50 - 1, y / 50 - 1
 
@@ -22,7 +22,7 @@ def seen(point: list[float], azimuth: float, elevation: float = 0.0) -> tuple[fl
 def test_front_view_has_x_to_the_right_and_z_up():
     assert seen([0.3, 0, 0], 0)[0] > 0.2
     assert seen([0, 0, 0.3], 0)[1] < -0.2
-    assert seen([0, 0, 0], 0) == pytest.approx((0, 0), abs=1e-5)
+    assert seen([0.0, 0, 0], 0) == pytest.approx((0, 0), abs=1e-5)
 
 
 def test_positive_azimuth_sees_the_right_side_of_the_front():

@@ -51,14 +51,15 @@ def run(
     state = checkpoints / "latest.safetensors"
     resumed = checkpoint.load(state, training, key)
     if resumed:
-        yield training.event(f"resumed at step {training.step} of {training.total}")
+        words = f"resumed at step {training.step} of {training.total}"
+        yield Event("fourd", training.step, training.total, words, warning=True)
     while training.step < training.total:
         metrics = training.advance()
         if training.step % config.checkpoint_every == 0:
             with replacing(state) as path:
                 checkpoint.save(path, training, key)
         if training.step % EVENT_EVERY == 0 or training.step == training.total:
-            yield training.event(metrics=metrics)
+            yield training.event(metrics)
     facts = {"gaussians": len(training.gaussians), "perceptual_loss": "structural (no network)"}
     facts["resumed_from_step"] = resumed
     return training.asset(), facts
@@ -227,9 +228,8 @@ class Training:
         position = float(self.positions[frame])
         return self.network(self.gaussians.means, position, reduced, self.lookup)
 
-    def event(self, message: str = "", metrics: dict[str, float] | None = None) -> Event:
+    def event(self, metrics: dict[str, float]) -> Event:
         """News of the run, with a picture now and then."""
-        metrics = dict(metrics or {})
         started, first = self.started
         if self.step > first:
             metrics["steps_per_second"] = (self.step - first) / (time.perf_counter() - started)
@@ -237,7 +237,7 @@ class Training:
         if self.step % PREVIEW_EVERY == 0 or self.step == self.total:
             preview, metrics["psnr"] = self._preview()
         stage = "all frames" if self.moving else "middle frame"
-        return Event("fourd", self.step, self.total, message or stage, preview, metrics)
+        return Event("fourd", self.step, self.total, stage, preview, metrics)
 
     @torch.no_grad()
     def _preview(self) -> tuple[np.ndarray, float]:
