@@ -27,8 +27,8 @@ from .gaussians import Gaussians, Offsets, deformed, from_points
 from .losses import photometric, regularisers, structural
 from .tssf import Lookup
 
-EVENT_EVERY = 20  # steps
-PREVIEW_EVERY = 100  # steps
+EVENT_EVERY = 20  # steps between two events with figures
+PREVIEW_EVERY = 100  # steps between two pictures
 
 
 def run(
@@ -58,8 +58,9 @@ def run(
         if training.step % config.checkpoint_every == 0:
             with replacing(state) as path:
                 checkpoint.save(path, training, key)
-        if training.step % EVENT_EVERY == 0 or training.step == training.total:
-            yield training.event(metrics)
+        told = training.step % EVENT_EVERY == 0 or training.step == training.total
+        # An event every step, so that whoever closes the generator waits for one step only.
+        yield training.event(metrics) if told else Event("fourd", training.step, training.total)
     facts = {"gaussians": len(training.gaussians), "perceptual_loss": "structural (no network)"}
     facts["resumed_from_step"] = resumed
     return training.asset(), facts
