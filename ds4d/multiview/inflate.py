@@ -27,7 +27,7 @@ from ..splat import Splats, render
 from . import Views
 from .middle_surface import Slant, estimate_slant
 from .shell import shell
-from .texture import palette
+from .texture import cast_votes, front_colors, palette, regional_colors
 
 LARGEST_GRID = 256  # the shell is sampled at most this finely along a side
 EDGE = (0.3, 0.9)  # drawn alphas that count as outside and as inside
@@ -41,9 +41,9 @@ def run(
 ) -> Stage[Views]:
     """The front view and six views around the object, in every frame.
 
-    Poisson inflation of the silhouette: h with Laplace h = -1 inside and 0 outside gives the half
-    thickness sqrt(4 h), with which a disc becomes a sphere. The middle surface is a vertical plane
-    through the object's centre, which stands at the depth of the camera's target.
+    The silhouette is inflated by Poisson's equation (shell.half_thickness): a disc becomes a
+    sphere. The middle surface is a vertical plane through the object's centre, which stands at the
+    depth of the camera's target, and is one for the whole clip.
 
     Yields one event per frame, whose preview is a grid of the six views over white; returns Views
     with images [T, 7, size, size, 4] and the cameras of the front and the Zero123++ poses at the
@@ -54,13 +54,18 @@ def run(
     small = np.stack([_resized(frame, grid) for frame in frames])  # [T, G, G, 4] float32
     camera = front.resized(grid, grid)
     slant = estimate_slant(small[..., 3], float(camera.Ks[0, 0, 0]), radius)
+    insides = small[..., 3] > 0.5
+    fronts = np.stack([front_colors(frame) for frame in small])
     colors = palette(small)
+    votes = cast_votes(fronts, insides, colors)
     yield Event("multiview", 0, len(frames), _describe(slant))
     cameras = concatenate([front.resized(size, size), _around(front, radius, size, version)])
     images = np.empty((len(frames), 7, size, size, 4), np.uint8)
-    for index, frame in enumerate(small):
-        images[index, 0] = np.rint(_resized(frames[index], size) * 255)
-        images[index, 1:] = draw(shell(frame, slant, colors, camera), cameras[[*range(1, 7)]])
+    for index, frame in enumerate(frames):
+        hidden = regional_colors(votes[:, index], colors, grid)
+        splats = shell(insides[index], fronts[index], hidden, slant, camera)
+        images[index, 0] = np.rint(_resized(frame, size) * 255)
+        images[index, 1:] = draw(splats, cameras[[*range(1, 7)]])
         preview = tile(over(images[index, 1:]), columns=3)
         yield Event("multiview", index + 1, len(frames), f"frame {index + 1}", preview)
     return Views(images, cameras)

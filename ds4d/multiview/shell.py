@@ -13,7 +13,7 @@ from torch import Tensor
 from ..cameras import Cameras
 from ..splat import Splats
 from .middle_surface import Slant
-from .texture import back_side, front_colors, front_side, regional_colors
+from .texture import back_side, front_side
 
 FOOTPRINT = 0.55  # standard deviation of a Gaussian, in pixels of the frame
 INSET = 0.95  # how far the outermost Gaussians stand inside the silhouette, in pixels
@@ -22,9 +22,10 @@ SMOOTH = 0.02  # how gradually a figure's parts change from round to long, fract
 
 
 def shell(
-    frame: np.ndarray,  # [G, G, 4] float32 in [0, 1], straight alpha
+    inside: np.ndarray,  # [G, G] bool, the silhouette
+    front: np.ndarray,  # [G, G, 3] the frame's colours
+    regional: np.ndarray,  # [LEVELS, G * G, 3] colours for what it hides
     slant: Slant,
-    palette: np.ndarray,  # [K, 3] dominant colours of the clip
     camera: Cameras,  # the front camera at G x G
 ) -> Splats:
     """The front and the back are depth maps on the frame's own pixel rays.
@@ -32,15 +33,14 @@ def shell(
     Where a depth map steps, and at the silhouette, the step is filled along the ray with the
     colour of its nearer end, so that the shell has no holes from any side.
     """
-    inside = frame[..., 3] > 0.5
     focal = float(camera.Ks[0, 0, 0])
     depths = slant.depths(camera.width, focal, float(camera.centres().norm()))
     half = half_thickness(inside)  # pixels
     height, at = _sheet(half, inside)
-    front = front_colors(frame)
-    regional = regional_colors(front, inside, palette)
-    share = height / half.ravel()[at]
-    colors = [front_side(front, regional, at, share), back_side(regional, at, height)]
+    colors = [
+        front_side(front, regional, at, height / half.ravel()[at]),
+        back_side(regional, at, height / camera.width),
+    ]
     both = np.concatenate([at, at])
     middle = np.broadcast_to(depths, inside.shape).ravel()[both]
     pixel = middle / focal  # side of a pixel, world units

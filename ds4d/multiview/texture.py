@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, gaussian_filter1d
 
 RIM = 1.5  # colours this close to the matte's edge are not trusted, pixels
 PALETTE = 8  # dominant colours of a clip
 ALIKE = 0.15  # distance of colours that support each other, standard deviation in RGB
 REACH = 1.4  # how far around a hidden point its colour is sought, in its distances from the middle
-CELL = 4  # side of the cells in which the hidden side's colours are sought, pixels
-SCALES = 4  # reaches from one cell to 2^(SCALES - 1) cells
+CELLS = 64  # along a side of the image: how finely the hidden side's colours are sought
+LEVELS = 4  # regions from one cell to 2^(LEVELS - 1) cells, standard deviation
+LASTING = 1.5  # frames that a region reaches around in time, per level, standard deviation
 
 
 def front_colors(frame: np.ndarray) -> np.ndarray:
@@ -42,31 +43,48 @@ def palette(frames: np.ndarray) -> np.ndarray:
     return cv2.kmeans(pixels, PALETTE, labels, criteria, 1, cv2.KMEANS_USE_INITIAL_LABELS)[2]
 
 
-def regional_colors(
-    front: np.ndarray,  # [G, G, 3] front colours, continued outside the silhouette
-    inside: np.ndarray,  # [G, G] bool
+def cast_votes(
+    fronts: np.ndarray,  # [T, G, G, 3] front colours, continued outside the silhouettes
+    insides: np.ndarray,  # [T, G, G] bool
     palette: np.ndarray,  # [K, 3]
 ) -> np.ndarray:
-    """The colours that prevail around each pixel, in regions that double: [SCALES, G * G, 3].
+    """Which colours each region shows, coarsely, in levels: [LEVELS, T, CELLS, CELLS, K * 4].
 
-    Every pixel votes for its colour of the palette, with its own shade of it; the majority wins,
-    so that marks such as eyes are forgotten.
+    Every pixel votes for its colour of the palette (the first of four numbers) with its own shade
+    of it (the other three). Every level asks a region twice as wide, and farther around in time:
+    what a turning head hides in one frame was seen in another.
     """
-    size = len(front)
-    nearest = ((front[..., None, :] - palette) ** 2).sum(-1).argmin(-1)
-    votes = (nearest[..., None] == np.arange(len(palette))) & inside[..., None]  # [G, G, K]
-    shades = votes[..., None] * front[:, :, None]
-    ballots = np.concatenate([votes[..., None], shades], -1).reshape(size, size, -1)
-    cells = -(-size // CELL)
-    ballots = cv2.resize(ballots.astype(np.float32), (cells, cells), interpolation=cv2.INTER_AREA)
-    blurred = (cv2.GaussianBlur(ballots, (0, 0), 2.0**level) for level in range(SCALES))
+    cells = []
+    for front, inside in zip(fronts, insides, strict=True):
+        nearest = ((front[..., None, :] - palette) ** 2).sum(-1).argmin(-1)
+        votes = (nearest[..., None] == np.arange(len(palette))) & inside[..., None]  # [G, G, K]
+        ballots = votes[..., None] * np.insert(front, 0, 1, axis=-1)[:, :, None]  # [G, G, K, 4]
+        own = [_in_cells(ballots[:, :, k].astype(np.float32)) for k in range(len(palette))]
+        cells.append(np.concatenate(own, -1))
+    ballots = np.stack(cells)
+    levels = [ballots]
+    for level in range(1, LEVELS):
+        levels.append(gaussian_filter1d(ballots, LASTING * level, axis=0, mode="nearest"))
+    return np.stack(levels)
+
+
+def regional_colors(
+    votes: np.ndarray,  # [LEVELS, CELLS, CELLS, K * 4] of one frame
+    palette: np.ndarray,  # [K, 3]
+    size: int,  # G, pixels
+) -> np.ndarray:
+    """The colours that prevail around each pixel, in regions that double: [LEVELS, G * G, 3].
+
+    The majority wins, so that marks such as eyes are forgotten.
+    """
+    blurred = (cv2.GaussianBlur(own, (0, 0), 2.0**level) for level, own in enumerate(votes))
     levels = np.stack([cv2.resize(_prevailing(b, palette), (size, size)) for b in blurred])
-    return levels.reshape(SCALES, -1, 3)
+    return levels.reshape(len(votes), -1, 3)
 
 
 def front_side(
     front: np.ndarray,  # [G, G, 3]
-    regional: np.ndarray,  # [SCALES, G * G, 3]
+    regional: np.ndarray,  # [LEVELS, G * G, 3]
     at: np.ndarray,  # [M] flat pixel indices
     share: np.ndarray,  # [M] 1 = on the pixel's surface, 0 = at the middle below it
 ) -> np.ndarray:
@@ -76,9 +94,9 @@ def front_side(
 
 
 def back_side(
-    regional: np.ndarray,  # [SCALES, G * G, 3]
+    regional: np.ndarray,  # [LEVELS, G * G, 3]
     at: np.ndarray,  # [M] flat pixel indices
-    height: np.ndarray,  # [M] distance behind the middle surface, pixels
+    height: np.ndarray,  # [M] distance behind the middle surface, fraction of the image
 ) -> np.ndarray:
     """Plausible colours [M, 3] for what is never seen: the ones that prevail in the region.
 
@@ -86,10 +104,14 @@ def back_side(
     colour and meets the front without a seam, and a thin leg keeps its colour beside a body of
     another one.
     """
-    reach = np.log2(np.clip(REACH * height / CELL, 1, 2 ** (SCALES - 1)))
-    low = np.minimum(reach.astype(int), SCALES - 2)
+    reach = np.log2(np.clip(REACH * height * CELLS, 1, 2 ** (LEVELS - 1)))
+    low = np.minimum(reach.astype(int), LEVELS - 2)
     share = (reach - low)[:, None]
     return (1 - share) * regional[low, at] + share * regional[low + 1, at]
+
+
+def _in_cells(image: np.ndarray) -> np.ndarray:
+    return cv2.resize(image, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
 
 
 def _prevailing(ballots: np.ndarray, palette: np.ndarray) -> np.ndarray:

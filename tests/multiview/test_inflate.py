@@ -11,7 +11,8 @@ from ds4d.cameras import FOV_DEG, RADIUS, orbit_cameras, project, rig_cameras
 from ds4d.multiview import inflate
 from ds4d.multiview.middle_surface import Slant, estimate_slant
 from ds4d.multiview.shell import half_thickness, shell
-from ds4d.multiview.texture import palette
+from ds4d.multiview.texture import cast_votes, front_colors, palette, regional_colors
+from ds4d.splat import Splats
 
 SIZE = 96
 FRONT = orbit_cameras([0.0], size=SIZE)
@@ -42,10 +43,15 @@ def views_of(frames: np.ndarray, size: int = SIZE):
             return stop.value, events
 
 
-def drawn(frame: np.ndarray, azimuths, slant: Slant = FLAT) -> np.ndarray:
+def shelled(frame: np.ndarray, slant: Slant) -> Splats:
     small = frame.astype(np.float32) / 255
-    splats = shell(small, slant, palette(small[None]), FRONT)
-    return inflate.draw(splats, orbit_cameras(azimuths, size=SIZE))
+    front, inside, colors = front_colors(small), small[..., 3] > 0.5, palette(small[None])
+    votes = cast_votes(front[None], inside[None], colors)
+    return shell(inside, front, regional_colors(votes[:, 0], colors, SIZE), slant, FRONT)
+
+
+def drawn(frame: np.ndarray, azimuths, slant: Slant = FLAT) -> np.ndarray:
+    return inflate.draw(shelled(frame, slant), orbit_cameras(azimuths, size=SIZE))
 
 
 def hopping(slope: float, frames: int = 12, drop: float = 0.0) -> np.ndarray:
@@ -148,8 +154,7 @@ def test_no_colour_of_the_old_background_survives():
 def test_the_shell_has_no_holes_and_stays_on_its_rays():
     mask = disc(20)
     mask[30:66, 20:76] = True
-    small = painted(mask).astype(np.float32) / 255
-    splats = shell(small, Slant(-0.5, 0.0, 1.0), palette(small[None]), FRONT)
+    splats = shelled(painted(mask), Slant(-0.5, 0.0, 1.0))
     views = inflate.draw(splats, orbit_cameras([30, 90, 150, 270], [20, -10, 20, 10], size=SIZE))
     for view in views:
         solid = view[..., 3] > 127
