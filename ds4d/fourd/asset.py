@@ -28,7 +28,7 @@ class Asset:
 
     gaussians: Gaussians
     network: Deformation
-    maps: Tensor  # [T, V, C, h, w] float16, reduced features of each frame
+    maps: Tensor  # [T, V, h, w, C] float16, reduced features of each frame
     lookup: Lookup
     positions: Tensor  # [T] place of each frame in the clip, increasing from 0 to 1
     cameras: Cameras  # the V cameras of the optimization; 0 is the front view
@@ -41,7 +41,7 @@ class Asset:
         return snapshot(self.gaussians, offsets)
 
     def _maps_at(self, position: float) -> Tensor:
-        """Feature maps between two frames are mixed linearly, [V, C, h, w]."""
+        """Feature maps between two frames are mixed linearly, [V, h, w, C]."""
         above = int(torch.searchsorted(self.positions, position).clamp(1, len(self.positions) - 1))
         start, end = self.positions[above - 1 : above + 1].tolist()
         share = min(max((position - start) / (end - start), 0.0), 1.0)
@@ -97,8 +97,9 @@ class Asset:
         state = _part(tensors, "network.")
         network = Deformation(config, channels=state["tssf.reduce.weight"].shape[1])
         network.load_state_dict(state)
-        grid = Lookup.of(gaussians, cameras, "none").grid
-        lookup = Lookup(grid, tensors["visible"].float())
+        shape = tuple(tensors["maps"].shape[2:4])
+        everywhere = Lookup.of(gaussians, cameras, "none", shape)
+        lookup = Lookup.at(everywhere.grid, tensors["visible"].float(), shape)
         return cls(
             gaussians, network, tensors["maps"], lookup, tensors["positions"], cameras, config
         )

@@ -70,7 +70,8 @@ def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
         tensors["statistics.gradients"], tensors["statistics.count"]
     )
     if "lookup.grid" in tensors:
-        training.lookup = Lookup(tensors["lookup.grid"], tensors["lookup.visible"])
+        shape = tuple(training.features.shape[2:4])
+        training.lookup = Lookup.at(tensors["lookup.grid"], tensors["lookup.visible"], shape)
     for group in training.optimizer.param_groups:
         if group["name"] in names:
             group["params"] = [training.gaussians.tensors()[group["name"]]]

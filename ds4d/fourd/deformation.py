@@ -52,7 +52,7 @@ class Deformation(nn.Module):
         self,
         means: Tensor,  # [N, 3] canonical centres
         position: float,  # place in the clip, [0, 1]
-        reduced: Tensor,  # [V, C, h, w] reduced feature maps of that moment
+        reduced: Tensor,  # [V, h, w, C] reduced feature maps of that moment
         lookup: Lookup,
     ) -> Offsets:
         """Offsets to the raw parameters at one moment, K = 1."""

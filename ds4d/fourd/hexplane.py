@@ -49,10 +49,10 @@ class HexPlane(nn.Module):
         lines = torch.stack([coordinates.T, torch.zeros_like(coordinates.T)], -1)[:, None]
         levels = []
         for space, time in zip(self.space, self.time, strict=True):
-            on_planes = _sample(space, pairs)
+            xy, xz, yz = _sample(space, pairs)
             # All points share the moment, so each time plane is reduced to a line first.
-            on_lines = _sample(self._line(time, position), lines)
-            levels.append(on_planes.prod(0) * on_lines.prod(0))
+            x, y, z = _sample(self._line(time, position), lines)
+            levels.append(xy * xz * yz * (x * y * z))
         return torch.cat(levels)[:, 0].T
 
     def _line(self, plane: Tensor, position: float) -> Tensor:

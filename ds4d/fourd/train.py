@@ -224,10 +224,14 @@ class Training:
 
     def _offsets_at(self, frame: int) -> Offsets:
         if self.lookup is None:
-            self.lookup = Lookup.of(self.gaussians, self.cameras, self.config.visibility)
+            self.lookup = self._look()
         reduced = self.network.tssf.reduced(self.features[frame])
         position = float(self.positions[frame])
         return self.network(self.gaussians.means, position, reduced, self.lookup)
+
+    def _look(self) -> Lookup:
+        shape = tuple(self.features.shape[2:4])
+        return Lookup.of(self.gaussians, self.cameras, self.config.visibility, shape)
 
     def event(self, metrics: dict[str, float]) -> Event:
         """News of the run, with a picture now and then."""
@@ -266,8 +270,7 @@ class Training:
     def asset(self) -> Asset:
         """The result so far."""
         gaussians = Gaussians(**{k: v.detach() for k, v in self.gaussians.tensors().items()})
-        lookup = Lookup.of(gaussians, self.cameras, self.config.visibility)
-        maps = torch.stack([self.network.tssf.reduced(maps) for maps in self.features])
+        maps = self.network.tssf.reduced(self.features).half()
         return Asset(
-            gaussians, self.network, maps.half(), lookup, self.positions, self.cameras, self.config
+            gaussians, self.network, maps, self._look(), self.positions, self.cameras, self.config
         )

@@ -3,6 +3,8 @@ moment, gathered at the Gaussians and merged into one feature per Gaussian."""
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,19 +23,31 @@ DEPTH_SIZE = 128  # side of the depth images that visibility is read from, pixel
 
 @dataclass(frozen=True)
 class Lookup:
-    """Where each Gaussian looks up its features in each view."""
+    """Where each Gaussian looks up its features in each view.
 
-    grid: Tensor  # [V, 1, N, 2] in [-1, 1], as grid_sample wants it
+    A bilinear look-up at fixed places is a sparse matrix with four entries a row. Rows of what a
+    view does not see are empty.
+    """
+
+    grid: Tensor  # [V, N, 2] places in the image, in [-1, 1] from edge to edge
     visible: Tensor  # [V, N] float, 1 where the view sees the Gaussian's centre
+    matrix: Tensor  # [V * N, V * h * w] sparse
+    transposed: Tensor  # [V * h * w, V * N] sparse, for the gradient
 
-    @staticmethod
+    @classmethod
     @torch.no_grad()
-    def of(gaussians: Gaussians, cameras: Cameras, visibility: Literal["depth", "none"]) -> Lookup:
+    def of(
+        cls,
+        gaussians: Gaussians,
+        cameras: Cameras,
+        visibility: Literal["depth", "none"],
+        shape: tuple[int, int],  # h, w of the feature maps
+    ) -> Lookup:
         """Project the canonical centres (detached: the lookup moves no Gaussian)."""
         cameras = cameras.resized(DEPTH_SIZE, DEPTH_SIZE)
         pixels, depth = project(gaussians.means, cameras)
-        grid = (pixels / DEPTH_SIZE * 2 - 1)[:, None]
-        seen = (depth > 0) & (grid[:, 0].abs() <= 1).all(-1)
+        grid = pixels / DEPTH_SIZE * 2 - 1
+        seen = (depth > 0) & (grid.abs() <= 1).all(-1)
         if visibility == "depth":
             _, _, surface = rasterize(
                 gaussians.means, gaussians.quats, gaussians.log_scales.exp(),
@@ -41,10 +55,58 @@ class Lookup:
                 cameras.viewmats, cameras.Ks, DEPTH_SIZE, DEPTH_SIZE,
             )  # fmt: skip
             nearest = grid_sample(
-                surface.permute(0, 3, 1, 2), grid, mode="nearest", align_corners=False
+                surface.permute(0, 3, 1, 2), grid[:, None], mode="nearest", align_corners=False
             )[:, 0, 0]
             seen &= (depth <= nearest + DEPTH_TOLERANCE) | (nearest == 0)
-        return Lookup(grid, seen.float())
+        return cls.at(grid, seen.float(), shape)
+
+    @classmethod
+    def at(cls, grid: Tensor, visible: Tensor, shape: tuple[int, int]) -> Lookup:
+        """Bilinear look-ups at given places, patch centres at half cells; zeros beyond the map."""
+        (V, N, _), (h, w) = grid.shape, shape
+        x, y = (grid.double() + 1).unbind(-1)
+        column, row = x * w / 2 - 0.5, y * h / 2 - 0.5
+        first = torch.arange(V)[:, None] * h * w  # where each view's patches begin
+        rows, patches, weights = [], [], []
+        above, left = row.floor(), column.floor()
+        for r, c in itertools.product((above, above + 1), (left, left + 1)):
+            inside = (r >= 0) & (r < h) & (c >= 0) & (c < w) & (visible > 0)
+            rows.append(torch.nonzero(inside.flatten())[:, 0])
+            patches.append((first + r.long() * w + c.long())[inside])
+            weights.append(((1 - (row - r).abs()) * (1 - (column - c).abs()))[inside].float())
+        rows, patches, weights = torch.cat(rows), torch.cat(patches), torch.cat(weights)
+        size = (V * N, V * h * w)
+        return cls(
+            grid, visible, _compressed(rows, patches, weights, size),
+            _compressed(patches, rows, weights, size[::-1]),
+        )  # fmt: skip
+
+    def sample(self, maps: Tensor) -> Tensor:
+        """Feature maps [V, h, w, C] at the Gaussians, [V, C, N]; zero where they are not seen."""
+        V, N = self.visible.shape
+        flat = _Multiply.apply(maps.reshape(-1, maps.shape[-1]), self.matrix, self.transposed)
+        return flat.view(V, N, -1).transpose(1, 2).contiguous()
+
+
+def _compressed(rows: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
+    """A sparse matrix in the layout whose product is fast on CPUs."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        entries = torch.sparse_coo_tensor(torch.stack([rows, columns]), values, size)
+        return entries.coalesce().to_sparse_csr()
+
+
+class _Multiply(torch.autograd.Function):
+    """A constant sparse matrix times a dense one; the transpose is at hand for the gradient."""
+
+    @staticmethod
+    def forward(ctx, dense: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
+        ctx.transposed = transposed
+        return matrix @ dense
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.transposed @ gradient, None, None
 
 
 class TSSF(nn.Module):
@@ -72,14 +134,13 @@ class TSSF(nn.Module):
             self.score_pair = nn.Linear(2 * width, 1)
 
     def reduced(self, maps: Tensor) -> Tensor:
-        """Feature maps [V, h, w, 2D] as [V, C, h, w], without the bias."""
-        return (maps @ self.reduce.weight.T).permute(0, 3, 1, 2)
+        """Feature maps [..., h, w, 2D] as [..., h, w, C], without the bias."""
+        return maps @ self.reduce.weight.T
 
     def forward(self, reduced: Tensor, lookup: Lookup) -> Tensor:
-        """Fused features [N, C'] of one moment, from its `reduced` maps [V, C, h, w]."""
-        sampled = grid_sample(reduced, lookup.grid, align_corners=False)[:, :, 0]
+        """Fused features [N, C'] of one moment, from its `reduced` maps [V, h, w, C]."""
         visible = lookup.visible
-        points = (sampled + self.reduce.bias[:, None]) * visible[:, None]  # [V, C, N]
+        points = lookup.sample(reduced) + self.reduce.bias[:, None] * visible[:, None]  # [V, C, N]
         if self.fusion == "average":
             return (points.sum(0) / visible.sum(0).clamp(min=1)).T
         if self.fusion == "ga":

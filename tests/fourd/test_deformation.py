@@ -82,7 +82,8 @@ def small(**changes) -> tuple[Deformation, tuple]:
     generator = torch.Generator().manual_seed(1)
     means = torch.rand(10, 3, generator=generator) - 0.5
     maps = torch.randn(7, 5, 5, 6, generator=generator)
-    lookup = Lookup(torch.rand(7, 1, 10, 2, generator=generator) * 1.6 - 0.8, torch.ones(7, 10))
+    grid = torch.rand(7, 10, 2, generator=generator) * 1.6 - 0.8
+    lookup = Lookup.at(grid, torch.ones(7, 10), (5, 5))
     return network, (means, maps, lookup)
 
 

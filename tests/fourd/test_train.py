@@ -128,7 +128,9 @@ def test_the_asset_on_the_disk_is_the_asset(trained, tmp_path):
     for position in (0.0, 0.4, 1.0):
         before, after = asset.splats(position), read.splats(position)
         for name in ("means", "quats", "scales", "opacities", "colors"):
-            torch.testing.assert_close(getattr(before, name), getattr(after, name), atol=2e-4, rtol=0)
+            torch.testing.assert_close(
+                getattr(before, name), getattr(after, name), atol=2e-4, rtol=0
+            )
     assert len(read.cameras) == 7
 
 

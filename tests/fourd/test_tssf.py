@@ -15,12 +15,12 @@ def scene(seed: int = 0) -> tuple[torch.Tensor, Lookup]:
     """Feature maps [V, h, w, 2D] of one moment and a lookup in which some views see nothing."""
     generator = torch.Generator().manual_seed(seed)
     maps = torch.randn(V, SIDE, SIDE, CHANNELS, generator=generator)
-    grid = torch.rand(V, 1, N, 2, generator=generator) * 1.8 - 0.9
+    grid = torch.rand(V, N, 2, generator=generator) * 1.9 - 0.95
     visible = (torch.rand(V, N, generator=generator) > 0.3).float()
     visible[:, 0] = 0  # seen by nobody
     visible[0, 1] = 0  # not by the front
     visible[1:, 2] = 0  # by the front alone
-    return maps, Lookup(grid, visible)
+    return maps, Lookup.at(grid, visible, (SIDE, SIDE))
 
 
 def network(fusion: str) -> TSSF:
@@ -45,13 +45,15 @@ def literal_points(tssf: TSSF, maps: torch.Tensor, lookup: Lookup) -> np.ndarray
     points = np.zeros((V, N, C))
     for v in range(V):
         for n in range(N):
-            x, y = lookup.grid[v, 0, n].tolist()
+            x, y = lookup.grid[v, n].tolist()
             inside = literal_sample(maps[v].double().numpy(), x, y)
             points[v, n] = (weight @ inside + bias) * float(lookup.visible[v, n])
     return points
 
 
-def literal_merge(points: list[np.ndarray], seen: list[float], layer: torch.nn.Linear) -> np.ndarray:
+def literal_merge(
+    points: list[np.ndarray], seen: list[float], layer: torch.nn.Linear
+) -> np.ndarray:
     """Eq. 3 and 4 for one Gaussian: softmax over the views that see it, weighted sum."""
     weight = layer.weight.detach().double().numpy()[0]
     scores = [float(weight @ p) + layer.bias.item() for p in points]
@@ -94,7 +96,9 @@ def test_matches_the_letter(fusion):
 @pytest.mark.parametrize("fusion", ["average", "ga", "da"])
 def test_a_view_that_sees_nothing_has_no_say(fusion):
     tssf, (maps, lookup) = network(fusion), scene()
-    lookup.visible[3] = 0
+    visible = lookup.visible.clone()
+    visible[3] = 0
+    lookup = Lookup.at(lookup.grid, visible, (SIDE, SIDE))
     before = tssf(tssf.reduced(maps), lookup)
     maps[3] += 100
     torch.testing.assert_close(tssf(tssf.reduced(maps), lookup), before)
@@ -119,9 +123,9 @@ def test_a_gaussian_behind_another_is_not_visible():
     far = near * torch.tensor([0.5, -1.0, 0.5])
     gaussians = from_points(torch.cat([near, far]), torch.rand(2 * len(near), 3))
     gaussians.logits[:] = 6
-    visible = Lookup.of(gaussians, rig_cameras(128), "depth").visible
+    visible = Lookup.of(gaussians, rig_cameras(128), "depth", (18, 18)).visible
     assert visible[0, : len(near)].min() == 1
     assert visible[0, len(near) :].max() == 0
     back = visible[3]  # azimuth 150: sees the far wall better
     assert back[len(near) :].mean() > 0.9 > back[: len(near)].mean()
-    assert Lookup.of(gaussians, rig_cameras(128), "none").visible.min() == 1
+    assert Lookup.of(gaussians, rig_cameras(128), "none", (18, 18)).visible.min() == 1
