@@ -1,7 +1,7 @@
 """Mattes without a network: a model of the background, what differs from it, and a soft edge.
 
 1. The background. Its colours are a smooth function of the place where the border says so (a plain
-   backdrop); else the camera stands still and GrabCut, fed by what moves, tells a first guess.
+   backdrop); else GrabCut, fed by the colours that the border lacks, tells a first guess.
 2. The plate: the mean of what the first guess calls background, per pixel, over time.
 3. What differs from the plate is the object: strongly, or weakly over an area. Weak and narrow
    differences beside the object are compression noise; weak, smooth and grey ones are shadows.
@@ -21,7 +21,7 @@ from ..images import checkerboard, over
 LONGEST = 640  # pixels; larger frames are matted at this size
 GUESS_LONGEST = 256  # pixels; of the first guess
 PLAIN = 4.0  # Lab units: a backdrop's typical misfit at the border, at most
-STRONG, WEAK = 10.0, 3.5  # Lab units that tell the object from a backdrop without noise
+STRONG, WEAK = 10.0, 3.0  # Lab units that tell the object from a backdrop without noise
 STEEP = 0.9  # Lab units per 1/512 of the picture; the edge of a shadow is softer
 RARE = 3.0  # percent of the border whose colours count as unlike the background
 SMALL_BODY = 0.03  # share of the largest body's volume that a second body needs
