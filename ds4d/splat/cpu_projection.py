@@ -31,48 +31,146 @@ CENTRE, ROWS, COLUMNS = 0, 2, 6
 HALF, SLOPE, WIDTH, EXTREME = range(4)
 
 
-@njit(cache=True, error_model="numpy", inline="never")
-def _axes_in_camera(quat, viewmat, axes):
-    """axes [3, 3] = camera rotation @ rotation of the quaternion; returns the quaternion's norm."""
-    norm = math.sqrt(quat[0] ** 2 + quat[1] ** 2 + quat[2] ** 2 + quat[3] ** 2)
-    w, x, y, z = quat[0] / norm, quat[1] / norm, quat[2] / norm, quat[3] / norm
-    for i in range(3):
-        a, b, c = viewmat[i, 0], viewmat[i, 1], viewmat[i, 2]
-        axes[i, 0] = a * (1 - 2 * (y * y + z * z)) + b * 2 * (x * y + w * z) + c * 2 * (x * z - w * y)
-        axes[i, 1] = a * 2 * (x * y - w * z) + b * (1 - 2 * (x * x + z * z)) + c * 2 * (y * z + w * x)
-        axes[i, 2] = a * 2 * (x * z + w * y) + b * 2 * (y * z - w * x) + c * (1 - 2 * (x * x + y * y))
-    return norm
+# Vectors are tuples of three numbers: arrays would be counted, atomically, by every core.
 
 
-@njit(cache=True, error_model="numpy", inline="never")
-def _covariance(point, axes, scale, K, width, height, half):
-    """2D covariance (xx, xy, yy) before the blur, the clamped slopes, and its root half [2, 3].
+@njit(cache=True, error_model="numpy")
+def _dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
-    half = J (axes * scale), where J is the Jacobian of the projection. Its slopes x/z and y/z are
-    clamped a little outside the image, where the linearisation would explode.
+
+@njit(cache=True, error_model="numpy")
+def _times(a, b):
+    return a[0] * b[0], a[1] * b[1], a[2] * b[2]
+
+
+@njit(cache=True, error_model="numpy")
+def _sum(s, a, t, b):
+    """s a + t b of two vectors."""
+    return s * a[0] + t * b[0], s * a[1] + t * b[1], s * a[2] + t * b[2]
+
+
+@njit(cache=True, error_model="numpy")
+def _lens(K, width, height):
+    """Focal lengths and centre in pixels, and the slopes beyond which the Jacobian is clamped."""
+    fx, fy, cx, cy = float(K[0, 0]), float(K[1, 1]), float(K[0, 2]), float(K[1, 2])
+    margin_x, margin_y = 0.15 * width / fx, 0.15 * height / fy
+    return (
+        fx, fy, cx, cy,
+        -cx / fx - margin_x, (width - cx) / fx + margin_x,
+        -cy / fy - margin_y, (height - cy) / fy + margin_y,
+    )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy")
+def _pose(viewmat):
+    """Rows of the camera's rotation, and its translation, in float64."""
+    v = viewmat.astype(np.float64)
+    return (
+        (v[0, 0], v[0, 1], v[0, 2]),
+        (v[1, 0], v[1, 1], v[1, 2]),
+        (v[2, 0], v[2, 1], v[2, 2]),
+        (v[0, 3], v[1, 3], v[2, 3]),
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def _to_camera(pose, mean):
+    rotated = _dot(pose[0], mean), _dot(pose[1], mean), _dot(pose[2], mean)
+    return _sum(1.0, rotated, 1.0, pose[3])
+
+
+@njit(cache=True, error_model="numpy")
+def _axes_in_camera(pose, quat):
+    """The rows of camera rotation @ rotation of the quaternion."""
+    scale = 1 / math.sqrt(quat[0] ** 2 + quat[1] ** 2 + quat[2] ** 2 + quat[3] ** 2)
+    w, x, y, z = quat[0] * scale, quat[1] * scale, quat[2] * scale, quat[3] * scale
+    a = 1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)
+    b = 2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)
+    c = 2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)
+    return (
+        (_dot(pose[0], a), _dot(pose[0], b), _dot(pose[0], c)),
+        (_dot(pose[1], a), _dot(pose[1], b), _dot(pose[1], c)),
+        (_dot(pose[2], a), _dot(pose[2], b), _dot(pose[2], c)),
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def _jacobian_of_axes(lens, point, axes):
+    """The rows of J @ axes, J being the Jacobian of the projection, and its slopes x/z and y/z.
+
+    The slopes are clamped a little outside the image, where the linearisation would explode.
     """
-    z = point[2]
-    margin_x, margin_y = 0.15 * width / K[0, 0], 0.15 * height / K[1, 1]
-    left, top = -K[0, 2] / K[0, 0] - margin_x, -K[1, 2] / K[1, 1] - margin_y
-    right, bottom = (width - K[0, 2]) / K[0, 0] + margin_x, (height - K[1, 2]) / K[1, 1] + margin_y
-    slope_x = min(max(point[0] / z, left), right)
-    slope_y = min(max(point[1] / z, top), bottom)
-    xx = xy = yy = 0.0
-    for k in range(3):
-        half[0, k] = K[0, 0] / z * (axes[0, k] - slope_x * axes[2, k]) * scale[k]
-        half[1, k] = K[1, 1] / z * (axes[1, k] - slope_y * axes[2, k]) * scale[k]
-        xx += half[0, k] * half[0, k]
-        xy += half[0, k] * half[1, k]
-        yy += half[1, k] * half[1, k]
-    return xx, xy, yy, slope_x, slope_y
+    slope_x = min(max(point[0] / point[2], lens[4]), lens[5])
+    slope_y = min(max(point[1] / point[2], lens[6]), lens[7])
+    focal_x, focal_y = lens[0] / point[2], lens[1] / point[2]
+    row_x = _sum(focal_x, axes[0], -focal_x * slope_x, axes[2])
+    row_y = _sum(focal_y, axes[1], -focal_y * slope_y, axes[2])
+    return row_x, row_y, slope_x, slope_y
 
 
-@njit(cache=True, error_model="numpy", inline="never")
-def _to_camera(mean, viewmat, point):
-    for i in range(3):
-        point[i] = (
-            viewmat[i, 0] * mean[0] + viewmat[i, 1] * mean[1] + viewmat[i, 2] * mean[2]
-        ) + viewmat[i, 3]
+@njit(cache=True, error_model="numpy")
+def _set_spans(ellipses, g, kind, xx, xy, yy, root_det, reach):
+    ellipses[g, kind + HALF] = math.sqrt(reach * yy)
+    ellipses[g, kind + SLOPE] = xy / yy
+    ellipses[g, kind + WIDTH] = root_det / yy
+    ellipses[g, kind + EXTREME] = xy * math.sqrt(reach / xx)
+
+
+@njit(cache=True, error_model="numpy")
+def _project_range(
+    first, last, camera, pose, lens, means, quats, scales, opacities, offsets, antialiased,
+    records, ellipses, depths,
+):  # fmt: skip
+    """Writes the records, ellipses and depths of the Gaussians [first, last) in one camera."""
+    N = means.shape[1]
+    m, r = camera % len(means), camera % len(quats)  # 0 where the cameras share them
+    s, o = camera % len(scales), camera % len(opacities)
+    for n in range(first, last):
+        g = camera * N + n
+        ellipses[g, ROWS + HALF] = -1.0
+        depths[g] = 0.0
+        point = _to_camera(pose, (means[m, n, 0], means[m, n, 1], means[m, n, 2]))
+        x, y, z = point
+        if not (NEAR < z < FAR):
+            continue
+        quat = quats[r, n, 0], quats[r, n, 1], quats[r, n, 2], quats[r, n, 3]
+        scale = scales[s, n, 0], scales[s, n, 1], scales[s, n, 2]
+        row_x, row_y, _, _ = _jacobian_of_axes(lens, point, _axes_in_camera(pose, quat))
+        root_x, root_y = _times(row_x, scale), _times(row_y, scale)
+        xx, xy, yy = _dot(root_x, root_x), _dot(root_x, root_y), _dot(root_y, root_y)
+        sharp = xx * yy - xy * xy
+        xx += BLUR
+        yy += BLUR
+        det = xx * yy - xy * xy
+        opacity = float(opacities[o, n])
+        if antialiased:
+            opacity *= math.sqrt(max(sharp / det, MIN_COMPENSATION**2))
+        u = lens[0] * x / z + lens[2] + offsets[camera, n, 0]
+        v = lens[1] * y / z + lens[3] + offsets[camera, n, 1]
+        # Not-a-number fails every comparison: broken Gaussians vanish here.
+        if not (opacity >= MIN_ALPHA and abs(u) + abs(v) < 1e8 and 0 < xx + yy < 1e12):
+            continue
+        reach = 2 * math.log(opacity / MIN_ALPHA) + 1e-3  # rounding must not lose a pixel
+        root_det = math.sqrt(det)
+        ellipses[g, CENTRE], ellipses[g, CENTRE + 1] = u, v
+        _set_spans(ellipses, g, ROWS, xx, xy, yy, root_det, reach)
+        _set_spans(ellipses, g, COLUMNS, yy, xy, xx, root_det, reach)
+        records[g, U], records[g, V] = u, v
+        records[g, ROOT_XX] = math.sqrt(HALF_LOG2E * yy) / root_det
+        records[g, ROOT_XY] = -xy / root_det * math.sqrt(HALF_LOG2E / yy)
+        records[g, ROOT_YY] = math.sqrt(HALF_LOG2E / yy)
+        records[g, LOG_OPACITY] = math.log2(opacity)
+        depths[g] = z
+
+
+@njit(cache=True, error_model="numpy")
+def _set_channels(first, last, camera, colors, depths, records):
+    N, D = colors.shape[1:]
+    for n in range(first, last):
+        for d in range(D):
+            records[camera * N + n, CHANNELS + d] = colors[camera % len(colors), n, d]
+        records[camera * N + n, CHANNELS + D] = depths[camera * N + n]
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -90,109 +188,137 @@ def project(
     antialiased,
     records,  # [C * N, CHANNELS + channels], zeros; written
     ellipses,  # [C * N, 10], written
-    depths,  # [C * N], written
+    depths,  # [C * N], written, 0 where not visible
     workers,  # number of threads
 ):
-    C, N, D = len(viewmats), means.shape[1], colors.shape[2]
+    C, N = len(viewmats), means.shape[1]
     for worker in prange(workers):
-        point, axes, half = np.empty(3), np.empty((3, 3)), np.empty((2, 3))
-        for g in range(worker * C * N // workers, (worker + 1) * C * N // workers):
-            camera, n = g // N, g % N
-            ellipses[g, ROWS + HALF] = -1.0
-            depths[g] = 0.0
-            viewmat, K = viewmats[camera], Ks[camera]
-            _to_camera(means[camera % len(means), n], viewmat, point)
-            if not (NEAR < point[2] < FAR):
-                continue
-            _axes_in_camera(quats[camera % len(quats), n], viewmat, axes)
-            scale = scales[camera % len(scales), n]
-            xx, xy, yy, _, _ = _covariance(point, axes, scale, K, width, height, half)
-            sharp = xx * yy - xy * xy
-            xx += BLUR
-            yy += BLUR
-            det = xx * yy - xy * xy
-            opacity = float(opacities[camera % len(opacities), n])
-            if antialiased:
-                opacity *= math.sqrt(max(sharp / det, MIN_COMPENSATION**2))
-            u = K[0, 0] * point[0] / point[2] + K[0, 2] + offsets[camera, n, 0]
-            v = K[1, 1] * point[1] / point[2] + K[1, 2] + offsets[camera, n, 1]
-            # Not-a-number fails every comparison: broken Gaussians vanish here.
-            if not (opacity >= MIN_ALPHA and abs(u) + abs(v) < 1e8 and 0 < xx + yy < 1e12):
-                continue
-            reach = 2 * math.log(opacity / MIN_ALPHA) + 1e-3  # rounding must not lose a pixel
-            root_det = math.sqrt(det)
-            ellipses[g, CENTRE], ellipses[g, CENTRE + 1] = u, v
-            _set_spans(ellipses[g, ROWS:COLUMNS], xx, xy, yy, root_det, reach)
-            _set_spans(ellipses[g, COLUMNS:], yy, xy, xx, root_det, reach)
-            depths[g] = point[2]
-            records[g, U], records[g, V] = u, v
-            records[g, ROOT_XX] = math.sqrt(HALF_LOG2E * yy) / root_det
-            records[g, ROOT_XY] = -xy / root_det * math.sqrt(HALF_LOG2E / yy)
-            records[g, ROOT_YY] = math.sqrt(HALF_LOG2E / yy)
-            records[g, LOG_OPACITY] = math.log2(opacity)
-            for d in range(D):
-                records[g, CHANNELS + d] = colors[camera % len(colors), n, d]
-            records[g, CHANNELS + D] = point[2]
+        first, last = worker * N // workers, (worker + 1) * N // workers
+        for camera in range(C):
+            _project_range(
+                first, last, camera, _pose(viewmats[camera]), _lens(Ks[camera], width, height),
+                means, quats, scales, opacities, offsets, antialiased, records, ellipses, depths,
+            )  # fmt: skip
+            _set_channels(first, last, camera, colors, depths, records)
 
 
 @njit(cache=True, error_model="numpy")
-def _set_spans(spans, xx, xy, yy, root_det, reach):
-    spans[HALF] = math.sqrt(reach * yy)
-    spans[SLOPE] = xy / yy
-    spans[WIDTH] = root_det / yy
-    spans[EXTREME] = xy * math.sqrt(reach / xx)
+def _covariance_gradient(root, moments, xx, xy, yy, antialiased):
+    """Gradients in xx, xy and yy before the blur.
 
-
-@njit(cache=True, error_model="numpy", inline="never")
-def _covariance_gradient(record, total, xx, xy, yy, opacity, antialiased):
-    """Gradients of (xx, xy, yy) before the blur, and of the opacity before the compensation.
-
-    The exponent is z z^T / 2 with z = root^T d, so the covariance's gradient is
-    root (sum of q z z^T) root^T / 2; total holds the sums of q z z^T scaled, see blend_backward.
+    The exponent is z z^T / 2 with z = root^T d, so the gradient in the blurred covariance is
+    root (sum of s z z^T) root^T / 2; moments are the sums of s, s z z^T, see blend_backward.
     """
-    a, b, c = record[ROOT_XX], record[ROOT_XY], record[ROOT_YY]
-    pp, pq, qq = 0.5 * total[3] / HALF_LOG2E**2, 0.5 * total[4] / HALF_LOG2E**2, 0.5 * total[5] / HALF_LOG2E**2
-    v_xx = a * a * pp
-    v_xy = 2 * (a * b * pp + a * c * pq)
-    v_yy = b * b * pp + 2 * b * c * pq + c * c * qq
-    v_opacity = total[0] / opacity
-    if antialiased:
-        sharp = xx * yy - xy * xy
-        det = (xx + BLUR) * (yy + BLUR) - xy * xy
-        if sharp / det > MIN_COMPENSATION**2:
-            v_log_ratio = 0.5 * total[0]
-            v_xx += v_log_ratio * (yy / sharp - (yy + BLUR) / det)
-            v_yy += v_log_ratio * (xx / sharp - (xx + BLUR) / det)
-            v_xy += v_log_ratio * 2 * xy * (1 / det - 1 / sharp)
-    return v_xx, v_xy, v_yy, v_opacity
+    s, pp, pq, qq = moments
+    v_xx = 0.5 * root[0] * root[0] * pp
+    v_xy = root[0] * (root[1] * pp + root[2] * pq)
+    v_yy = 0.5 * (root[1] * root[1] * pp + 2 * root[1] * root[2] * pq + root[2] * root[2] * qq)
+    sharp, det = xx * yy - xy * xy, (xx + BLUR) * (yy + BLUR) - xy * xy
+    if antialiased and sharp > MIN_COMPENSATION**2 * det:  # log opacity += log(sharp / det) / 2
+        v_xx += 0.5 * s * (yy / sharp - (yy + BLUR) / det)
+        v_yy += 0.5 * s * (xx / sharp - (xx + BLUR) / det)
+        v_xy += s * xy * (1 / det - 1 / sharp)
+    return v_xx, v_xy, v_yy
 
 
-@njit(cache=True, error_model="numpy", inline="never")
-def _quaternion_gradient(quat, norm, viewmat, v_axes, v_quat):
-    """Adds to v_quat [4], through the normalisation, what v_axes [3, 3] asks of the rotation."""
-    r = np.zeros((3, 3))  # gradient of the world rotation
-    for i in range(3):
-        for j in range(3):
-            for k in range(3):
-                r[i, j] += viewmat[k, i] * v_axes[k, j]
-    w, x, y, z = quat[0] / norm, quat[1] / norm, quat[2] / norm, quat[3] / norm
-    v_w = 2 * (x * (r[2, 1] - r[1, 2]) + y * (r[0, 2] - r[2, 0]) + z * (r[1, 0] - r[0, 1]))
-    v_x = 2 * (y * (r[0, 1] + r[1, 0]) + z * (r[0, 2] + r[2, 0]) + w * (r[2, 1] - r[1, 2]))
-    v_x -= 4 * x * (r[1, 1] + r[2, 2])
-    v_y = 2 * (x * (r[0, 1] + r[1, 0]) + z * (r[1, 2] + r[2, 1]) + w * (r[0, 2] - r[2, 0]))
-    v_y -= 4 * y * (r[0, 0] + r[2, 2])
-    v_z = 2 * (x * (r[0, 2] + r[2, 0]) + y * (r[1, 2] + r[2, 1]) + w * (r[1, 0] - r[0, 1]))
-    v_z -= 4 * z * (r[0, 0] + r[1, 1])
+@njit(cache=True, error_model="numpy")
+def _quaternion_gradient(pose, quat, v_axes):
+    """From the gradient in the rows of _axes_in_camera, through the normalisation."""
+    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = (  # gradient in the rotation matrix
+        _sum(1.0, _sum(pose[0][0], v_axes[0], pose[1][0], v_axes[1]), pose[2][0], v_axes[2]),
+        _sum(1.0, _sum(pose[0][1], v_axes[0], pose[1][1], v_axes[1]), pose[2][1], v_axes[2]),
+        _sum(1.0, _sum(pose[0][2], v_axes[0], pose[1][2], v_axes[1]), pose[2][2], v_axes[2]),
+    )
+    scale = 1 / math.sqrt(quat[0] ** 2 + quat[1] ** 2 + quat[2] ** 2 + quat[3] ** 2)
+    w, x, y, z = quat[0] * scale, quat[1] * scale, quat[2] * scale, quat[3] * scale
+    v_w = 2 * (x * (cy - bz) + y * (az - cx) + z * (bx - ay))
+    v_x = 2 * (y * (ay + bx) + z * (az + cx) + w * (cy - bz)) - 4 * x * (by + cz)
+    v_y = 2 * (x * (ay + bx) + z * (bz + cy) + w * (az - cx)) - 4 * y * (ax + cz)
+    v_z = 2 * (x * (az + cx) + y * (bz + cy) + w * (bx - ay)) - 4 * z * (ax + by)
     radial = v_w * w + v_x * x + v_y * y + v_z * z
-    v_quat[0] += (v_w - radial * w) / norm
-    v_quat[1] += (v_x - radial * x) / norm
-    v_quat[2] += (v_y - radial * y) / norm
-    v_quat[3] += (v_z - radial * z) / norm
+    return (
+        (v_w - radial * w) * scale,
+        (v_x - radial * x) * scale,
+        (v_y - radial * y) * scale,
+        (v_z - radial * z) * scale,
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def _project_range_backward(
+    first, last, camera, pose, lens, means, quats, scales, opacities, antialiased, records,
+    starts, totals, v_means, v_quats, v_scales, v_opacities, v_offsets,
+):  # fmt: skip
+    """Adds what the Gaussians [first, last) contributed to one camera."""
+    N, depth = means.shape[1], totals.shape[1] - 1
+    m, r = camera % len(means), camera % len(quats)  # 0 where the cameras share them
+    s, o = camera % len(scales), camera % len(opacities)
+    for n in range(first, last):
+        g = camera * N + n
+        if starts[g] == starts[g + 1]:
+            continue
+        quat = quats[r, n, 0], quats[r, n, 1], quats[r, n, 2], quats[r, n, 3]
+        scale = scales[s, n, 0], scales[s, n, 1], scales[s, n, 2]
+        x, y, z = point = _to_camera(pose, (means[m, n, 0], means[m, n, 1], means[m, n, 2]))
+        axes = _axes_in_camera(pose, quat)
+        row_x, row_y, slope_x, slope_y = _jacobian_of_axes(lens, point, axes)
+        root_x, root_y = _times(row_x, scale), _times(row_y, scale)
+        xx, xy, yy = _dot(root_x, root_x), _dot(root_x, root_y), _dot(root_y, root_y)
+
+        t = n - first  # totals are in units of p and q, which are z sqrt(HALF_LOG2E)
+        root = (
+            records[g, ROOT_XX] / HALF_LOG2E,
+            records[g, ROOT_XY] / HALF_LOG2E,
+            records[g, ROOT_YY] / HALF_LOG2E,
+        )
+        moments = totals[t, 0], totals[t, 3], totals[t, 4], totals[t, 5]
+        v_xx, v_xy, v_yy = _covariance_gradient(root, moments, xx, xy, yy, antialiased)
+        v_u = root[0] * totals[t, 1]
+        v_v = root[1] * totals[t, 1] + root[2] * totals[t, 2]
+        v_opacities[o, n] += totals[t, 0] / opacities[o, n]
+        v_offsets[camera, n, 0], v_offsets[camera, n, 1] = v_u, v_v
+
+        v_root_x = _sum(2 * v_xx, root_x, v_xy, root_y)
+        v_root_y = _sum(v_xy, root_x, 2 * v_yy, root_y)
+        v_scale = _sum(1.0, _times(row_x, v_root_x), 1.0, _times(row_y, v_root_y))
+        v_axis_x = _sum(lens[0] / z, _times(scale, v_root_x), 0.0, scale)
+        v_axis_y = _sum(lens[1] / z, _times(scale, v_root_y), 0.0, scale)
+        v_axes = v_axis_x, v_axis_y, _sum(-slope_x, v_axis_x, -slope_y, v_axis_y)
+        v_quat = _quaternion_gradient(pose, quat, v_axes)
+
+        # A clamped slope shapes the covariance no more, but the true one still moves the centre.
+        v_slope_x, v_slope_y = lens[0] * v_u, lens[1] * v_v
+        if slope_x == x / z:
+            v_slope_x -= _dot(axes[2], v_axis_x)
+        if slope_y == y / z:
+            v_slope_y -= _dot(axes[2], v_axis_y)
+        stretch = _dot(root_x, v_root_x) + _dot(root_y, v_root_y)
+        v_z = totals[t, depth] - (stretch + v_slope_x * x / z + v_slope_y * y / z) / z
+        v_point = v_slope_x / z, v_slope_y / z, v_z
+        for k in range(3):
+            v_means[m, n, k] += pose[0][k] * v_point[0] + pose[1][k] * v_point[1] + pose[2][k] * v_z
+            v_scales[s, n, k] += v_scale[k]
+        for k in range(4):
+            v_quats[r, n, k] += v_quat[k]
+
+
+@njit(cache=True, error_model="numpy")
+def _gather(first, last, camera, starts, gradients, totals, v_colors):
+    """Sums the gradients of each Gaussian's intersections; the colours' are final."""
+    N, D = v_colors.shape[1:]
+    for n in range(first, last):
+        for k in range(totals.shape[1]):
+            total = 0.0
+            for place in range(starts[camera * N + n], starts[camera * N + n + 1]):
+                total += gradients[place, k]
+            totals[n - first, k] = total
+        for d in range(D):
+            v_colors[camera % len(v_colors), n, d] += totals[n - first, CHANNELS + d]
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def project_backward(
-    means,
+    means,  # the inputs as in project
     quats,
     scales,
     opacities,
@@ -214,60 +340,12 @@ def project_backward(
 ):
     C, N, D = len(viewmats), means.shape[1], v_colors.shape[2]
     for worker in prange(workers):
-        point, axes, half = np.empty(3), np.empty((3, 3)), np.empty((2, 3))
-        v_axes, v_half = np.empty((3, 3)), np.empty((2, 3))
-        total = np.empty(CHANNELS + D + 1)
-        for i in range(worker * N // workers * C, (worker + 1) * N // workers * C):
-            n, camera = i // C, i % C  # cameras in order: sums come out the same on every run
-            g = camera * N + n
-            if starts[g] == starts[g + 1]:
-                continue
-            total[:] = 0.0
-            for place in range(starts[g], starts[g + 1]):
-                for k in range(len(total)):
-                    total[k] += gradients[place, k]
-            for d in range(D):
-                v_colors[camera % len(v_colors), n, d] += total[CHANNELS + d]
-            record = records[g]
-            v_u = record[ROOT_XX] * total[1] / HALF_LOG2E
-            v_v = (record[ROOT_XY] * total[1] + record[ROOT_YY] * total[2]) / HALF_LOG2E
-            v_offsets[camera, n, 0] = v_u
-            v_offsets[camera, n, 1] = v_v
-
-            viewmat, K = viewmats[camera], Ks[camera]
-            quat = quats[camera % len(quats), n]
-            scale = scales[camera % len(scales), n]
-            opacity = opacities[camera % len(opacities), n]
-            _to_camera(means[camera % len(means), n], viewmat, point)
-            norm = _axes_in_camera(quat, viewmat, axes)
-            xx, xy, yy, slope_x, slope_y = _covariance(point, axes, scale, K, width, height, half)
-            v_xx, v_xy, v_yy, v_opacity = _covariance_gradient(
-                record, total, xx, xy, yy, opacity, antialiased
-            )
-            v_opacities[camera % len(v_opacities), n] += v_opacity
-
-            x, y, z = point
-            focal_x, focal_y = K[0, 0] / z, K[1, 1] / z
-            v_slope_x = v_slope_y = v_log_z = 0.0
-            v_scale = v_scales[camera % len(v_scales), n]
-            for k in range(3):
-                v_half[0, k] = 2 * v_xx * half[0, k] + v_xy * half[1, k]
-                v_half[1, k] = 2 * v_yy * half[1, k] + v_xy * half[0, k]
-                v_log_z -= v_half[0, k] * half[0, k] + v_half[1, k] * half[1, k]
-                row_x = axes[0, k] - slope_x * axes[2, k]
-                row_y = axes[1, k] - slope_y * axes[2, k]
-                v_scale[k] += focal_x * row_x * v_half[0, k] + focal_y * row_y * v_half[1, k]
-                v_axes[0, k] = focal_x * scale[k] * v_half[0, k]
-                v_axes[1, k] = focal_y * scale[k] * v_half[1, k]
-                v_axes[2, k] = -slope_x * v_axes[0, k] - slope_y * v_axes[1, k]
-                v_slope_x -= axes[2, k] * v_axes[0, k]
-                v_slope_y -= axes[2, k] * v_axes[1, k]
-            _quaternion_gradient(quat, norm, viewmat, v_axes, v_quats[camera % len(v_quats), n])
-
-            v_slope_x = K[0, 0] * v_u + (v_slope_x if slope_x == x / z else 0.0)
-            v_slope_y = K[1, 1] * v_v + (v_slope_y if slope_y == y / z else 0.0)
-            v_x, v_y = v_slope_x / z, v_slope_y / z
-            v_z = total[CHANNELS + D] + (v_log_z - v_slope_x * x / z - v_slope_y * y / z) / z
-            v_mean = v_means[camera % len(v_means), n]
-            for k in range(3):
-                v_mean[k] += viewmat[0, k] * v_x + viewmat[1, k] * v_y + viewmat[2, k] * v_z
+        first, last = worker * N // workers, (worker + 1) * N // workers
+        totals = np.empty((last - first, CHANNELS + D + 1))
+        for camera in range(C):  # in order: the sums come out the same on every run
+            _gather(first, last, camera, starts, gradients, totals, v_colors)
+            _project_range_backward(
+                first, last, camera, _pose(viewmats[camera]), _lens(Ks[camera], width, height),
+                means, quats, scales, opacities, antialiased, records, starts, totals,
+                v_means, v_quats, v_scales, v_opacities, v_offsets,
+            )  # fmt: skip

@@ -9,7 +9,7 @@ from numba import njit, prange
 
 from .cpu_projection import CENTRE, COLUMNS, EXTREME, HALF, ROWS, SLOPE, WIDTH
 
-TILE_X, TILE_Y = 16, 16  # pixels
+TILE_X, TILE_Y = 16, 32  # pixels
 RADIX = 1 << 11  # three digits make a 32-bit key
 
 
@@ -81,6 +81,53 @@ def _sorted_by_key(keys):
     return order
 
 
+@njit(cache=True, error_model="numpy", inline="always")
+def _numbers(ellipses, g):
+    """One ellipse as a tuple: a view of its row would be counted, atomically, by every core."""
+    e = ellipses
+    return (
+        e[g, 0], e[g, 1], e[g, 2], e[g, 3], e[g, 4], e[g, 5], e[g, 6], e[g, 7], e[g, 8], e[g, 9]
+    )  # fmt: skip
+
+
+@njit(cache=True, error_model="numpy")
+def _count(ellipses, camera, C, tiles_x, tiles_y, starts, tile_starts):
+    """Counts a camera's intersections per Gaussian and per tile, each one place further on."""
+    N, first_tile = len(ellipses) // C, camera * tiles_x * tiles_y
+    for g in range(camera * N, camera * N + N):
+        ellipse = _numbers(ellipses, g)
+        first, last = _tile_rows(ellipse, tiles_y)
+        for row in range(first, last):
+            left, right = _tile_columns(ellipse, row, tiles_x)
+            starts[g + 1] += right - left
+            for column in range(left, right):
+                tile_starts[first_tile + row * tiles_x + column + 1] += 1
+
+
+@njit(cache=True, error_model="numpy")
+def _accumulate(counts):
+    for i in range(len(counts) - 1):
+        counts[i + 1] += counts[i]
+
+
+@njit(cache=True, error_model="numpy")
+def _fill(ellipses, camera, order, tiles_x, tiles_y, starts, ends, gaussians, rows, places):
+    """Appends a camera's Gaussians, in their order, to the tiles that they touch."""
+    for n in order:
+        g = camera * len(order) + n
+        place = starts[g]
+        ellipse = _numbers(ellipses, g)
+        first, last = _tile_rows(ellipse, tiles_y)
+        for row in range(first, last):
+            left, right = _tile_columns(ellipse, row, tiles_x)
+            for column in range(left, right):
+                i = ends[row * tiles_x + column]
+                gaussians[i], places[i] = g, place
+                rows[i, 0], rows[i, 1] = _pixel_rows(ellipse, row, column)
+                ends[row * tiles_x + column] += 1
+                place += 1
+
+
 @njit(cache=True, parallel=True, error_model="numpy")
 def list_tiles(
     ellipses,  # [C * N, 10]
@@ -99,36 +146,14 @@ def list_tiles(
     starts = np.zeros(C * N + 1, np.int64)
     tile_starts = np.zeros(C * tiles + 1, np.int64)
     for camera in prange(C):
-        for g in range(camera * N, camera * N + N):
-            first, last = _tile_rows(ellipses[g], tiles_y)
-            for row in range(first, last):
-                left, right = _tile_columns(ellipses[g], row, tiles_x)
-                starts[g + 1] += right - left
-                for column in range(left, right):
-                    tile_starts[camera * tiles + row * tiles_x + column + 1] += 1
-    for g in range(C * N):
-        starts[g + 1] += starts[g]
-    for tile in range(C * tiles):
-        tile_starts[tile + 1] += tile_starts[tile]
-
+        _count(ellipses, camera, C, tiles_x, tiles_y, starts, tile_starts)
+    _accumulate(starts)
+    _accumulate(tile_starts)
     gaussians = np.empty(starts[-1], np.int32)
     rows = np.empty((starts[-1], 2), np.int32)
     places = np.empty(starts[-1], np.int32)
     for camera in prange(C):
-        ends = tile_starts[camera * tiles : camera * tiles + tiles].copy()
         order = _sorted_by_key(depth_keys[camera * N : camera * N + N])
-        for n in order:
-            g = camera * N + n
-            place = starts[g]
-            first, last = _tile_rows(ellipses[g], tiles_y)
-            for row in range(first, last):
-                left, right = _tile_columns(ellipses[g], row, tiles_x)
-                for column in range(left, right):
-                    tile = row * tiles_x + column
-                    gaussians[ends[tile]] = g
-                    top, bottom = _pixel_rows(ellipses[g], row, column)
-                    rows[ends[tile], 0], rows[ends[tile], 1] = top, bottom
-                    places[ends[tile]] = place
-                    ends[tile] += 1
-                    place += 1
+        ends = tile_starts[camera * tiles : camera * tiles + tiles].copy()
+        _fill(ellipses, camera, order, tiles_x, tiles_y, starts, ends, gaussians, rows, places)
     return tile_starts, gaussians, rows, starts, places

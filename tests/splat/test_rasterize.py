@@ -126,7 +126,9 @@ def test_shared_gaussians_equal_a_copy_for_each_camera():
 def test_every_run_gives_the_same_bits():
     parts, cameras = scene(N=2000, size=0.03), named(*views(3, 90, 80))
     inputs = [x.requires_grad_() for x in parts.values()]
-    weights = [torch.randn(3, 80, 90, k, generator=torch.Generator().manual_seed(k)) for k in (3, 1)]
+    weights = [
+        torch.randn(3, 80, 90, k, generator=torch.Generator().manual_seed(k)) for k in (3, 1)
+    ]
     runs = []
     for _ in range(4):
         images = rasterize(**parts, **cameras)
@@ -213,7 +215,9 @@ def test_offsets_move_the_image_and_their_gradient_is_the_finite_difference():
 
     direction = torch.randn(2, 20, 2, generator=g)
     difference = (loss(0.02 * direction) - loss(-0.02 * direction)) / 0.04
-    assert abs(difference - (gradient * direction).sum()) < 0.01 * (gradient * direction).abs().sum()
+    assert (
+        abs(difference - (gradient * direction).sum()) < 0.01 * (gradient * direction).abs().sum()
+    )
 
 
 def test_broken_gaussians_vanish_and_leave_the_others_alone():

@@ -91,8 +91,14 @@ def rasterize(
         own = [(x[camera] if x.ndim > dims else x).double() for x, dims in shared]
         images.append(
             rasterize_one(
-                *own, viewmats[camera].double(), Ks[camera].double(), width, height,
-                backgrounds[camera].double(), means2d_offsets[camera].double(), antialiased,
+                *own,
+                viewmats[camera].double(),
+                Ks[camera].double(),
+                width,
+                height,
+                backgrounds[camera].double(),
+                means2d_offsets[camera].double(),
+                antialiased,
             )  # fmt: skip
         )
     return tuple(torch.stack(parts) for parts in zip(*images, strict=True))
