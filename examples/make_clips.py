@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ds4d.cameras import Cameras, orbit_cameras
+from ds4d.workspace import replacing
 from examples import tracer
 from examples.parts import Part
 from examples.scenes import cactus, frog, octopus, windmill
@@ -71,12 +72,12 @@ def make(name: str, folder: Path, size: int = SIZE, samples: int = 2) -> Path:
         seconds = clock.perf_counter() - started
         print(f"\r{name}: frame {k + 1}/{clip.frames}, {seconds:.0f} s", end="", file=sys.stderr)
     print(file=sys.stderr)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / clip.file
-    if clip.backdrop is None:
-        write_webp(path, images)
-    else:
-        write_mp4(path, [over_backdrop(image, *clip.backdrop) for image in images])
+    with replacing(path) as aside:
+        if clip.backdrop is None:
+            write_webp(aside, images)
+        else:
+            write_mp4(aside, [over_backdrop(image, *clip.backdrop) for image in images])
     return path
 
 
