@@ -154,7 +154,6 @@ def follow(clip: Path, session: Session, config) -> Iterator[tuple]:
     """Run the pipeline and turn its events into what the page shows."""
     from ds4d import pipeline  # brings torch, which a page that only shows examples does not need
 
-    sweep()
     folder, progress = session.folder(clip), session.progress
     workspace = Workspace(folder)
     shown: set[str] = set()
@@ -173,7 +172,7 @@ def follow(clip: Path, session: Session, config) -> Iterator[tuple]:
         **artifacts(folder, set(progress.stages) - shown),
         strip=progress.strip(),
         live=progress.live(),
-        head=headline("Your object, in four dimensions", took, progress),
+        head=headline("Your object, in four dimensions", took),
         **ready("Make it again"),
     )
 
@@ -232,7 +231,7 @@ def show_example(event: gr.EventData) -> tuple:
         welcome=gr.update(visible=False),
         strip=progress.strip(),
         live=progress.live(),
-        head=headline(title_of(name), text, progress),
+        head=headline(title_of(name), text),
         **ready("Run it again here"),
     )
 

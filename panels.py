@@ -20,13 +20,9 @@ def notice(sentence: str, hint: str, kind: str = "info") -> str:
     )
 
 
-def headline(title: str, text: str, progress: Progress) -> str:
-    """What stands above a result: its name, who made it, and what to know about it."""
-    warnings = "".join(f"<li>{html.escape(warning)}</li>" for warning in progress.warnings)
-    return (
-        f'<div class="head"><h2>{html.escape(title)}</h2><p>{html.escape(text)}</p>'
-        f'<ul class="warnings">{warnings}</ul></div>'
-    )
+def headline(title: str, text: str) -> str:
+    """What stands above a result: its name, and who made it."""
+    return f'<div class="head"><h2>{html.escape(title)}</h2><p>{html.escape(text)}</p></div>'
 
 
 def served(path: Path) -> str:

@@ -57,6 +57,7 @@ class StageState:
     message: str = ""
     preview: np.ndarray | None = None  # [H, W, 3] uint8
     rows: list[dict[str, float]] = field(default_factory=list)  # step, loss, psnr, ...
+    warnings: list[str] = field(default_factory=list)  # sentences that came with events
     marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))  # s, step
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -88,18 +89,22 @@ class Progress:
         return progress
 
     def take(self, event: Event, record: Mapping[str, Any], folder: Path) -> bool:
-        """Note an event; True when a stage began or ended with it.
+        """Note an event; True when a visitor should see it at once.
 
         `record` is run.json's "stages"; `folder` is where the pictures of skipped stages lie.
         """
         stage = self.stages[event.stage]
-        changed = stage.state == "waiting"
-        if changed:
+        changed = event.warning
+        if stage.state == "waiting":
+            changed = True
             for name in STAGES[: STAGES.index(event.stage)]:
                 self._end(name, record)
             stage.state, self.current = "running", event.stage
         stage.step, stage.total = event.step, event.total
-        stage.message = event.message or stage.message
+        if event.warning:
+            stage.warnings.append(event.message)
+        else:
+            stage.message = event.message or stage.message
         stage.marks.append((time.monotonic(), event.step))
         if event.preview is not None:
             stage.preview = event.preview
@@ -132,19 +137,29 @@ class Progress:
 
     @property
     def warnings(self) -> list[str]:
-        return [str(w) for stage in self.stages.values() for w in stage.facts.get("warnings", ())]
+        """What the visitor should know, each sentence once, also from stages done before."""
+        every = [
+            warning
+            for stage in self.stages.values()
+            for warning in (*stage.warnings, *stage.facts.get("warnings", ()))
+        ]
+        return list(dict.fromkeys(every))
 
     @property
     def seconds(self) -> float:
         return sum(stage.facts.get("seconds", 0.0) for stage in self.stages.values())
 
     def strip(self) -> str:
-        """The cards of all stages, as an ordered list."""
+        """The cards of all stages, and the warnings so far."""
         cards = (
             _card(title, what, [self.stages[name] for name in names])
             for title, names, what in CARDS
         )
-        return f'<ol class="strip" aria-label="Stages">{"".join(cards)}</ol>'
+        warnings = "".join(f"<li>{html.escape(warning)}</li>" for warning in self.warnings)
+        return (
+            f'<ol class="strip" aria-label="Stages">{"".join(cards)}</ol>'
+            f'<ul class="warnings">{warnings}</ul>'
+        )
 
     def live(self) -> str:
         """The newest picture of the running stage with its figures and curves."""

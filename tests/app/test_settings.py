@@ -1,0 +1,47 @@
+"""The settings that the page offers are the config's own fields."""
+
+from __future__ import annotations
+
+import pytest
+
+from ds4d.config import PRESETS
+from ds4d.errors import UserError
+from settings import SETTINGS, configure, preset_choices, preset_values
+
+
+def test_every_setting_has_a_sentence_and_the_presets_fit_its_limits():
+    for name, setting in SETTINGS.items():
+        assert len(setting.hint) > 8, name
+        for preset in PRESETS:
+            assert setting.smallest <= setting.value(preset) <= setting.largest, (name, preset)
+
+
+def test_nothing_chosen_is_the_preset_itself():
+    for preset, config in PRESETS.items():
+        assert configure(preset, 0, dict.fromkeys(SETTINGS)) == config
+        own = dict(zip(SETTINGS, preset_values(preset), strict=True))
+        assert configure(preset, 0, own) == config
+
+
+def test_a_value_changes_its_own_field_only():
+    config = configure("standard", 7, {"dynamic_steps": 40, "frames": None})
+    assert config.seed == 7 and config.fourd.dynamic_iterations == 40
+    assert config.clip == PRESETS["standard"].clip and config.videos == PRESETS["standard"].videos
+
+
+@pytest.mark.parametrize("values", [{"frames": 1}, {"frames": -3}, {"video_size": 100_000}])
+def test_what_this_page_cannot_bear_is_said_with_the_limits(values):
+    with pytest.raises(UserError, match="from .* to"):
+        configure("preview", 0, values)
+
+
+@pytest.mark.parametrize("seed", [-1, None])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(UserError, match="seed"):
+        configure("preview", seed, {})
+
+
+def test_each_preset_says_what_it_takes():
+    labels = {name: label for label, name in preset_choices()}
+    assert labels.keys() == PRESETS.keys()
+    assert "6,500 steps" in labels["preview"]
