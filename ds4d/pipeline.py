@@ -25,6 +25,7 @@ import torch
 from . import __version__, clip, export, features, matting, mesh, multiview, turntable
 from .cameras import load_cameras, save_cameras
 from .config import Config
+from .errors import UserError
 from .events import Event, Stage
 from .fourd import train
 from .fourd.asset import Asset
@@ -58,6 +59,8 @@ class _Run:
     """One pass over the stages; `keys` says what each stage's artifacts were made from."""
 
     def __init__(self, source: Path, workspace: Workspace, config: Config):
+        if not source.exists():  # its content is the first thing that is looked at
+            raise UserError(f"There is no clip {source}.", "Check the path.")
         self.source, self.workspace, self.config = source, workspace, config
         self.keys: dict[str, str] = {}
         workspace.record |= {

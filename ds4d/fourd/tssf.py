@@ -91,7 +91,7 @@ class Lookup:
 def _compressed(rows: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
     """A sparse matrix in the layout whose product is fast on CPUs."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", message="Sparse")  # beta state, unchecked entries
         entries = torch.sparse_coo_tensor(torch.stack([rows, columns]), values, size)
         return entries.coalesce().to_sparse_csr()
 

@@ -1,0 +1,140 @@
+"""The command line from a clip to judged results, and what becomes of it when it is stopped."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from ds4d.cli import INTERRUPTED, main
+
+ROOT = Path(__file__).resolve().parents[1]
+VIDEOS = {"orbit", "front", "back", "left", "right", "bullet"}
+
+
+@pytest.fixture(scope="session")
+def run(case, tiny, tmp_path_factory) -> Path:
+    """A finished run of the tiny case."""
+    folder = tmp_path_factory.mktemp("runs") / "blobs"
+    assert main(["generate", str(case), "--out", str(folder), *tiny]) == 0
+    return folder
+
+
+def test_a_run_leaves_everything_that_is_promised(run):
+    record = json.loads((run / "run.json").read_text())
+    engines = {name: stage.get("engine") for name, stage in record["stages"].items()}
+    assert engines["multiview"] == "given" and engines["matting"] == "alpha"
+    assert all(stage["seconds"] >= 0 for stage in record["stages"].values())
+    assert record["config"]["fourd"]["points"] == 400 and record["seed"] == 0
+    assert {path.stem for path in (run / "videos").iterdir()} == VIDEOS
+    assert len(list((run / "exports/ply").glob("frame_*.ply"))) == 6
+    for name in ("mesh.glb", "points.ply", "fourd.safetensors", "multiview/grid.mp4", "log.txt"):
+        assert (run / name).stat().st_size > 0, name
+    assert not list(run.rglob("*.partial-*"))
+
+
+def test_evaluate_prints_what_the_scorer_finds(run, case, capsys):
+    assert main(["evaluate", str(run), str(case)]) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["heldout"]["mask_iou"] > 0.85
+    assert metrics["heldout"]["psnr_fg"] > 17
+    scorer = ROOT.parent / "shared/bench/score.py"
+    if not scorer.exists():
+        pytest.skip("the external scorer is not on this machine")
+    command = [sys.executable, scorer, run / "evaluation/blobs", case]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert json.loads(printed) == metrics
+
+
+def test_what_is_done_is_not_done_again(run, case, tiny, capsys):
+    before = (run / "fourd.safetensors").stat().st_mtime_ns
+    assert main(["generate", str(case), "--out", str(run), *tiny]) == 0
+    assert capsys.readouterr().err.count("done before") == 8
+    assert (run / "fourd.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_changed_setting_redoes_only_what_depends_on_it(run, case, tiny, capsys):
+    changed = [*tiny[:-1], "0.25"]  # shorter videos
+    assert main(["generate", str(case), "--out", str(run), *changed]) == 0
+    assert capsys.readouterr().err.count("done before") == 6  # all but videos and export
+    assert len(iio.imread(run / "videos/front.mp4")) == 6
+
+
+def test_the_videos_show_the_object_the_right_way_round(run, case):
+    assert main(["render", str(run), "--videos.size", "64", "--videos.seconds", "0.5"]) == 0
+    front, back = (iio.imread(run / f"videos/{name}.mp4")[-1] for name in ("front", "back"))
+    red = [
+        np.argwhere((image[..., 0] > 150) & (image[..., 1] < 110)).mean(0)
+        for image in (front, back)
+    ]
+    assert red[0][1] > 36 > 28 > red[1][1]  # on the right in front, on the left from behind
+    assert red[0][0] < 30  # it has risen at the end of the clip
+
+
+def start(case: Path, out: Path, options: list[str]) -> subprocess.Popen:
+    command = [sys.executable, "-m", "ds4d", "generate", str(case), "--out", str(out), *options]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_killed_run_resumes_and_ends_with_the_same_asset(run, case, tiny, tmp_path, how):
+    process = start(case, tmp_path, tiny)
+    checkpoint = tmp_path / "checkpoints/latest.safetensors"
+    while not checkpoint.exists():
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    if how == signal.SIGINT:
+        assert process.returncode == INTERRUPTED
+        assert "goes on from the last checkpoint" in errors and "Traceback" not in errors
+    assert not (tmp_path / "fourd.safetensors").exists()
+    again = start(case, tmp_path, tiny)
+    _, errors = again.communicate(timeout=300)
+    assert again.returncode == 0, errors
+    assert "resumed at step" in errors
+    whole, resumed = (load_file(folder / "fourd.safetensors") for folder in (run, tmp_path))
+    assert whole.keys() == resumed.keys()
+    assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
+    files = [{str(p.relative_to(f)) for p in (f / "exports").rglob("*")} for f in (run, tmp_path)]
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [("clip.mp4", b"this is no video", "video"), ("absent.mp4", None, "no clip")],
+)
+def test_a_bad_clip_is_one_sentence(tmp_path, capsys, name, content, sentence):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert main(["generate", str(tmp_path / name), "--out", str(tmp_path / "run")]) == 1
+    errors = capsys.readouterr().err
+    assert sentence in errors and "Traceback" not in errors
+
+
+def test_a_command_on_no_run_is_one_sentence(tmp_path, capsys):
+    assert main(["render", str(tmp_path / "nowhere")]) == 1
+    assert "no run folder" in capsys.readouterr().err
+
+
+def test_the_doctor_finds_this_machine_fit(capsys):
+    assert main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert "rasterizer" in printed and "The main job can run here." in printed
+
+
+def test_help_comes_at_once_and_says_units_and_defaults():
+    """Help imports nothing heavy; the asked preset gives the defaults."""
+    code = "import sys; from ds4d.cli import main\ntry: main(sys.argv[1:])\n"
+    code += "except SystemExit: pass\nassert 'torch' not in sys.modules, 'help loads torch'"
+    for preset, points in (("preview", "4000"), ("paper", "10000")):
+        options = ["generate", "--preset", preset, "--help"]
+        command = [sys.executable, "-c", code, *options]
+        shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert f"default: {points}" in " ".join(shown.split())
+        assert "pixels" in shown and "seconds" in shown
