@@ -14,7 +14,8 @@ CASE = Path("../shared/bench/fox_run/cameras.json")
 
 def seen(point: list[float], azimuth: float, elevation: float = 0.0) -> tuple[float, float]:
     """Where a world point appears, as fractions of the image from its centre: right, down."""
-    pixels, _ = project(torch.tensor([point], dtype=torch.float32), orbit_cameras([azimuth], elevation, size=100))
+    camera = orbit_cameras([azimuth], elevation, size=100)
+    pixels, _ = project(torch.tensor([point], dtype=torch.float32), camera)
     x, y = pixels[0, 0].tolist()
     return x / 50 - 1, y / 50 - 1
 

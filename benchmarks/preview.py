@@ -1,0 +1,84 @@
+"""Whole runs against ground truth: seconds, memory and held-out quality.
+
+python -m benchmarks.preview CASE [CASE ...] [--views multiview,none] [--preset preview]
+
+Each run is a process of its own, as a user would start it: generate, then evaluate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import tyro
+
+METRICS = ("psnr_fg", "mask_iou", "motion_psnr", "psnr", "ssim", "temporal_psnr")
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    cases: tyro.conf.Positional[tuple[Path, ...]]
+    """case folders with truth"""
+    views: str = "multiview,none"
+    """folders of given views to run with, by commas; none = the embedded engine makes them"""
+    preset: str = "preview"
+    """preset of the runs"""
+    json: Path | None = None
+    """file for the rows as JSON"""
+
+
+def measure(case: Path, views: str, preset: str) -> dict:
+    """One run of a case: its metrics, seconds of both commands and of each stage, peak memory."""
+    with tempfile.TemporaryDirectory() as run:
+        started = time.perf_counter()
+        options = ["--out", run, "--preset", preset, "--views", views]
+        memory = _command("generate", str(case), *options)[1]
+        generated = time.perf_counter()
+        printed, more = _command("evaluate", run, str(case))
+        ended = time.perf_counter()
+        record = json.loads((Path(run) / "run.json").read_text())
+    stages = {name: stage["seconds"] for name, stage in record["stages"].items()}
+    return {
+        "case": case.resolve().name, "views": views, "preset": preset, "seed": record["seed"],
+        **{name: json.loads(printed)["heldout"][name] for name in METRICS},
+        "generate_seconds": round(generated - started, 1),
+        "evaluate_seconds": round(ended - generated, 1),
+        "peak_memory_gb": round(max(memory, more), 2),
+        "gaussians": record["stages"]["fourd"]["gaussians"], "stages": stages,
+    }  # fmt: skip
+
+
+def _command(*arguments: str) -> tuple[str, float]:
+    """Run one command of the project. Returns what it printed, and its peak memory in GB."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ds4d", *arguments], stdout=subprocess.PIPE, text=True
+    )
+    printed = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(arguments)} failed")
+    return printed, usage.ru_maxrss / 1e6
+
+
+def main(options: Options) -> None:
+    rows = []
+    for case in options.cases:
+        for views in options.views.split(","):
+            rows.append(measure(case, views, options.preset))
+            print(json.dumps(rows[-1]), flush=True)
+    columns = [name for name in rows[0] if name not in ("stages", "seed", "preset")]
+    print("\n| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
+    for row in rows:
+        print("| " + " | ".join(str(row[name]) for name in columns) + " |")
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options, description=__doc__))
