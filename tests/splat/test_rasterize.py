@@ -33,7 +33,7 @@ def views(C=2, width=45, height=37):
 
 
 def gradients(images, weights, inputs):
-    """Gradients of a fixed random functional of the images; zero for an input that plays no part."""
+    """Gradients of a fixed functional of the images."""
     loss = sum((image * weight).sum() for image, weight in zip(images, weights, strict=True))
     return torch.autograd.grad(loss, inputs)
 
