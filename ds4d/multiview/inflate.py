@@ -54,11 +54,11 @@ def run(
     small = np.stack([_resized(frame, grid) for frame in frames])  # [T, G, G, 4] float32
     camera = front.resized(grid, grid)
     slant = estimate_slant(small[..., 3], float(camera.Ks[0, 0, 0]), radius)
+    yield Event("multiview", 0, len(frames), _describe(slant))
     insides = small[..., 3] > 0.5
     fronts = np.stack([front_colors(frame) for frame in small])
     colors = palette(small)
     votes = cast_votes(fronts, insides, colors)
-    yield Event("multiview", 0, len(frames), _describe(slant))
     cameras = concatenate([front.resized(size, size), _around(front, radius, size, version)])
     images = np.empty((len(frames), 7, size, size, 4), np.uint8)
     for index, frame in enumerate(frames):
