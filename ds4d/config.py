@@ -72,9 +72,9 @@ class FourdConfig:
 
     points: int = 4000
     """Gaussians at the start, sampled on the mesh"""
-    static_iterations: int = 500
+    static_iterations: int = 300
     """steps on the middle frame alone, before anything moves"""
-    dynamic_iterations: int = 6000
+    dynamic_iterations: int = 4700
     """steps over all frames, with HexPlane, TSSF and the deformation heads"""
     times_per_step: int = 1
     """frames that are drawn in a step; each from two views"""
@@ -112,7 +112,7 @@ class FourdConfig:
     """half side of the cube that the HexPlane covers, world units"""
     time_map: Literal["half", "full"] = "full"
     """cells that the clip's time covers: half as published code has it, or all"""
-    hidden_width: int = 64
+    hidden_width: int = 32
     """width of the deformation network"""
     zero_heads: bool = True
     """whether the deformation heads start at zero, so that nothing moves at first"""
@@ -136,11 +136,11 @@ class FourdConfig:
     sparse_time: float = 0.0
     """weight of the time planes' distance to one"""
 
-    means_lr: tuple[float, float] = (4e-4, 4e-6)
+    means_lr: tuple[float, float] = (8e-4, 8e-5)
     """learning rate of the positions, first and last, world units"""
-    network_lr: tuple[float, float] = (3e-3, 3e-5)
+    network_lr: tuple[float, float] = (6e-3, 6e-4)
     """learning rate of TSSF and the deformation network, first and last"""
-    plane_lr: tuple[float, float] = (1e-2, 1e-4)
+    plane_lr: tuple[float, float] = (2e-2, 2e-3)
     """learning rate of the HexPlane, first and last"""
     color_lr: float = 0.005
     """learning rate of the colours"""
@@ -205,6 +205,7 @@ PRESETS: dict[str, Config] = {
             fine_size=384,
             coarse_size=192,
             feature_width=32,
+            hidden_width=64,
         ),
         videos=VideoConfig(size=512),
     ),
@@ -225,6 +226,7 @@ PRESETS: dict[str, Config] = {
             coarse_size=512,
             fine_size=512,
             feature_width=64,
+            hidden_width=64,
             plane_size=64,
             plane_levels=4,
             plane_width=32,
