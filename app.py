@@ -10,7 +10,6 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # a visitor's page c
 if importlib.util.find_spec("spaces"):
     import spaces  # noqa: F401  before anything that imports torch
 
-import json
 import logging
 import shutil
 import tempfile
@@ -42,10 +41,11 @@ from panels import (
     header,
     headline,
     notice,
+    preset_of,
     title_of,
 )
 from settings import SETTINGS, configure, preset_choices, preset_values
-from stages import ENGINES, Progress, duration
+from stages import Progress, duration
 
 ROOT = Path(__file__).resolve().parent
 RUNS = Path(os.environ.get("DS4D_RUNS", Path(tempfile.gettempdir()) / "ds4d-runs")).resolve()
@@ -167,7 +167,7 @@ def follow(clip: Path, session: Session, config) -> Iterator[tuple]:
         yield put(strip=progress.strip(), live=progress.live(), **artifacts(folder, fresh))
         updated = time.monotonic()
     progress.finish(workspace.record["stages"])
-    took = f"Made here in {duration(progress.seconds)}."
+    took = f"Made here in {duration(progress.seconds)}. {progress.engines()}"
     yield put(
         **artifacts(folder, set(progress.stages) - shown),
         strip=progress.strip(),
@@ -219,10 +219,7 @@ def show_example(event: gr.EventData) -> tuple:
     name = event._data["name"]
     folder = EXAMPLES / "results" / name
     progress = Progress.of_run(folder)
-    record = json.loads((folder / "run.json").read_text())
-    engines = [stage["engine"] for stage in record["stages"].values() if "engine" in stage]
-    made = "; ".join(ENGINES.get(engine, engine) for engine in engines)
-    text = f"Made earlier with the {record['config']['preset']} preset. Engines: {made}."
+    text = f"Made earlier with the {preset_of(folder)} preset. {progress.engines()}"
     shown = artifacts(folder, set(progress.stages))
     clip = str(example_clip(name))
     return clip, clip_preview(clip), *put(
@@ -295,6 +292,7 @@ def build() -> gr.Blocks:
         if example_names():
             Panel("<h2>Look at one first</h2>")
             examples = Panel(example_cards(), js_on_load=PICK_EXAMPLE, elem_id="examples")
+            Panel("<h2>Then bring your own</h2>")
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 clip, preview, inputs, ui["run"], ui["cancel"] = build_controls()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 from pathlib import Path
 from urllib.parse import quote
@@ -30,13 +31,13 @@ def served(path: Path) -> str:
     return f"gradio_api/file={quote(str(path))}"
 
 
-def moving_picture(path: Path, label: str) -> str:
+def moving_picture(path: Path, label: str, plays: bool = True) -> str:
     """A clip as the browser shows it by itself, without any conversion."""
     if path.suffix.lower() in (".gif", ".webp"):
         return f'<img src="{served(path)}" alt="{html.escape(label)}">'
     return (
-        f'<video src="{served(path)}" aria-label="{html.escape(label)}" autoplay loop muted '
-        "playsinline></video>"
+        f'<video src="{served(path)}" aria-label="{html.escape(label)}" loop muted playsinline '
+        f"{'autoplay' if plays else ''}></video>"
     )
 
 
@@ -56,6 +57,10 @@ def example_clip(name: str) -> Path:
     return next((EXAMPLES / "clips").glob(f"{name}.*"))
 
 
+def preset_of(run: Path) -> str:
+    return json.loads((run / "run.json").read_text())["config"]["preset"]
+
+
 def title_of(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
@@ -69,7 +74,7 @@ def example_cards() -> str:
         cards += (
             f'<button class="example" data-name="{name}" aria-label="Show the example {title}">'
             f"{moving_picture(orbit, title)}"
-            f'<span class="inset">{moving_picture(example_clip(name), "the clip")}</span>'
+            f'<span class="inset">{moving_picture(example_clip(name), "the clip", False)}</span>'
             f"<b>{title}</b></button>"
         )
     return f'<div class="examples">{cards}</div>'
@@ -78,7 +83,8 @@ def example_cards() -> str:
 def header() -> str:
     """What this is, what runs here and how long it takes."""
     facts = [f"runs on the CPU, {os.cpu_count()} cores", "embedded engines, no downloads"]
-    taken = [Progress.of_run(EXAMPLES / "results" / name).seconds for name in example_names()]
+    runs = [EXAMPLES / "results" / name for name in example_names()]
+    taken = [Progress.of_run(run).seconds for run in runs if preset_of(run) == "preview"]
     if taken:
         facts.append(f"a preview takes about {duration(max(taken))} on two cores")
     chips = "".join(f"<li>{fact}</li>" for fact in facts)

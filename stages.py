@@ -29,13 +29,14 @@ CARDS = (
 )
 CARD_OF = {stage: title for title, stages, _ in CARDS for stage in stages}
 ENGINES = {
-    "alpha": "the clip's own transparency",
-    "classical": "background model and GrabCut",
+    "alpha": "from the clip's own transparency",
+    "classical": "by background model and GrabCut",
     "given": "came with the clip",
     "inflate": "inflated from the silhouettes",
     "descriptors": "described by colour and gradients",
     "visual_hull": "carved from the silhouettes",
 }
+PICTURED = {"fourd": "A frame of the clip, its render, and the render from another side."}
 STATES = {
     "waiting": "waiting",
     "running": "running",
@@ -149,6 +150,15 @@ class Progress:
     def seconds(self) -> float:
         return sum(stage.facts.get("seconds", 0.0) for stage in self.stages.values())
 
+    def engines(self) -> str:
+        """Who did what, in one sentence."""
+        names = [
+            f"{CARD_OF[name].lower()} {ENGINES.get(stage.facts['engine'], stage.facts['engine'])}"
+            for name, stage in self.stages.items()
+            if "engine" in stage.facts
+        ]
+        return f"Engines: {', '.join(names)}." if names else ""
+
     def strip(self) -> str:
         """The cards of all stages, and the warnings so far."""
         cards = (
@@ -173,9 +183,10 @@ class Progress:
             picture = _image(stage.preview, 800, "Newest picture")
             shape = "is-wide" if stage.preview.shape[1] > 2 * stage.preview.shape[0] else ""
         title = html.escape(CARD_OF[self.current])
+        words = html.escape(PICTURED.get(self.current, stage.message))
         return (
             f'<section class="live {shape}"><figure>{picture}</figure><div><h3>{title}</h3>'
-            f'<p>{html.escape(stage.message)}</p><dl class="figures">{figures}</dl>'
+            f'<p>{words}</p><dl class="figures">{figures}</dl>'
             f'<div class="curves">{curves}</div></div></section>'
         )
 
@@ -237,7 +248,7 @@ def _pace(stage: StageState) -> str:
 
 
 def _figures(stage: StageState) -> str:
-    newest = stage.rows[-1] if stage.rows else {}
+    newest = {name: value for row in stage.rows for name, value in row.items()}
     known = {
         "PSNR": f"{newest['psnr']:.1f} dB" if "psnr" in newest else None,
         "Loss": f"{newest['loss']:.4g}" if "loss" in newest else None,

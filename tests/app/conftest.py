@@ -18,8 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "tests/screenshots"
-# WebGL in software, so that the mesh is drawn on a machine without a GPU.
-CHROMIUM_FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu"]
 
 
 @dataclass

@@ -44,4 +44,4 @@ def test_a_seed_is_a_whole_number(seed):
 def test_each_preset_says_what_it_takes():
     labels = {name: label for label, name in preset_choices()}
     assert labels.keys() == PRESETS.keys()
-    assert "6,500 steps" in labels["preview"]
+    assert "24 frames of 512 px, 7,000 steps" in labels["paper"]
