@@ -13,23 +13,14 @@ from PIL import Image
 from ds4d import clip
 from ds4d.config import ClipConfig
 from ds4d.errors import UserError
+from tests.stages import finished
 
 SIZE = 64
 CONFIG = ClipConfig(frames=6, size=48)
 
 
-def drain(stage):
-    """The events of a stage and what it returns."""
-    events = []
-    while True:
-        try:
-            events.append(next(stage))
-        except StopIteration as stop:
-            return stop.value, events
-
-
 def read(path: Path, config: ClipConfig = CONFIG) -> clip.Clip:
-    return drain(clip.read(path, config))[0]
+    return finished(clip.read(path, config))[1]
 
 
 def moving(count: int = 12, alpha: bool = False, step: int = 3) -> np.ndarray:
@@ -181,7 +172,7 @@ def test_a_clip_is_saved_and_loaded(tmp_path):
 
 def test_a_static_clip_is_allowed_with_a_warning(tmp_path):
     path = encode(tmp_path / "a.mp4", moving(step=0), "-pix_fmt", "yuv420p")
-    read_clip, events = drain(clip.read(path, CONFIG))
+    events, read_clip = finished(clip.read(path, CONFIG))
     assert "does not move" in read_clip.warnings[0]
     assert any(event.warning and "does not move" in event.message for event in events)
 

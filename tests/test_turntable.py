@@ -13,6 +13,7 @@ from ds4d.config import VideoConfig
 from ds4d.errors import UserError
 from ds4d.splat.splats import Splats
 from ds4d.workspace import Workspace
+from tests.stages import finished
 
 CONFIG = VideoConfig(size=64, seconds=0.5, fps=24)
 COUNT = 12
@@ -36,15 +37,6 @@ class Asset:
             torch.full((5,), 0.99),
             torch.tensor([*sides.values(), BLACK]),
         )
-
-
-def finished(stage):
-    events = []
-    while True:
-        try:
-            events.append(next(stage))
-        except StopIteration as stop:
-            return events, stop.value
 
 
 @pytest.fixture(scope="module")

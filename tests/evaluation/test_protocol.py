@@ -17,6 +17,7 @@ from ds4d.errors import UserError
 from ds4d.evaluation import evaluate, score
 from ds4d.splat.splats import Splats
 from ds4d.turntable import render_views
+from tests.stages import finished
 
 SCORER = Path(__file__).parents[2] / "../shared/bench/score.py"
 FRAMES, SIZE = 4, 32
@@ -42,16 +43,6 @@ class Asset:
             torch.tensor([0.95, 0.9]),
             torch.tensor([[1.0, 0.1, 0.1], [0.1, 0.1, 1.0]]),
         )
-
-
-def finished(stage):
-    """The events and the result of a stage."""
-    events = []
-    while True:
-        try:
-            events.append(next(stage))
-        except StopIteration as stop:
-            return events, stop.value
 
 
 def write(path: Path, image: np.ndarray) -> None:

@@ -11,6 +11,7 @@ from ds4d import export
 from ds4d.export.ply import read_ply, to_ply_axes
 from ds4d.splat.splats import Splats
 from ds4d.workspace import Workspace
+from tests.stages import finished
 
 
 class Asset:
@@ -41,15 +42,6 @@ def workspace(tmp_path) -> Workspace:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode() * 50)
     return workspace
-
-
-def finished(stage):
-    events = []
-    while True:
-        try:
-            events.append(next(stage))
-        except StopIteration as stop:
-            return events, stop.value
 
 
 def test_each_training_frame_becomes_a_splat_file(workspace):

@@ -9,23 +9,14 @@ import torch
 from ds4d import features
 from ds4d.errors import UserError
 from ds4d.features.descriptors import PATCH, run
+from tests.stages import finished
 
 GRID, SIZE = 8, 8 * PATCH
 
 
-def finish(stage):
-    """Run a stage to its end: (its events, its result)."""
-    events = []
-    while True:
-        try:
-            events.append(next(stage))
-        except StopIteration as stop:
-            return events, stop.value
-
-
 def describe(*images: np.ndarray) -> torch.Tensor:
     """Features [T, grid, grid, D] of a clip seen by one camera."""
-    return finish(run(np.stack(images)[:, None], GRID))[1][:, 0]
+    return finished(run(np.stack(images)[:, None], GRID))[1][:, 0]
 
 
 def textured(seed: int = 0) -> np.ndarray:
@@ -51,7 +42,7 @@ def dynamic(f: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 
 def test_shape_and_scale():
     images = np.stack([np.stack([textured(t * 3 + v) for v in range(3)]) for t in range(2)])
-    events, result = finish(run(images, GRID))
+    events, result = finished(run(images, GRID))
     assert result.shape[:4] == (2, 3, GRID, GRID) and result.dtype == torch.float32
     assert 32 <= result.shape[-1] <= 64
     assert torch.allclose(result.norm(dim=-1), torch.ones(2, 3, GRID, GRID), atol=1e-5)

@@ -9,6 +9,7 @@ from ds4d.errors import UserError
 from ds4d.fourd import train
 from ds4d.fourd.asset import Asset
 from ds4d.splat.splats import render
+from tests.stages import finished
 
 
 def start(scene, config, folder, key="key", seed=0):
@@ -16,16 +17,6 @@ def start(scene, config, folder, key="key", seed=0):
         scene.views, scene.positions, scene.features, scene.points, scene.colors, config, seed,
         folder, key,
     )  # fmt: skip
-
-
-def finish(stage):
-    """All events of a stage and its result."""
-    events = []
-    while True:
-        try:
-            events.append(next(stage))
-        except StopIteration as end:
-            return events, end.value
 
 
 def assert_same(a: Asset, b: Asset) -> None:
@@ -38,7 +29,7 @@ def assert_same(a: Asset, b: Asset) -> None:
 @pytest.fixture(scope="module")
 def trained(scene, small_config, tmp_path_factory):
     config = dataclasses.replace(small_config, static_iterations=100, dynamic_iterations=600)
-    return finish(start(scene, config, tmp_path_factory.mktemp("checkpoints")))
+    return finished(start(scene, config, tmp_path_factory.mktemp("checkpoints")))
 
 
 def height(asset: Asset, position: float, column: slice) -> float:
@@ -71,13 +62,13 @@ def test_events_count_to_the_end_and_bring_pictures(trained, scene):
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(scene, small_config, tmp_path):
-    whole, (asset, _) = finish(start(scene, small_config, tmp_path / "whole"))
+    whole, (asset, _) = finished(start(scene, small_config, tmp_path / "whole"))
     stage = start(scene, small_config, tmp_path / "killed")
     for event in stage:
         if event.step >= 180:
             break
     stage.close()
-    events, (resumed, facts) = finish(start(scene, small_config, tmp_path / "killed"))
+    events, (resumed, facts) = finished(start(scene, small_config, tmp_path / "killed"))
     assert facts["resumed_from_step"] == 160
     assert "resumed at step 160" in events[0].message
     assert_same(asset, resumed)
@@ -99,9 +90,9 @@ def test_a_broken_state_is_not_resumed(scene, small_config, tmp_path):
 
 def test_the_seed_decides(scene, small_config, tmp_path):
     short = dataclasses.replace(small_config, dynamic_iterations=40)
-    _, (one, _) = finish(start(scene, short, tmp_path / "1"))
-    _, (two, _) = finish(start(scene, short, tmp_path / "2"))
-    _, (other, _) = finish(start(scene, short, tmp_path / "3", seed=1))
+    _, (one, _) = finished(start(scene, short, tmp_path / "1"))
+    _, (two, _) = finished(start(scene, short, tmp_path / "2"))
+    _, (other, _) = finished(start(scene, short, tmp_path / "3", seed=1))
     assert_same(one, two)
     assert not torch.equal(one.gaussians.means, other.gaussians.means)
 
@@ -116,7 +107,7 @@ def test_the_seed_decides(scene, small_config, tmp_path):
 )  # fmt: skip
 def test_every_choice_trains(scene, small_config, tmp_path, changes):
     short = dataclasses.replace(small_config, dynamic_iterations=60, **changes)
-    events, (asset, _) = finish(start(scene, short, tmp_path))
+    events, (asset, _) = finished(start(scene, short, tmp_path))
     assert all(torch.isfinite(t).all() for t in asset.gaussians.tensors().values())
     assert asset.splats(0.5).means.isfinite().all()
 

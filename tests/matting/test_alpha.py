@@ -8,6 +8,7 @@ import pytest
 from ds4d.clip import Clip
 from ds4d.errors import UserError
 from ds4d.matting import choose
+from tests.stages import finished
 
 
 def as_clip(frames: np.ndarray) -> Clip:
@@ -21,13 +22,8 @@ def test_alpha_is_used_where_it_says_something():
     for name in ("auto", "alpha"):
         engine, chosen, why = choose(name, as_clip(frames))
         assert chosen == "alpha" and why
-    stage, events = engine(frames), []
-    while True:
-        try:
-            events.append(next(stage))
-        except StopIteration as stop:
-            np.testing.assert_array_equal(stop.value, frames[..., 3])
-            break
+    events, alphas = finished(engine(frames))
+    np.testing.assert_array_equal(alphas, frames[..., 3])
     assert [event.step for event in events] == [1, 2, 3]
     assert events[0].preview.shape == (20, 20, 3)
 

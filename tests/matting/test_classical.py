@@ -9,18 +9,15 @@ import numpy as np
 import pytest
 
 from ds4d.matting import classical
+from tests.stages import finished
 
 SIZE = 160
 BENCH = Path(__file__).parents[3] / "shared" / "bench"
 
 
 def matte(frames: np.ndarray) -> tuple[np.ndarray, list]:
-    stage, events = classical.run(frames), []
-    while True:
-        try:
-            events.append(next(stage))
-        except StopIteration as stop:
-            return stop.value, events
+    events, alphas = finished(classical.run(frames))
+    return alphas, events
 
 
 def iou(alphas: np.ndarray, truth: np.ndarray) -> np.ndarray:

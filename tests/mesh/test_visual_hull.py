@@ -9,6 +9,7 @@ import torch
 from ds4d.cameras import project, rig_cameras
 from ds4d.errors import UserError
 from ds4d.mesh.visual_hull import run
+from tests.stages import finished
 
 SIZE, RESOLUTION = 128, 40
 CAMERAS = rig_cameras(SIZE)
@@ -16,12 +17,7 @@ CAMERAS = rig_cameras(SIZE)
 
 def carve(images: np.ndarray):
     """(events, mesh) of carving."""
-    stage, events = run(images, CAMERAS, RESOLUTION), []
-    while True:
-        try:
-            events.append(next(stage))
-        except StopIteration as stop:
-            return events, stop.value
+    return finished(run(images, CAMERAS, RESOLUTION))
 
 
 def look(*inside_of_ray) -> np.ndarray:

@@ -16,17 +16,10 @@ from ds4d.cameras import RADIUS, orbit_cameras, rig_cameras
 from ds4d.config import ClipConfig, MultiviewConfig
 from ds4d.errors import UserError
 from ds4d.multiview import given
+from tests.stages import finished
 
 FRAMES, SIZE = 5, 16
 BENCH = Path(__file__).parents[3] / "shared" / "bench"
-
-
-def drain(stage):
-    while True:
-        try:
-            next(stage)
-        except StopIteration as stop:
-            return stop.value
 
 
 def picture(level: int) -> Image.Image:
@@ -70,11 +63,11 @@ def run(
     path: Path, views: str = "multiview", frames: int = FRAMES, size: int = SIZE
 ) -> multiview.Views:
     config = ClipConfig(frames=frames, size=size)
-    read = drain(clip.read(path, config))
+    read = finished(clip.read(path, config))[1]
     fronts = clip.square(read, read.frames[..., 3], config)[0]
     engine, name, _ = multiview.choose(MultiviewConfig(views=views), path, read)
     assert name == "given"
-    return drain(engine(fronts, size))
+    return finished(engine(fronts, size))[1]
 
 
 def reds(views: multiview.Views) -> np.ndarray:
@@ -164,7 +157,7 @@ def test_opaque_views_are_refused(tmp_path):
 def test_given_by_name_needs_views(tmp_path):
     for frame in range(3):
         write(tmp_path / "shots" / f"{frame}.png", 10 * frame)
-    read = drain(clip.read(tmp_path / "shots", ClipConfig()))
+    read = finished(clip.read(tmp_path / "shots", ClipConfig()))[1]
     with pytest.raises(UserError, match="brings no views"):
         multiview.choose(MultiviewConfig(engine="given"), tmp_path / "shots", read)
 

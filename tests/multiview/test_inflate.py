@@ -13,6 +13,7 @@ from ds4d.multiview.middle_surface import Slant, estimate_slant
 from ds4d.multiview.shell import half_thickness, shell
 from ds4d.multiview.texture import cast_votes, front_colors, palette, regional_colors
 from ds4d.splat import Splats
+from tests.stages import finished
 
 SIZE = 96
 FRONT = orbit_cameras([0.0], size=SIZE)
@@ -34,13 +35,8 @@ def painted(mask: np.ndarray, color=(200, 120, 40)) -> np.ndarray:
 
 
 def views_of(frames: np.ndarray, size: int = SIZE):
-    stage = inflate.run(frames, orbit_cameras([0.0], size=frames.shape[1]), size)
-    events = []
-    while True:
-        try:
-            events.append(next(stage))
-        except StopIteration as stop:
-            return stop.value, events
+    events, views = finished(inflate.run(frames, orbit_cameras([0.0], size=frames.shape[1]), size))
+    return views, events
 
 
 def shelled(frame: np.ndarray, slant: Slant) -> Splats:
@@ -208,13 +204,7 @@ def test_run_returns_the_input_and_six_views():
 
 def test_the_front_cameras_distance_and_field_of_view_are_kept():
     front = orbit_cameras([0.0], size=SIZE, radius=1.1, fov_deg=49.0)
-    stage = inflate.run(painted(disc(20))[None], front, SIZE)
-    while True:
-        try:
-            next(stage)
-        except StopIteration as stop:
-            views = stop.value
-            break
+    _, views = finished(inflate.run(painted(disc(20))[None], front, SIZE))
     torch.testing.assert_close(views.cameras.centres().norm(dim=1), torch.full((7,), 1.1))
     torch.testing.assert_close(views.cameras.Ks, front.Ks.expand(7, 3, 3))
     areas = (views.images[0, ..., 3] > 127).sum((1, 2))
