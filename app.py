@@ -168,8 +168,8 @@ def follow(clip: Path, session: Session, config) -> Iterator[tuple]:
         updated = time.monotonic()
     progress.finish(workspace.record["stages"])
     took = f"Made here in {duration(progress.seconds)}. {progress.engines()}"
-    yield put(
-        **artifacts(folder, set(progress.stages) - shown),
+    yield put(  # everything once more: a program that calls gets this last answer only
+        **artifacts(folder, set(progress.stages)),
         strip=progress.strip(),
         live=progress.live(),
         head=headline("Your object, in four dimensions", took),
@@ -358,10 +358,10 @@ def build_results(ui: dict) -> None:
     # "hidden" and not False: Model3D stays blank when it joins the page together with its mesh.
     hidden = {"visible": "hidden", "interactive": False}
     loop = {**hidden, "autoplay": True, "loop": True}
-    ui["notice"] = Panel(elem_id="notice")
-    ui["strip"] = Panel(Progress().strip(), elem_id="strip")
-    ui["welcome"] = Panel(WELCOME)
-    ui["head"] = Panel(elem_id="head")
+    ui["notice"] = Panel(label="Notice", elem_id="notice")
+    ui["strip"] = Panel(Progress().strip(), label="Stages", elem_id="strip")
+    ui["welcome"] = Panel(WELCOME, label="Advice")
+    ui["head"] = Panel(label="Summary", elem_id="head")
     around = "Once around while time plays"
     ui["orbit"] = gr.Video(label=around, elem_id="orbit", height=460, **loop)
     with gr.Row():
@@ -371,7 +371,7 @@ def build_results(ui: dict) -> None:
         ui["archive"] = gr.DownloadButton("Everything (zip)", visible="hidden", variant="primary")
         ui["asset"] = gr.DownloadButton("4D asset (safetensors)", visible="hidden")
         ui["take_orbit"] = gr.DownloadButton("Orbit video (mp4)", visible="hidden")
-    ui["live"] = Panel(elem_id="live")
+    ui["live"] = Panel(label="Newest picture", elem_id="live")
     with gr.Row():
         ui["grid"] = gr.Video(label="Six views", elem_id="grid", height=320, **loop)
         ui["mesh"] = gr.Model3D(

@@ -36,6 +36,7 @@ ENGINES = {
     "descriptors": "described by colour and gradients",
     "visual_hull": "carved from the silhouettes",
 }
+NOUNS = {"matting": "mattes", "multiview": "views", "features": "patches", "mesh": "mesh"}
 PICTURED = {"fourd": "A frame of the clip, its render, and the render from another side."}
 STATES = {
     "waiting": "waiting",
@@ -153,7 +154,7 @@ class Progress:
     def engines(self) -> str:
         """Who did what, in one sentence."""
         names = [
-            f"{CARD_OF[name].lower()} {ENGINES.get(stage.facts['engine'], stage.facts['engine'])}"
+            f"{NOUNS[name]} {ENGINES.get(stage.facts['engine'], stage.facts['engine'])}"
             for name, stage in self.stages.items()
             if "engine" in stage.facts
         ]
