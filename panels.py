@@ -44,7 +44,7 @@ def moving_picture(path: Path, label: str, plays: bool = True) -> str:
 def clip_preview(clip: str | None) -> str:
     if clip is None:
         return ""
-    cannot = "This browser cannot play the clip; it can be used all the same."
+    cannot = "This browser cannot show the clip."
     return f'<div class="clip">{moving_picture(Path(clip), "Your clip")}<p>{cannot}</p></div>'
 
 

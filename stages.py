@@ -179,15 +179,15 @@ class Progress:
             return ""
         figures = _figures(stage)
         curves = _curve(stage.rows, "psnr", "PSNR, dB") + _curve(stage.rows, "loss", "Loss")
-        picture, shape = "", ""
+        picture, shape, words = "", "is-wide", stage.message
         if stage.preview is not None:
-            picture = _image(stage.preview, 800, "Newest picture")
+            picture = f"<figure>{_image(stage.preview, 800, 'Newest picture')}</figure>"
             shape = "is-wide" if stage.preview.shape[1] > 2 * stage.preview.shape[0] else ""
+            words = PICTURED.get(self.current, stage.message)
         title = html.escape(CARD_OF[self.current])
-        words = html.escape(PICTURED.get(self.current, stage.message))
         return (
-            f'<section class="live {shape}"><figure>{picture}</figure><div><h3>{title}</h3>'
-            f'<p>{words}</p><dl class="figures">{figures}</dl>'
+            f'<section class="live {shape}">{picture}<div><h3>{title}</h3>'
+            f'<p>{html.escape(words)}</p><dl class="figures">{figures}</dl>'
             f'<div class="curves">{curves}</div></div></section>'
         )
 

@@ -171,9 +171,12 @@ def test_two_visitors_at_once_get_their_own_results(app, visit, red_clip, blue_c
     pages = [visit(), visit()]
     for page, clip in zip(pages, (red_clip, blue_clip), strict=True):
         choose(page, clip)
-        set_values(page)
-    for page in pages:
-        page.click("#run")
+        set_values(page, dynamic_steps=400)
+    pages[0].click("#run")
+    pages[0].wait_for_selector(".card:not([data-state='waiting'])")
+    pages[1].click("#run")
+    pages[1].wait_for_selector("#notice:has-text('Waiting for its turn')")
+    pages[1].wait_for_selector("#notice:has-text('queue')")
     screenshot(pages[1], "8_waiting_for_its_turn")
     for page in pages:
         wait_for_card(page, "Videos", "done")

@@ -9,7 +9,7 @@ import time
 import gradio as gr
 import pytest
 
-import app as page
+import jobs
 from ds4d import pipeline
 from ds4d.errors import UserError
 from ds4d.events import Event
@@ -20,14 +20,14 @@ def run(tmp_path, monkeypatch):
     """Generate from a clip with a pipeline that the test gives; all answers, and the error."""
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"any bytes")
-    monkeypatch.setattr(page, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(jobs, "RUNS", tmp_path / "runs")
 
     def go(events, clip=str(clip)):
         monkeypatch.setattr(pipeline, "generate", events)
-        session, answers = page.Session(), []
+        session, answers = jobs.Session(), []
         with pytest.raises(gr.Error) as raised:
-            for answer in page.generate(clip, "preview", 0, session):
-                answers.append(dict(zip(page.OUTPUTS, answer, strict=True)))
+            for answer in jobs.generate(clip, "preview", 0, session):
+                answers.append(dict(zip(jobs.OUTPUTS, answer, strict=True)))
         assert session.ended.is_set() and not session.running.is_set()
         return answers, raised.value
 
@@ -73,10 +73,10 @@ def test_closing_the_answers_closes_the_work(tmp_path, monkeypatch):
             closed.append(True)
 
     (tmp_path / "clip.mp4").write_bytes(b"any bytes")
-    monkeypatch.setattr(page, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(jobs, "RUNS", tmp_path / "runs")
     monkeypatch.setattr(pipeline, "generate", events)
-    session = page.Session()
-    answers = page.generate(str(tmp_path / "clip.mp4"), "preview", 0, session)
+    session = jobs.Session()
+    answers = jobs.generate(str(tmp_path / "clip.mp4"), "preview", 0, session)
     next(answers), next(answers)
     answers.close()
     assert closed and session.ended.is_set()
@@ -86,17 +86,17 @@ def test_closing_the_answers_closes_the_work(tmp_path, monkeypatch):
 def test_the_same_clip_goes_on_in_its_folder_and_another_visitor_gets_another(tmp_path):
     one, same, other = (tmp_path / f"{name}.mp4" for name in ("one", "same", "other"))
     one.write_bytes(b"a"), same.write_bytes(b"a"), other.write_bytes(b"b")
-    visitor, stranger = page.Session(), page.Session()
+    visitor, stranger = jobs.Session(), jobs.Session()
     assert visitor.folder(one) == visitor.folder(same)
     assert visitor.folder(one) != visitor.folder(other)
     assert visitor.folder(one) != stranger.folder(one)
 
 
 def test_old_runs_are_deleted_and_new_ones_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "RUNS", tmp_path)
-    for name, hours in (("old", page.KEEP_HOURS + 1), ("new", page.KEEP_HOURS - 1)):
+    monkeypatch.setattr(jobs, "RUNS", tmp_path)
+    for name, hours in (("old", jobs.KEEP_HOURS + 1), ("new", jobs.KEEP_HOURS - 1)):
         (tmp_path / name).mkdir()
         then = time.time() - hours * 3600
         os.utime(tmp_path / name, (then, then))
-    page.sweep()
+    jobs.sweep()
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
