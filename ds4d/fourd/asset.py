@@ -16,7 +16,7 @@ from ..config import FourdConfig
 from ..errors import UserError
 from ..splat.splats import Splats
 from .deformation import Deformation
-from .gaussians import Gaussians, snapshot
+from .gaussians import Gaussians, Offsets, snapshot
 from .tssf import Lookup
 
 FORMAT = "ds4d asset 1"
@@ -34,18 +34,28 @@ class Asset:
     cameras: Cameras  # the V cameras of the optimization; 0 is the front view
     config: FourdConfig
 
+    def __post_init__(self):
+        self._offsets: dict[int, Offsets] = {}  # of the frames that were asked for
+
     @torch.no_grad()
     def splats(self, position: float) -> Splats:
-        """The Gaussians at a place in the clip, in [0, 1]; N does not change over time."""
-        offsets = self.network(self.gaussians.means, position, self._maps_at(position), self.lookup)
-        return snapshot(self.gaussians, offsets)
+        """The Gaussians at a place in the clip, in [0, 1]; N does not change over time.
 
-    def _maps_at(self, position: float) -> Tensor:
-        """Feature maps between two frames are mixed linearly, [V, h, w, C]."""
-        above = int(torch.searchsorted(self.positions, position).clamp(1, len(self.positions) - 1))
-        start, end = self.positions[above - 1 : above + 1].tolist()
+        Between two frames the Gaussians move in straight lines: what the network makes of a moment
+        that it was never shown is not reliable.
+        """
+        after = int(torch.searchsorted(self.positions, position).clamp(1, len(self.positions) - 1))
+        start, end = self.positions[after - 1 : after + 1].tolist()
         share = min(max((position - start) / (end - start), 0.0), 1.0)
-        return torch.lerp(self.maps[above - 1].float(), self.maps[above].float(), share)
+        before, after = self._frame(after - 1), self._frame(after)
+        return snapshot(self.gaussians, before.mixed(after, share))
+
+    def _frame(self, frame: int) -> Offsets:
+        if frame not in self._offsets:
+            position = float(self.positions[frame])
+            maps = self.maps[frame].float()
+            self._offsets[frame] = self.network(self.gaussians.means, position, maps, self.lookup)
+        return self._offsets[frame]
 
     def save(self, path: Path) -> None:
         """Write fourd.safetensors: tensors by name, settings as metadata."""

@@ -12,6 +12,7 @@ from ..splat.splats import Splats
 
 SH_C0 = 0.28209479177387814  # value of the constant spherical harmonic
 INITIAL_OPACITY = 0.1
+LONGEST_GLIDE = 0.04  # world units from one frame to the next
 
 
 @dataclass
@@ -59,6 +60,21 @@ class Offsets:
     means: Tensor  # [K, N, 3]
     log_scales: Tensor  # [K, N, 3]
     quats: Tensor  # [K, N, 4]
+
+    def mixed(self, other: Offsets, share: float) -> Offsets:
+        """The way from these to the others, of which `share` in [0, 1] is gone.
+
+        Gaussians glide, but those with a long way jump in the middle of it: where something moves
+        fast, the same Gaussian may draw another part of it in the next frame, and would be seen
+        flying through the air.
+        """
+        far = (other.means - self.means).norm(dim=-1, keepdim=True) > LONGEST_GLIDE  # [K, N, 1]
+        gone = torch.where(far, float(share >= 0.5), share)
+        return Offsets(
+            torch.lerp(self.means, other.means, gone),
+            torch.lerp(self.log_scales, other.log_scales, gone),
+            torch.lerp(self.quats, other.quats, gone),
+        )
 
 
 def deformed(gaussians: Gaussians, offsets: Offsets) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from ds4d.errors import UserError
 from ds4d.fourd import train
 from ds4d.fourd.asset import Asset
+from ds4d.fourd.gaussians import Offsets
 from ds4d.splat.splats import render
 from tests.stages import finished
 
@@ -131,3 +132,14 @@ def test_what_is_no_asset_is_told_in_a_sentence(tmp_path):
     (tmp_path / "fourd.safetensors").write_bytes(b"nonsense, but long enough to be looked at")
     with pytest.raises(UserError, match="cannot be read"):
         Asset.load(tmp_path / "fourd.safetensors")
+
+
+def test_between_two_frames_near_gaussians_glide_and_far_ones_jump():
+    still = torch.zeros(1, 2, 3)
+    moved = torch.tensor([[[0.02, 0, 0], [0.5, 0, 0]]])
+    quats, later = torch.zeros(1, 2, 4), torch.ones(1, 2, 4)
+    before, after = Offsets(still, still, quats), Offsets(moved, moved, later)
+    for share, glided, jumped in ((0.25, 0.005, 0.0), (0.75, 0.015, 0.5)):
+        means = before.mixed(after, share).means[0, :, 0]
+        assert means.tolist() == pytest.approx([glided, jumped])
+    torch.testing.assert_close(before.mixed(after, 1.0).quats, later)
