@@ -1,7 +1,7 @@
 """Turntable videos of a 4D asset, and the pictures that evaluation and previews take of it.
 
 orbit    the camera goes round once while time plays from the first frame to the last
-bullet   time stands still in the middle of the clip while the camera goes round once
+bullet   time stands still at the clip's middle frame while the camera goes round once
 front    the camera stands still at azimuth 0 (where the clip was taken from); time plays
 back     the same at azimuth 180
 left     the same at azimuth -90: the side of the object that is on the left of the front view
@@ -63,7 +63,7 @@ def run(asset: Asset, workspace: Workspace, config: VideoConfig) -> Stage[dict[s
         step += 1
         yield Event("videos", step, total, "drawing the orbit and four sides", pictures[0])
 
-    frozen = asset.splats(0.5)
+    frozen = asset.splats(float(asset.positions[len(asset.positions) // 2]))
     for start in bullet_starts:
         pictures = _on_white(frozen, turn[start : start + CAMERAS_AT_ONCE])
         videos["bullet"][start : start + CAMERAS_AT_ONCE] = pictures
