@@ -35,7 +35,7 @@ from panels import (
     KEEP_HOURS,
     NO_PREVIEW,
     PICK_EXAMPLE,
-    SHOW_STRIP,
+    SHOW_RESULTS,
     WELCOME,
     clip_preview,
     example_cards,
@@ -67,6 +67,8 @@ THEME = gr.themes.Base(
     block_radius="14px", block_border_width="1px", button_large_radius="14px",
     input_background_fill="#f4f2ed", input_background_fill_dark="#14161b",
     checkbox_label_background_fill="#ffffff", checkbox_label_background_fill_dark="#1d2027",
+    checkbox_label_background_fill_hover="#f4f2ed",
+    checkbox_label_background_fill_hover_dark="#2a2e37",
     checkbox_label_background_fill_selected="#fdebe3",
     checkbox_label_background_fill_selected_dark="#38231b",
     checkbox_label_border_width="1px", checkbox_label_text_weight="400",
@@ -90,14 +92,14 @@ def build() -> gr.Blocks:
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 clip, preview, inputs, ui["run"], ui["cancel"] = build_controls()
-            with gr.Column(scale=5, min_width=320):
+            with gr.Column(scale=5, min_width=320, elem_id="results"):
                 build_results(ui)
         Panel(FOOTER)
 
         outputs = [ui[name] for name in OUTPUTS]
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         started = ui["run"].click(begin, session, outputs, queue=False, **quiet)
-        started.then(None, js=SHOW_STRIP)
+        started.then(None, js=SHOW_RESULTS)
         job = started.then(
             generate,
             [clip, *inputs[:2], session, *inputs[2:]],
@@ -123,7 +125,7 @@ def build() -> gr.Blocks:
             event(preset_values, inputs[0], inputs[2:], **quiet)
         if example_names():
             shown = examples.click(show_example, None, [clip, preview, *outputs], **quiet)
-            shown.then(None, js=SHOW_STRIP)
+            shown.then(None, js=SHOW_RESULTS)
     return blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
 
 

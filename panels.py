@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import os
 from pathlib import Path
 from urllib.parse import quote
 
-from stages import Progress, duration
+from stages import Progress
 
 EXAMPLES = Path(__file__).resolve().parent / "examples"
 KEEP_HOURS = 24  # how long a visitor's run stays on the machine
@@ -86,7 +87,7 @@ def header() -> str:
     runs = [EXAMPLES / "results" / name for name in example_names()]
     taken = [Progress.of_run(run).seconds for run in runs if preset_of(run) == "preview"]
     if taken:
-        facts.append(f"a preview takes about {duration(max(taken))} on two cores")
+        facts.append(f"a preview takes about {math.ceil(max(taken) / 60)} minutes on two cores")
     chips = "".join(f"<li>{fact}</li>" for fact in facts)
     return (
         '<section class="intro"><h1>A short clip in, an object in <em>four dimensions</em> out</h1>'
@@ -118,5 +119,5 @@ element.addEventListener("error", (event) => {
   event.target.closest(".clip")?.classList.add("unplayable");
 }, true);
 """
-SHOW_STRIP = """() => document.querySelector("#strip").scrollIntoView(
+SHOW_RESULTS = """() => document.querySelector("#results").scrollIntoView(
   {behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth"})"""

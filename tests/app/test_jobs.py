@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import gradio as gr
 import pytest
@@ -100,3 +103,13 @@ def test_old_runs_are_deleted_and_new_ones_kept(tmp_path, monkeypatch):
         os.utime(tmp_path / name, (then, then))
     jobs.sweep()
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_the_page_is_laid_out_without_torch():
+    """A Space that only shows its examples starts fast, and ZeroGPU sees no early CUDA."""
+    code = (
+        "import app, os, sys; assert app.demo and 'torch' not in sys.modules; "
+        "assert os.environ['NUMBA_DISABLE_CUDA'] == '1'"
+    )
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", code], cwd=root, check=True, timeout=120)

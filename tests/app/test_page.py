@@ -93,7 +93,8 @@ def test_a_clip_becomes_videos(visit, red_clip, screenshot, tmp_path):
         wait_until_plays(page, name)
     red, green, blue = color_of(page, "orbit")
     assert red > 1.5 * blue and red > 1.5 * green
-    assert page.is_visible("#matte img") and page.is_visible("#mesh canvas")
+    page.wait_for_selector("#matte img")
+    page.wait_for_selector("#mesh canvas")
     screenshot(page, "3_result")
     page.locator("#mesh").scroll_into_view_if_needed()
     page.wait_for_timeout(1500)
@@ -115,7 +116,8 @@ def test_an_example_is_there_at_once(app, visit, screenshot):
     wait_until_plays(page, "orbit")
     assert time.monotonic() - clicked < 4  # stated for a machine that plays ten videos in software
     assert set(states(page)) == {"done"}
-    assert page.is_visible("#matte img") and page.is_visible("#grid video")
+    page.wait_for_selector("#matte img")
+    page.wait_for_selector("#grid video")
     assert "Engines:" in page.inner_text("#head")
     assert page.inner_text("#run") == "Run it again here"
     assert app.folders() == before
