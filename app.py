@@ -173,7 +173,9 @@ def build_results(ui: dict) -> None:
         ui["mesh"] = gr.Model3D(
             label="Mesh of the middle frame", elem_id="mesh", height=320, **hidden
         )
-    ui["matte"] = gr.Image(label="Mattes", elem_id="matte", buttons=["fullscreen"], **hidden)
+    ui["matte"] = gr.Image(
+        label="Mattes", elem_id="matte", height=132, buttons=["fullscreen"], **hidden
+    )
 
 
 gr.set_static_paths([EXAMPLES / "clips", EXAMPLES / "results"])

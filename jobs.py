@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -140,14 +141,15 @@ def follow(clip: Path, session: Session, config: Config) -> Iterator[tuple]:
     workspace = Workspace(folder)
     shown: set[str] = set()
     updated = 0.0
-    for event in pipeline.generate(clip, workspace, config):
-        moved = progress.take(event, workspace.record["stages"], folder)
-        if not moved and time.monotonic() - updated < SECONDS_BETWEEN_UPDATES:
-            continue
-        fresh = {name for name in progress.stages if progress.is_done(name)} - shown
-        shown |= fresh
-        yield put(strip=progress.strip(), live=progress.live(), **artifacts(folder, fresh))
-        updated = time.monotonic()
+    with closing(pipeline.generate(clip, workspace, config)) as events:
+        for event in events:
+            moved = progress.take(event, workspace.record["stages"], folder)
+            if not moved and time.monotonic() - updated < SECONDS_BETWEEN_UPDATES:
+                continue
+            fresh = {name for name in progress.stages if progress.is_done(name)} - shown
+            shown |= fresh
+            yield put(strip=progress.strip(), live=progress.live(), **artifacts(folder, fresh))
+            updated = time.monotonic()
     progress.finish(workspace.record["stages"])
     took = f"Made here in {duration(progress.seconds)}. {progress.engines()}"
     yield put(  # everything once more: a program that calls gets this last answer only
