@@ -17,7 +17,7 @@ from pathlib import Path
 import gradio as gr
 
 from ds4d.config import ClipConfig
-from jobs import (
+from page.jobs import (
     OUTPUTS,
     RUNS,
     VIDEOS,
@@ -29,7 +29,7 @@ from jobs import (
     stop,
     sweep_hourly,
 )
-from panels import (
+from page.panels import (
     EXAMPLES,
     FOOTER,
     KEEP_HOURS,
@@ -42,8 +42,8 @@ from panels import (
     example_names,
     header,
 )
-from settings import SETTINGS, preset_choices, preset_values
-from stages import Progress
+from page.settings import SETTINGS, preset_choices, preset_values
+from page.stages import Progress
 
 ROOT = Path(__file__).resolve().parent
 QUEUE_SIZE = 16  # visitors who may wait; more are told to come back
@@ -186,7 +186,7 @@ if __name__ == "__main__":
     threading.Thread(target=sweep_hourly, daemon=True).start()
     demo.launch(
         theme=THEME,
-        css_paths=ROOT / "assets/style.css",
+        css_paths=ROOT / "page/style.css",
         allowed_paths=[str(RUNS)],
         max_file_size=ClipConfig.max_bytes,
         footer_links=["api"],

@@ -12,10 +12,10 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-import jobs
 from ds4d import pipeline
 from ds4d.errors import UserError
 from ds4d.events import Event
+from page import jobs
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from ds4d.config import PRESETS
 from ds4d.errors import UserError
-from settings import SETTINGS, configure, preset_choices, preset_values
+from page.settings import SETTINGS, configure, preset_choices, preset_values
 
 
 def test_every_setting_has_a_sentence_and_the_presets_fit_its_limits():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ds4d.events import STAGES, Event
-from stages import Progress, duration
+from page.stages import Progress, duration
 
 PICTURE = np.full((8, 8, 3), 200, np.uint8)
 FACTS = {name: {"seconds": 2.0} for name in STAGES} | {

@@ -9,9 +9,9 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
-from stages import Progress
+from .stages import Progress
 
-EXAMPLES = Path(__file__).resolve().parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 KEEP_HOURS = 24  # how long a visitor's run stays on the machine
 
 

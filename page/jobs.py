@@ -22,7 +22,8 @@ import gradio as gr
 from ds4d.config import Config
 from ds4d.errors import UserError
 from ds4d.workspace import Workspace, content_key
-from panels import (
+
+from .panels import (
     EXAMPLES,
     KEEP_HOURS,
     clip_preview,
@@ -32,8 +33,8 @@ from panels import (
     preset_of,
     title_of,
 )
-from settings import configure
-from stages import Progress, duration
+from .settings import configure
+from .stages import Progress, duration
 
 RUNS = Path(os.environ.get("DS4D_RUNS", Path(tempfile.gettempdir()) / "ds4d-runs")).resolve()
 SECONDS_BETWEEN_UPDATES = 0.35
