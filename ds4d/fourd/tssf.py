@@ -82,10 +82,9 @@ class Lookup:
         )  # fmt: skip
 
     def sample(self, maps: Tensor) -> Tensor:
-        """Feature maps [V, h, w, C] at the Gaussians, [V, C, N]; zero where they are not seen."""
-        V, N = self.visible.shape
-        flat = _Multiply.apply(maps.reshape(-1, maps.shape[-1]), self.matrix, self.transposed)
-        return flat.view(V, N, -1).transpose(1, 2).contiguous()
+        """Feature maps [V, h, w, C] at the Gaussians, [V, N, C]; zero where they are not seen."""
+        flat = maps.reshape(-1, maps.shape[-1])
+        return _Multiply.apply(flat, self.matrix, self.transposed).view(*self.visible.shape, -1)
 
 
 def _compressed(rows: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
@@ -140,38 +139,49 @@ class TSSF(nn.Module):
     def forward(self, reduced: Tensor, lookup: Lookup) -> Tensor:
         """Fused features [N, C'] of one moment, from its `reduced` maps [V, h, w, C]."""
         visible = lookup.visible
-        points = lookup.sample(reduced) + self.reduce.bias[:, None] * visible[:, None]  # [V, C, N]
+        points = lookup.sample(reduced) + self.reduce.bias * visible[..., None]  # [V, N, C]
         if self.fusion == "average":
-            return (points.sum(0) / visible.sum(0).clamp(min=1)).T
+            return points.sum(0) / visible.sum(0).clamp(min=1)[:, None]
         if self.fusion == "ga":
-            return merge(points, _scores(points, self.score), visible).T
-        return self._distance_aware(points, visible).T
+            scores = points @ self.score.weight[0] + self.score.bias
+            return merge(points, view_weights(scores, visible))
+        return self._distance_aware(points, visible)
 
     def _distance_aware(self, points: Tensor, visible: Tensor) -> Tensor:
-        """Merge the other views by features and distance to the front, then with the front."""
-        front, others = points[0], points[1:]
-        distances = (others - front).abs() * visible[1:, None]
-        others = torch.cat([others, distances], 1)
-        fused = merge(others, _scores(others, self.score_others), visible[1:])
-        front = torch.cat([front, torch.zeros_like(front)])  # the front's distance to itself
-        pair = torch.stack([front, fused])
-        seen = torch.stack([visible[0], visible[1:].amax(0)])
-        return merge(pair, _scores(pair, self.score_pair), seen)
+        """Merge the other views by features and distance to the front, then with the front.
+
+        A feature and its distance are never put side by side for all views: the halves of each
+        score's weights are applied to them apart, which is the same sum.
+        """
+        (front,), others = points.split([1, len(points) - 1])
+        seen = visible[1:]
+        distances = (others - front).abs() * seen[..., None]
+        of_feature, of_distance = self.score_others.weight[0].chunk(2)
+        scores = others @ of_feature + distances @ of_distance + self.score_others.bias
+        weights = view_weights(scores, seen)
+        feature, distance = merge(others, weights), merge(distances, weights)
+
+        of_feature, of_distance = self.score_pair.weight[0].chunk(2)
+        score_front = front @ of_feature  # the front's distance to itself is zero
+        score_fused = feature @ of_feature + distance @ of_distance
+        scores = torch.stack([score_front, score_fused]) + self.score_pair.bias
+        weights = view_weights(scores, torch.stack([visible[0], seen.amax(0)]))
+        front_weight, fused_weight = weights[..., None]
+        mixed = front_weight * front + fused_weight * feature
+        return torch.cat([mixed, fused_weight * distance], -1)
 
 
-def _scores(points: Tensor, layer: nn.Linear) -> Tensor:
-    """One score per view and point, [V, N], from features [V, C, N]."""
-    return (layer.weight @ points)[:, 0] + layer.bias
+def view_weights(
+    scores: Tensor,  # [V, N]
+    visible: Tensor,  # [V, N], 1 or 0
+) -> Tensor:  # [V, N]
+    """Softmax over the views that see a point (eq. 3); over all of them where none does."""
+    return scores.masked_fill((visible == 0) & visible.any(0), -torch.inf).softmax(0)
 
 
 def merge(
-    points: Tensor,  # [V, C, N]
-    scores: Tensor,  # [V, N]
-    visible: Tensor,  # [V, N], 1 or 0
-) -> Tensor:  # [C, N]
-    """Sum over views, weighted by a softmax over those that see the point (eq. 3 and 4).
-
-    A point that no view sees gets the mean of features that are all zero.
-    """
-    scores = scores.masked_fill((visible == 0) & visible.any(0), -torch.inf)
-    return (scores.softmax(0)[:, None] * points).sum(0)
+    points: Tensor,  # [V, N, C]
+    weights: Tensor,  # [V, N]
+) -> Tensor:  # [N, C]
+    """Weighted sum over views (eq. 4)."""
+    return (weights[..., None] * points).sum(0)
