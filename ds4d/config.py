@@ -93,7 +93,7 @@ class FourdConfig:
     """what DSFD calls static: the middle frame, the mean over time, or both averaged"""
     fusion: Literal["average", "ga", "da"] = "da"
     """TSSF's fusion over views: mean, global awareness, or distance awareness"""
-    feature_width: int = 16
+    feature_width: int = 8
     """channels that DSFD's features are reduced to before they are sampled"""
     visibility: Literal["depth", "none"] = "depth"
     """whether a Gaussian behind others reads no features from a view"""

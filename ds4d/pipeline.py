@@ -61,6 +61,7 @@ class _Run:
     def __init__(self, source: Path, workspace: Workspace, config: Config):
         if not source.exists():  # its content is the first thing that is looked at
             raise UserError(f"There is no clip {source}.", "Check the path.")
+        turntable.frame_count(config.videos)  # told now, not after the optimization
         self.source, self.workspace, self.config = source, workspace, config
         self.keys: dict[str, str] = {}
         workspace.record |= {

@@ -40,12 +40,7 @@ def run(asset: Asset, workspace: Workspace, config: VideoConfig) -> Stage[dict[s
 
     Raises UserError for a size that H.264 cannot have, or a video without a frame.
     """
-    count = round(config.seconds * config.fps)
-    if config.size < 2 or config.size % 2 or count < 1:
-        raise UserError(
-            f"Videos of {config.size} pixels and {count} frames cannot be made.",
-            "Choose an even size and a length of at least one frame.",
-        )
+    count = frame_count(config)
     turn = orbit_cameras(np.arange(count) * 360 / count, TURN_ELEVATION, size=config.size)
     still = orbit_cameras(list(STILL_AZIMUTHS.values()), size=config.size)
     videos = {
@@ -78,6 +73,17 @@ def run(asset: Asset, workspace: Workspace, config: VideoConfig) -> Stage[dict[s
         step += 1
         yield Event("videos", step, total, f"wrote {name}.mp4", frames[0])
     return paths
+
+
+def frame_count(config: VideoConfig) -> int:
+    """Frames of each video. Raises UserError for videos that cannot be made."""
+    count = round(config.seconds * config.fps)
+    if config.size < 2 or config.size % 2 or count < 1:
+        raise UserError(
+            f"Videos of {config.size} pixels and {count} frames cannot be made.",
+            "Choose an even size and a length of at least one frame.",
+        )
+    return count
 
 
 def render_views(

@@ -117,6 +117,13 @@ def test_a_bad_clip_is_one_sentence(tmp_path, capsys, name, content, sentence):
     assert sentence in errors and "Traceback" not in errors
 
 
+def test_videos_that_cannot_be_made_are_refused_before_any_work(case, tmp_path, capsys):
+    options = ["--out", str(tmp_path / "run"), "--videos.size", "65"]
+    assert main(["generate", str(case), *options]) == 1
+    assert "even size" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "clip").exists()
+
+
 def test_a_command_on_no_run_is_one_sentence(tmp_path, capsys):
     assert main(["render", str(tmp_path / "nowhere")]) == 1
     assert "no run folder" in capsys.readouterr().err

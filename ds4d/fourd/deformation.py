@@ -56,7 +56,8 @@ class Deformation(nn.Module):
         lookup: Lookup,
     ) -> Offsets:
         """Offsets to the raw parameters at one moment, K = 1."""
-        hidden = self.join_planes(self.planes(means, position))
+        # Detached: where a Gaussian rests is for the images to say, not for the planes' slopes.
+        hidden = self.join_planes(self.planes(means.detach(), position))
         hidden = hidden + self.join_views(self.tssf(reduced, lookup))
         return Offsets(**{name: head(hidden)[None] for name, head in self.heads.items()})
 

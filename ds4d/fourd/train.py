@@ -197,8 +197,12 @@ class Training:
         alpha_weight = torch.where(front, config.front_alpha, config.view_alpha)
         loss = (rgb_weight * photometric(rgb, true_rgb, config.robust)).sum()
         loss = loss + (alpha_weight * photometric(alpha, true_alpha, config.robust)).sum()
-        if config.perceptual and not front.all():
-            loss = loss + config.perceptual * structural(rgb[~front], true_rgb[~front]).sum()
+        if config.perceptual:
+            # One pseudo view of each pair: the second, which is never the front in the paper.
+            chosen = [index for index in range(1, len(views), 2) if views[index] > 0]
+            if chosen:
+                errors = structural(rgb[chosen], true_rgb[chosen])
+                loss = loss + config.perceptual * errors.sum()
         return loss + regularisers(self.network, config) if self.moving else loss
 
     def _draw(self, frames: int) -> tuple[list[int], list[int]]:
