@@ -72,9 +72,11 @@ class FourdConfig:
 
     points: int = 4000
     """Gaussians at the start, sampled on the mesh"""
+    initial_opacity: float = 0.5
+    """their opacity; a surface is nearly opaque, published code starts fainter"""
     static_iterations: int = 300
     """steps on the middle frame alone, before anything moves"""
-    dynamic_iterations: int = 4700
+    dynamic_iterations: int = 4200
     """steps over all frames, with HexPlane, TSSF and the deformation heads"""
     times_per_step: int = 1
     """frames that are drawn in a step; each from two views"""
@@ -218,6 +220,7 @@ PRESETS: dict[str, Config] = {
         mesh=MeshConfig(resolution=192),
         fourd=FourdConfig(
             points=10_000,
+            initial_opacity=0.1,
             max_gaussians=100_000,
             static_iterations=1000,
             dynamic_iterations=6000,
