@@ -61,8 +61,12 @@ def run(
         told = training.step % EVENT_EVERY == 0 or training.step == training.total
         # An event every step, so that whoever closes the generator waits for one step only.
         yield training.event(metrics) if told else Event("fourd", training.step, training.total)
-    facts = {"gaussians": len(training.gaussians), "perceptual_loss": "structural (no network)"}
-    facts["resumed_from_step"] = resumed
+    facts = {
+        "gaussians": len(training.gaussians),
+        "perceptual_loss": "structural (no network)",
+        "sds": "off (needs a pretrained network)",
+        "resumed_from_step": resumed,
+    }
     return training.asset(), facts
 
 
