@@ -25,6 +25,7 @@ from .densify import Statistics, densify
 from .dsfd import decouple
 from .gaussians import Gaussians, Offsets, deformed, from_points
 from .losses import photometric, regularisers, structural
+from .threads import threads_for
 from .tssf import Lookup
 
 EVENT_EVERY = 20  # steps between two events with figures
@@ -53,8 +54,10 @@ def run(
     if resumed:
         words = f"resumed at step {training.step} of {training.total}"
         yield Event("fourd", training.step, training.total, words, warning=True)
+    pixels = 2 * config.times_per_step * config.coarse_size**2
     while training.step < training.total:
-        metrics = training.advance()
+        with threads_for(pixels):
+            metrics = training.advance()
         if training.step % config.checkpoint_every == 0:
             with replacing(state) as path:
                 checkpoint.save(path, training, key)
