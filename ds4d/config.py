@@ -72,11 +72,9 @@ class FourdConfig:
 
     points: int = 4000
     """Gaussians at the start, sampled on the mesh"""
-    initial_opacity: float = 0.5
-    """their opacity; a surface is nearly opaque, published code starts fainter"""
     static_iterations: int = 300
     """steps on the middle frame alone, before anything moves"""
-    dynamic_iterations: int = 4200
+    dynamic_iterations: int = 5000
     """steps over all frames, with HexPlane, TSSF and the deformation heads"""
     times_per_step: int = 1
     """frames that are drawn in a step; each from two views"""
@@ -95,7 +93,7 @@ class FourdConfig:
     """what DSFD calls static: the middle frame, the mean over time, or both averaged"""
     fusion: Literal["average", "ga", "da"] = "da"
     """TSSF's fusion over views: mean, global awareness, or distance awareness"""
-    feature_width: int = 8
+    feature_width: int = 16
     """channels that DSFD's features are reduced to before they are sampled"""
     visibility: Literal["depth", "none"] = "depth"
     """whether a Gaussian behind others reads no features from a view"""
@@ -220,7 +218,6 @@ PRESETS: dict[str, Config] = {
         mesh=MeshConfig(resolution=192),
         fourd=FourdConfig(
             points=10_000,
-            initial_opacity=0.1,
             max_gaussians=100_000,
             static_iterations=1000,
             dynamic_iterations=6000,

@@ -11,6 +11,7 @@ from ..splat.knn import mean_squared_neighbour_distance
 from ..splat.splats import Splats
 
 SH_C0 = 0.28209479177387814  # value of the constant spherical harmonic
+INITIAL_OPACITY = 0.1
 LONGEST_GLIDE = 0.04  # world units from one frame to the next
 
 
@@ -38,9 +39,8 @@ class Gaussians:
 def from_points(
     points: Tensor,  # [N, 3] world
     colors: Tensor,  # [N, 3] in [0, 1]
-    opacity: float,  # of all of them, in (0, 1)
 ) -> Gaussians:
-    """Round Gaussians on the points, as large as their neighbours are far."""
+    """Round, faint Gaussians on the points, as large as their neighbours are far."""
     distances = mean_squared_neighbour_distance(points).sqrt()
     quats = torch.zeros(len(points), 4)
     quats[:, 0] = 1
@@ -48,7 +48,7 @@ def from_points(
         means=points.clone(),
         log_scales=distances.log()[:, None].repeat(1, 3),
         quats=quats,
-        logits=torch.full((len(points),), opacity).logit(),
+        logits=torch.full((len(points),), INITIAL_OPACITY).logit(),
         sh0=(colors - 0.5) / SH_C0,
     )
 

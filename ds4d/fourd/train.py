@@ -94,7 +94,7 @@ class Training:
         }
         self.features = decouple(features, config.projection, config.reference)  # [T, V, h, w, 2D]
         self.generator = torch.Generator().manual_seed(seed)
-        self.gaussians = from_points(points, colors, config.initial_opacity)
+        self.gaussians = from_points(points, colors)
         for tensor in self.gaussians.tensors().values():
             tensor.requires_grad_()
         self.network = Deformation(config, channels=self.features.shape[-1])

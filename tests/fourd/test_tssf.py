@@ -121,7 +121,7 @@ def test_a_gaussian_behind_another_is_not_visible():
     wall = torch.cartesian_prod(rows, rows)
     near = torch.stack([wall[:, 0], torch.full_like(wall[:, 0], -0.2), wall[:, 1]], -1)
     far = near * torch.tensor([0.5, -1.0, 0.5])
-    gaussians = from_points(torch.cat([near, far]), torch.rand(2 * len(near), 3), 0.1)
+    gaussians = from_points(torch.cat([near, far]), torch.rand(2 * len(near), 3))
     gaussians.logits[:] = 6
     visible = Lookup.of(gaussians, rig_cameras(128), "depth", (18, 18)).visible
     assert visible[0, : len(near)].min() == 1
