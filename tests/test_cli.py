@@ -77,8 +77,12 @@ def test_the_videos_show_the_object_the_right_way_round(run, case):
 
 
 def start(case: Path, out: Path, options: list[str]) -> subprocess.Popen:
+    """A run that listens to Ctrl-C as in a terminal, also where these tests are run behind one."""
     command = [sys.executable, "-m", "ds4d", "generate", str(case), "--out", str(out), *options]
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
 
 
 @pytest.mark.slow
