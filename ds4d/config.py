@@ -74,7 +74,7 @@ class FourdConfig:
     """Gaussians at the start, sampled on the mesh"""
     static_iterations: int = 300
     """steps on the middle frame alone, before anything moves"""
-    dynamic_iterations: int = 5000
+    dynamic_iterations: int = 4400
     """steps over all frames, with HexPlane, TSSF and the deformation heads"""
     times_per_step: int = 1
     """frames that are drawn in a step; each from two views"""
