@@ -120,7 +120,7 @@ class _Run:
             yield Event("matting", len(frames), len(frames), "cut out", _matte_strip(frames))
             return {"engine": name, "why": why, "crop": crop, "warnings": list(warnings)}
 
-        inputs = (self.config.matting, self.config.clip)
+        inputs = (self.config.matting,)
         yield from self._stage("matting", inputs, ("clip",), ["frames"], make)
 
     def multiview(self) -> Iterator[Event]:
@@ -137,7 +137,8 @@ class _Run:
                 clip.write_video(folder / "grid.mp4", grids, fps=12)
             return {"engine": name, "why": why}
 
-        inputs = (self.config.multiview, self.source)
+        # The clip's key stands for the whole source folder, so for views that lie in it, too.
+        inputs = (self.config.multiview,)
         yield from self._stage("multiview", inputs, ("matting",), ["multiview"], make)
 
     def features(self) -> Iterator[Event]:
@@ -169,15 +170,14 @@ class _Run:
         yield from self._stage("mesh", inputs, ("multiview",), ["mesh.glb", "points.ply"], make)
 
     def fourd(self) -> Iterator[Event]:
-        key = content_key(self.config.fourd, self.keys["features"], self.keys["mesh"])
-
         def make() -> Stage[dict[str, Any]]:
             points, colors = mesh.load_points_ply(self.workspace / "points.ply")
             maps = features.load(self.workspace / "features.safetensors")
             positions = clip.load(self.workspace / "clip").positions
             asset, facts = yield from train.run(
                 self.views(), torch.as_tensor(positions), maps, points, colors,
-                self.config.fourd, self.config.seed, self.workspace / "checkpoints", key,
+                self.config.fourd, self.config.seed, self.workspace / "checkpoints",
+                self.keys["fourd"],
             )  # fmt: skip
             with self.workspace.replacing("fourd.safetensors") as path:
                 asset.save(path)
