@@ -9,6 +9,18 @@ import tyro
 
 
 @dataclass(frozen=True)
+class MachineConfig:
+    """What a run uses of this machine; none of it is part of what a run makes."""
+
+    device: Annotated[Literal["auto", "cuda", "cpu"], tyro.conf.arg(prefix_name=False)] = "auto"
+    """where networks and Gaussians are computed; auto = the GPU where there is one"""
+    weights: Annotated[str, tyro.conf.arg(prefix_name=False)] = ""
+    """folder with weights, looked through before the hub's cache and the hub: OWNER/REPO/FILES"""
+    low_memory: Annotated[bool, tyro.conf.arg(prefix_name=False)] = False
+    """slower, but the whole chain fits a GPU with 16 GB; otherwise 24 GB"""
+
+
+@dataclass(frozen=True)
 class ClipConfig:
     """How a clip is read and sampled, and what is too much."""
 
@@ -28,32 +40,50 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class MattingConfig:
-    engine: Literal["auto", "alpha", "classical"] = "auto"
-    """who cuts the object out: alpha (the clip has it), classical (background model and GrabCut)"""
+    engine: Literal["auto", "alpha", "rembg", "classical"] = "auto"
+    """who cuts the object out: alpha (already there), rembg (network), classical (GrabCut)"""
+    model: Literal["isnet-general-use", "birefnet-general-lite", "u2net"] = "isnet-general-use"
+    """rembg's network"""
 
 
 @dataclass(frozen=True)
 class MultiviewConfig:
-    engine: Literal["auto", "given", "inflate"] = "auto"
-    """who makes the six views: given (a case folder has them), inflate (from the silhouette)"""
+    engine: Literal["auto", "given", "zero123plus", "inflate"] = "auto"
+    """who makes the six views: given (in a case folder), zero123plus (network), inflate"""
     views: Annotated[str, tyro.conf.arg(prefix_name=False)] = "multiview"
     """folder of given views inside a case folder; none = ignore them"""
+    version: Literal["v1.2", "v1.1"] = "v1.2"
+    """Zero123++'s weights"""
+    white: bool = False
+    """whether Zero123++ v1.2 draws on white, with the UNet that InstantMesh published"""
+    steps: int = 28
+    """denoising steps of Zero123++; 75 show more detail"""
+    guidance: float = 4.0
+    """how strongly Zero123++ follows the frame; 1 = no guidance, half the time"""
+    anchor: Literal["first", "none"] = "first"
+    """first = later frames see the first one's views, so that all agree; none = each on its own"""
 
 
 @dataclass(frozen=True)
 class FeaturesConfig:
-    engine: Literal["auto", "descriptors"] = "auto"
-    """who describes the patches of each view: descriptors (colour, gradients, coverage)"""
+    engine: Literal["auto", "dinov2", "descriptors"] = "auto"
+    """who describes the patches: dinov2 (network), descriptors (colour, gradients, coverage)"""
+    model: Literal["base", "small", "large"] = "base"
+    """DINOv2's size"""
     grid: int = 18
-    """patches along a side of a view"""
+    """patches along a side of a view, for descriptors; DINOv2 has 37"""
 
 
 @dataclass(frozen=True)
 class MeshConfig:
-    engine: Literal["auto", "visual_hull"] = "auto"
-    """who makes the mesh of the middle frame: visual_hull (carved from the seven silhouettes)"""
+    engine: Literal["auto", "given", "instantmesh", "visual_hull"] = "auto"
+    """who makes the mesh: given (a file), instantmesh (network), visual_hull (carved)"""
+    file: Annotated[str, tyro.conf.arg(name="mesh", prefix_name=False)] = ""
+    """a mesh of the object that you bring: glb, obj or ply; it is fitted to the views"""
+    model: Literal["large", "base"] = "large"
+    """InstantMesh's size"""
     resolution: int = 96
-    """cells along a side of the grid that is carved"""
+    """cells along a side of the grid that the surface is cut from"""
 
 
 @dataclass(frozen=True)
@@ -127,6 +157,12 @@ class FourdConfig:
     """weight of the matte error in the six other views"""
     perceptual: float = 0.1
     """weight of the perceptual error in the six other views"""
+    perceptual_loss: Literal["auto", "lpips", "structural"] = "auto"
+    """who judges it: lpips (network), structural (SSIM and gradients)"""
+    sds: float = 0.0
+    """weight of score distillation by Zero123; 0 = off"""
+    sds_model: Literal["zero123-xl", "stable-zero123"] = "zero123-xl"
+    """Zero123's weights"""
     robust: bool = True
     """absolute errors; otherwise squared ones, as in the paper"""
     smooth_time: float = 0.0
@@ -186,6 +222,7 @@ class Config:
     mesh: MeshConfig = field(default_factory=MeshConfig)
     fourd: FourdConfig = field(default_factory=FourdConfig)
     videos: VideoConfig = field(default_factory=VideoConfig)
+    machine: MachineConfig = field(default_factory=MachineConfig)
 
 
 PRESETS: dict[str, Config] = {
@@ -214,8 +251,9 @@ PRESETS: dict[str, Config] = {
     "paper": Config(
         preset="paper",
         clip=ClipConfig(size=512),
+        multiview=MultiviewConfig(steps=75),
         features=FeaturesConfig(grid=37),
-        mesh=MeshConfig(resolution=192),
+        mesh=MeshConfig(resolution=256),
         fourd=FourdConfig(
             points=10_000,
             max_gaussians=100_000,
@@ -239,6 +277,7 @@ PRESETS: dict[str, Config] = {
             view_rgb=0.0,
             view_alpha=0.0,
             perceptual=1000.0,
+            sds=1.0,
             smooth_time=5.0,
             smooth_space=0.05,
             sparse_time=0.05,
