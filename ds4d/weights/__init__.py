@@ -1,9 +1,15 @@
-"""Pretrained weights: what there is, where it lies, and how it is read."""
+"""Pretrained weights: what there is, where it lies, how it arrives and how it is read.
+
+`fetch` is the one way to files: the user's own folder, then the caches of the hub, rembg and
+torch, then a download. `read_state` and `fill` bring a checkpoint into a module without running
+code from it, and say in plain words what is wrong with it.
+"""
 
 from __future__ import annotations
 
 from .catalogue import CATALOGUE, Weights
-from .find import Found, fetch, find
+from .download import fetch
+from .find import Found, find
 from .read import fill, read_state
 
 __all__ = ["CATALOGUE", "Found", "Weights", "fetch", "fill", "find", "read_state"]

@@ -1,0 +1,176 @@
+"""The pretrained weights that engines can use: where they come from, how large, how licensed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One download: files of a repository on the Hugging Face hub, or one file at an address.
+
+    In a local folder of weights they lie at FOLDER/`repo`/`files`.
+    """
+
+    name: str
+    repo: str  # OWNER/REPO on the hub; with a url, just the folder's name
+    revision: str  # of the hub's repository: a full commit hash, or a branch
+    files: tuple[str, ...]  # what is needed of the repository
+    bytes: int  # of all files, about
+    licence: str  # in words
+    use: str  # what they are for
+    url: str = ""  # of the one file, where it is not on the hub
+    checksum: str = ""  # of that file: md5:... or sha256:..., perhaps only its start
+
+
+_NON_COMMERCIAL = "CC-BY-NC 4.0: non-commercial"
+_APACHE = "Apache-2.0"
+_REMBG = "https://github.com/danielgatis/rembg/releases/download/v0.0.0/"
+
+_ZERO123PLUS_FILES = (
+    "model_index.json",
+    "feature_extractor_clip/preprocessor_config.json",
+    "feature_extractor_vae/preprocessor_config.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "tokenizer/merges.txt",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/vocab.json",
+    "unet/config.json",
+    "vae/config.json",
+    "vision_encoder/config.json",
+)
+_ZERO123_FILES = (
+    "model_index.json",
+    "clip_camera_projection/config.json",
+    "clip_camera_projection/diffusion_pytorch_model.safetensors",
+    "feature_extractor/preprocessor_config.json",
+    "image_encoder/config.json",
+    "image_encoder/model.safetensors",
+    "scheduler/scheduler_config.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+)
+_DINOV2_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
+
+
+def _instantmesh(name: str, file: str, bytes: int, use: str) -> Weights:
+    # The repository's files all come from its first upload; its full hash is not known.
+    return Weights(name, "TencentARC/InstantMesh", "main", (file,), bytes, _APACHE, use)
+
+
+def _dinov2(size: str, revision: str, bytes: int) -> Weights:
+    name = f"dinov2-{size}"
+    use = f"features (DINOv2 {size})"
+    return Weights(name, f"facebook/{name}", revision, _DINOV2_FILES, bytes, _APACHE, use)
+
+
+def _rembg(model: str, asset: str, md5: str, bytes: int, licence: str) -> Weights:
+    return Weights(
+        f"rembg-{model}", "rembg", "", (f"{model}.onnx",), bytes, licence,
+        f"matting (rembg {model})", _REMBG + asset, f"md5:{md5}",
+    )  # fmt: skip
+
+
+_ALL = (
+    Weights(
+        "zero123plus-v1.2",
+        "sudo-ai/zero123plus-v1.2",
+        "2da07e89919e1a130c9b5add1584c70c7aa065fd",
+        (
+            *_ZERO123PLUS_FILES,
+            "text_encoder/model.safetensors",
+            "unet/diffusion_pytorch_model.safetensors",
+            "vae/diffusion_pytorch_model.safetensors",
+            "vision_encoder/model.safetensors",
+        ),
+        5_580_000_000,
+        _NON_COMMERCIAL,
+        "six views (Zero123++ v1.2)",
+    ),
+    Weights(
+        "zero123plus-v1.1",
+        "sudo-ai/zero123plus-v1.1",
+        "36df7de980afd15f80b2e1a4e9a920d7020e2654",
+        (
+            *_ZERO123PLUS_FILES,
+            "text_encoder/pytorch_model.bin",
+            "unet/diffusion_pytorch_model.bin",
+            "vae/diffusion_pytorch_model.bin",
+            "vision_encoder/pytorch_model.bin",
+        ),
+        3_850_000_000,
+        _NON_COMMERCIAL,
+        "six views (Zero123++ v1.1)",
+    ),
+    _instantmesh(
+        "instantmesh-unet", "diffusion_pytorch_model.bin", 1_732_056_502,
+        "six views on white (InstantMesh's UNet for Zero123++ v1.2)",
+    ),
+    _instantmesh(
+        "instantmesh-large", "instant_nerf_large.ckpt", 1_510_000_000, "mesh (InstantMesh large)"
+    ),
+    _instantmesh(
+        "instantmesh-base", "instant_nerf_base.ckpt", 1_250_000_000, "mesh (InstantMesh base)"
+    ),
+    # Only how images are prepared: InstantMesh's checkpoints hold this encoder's weights. Earlier
+    # revisions have another mean and deviation.
+    Weights(
+        "dino-vitb16",
+        "facebook/dino-vitb16",
+        "f010b0593df30cda23c40c5fb62811f21e53f5ec",
+        ("config.json", "preprocessor_config.json"),
+        698,
+        _APACHE,
+        "mesh (configuration of InstantMesh's encoder)",
+    ),
+    _dinov2("base", "c73891fc3a90e8fe9ffead361cec7058e0319f03", 346_000_000),
+    _dinov2("small", "main", 88_000_000),  # no commit hash is known
+    _dinov2("large", "0ff9d1340c9524c60f3f03e8573c57a1f8197f24", 1_220_000_000),
+    Weights(
+        "zero123-xl",
+        "ashawkey/zero123-xl-diffusers",
+        "10e9e8e75adaa3bf77f5ac9c381419016fed68c7",
+        _ZERO123_FILES,
+        2_500_000_000,
+        "tagged MIT by the one who converted them",
+        "guidance (score distillation by Zero123 XL)",
+    ),
+    Weights(
+        "stable-zero123",
+        "ashawkey/stable-zero123-diffusers",
+        "a6c09344fbd45843d35f2095c203c4a8e55b4dbb",
+        _ZERO123_FILES,
+        2_500_000_000,
+        "tagged MIT by the one who converted them; Stability AI's own licence may be narrower",
+        "guidance (score distillation by Stable Zero123)",
+    ),
+    _rembg(
+        "isnet-general-use", "isnet-general-use.onnx", "fc16ebd8b0c10d971d3513d564d01e29",
+        179_000_000, "Apache-2.0 (DIS)",
+    ),
+    _rembg(
+        "birefnet-general-lite", "BiRefNet-general-bb_swin_v1_tiny-epoch_232.onnx",
+        "4fab47adc4ff364be1713e97b7e66334", 224_000_000, "MIT (BiRefNet)",
+    ),
+    _rembg(
+        "u2net", "u2net.onnx", "60024c5c889badc19c04ad937298a77b",
+        176_000_000, "Apache-2.0 (U-2-Net)",
+    ),
+    Weights(
+        "lpips-vgg16",
+        "torchvision",
+        "",
+        ("vgg16-397923af.pth",),
+        553_433_881,
+        "BSD-3-Clause (torchvision)",
+        "perceptual loss (LPIPS's VGG16)",
+        "https://download.pytorch.org/models/vgg16-397923af.pth",
+        "sha256:397923af",
+    ),
+)  # fmt: skip
+
+CATALOGUE: dict[str, Weights] = {weights.name: weights for weights in _ALL}
