@@ -47,6 +47,7 @@ from page.stages import Progress
 
 ROOT = Path(__file__).resolve().parent
 QUEUE_SIZE = 16  # visitors who may wait; more are told to come back
+MESH_TYPES = [".glb", ".obj", ".ply"]
 CLIP_TYPES = [".mp4", ".mov", ".webm", ".mkv", ".gif", ".webp"]
 Panel = partial(gr.HTML, apply_default_css=False)
 THEME = gr.themes.Base(
@@ -122,7 +123,7 @@ def build() -> gr.Blocks:
             None, chosen, **quiet,
         )  # fmt: skip
         for event in (blocks.load, inputs[0].change):
-            event(preset_values, inputs[0], inputs[2:], **quiet)
+            event(preset_values, inputs[0], inputs[2:-1], **quiet)
         if example_names():
             shown = examples.click(show_example, None, [clip, preview, *outputs], **quiet)
             shown.then(None, js=SHOW_RESULTS)
@@ -144,9 +145,13 @@ def build_controls() -> tuple:
             )
             for name, setting in SETTINGS.items()
         ]  # fmt: skip
+        mesh = gr.File(
+            label="A mesh of the object, if you have one (glb, obj, ply)", file_types=MESH_TYPES,
+            elem_id="own-mesh", height=100,
+        )  # fmt: skip
     run = gr.Button("Choose a clip first", variant="primary", interactive=False, elem_id="run")
     cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
-    return clip, preview, [preset, seed, *fields], run, cancel
+    return clip, preview, [preset, seed, *fields, mesh], run, cancel
 
 
 def build_results(ui: dict) -> None:

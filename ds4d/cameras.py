@@ -49,8 +49,12 @@ class Cameras:
 
     def resized(self, width: int, height: int) -> Cameras:
         """The same cameras, whose images have another size in pixels (the field of view stays)."""
-        scale = torch.tensor([width / self.width, height / self.height, 1.0])
+        scale = self.Ks.new_tensor([width / self.width, height / self.height, 1.0])
         return Cameras(self.viewmats, self.Ks * scale[None, :, None], width, height)
+
+    def to(self, device: torch.device | str) -> Cameras:
+        """The same cameras, with their tensors on a device."""
+        return Cameras(self.viewmats.to(device), self.Ks.to(device), self.width, self.height)
 
     def centres(self) -> Tensor:
         """Camera positions in the world, [C, 3]."""

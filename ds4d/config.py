@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -14,7 +15,9 @@ class MachineConfig:
 
     device: Annotated[Literal["auto", "cuda", "cpu"], tyro.conf.arg(prefix_name=False)] = "auto"
     """where networks and Gaussians are computed; auto = the GPU where there is one"""
-    weights: Annotated[str, tyro.conf.arg(prefix_name=False)] = ""
+    weights: Annotated[str, tyro.conf.arg(prefix_name=False)] = field(
+        default_factory=lambda: os.environ.get("DS4D_WEIGHTS", "")
+    )
     """folder with weights, looked through before the hub's cache and the hub: OWNER/REPO/FILES"""
     low_memory: Annotated[bool, tyro.conf.arg(prefix_name=False)] = False
     """slower, but the whole chain fits a GPU with 16 GB; otherwise 24 GB"""

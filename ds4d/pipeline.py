@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,37 +23,44 @@ import imageio.v3 as iio
 import numpy as np
 import torch
 
-from . import __version__, clip, export, features, matting, mesh, multiview, turntable
+from . import __version__, clip, device, export, features, guidance, matting, mesh, multiview
+from . import turntable
 from .cameras import load_cameras, save_cameras
 from .config import Config
+from .engines import Engine
 from .errors import UserError
-from .events import Event, Stage
+from .events import STAGES, Event, Stage
 from .fourd import train
 from .fourd.asset import Asset
 from .images import checkerboard, load_images, over, save_images, tile
 from .multiview import Views
+from .multiview.check import flags as find_flags
+from .multiview.grid import grids
 from .workspace import Workspace, content_key
 
-VERSIONED = ("torch", "numpy", "numba", "opencv-python-headless", "scikit-image", "gradio")
+VERSIONED = (
+    "torch", "diffusers", "transformers", "numpy", "numba", "opencv-python-headless",
+    "scikit-image", "gradio",
+)  # fmt: skip
 
 
-def generate(source: Path, workspace: Workspace, config: Config) -> Iterator[Event]:
+def generate(
+    source: Path, workspace: Workspace, config: Config, until: str = STAGES[-1]
+) -> Iterator[Event]:
     """A clip in, a 4D asset with videos and exports in the run folder.
 
     Args:
         source: a video, an animated image, a folder of images or a case folder.
         workspace: the run folder; what is current in it is not made again.
         config: every setting, including the seed.
+        until: the last stage to run, one of STAGES.
 
     Raises:
         UserError: the clip cannot be used, or an engine that was asked for cannot run.
     """
     run = _Run(Path(source), workspace, config)
-    for stage in (
-        run.clip, run.matting, run.multiview, run.features, run.mesh, run.fourd, run.videos,
-        run.export,
-    ):  # fmt: skip
-        yield from stage()
+    for stage in STAGES[: STAGES.index(until) + 1]:
+        yield from getattr(run, stage)()
 
 
 class _Run:
@@ -62,6 +70,8 @@ class _Run:
         if not source.exists():  # its content is the first thing that is looked at
             raise UserError(f"There is no clip {source}.", "Check the path.")
         turntable.frame_count(config.videos)  # told now, not after the optimization
+        if device.is_small(device.pick(config.machine.device)):
+            config = replace(config, machine=replace(config.machine, low_memory=True))
         self.source, self.workspace, self.config = source, workspace, config
         self.keys: dict[str, str] = {}
         workspace.record |= {
@@ -70,6 +80,7 @@ class _Run:
             "seed": config.seed,
             "versions": versions(),
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+            "device": str(device.pick(config.machine.device)),
         }
         workspace.save()
         workspace.log(f"generate {source.name}, preset {config.preset}, seed {config.seed}")
@@ -81,18 +92,25 @@ class _Run:
         after: tuple[str, ...],
         artifacts: list[str],
         make: Callable[[], Stage[dict[str, Any]]],  # writes the artifacts, returns facts to record
+        engine: Engine | None = None,
     ) -> Iterator[Event]:
-        key = content_key(__version__, name, *inputs, [self.keys[stage] for stage in after])
+        chosen = () if engine is None else (engine.name, *engine.made_from)
+        key = content_key(__version__, name, *inputs, chosen, [self.keys[s] for s in after])
         self.keys[name] = key
         if self.workspace.is_current(name, key):
             yield Event(name, 1, 1, "done before", skipped=True)
             return
         self.workspace.forget(name)
         started = time.perf_counter()
+        device.reset_peak_memory()
+        if engine is not None:
+            yield Event(name, message=f"{engine.name}: {engine.why}")
         facts = yield from _watched(make(), self.workspace, name)
+        facts |= {} if engine is None else {"engine": engine.name, "why": engine.why}
         facts |= {
             "seconds": round(time.perf_counter() - started, 2),
             "peak_memory_mb": peak_memory_mb(),
+            **device.peak_memory(),
         }
         self.workspace.finish(name, key, artifacts, **facts)
         self.workspace.log(f"{name}: {json.dumps(facts, default=str)}")
@@ -102,88 +120,113 @@ class _Run:
             read = yield from clip.read(self.source, self.config.clip)
             with self.workspace.replacing("clip") as folder:
                 clip.save(folder, read)
-            return {"frames": len(read.frames), "warnings": list(read.warnings)}
+            return {"frames": len(read.frames)}
 
         yield from self._stage("clip", (self.source, self.config.clip), (), ["clip"], make)
 
     def matting(self) -> Iterator[Event]:
+        read = clip.load(self.workspace / "clip")
+        engine = self._matting_engine(read.frames)
+
         def make() -> Stage[dict[str, Any]]:
-            read = clip.load(self.workspace / "clip")
-            engine, name, why = matting.choose(self.config.matting.engine, read)
-            yield Event("matting", 0, len(read.frames), f"{name}: {why}")
-            alphas = yield from engine(read.frames)
+            alphas = yield from engine.run(read.frames)
             frames, crop, warnings = clip.square(read, alphas, self.config.clip)
             for warning in warnings:
                 yield Event("matting", len(frames), len(frames), warning, warning=True)
             with self.workspace.replacing("frames") as folder:
                 save_images(folder, frames)
             yield Event("matting", len(frames), len(frames), "cut out", _matte_strip(frames))
-            return {"engine": name, "why": why, "crop": crop, "warnings": list(warnings)}
+            return {"crop": crop}
 
         inputs = (self.config.matting,)
-        yield from self._stage("matting", inputs, ("clip",), ["frames"], make)
+        yield from self._stage("matting", inputs, ("clip",), ["frames"], make, engine)
+
+    def _matting_engine(self, frames: np.ndarray) -> Engine:
+        config = self.config
+        return matting.choose(config.matting, config.machine, frames, self.workspace / "mattes")
+
+    def _matte_views(self, frames: np.ndarray) -> Stage[np.ndarray]:
+        """Cut the object out of drawn views as well as this run can."""
+        config = replace(self.config.matting, engine="auto")
+        mattes = matting.choose(config, self.config.machine, frames, self.workspace / "mattes")
+        return mattes.run(frames)
 
     def multiview(self) -> Iterator[Event]:
+        read = clip.load(self.workspace / "clip")
+        config = self.config
+        engine = multiview.choose(
+            config.multiview, config.machine, self.source, read, config.seed, self._matte_views
+        )
+
         def make() -> Stage[dict[str, Any]]:
-            read = clip.load(self.workspace / "clip")
             frames = load_images(self.workspace / "frames")
-            engine, name, why = multiview.choose(self.config.multiview, self.source, read)
-            yield Event("multiview", 0, len(frames), f"{name}: {why}")
-            views = yield from engine(frames, self.config.clip.size)
-            grids = [tile(over(images[1:]), columns=3) for images in views.images]
+            views = yield from engine.run(frames, config.clip.size)
+            flags = find_flags(views.images)
+            for flag in flags:
+                yield Event("multiview", len(frames), len(frames), flag.words, warning=True)
+            pictures = grids(views.images, flags)
             with self.workspace.replacing("multiview") as folder:
                 multiview.save_views(folder, views.images[:, 1:])
                 save_cameras(folder / "cameras.json", views.cameras)
-                clip.write_video(folder / "grid.mp4", grids, fps=12)
-            return {"engine": name, "why": why}
+                clip.write_video(folder / "grid.mp4", pictures, fps=12)
+            middle = pictures[len(pictures) // 2]
+            yield Event("multiview", len(frames), len(frames), "six views", middle)
+            return {"flags": [[flag.frame, flag.view, flag.words] for flag in flags]}
 
         # The clip's key stands for the whole source folder, so for views that lie in it, too.
-        inputs = (self.config.multiview,)
-        yield from self._stage("multiview", inputs, ("matting",), ["multiview"], make)
+        inputs = (config.multiview,)
+        yield from self._stage("multiview", inputs, ("matting",), ["multiview"], make, engine)
 
     def features(self) -> Iterator[Event]:
+        engine = features.choose(self.config.features, self.config.machine)
+
         def make() -> Stage[dict[str, Any]]:
-            engine, name, why = features.choose(self.config.features.engine)
-            maps = yield from engine(self.views().images, self.config.features.grid)
+            maps = yield from engine.run(self.views().images)
             with self.workspace.replacing("features.safetensors") as path:
                 features.save(path, maps)
-            return {"engine": name, "why": why, "shape": list(maps.shape)}
+            return {"shape": list(maps.shape)}
 
-        inputs = (self.config.features,)
-        yield from self._stage("features", inputs, ("multiview",), ["features.safetensors"], make)
+        inputs, artifacts = (self.config.features,), ["features.safetensors"]
+        yield from self._stage("features", inputs, ("multiview",), artifacts, make, engine)
 
     def mesh(self) -> Iterator[Event]:
+        views_engine = self.workspace.record["stages"]["multiview"]["engine"]
+        engine = mesh.choose(self.config.mesh, self.config.machine, views_engine)
+
         def make() -> Stage[dict[str, Any]]:
-            engine, name, why = mesh.choose(self.config.mesh.engine)
             views = self.views()
             middle = views.images[len(views.images) // 2]
-            shape = yield from engine(middle, views.cameras, self.config.mesh.resolution)
+            shape = yield from engine.run(middle, views.cameras, self.config.mesh.resolution)
             generator = torch.Generator().manual_seed(self.config.seed)
             points, colors, _ = mesh.sample_points(shape, self.config.fourd.points, generator)
             with self.workspace.replacing("mesh.glb") as path:
                 mesh.save_glb(path, shape)
             with self.workspace.replacing("points.ply") as path:
                 mesh.save_points_ply(path, points, colors)
-            return {"engine": name, "why": why, "vertices": len(shape.vertices)}
+            return {"vertices": len(shape.vertices)}
 
         inputs = (self.config.mesh, self.config.fourd.points, self.config.seed)
-        yield from self._stage("mesh", inputs, ("multiview",), ["mesh.glb", "points.ply"], make)
+        artifacts = ["mesh.glb", "points.ply"]
+        yield from self._stage("mesh", inputs, ("multiview",), artifacts, make, engine)
 
     def fourd(self) -> Iterator[Event]:
+        config = self.config
+        guides = guidance.choose(config.fourd, config.machine)
+
         def make() -> Stage[dict[str, Any]]:
             points, colors = mesh.load_points_ply(self.workspace / "points.ply")
             maps = features.load(self.workspace / "features.safetensors")
             positions = clip.load(self.workspace / "clip").positions
             asset, facts = yield from train.run(
-                self.views(), torch.as_tensor(positions), maps, points, colors,
-                self.config.fourd, self.config.seed, self.workspace / "checkpoints",
-                self.keys["fourd"],
+                self.views(), torch.as_tensor(positions), maps, points, colors, config.fourd,
+                config.seed, self.workspace / "checkpoints", self.keys["fourd"],
+                device.pick(config.machine.device), guides,
             )  # fmt: skip
             with self.workspace.replacing("fourd.safetensors") as path:
                 asset.save(path)
             return facts
 
-        inputs = (self.config.fourd, self.config.seed)
+        inputs = (config.fourd, config.seed, guides.names())
         after = ("features", "mesh")
         yield from self._stage("fourd", inputs, after, ["fourd.safetensors"], make)
 
@@ -212,17 +255,20 @@ class _Run:
 def _watched(
     stage: Stage[dict[str, Any]], workspace: Workspace, name: str
 ) -> Stage[dict[str, Any]]:
-    """Pass the events on, and keep the newest preview and all metrics in RUN/previews."""
-    preview, rows = None, []
+    """Pass the events on; keep the newest preview and all metrics in RUN/previews, and the
+    warnings among the facts."""
+    preview, rows, warnings = None, [], []
     try:
         while True:
             event = next(stage)
             preview = event.preview if event.preview is not None else preview
             if event.metrics:
                 rows.append({"step": event.step, **event.metrics})
+            if event.warning:
+                warnings.append(event.message)
             yield event
     except StopIteration as end:
-        facts = end.value
+        facts = end.value | ({"warnings": warnings} if warnings else {})
     if preview is not None:
         with workspace.replacing(f"previews/{name}.jpg") as path:
             iio.imwrite(path, preview, quality=90)

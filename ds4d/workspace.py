@@ -48,6 +48,10 @@ class Workspace:
     def __truediv__(self, name: str) -> Path:
         return self.root / name
 
+    def reload(self) -> None:
+        """Read the record again: another process may have gone on with this run."""
+        self.record = self._read_record()
+
     def is_current(self, stage: str, key: str) -> bool:
         """Whether the stage has finished under this key and its artifacts are still there."""
         done = self.record["stages"].get(stage)

@@ -23,6 +23,7 @@ from ds4d.config import Config
 from ds4d.errors import UserError
 from ds4d.workspace import Workspace, content_key
 
+from . import lanes
 from .panels import (
     EXAMPLES,
     KEEP_HOURS,
@@ -91,6 +92,7 @@ def generate(
     fine_size: int | None = None,
     video_size: int | None = None,
     video_seconds: float | None = None,
+    mesh: str | None = None,
 ) -> Iterator[tuple]:
     """Make a 4D asset and its videos from a short clip of one object.
 
@@ -98,7 +100,8 @@ def generate(
         clip: a video, GIF or WebP.
         preset: preview, standard or paper.
         seed: the only source of randomness.
-        frames: and all after it: instead of the preset's value.
+        frames: and all after it up to video_seconds: instead of the preset's value.
+        mesh: the object's shape from elsewhere, as glb, obj or ply; it is fitted to the views.
     """
     session = session or Session()
     session.progress = progress = Progress()
@@ -113,7 +116,7 @@ def generate(
             "dynamic_steps": dynamic_steps, "coarse_size": coarse_size, "fine_size": fine_size,
             "video_size": video_size, "video_seconds": video_seconds,
         }  # fmt: skip
-        config = configure(preset, seed, values)
+        config = configure(preset, seed, values, mesh)
         yield put(session=session, notice="", strip=progress.strip())
         yield from follow(Path(clip), session, config)
     except UserError as error:
@@ -136,13 +139,11 @@ def generate(
 
 def follow(clip: Path, session: Session, config: Config) -> Iterator[tuple]:
     """Run the pipeline and turn its events into what the page shows."""
-    from ds4d import pipeline  # brings torch, which a page that only shows examples does not need
-
     folder, progress = session.folder(clip), session.progress
     workspace = Workspace(folder)
     shown: set[str] = set()
     updated = 0.0
-    with closing(pipeline.generate(clip, workspace, config)) as events:
+    with closing(lanes.run(clip, workspace, config)) as events:
         for event in events:
             moved = progress.take(event, workspace.record["stages"], folder)
             if not moved and time.monotonic() - updated < SECONDS_BETWEEN_UPDATES:

@@ -54,8 +54,12 @@ PRESET_WORDS = {
 }
 
 
-def configure(preset: str, seed: int | None, values: dict[str, float | None]) -> Config:
+def configure(
+    preset: str, seed: int | None, values: dict[str, float | None], mesh: str | None = None
+) -> Config:
     """The preset with the visitor's values; None or 0 keeps the preset's own.
+
+    `mesh` is the path of a mesh that the visitor brought.
 
     Raises UserError for a value that this page does not accept.
     """
@@ -72,7 +76,7 @@ def configure(preset: str, seed: int | None, values: dict[str, float | None]) ->
                 )
             part = replace(getattr(config, setting.part), **{setting.field: value})
             config = replace(config, **{setting.part: part})
-    return config
+    return replace(config, mesh=replace(config.mesh, file=mesh or ""))
 
 
 def preset_values(preset: str) -> list[float]:

@@ -30,8 +30,12 @@ CARDS = (
 CARD_OF = {stage: title for title, stages, _ in CARDS for stage in stages}
 ENGINES = {
     "alpha": "from the clip's own transparency",
+    "rembg": "by a pretrained network (rembg)",
+    "zero123plus": "drawn by Zero123++",
+    "dinov2": "described by DINOv2",
+    "instantmesh": "made by InstantMesh",
     "classical": "by background model and GrabCut",
-    "given": "came with the clip",
+    "given": "brought along",
     "inflate": "inflated from the silhouettes",
     "descriptors": "described by colour and gradients",
     "visual_hull": "carved from the silhouettes",

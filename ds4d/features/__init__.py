@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..config import FeaturesConfig, MachineConfig
+from ..engines import Engine, identity, usable
+
+DINOV2_GB = 3.0  # of a GPU's memory
 
 
-def choose(name: str = "auto") -> tuple[Callable, str, str]:
-    """The engine's `run(images, grid)`, its name, and why it was chosen.
+def choose(config: FeaturesConfig, machine: MachineConfig) -> Engine:
+    """The engine; its run(images [T, V, S, S, 4]) returns features [T, V, h, w, D].
 
-    Raises UserError for a name that no engine has.
+    "auto" takes DINOv2 where it can run, else the descriptors.
     """
-    if name not in ("auto", "descriptors"):
-        raise UserError(f"There is no feature engine called {name}.", "Use auto or descriptors.")
-    from .descriptors import run
+    weights = (f"dinov2-{config.model}",)
+    fine, why = config.engine == "dinov2", "asked for"
+    if config.engine == "auto":
+        fine, why = usable(weights, machine, gpu_gb=DINOV2_GB)
+    if fine:
+        from . import dinov2
 
-    why = "asked for" if name == "descriptors" else "embedded; needs no weights"
-    return run, "descriptors", why
+        run = partial(dinov2.run, model=config.model, machine=machine)
+        return Engine("dinov2", why, run, identity(weights, machine))
+    from . import descriptors
+
+    return Engine("descriptors", why, partial(descriptors.run, grid=config.grid))
 
 
 def save(path: Path, features: Tensor) -> None:

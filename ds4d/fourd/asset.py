@@ -30,7 +30,7 @@ class Asset:
     network: Deformation
     maps: Tensor  # [T, V, h, w, C] float16, reduced features of each frame
     lookup: Lookup
-    positions: Tensor  # [T] place of each frame in the clip, increasing from 0 to 1
+    positions: Tensor  # [T] place of each frame in the clip, from 0 to 1, on the CPU
     cameras: Cameras  # the V cameras of the optimization; 0 is the front view
     config: FourdConfig
 
@@ -56,6 +56,16 @@ class Asset:
             maps = self.maps[frame].float()
             self._offsets[frame] = self.network(self.gaussians.means, position, maps, self.lookup)
         return self._offsets[frame]
+
+    def to(self, device: torch.device | str) -> Asset:
+        """The same asset, computed and drawn on a device."""
+        gaussians = Gaussians(**{k: v.to(device) for k, v in self.gaussians.tensors().items()})
+        shape = tuple(self.maps.shape[2:4])
+        lookup = Lookup.at(self.lookup.grid.to(device), self.lookup.visible.to(device), shape)
+        return Asset(
+            gaussians, self.network.to(device), self.maps.to(device), lookup, self.positions,
+            self.cameras.to(device), self.config,
+        )  # fmt: skip
 
     def save(self, path: Path) -> None:
         """Write fourd.safetensors: tensors by name, settings as metadata."""

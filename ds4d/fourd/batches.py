@@ -14,9 +14,9 @@ from ..multiview import Views
 class Targets:
     """All frames and views at one size, over white, kept as bytes."""
 
-    def __init__(self, views: Views, size: int):
-        self.cameras = views.cameras.resized(size, size)
-        frames = [_resized(images, size) for images in views.images]
+    def __init__(self, views: Views, size: int, device: torch.device):
+        self.cameras = views.cameras.resized(size, size).to(device)
+        frames = [_resized(images, size).to(device) for images in views.images]
         self.rgb = torch.stack([frame[..., :3] for frame in frames])  # [T, V, size, size, 3] uint8
         self.alpha = torch.stack([frame[..., 3:] for frame in frames])
 

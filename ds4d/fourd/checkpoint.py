@@ -14,7 +14,7 @@ from .gaussians import Gaussians
 from .tssf import Lookup
 
 if TYPE_CHECKING:
-    from .train import Training
+    from .training import Training
 
 
 def save(path: Path, training: Training, key: str) -> None:
@@ -51,14 +51,15 @@ def load(path: Path, training: Training, key: str) -> int:
         return 0
     if metadata.get("key") != key:
         return 0
-    _restore(training, tensors)
+    generator = tensors.pop("generator")  # stays on the CPU
+    training.generator.set_state(generator)
+    _restore(training, {name: tensor.to(training.device) for name, tensor in tensors.items()})
     training.step = int(metadata["step"])
     training.started = (training.started[0], training.step)
     return training.step
 
 
 def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
-    training.generator.set_state(tensors["generator"])
     training.network.load_state_dict(
         {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
     )

@@ -22,8 +22,8 @@ class Statistics:
     count: Tensor  # [N] images in which the Gaussian was seen
 
     @staticmethod
-    def zeros(count: int) -> Statistics:
-        return Statistics(torch.zeros(count), torch.zeros(count))
+    def zeros(count: int, device: torch.device) -> Statistics:
+        return Statistics(torch.zeros(count, device=device), torch.zeros(count, device=device))
 
     def add(self, gradients: Tensor) -> None:
         """Gradients of the projected centres in B images, [B, N, 2]."""
@@ -54,7 +54,7 @@ def densify(
     halves = torch.nonzero(chosen & large)[:, 0].repeat(2)
     kept = torch.nonzero(~(chosen & large))[:, 0]
     source = torch.cat([kept, clones, halves])
-    fresh = torch.arange(len(source)) >= len(kept)
+    fresh = torch.arange(len(source), device=source.device) >= len(kept)
     gaussians = take(gaussians, optimizer, source, fresh)
     if len(halves):
         _scatter(gaussians, slice(len(source) - len(halves), None), generator)
@@ -64,7 +64,7 @@ def densify(
 def _largest(gradients: Tensor, config: FourdConfig, room: int) -> Tensor:
     """Mask of the top share of the Gaussians that have a gradient at all, `room` at most."""
     wanted = min(int(config.densify_share * int((gradients > 0).sum())), max(room, 0))
-    mask = torch.zeros(len(gradients), dtype=torch.bool)
+    mask = torch.zeros_like(gradients, dtype=torch.bool)
     mask[gradients.topk(wanted).indices] = True
     return mask
 
@@ -80,7 +80,7 @@ def _useless(gaussians: Gaussians, config: FourdConfig) -> Tensor:
 def _scatter(gaussians: Gaussians, halves: slice, generator: torch.Generator) -> None:
     """Move both halves of split Gaussians to random places inside the old one, and shrink them."""
     scales = gaussians.log_scales[halves].exp()
-    steps = torch.randn(scales.shape, generator=generator) * scales
+    steps = torch.randn(scales.shape, generator=generator).to(scales) * scales
     gaussians.means[halves] += rotate(gaussians.quats[halves], steps)
     gaussians.log_scales[halves] = (scales / SPLIT_SHRINK).log()
 

@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from ..clip import Clip
+from ..config import MachineConfig, MattingConfig
+from ..engines import Engine, identity, usable
 from ..errors import UserError
-from ..events import Stage
 from . import alpha, classical
 
-Engine = Callable[[np.ndarray], "Stage[np.ndarray]"]  # [T, H, W, 3 or 4] -> [T, H, W], uint8
+REMBG_GPU_GB = 3.0
 
 
-def choose(name: str, clip: Clip) -> tuple[Engine, str, str]:
-    """The engine for a clip: what runs, its name, and why it.
+def choose(
+    config: MattingConfig,
+    machine: MachineConfig,
+    frames: np.ndarray,  # [T, H, W, 3 or 4] uint8
+    cache: Path | None = None,  # folder for the mattes of single frames
+) -> Engine:
+    """The engine for these frames; its run(frames) returns mattes [T, H, W] uint8.
+
+    "auto" keeps an alpha channel that is there, else takes rembg where it can run, else the
+    classical engine.
 
     Raises:
-        UserError: "alpha" for a clip that has no alpha channel to speak of.
+        UserError: "alpha" for frames that have no alpha channel to speak of.
     """
-    has_alpha = alpha.usable(clip.frames)
-    if name == "alpha" and not has_alpha:
+    has_alpha = alpha.usable(frames)
+    if config.engine == "alpha" and not has_alpha:
         raise UserError(
             "The clip has no transparent background.",
             "Choose the engine auto: it cuts the object out.",
         )
-    if name == "classical":
-        return classical.run, "classical", "asked for"
-    if has_alpha:
-        return alpha.run, "alpha", "the clip has a transparent background"
-    return classical.run, "classical", "the clip has no alpha channel"
+    if config.engine in ("auto", "alpha") and has_alpha:
+        return Engine("alpha", "the clip has a transparent background", alpha.run)
+    if config.engine == "classical":
+        return Engine("classical", "asked for", classical.run)
+    weights = (f"rembg-{config.model}",)
+    fine, why = True, "asked for"
+    if config.engine == "auto":
+        fine, why = usable(weights, machine, gpu_gb=REMBG_GPU_GB, cached_on_cpu=True)
+    if not fine:
+        return Engine("classical", f"the clip has no alpha channel; {why}", classical.run)
+    from . import rembg
+
+    run = partial(rembg.run, model=config.model, machine=machine, cache=cache)
+    return Engine("rembg", why, run, identity(weights, machine))

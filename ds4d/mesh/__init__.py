@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..config import MachineConfig, MeshConfig
+from ..engines import Engine, identity, usable
 from ..errors import UserError
+from ..workspace import content_key
 from .sampling import load_points_ply, sample_points, save_points_ply
 
 __all__ = [
@@ -30,17 +33,38 @@ class Mesh:
     colors: Tensor  # [M, 3] float32 in [0, 1], sRGB
 
 
-def choose(name: str = "auto") -> tuple[Callable, str, str]:
-    """The engine's `run(images, cameras, resolution)`, its name, and why it was chosen.
+def choose(config: MeshConfig, machine: MachineConfig, views_engine: str) -> Engine:
+    """The engine; its run(images [V, S, S, 4], cameras, resolution) returns a Mesh.
 
-    Raises UserError for a name that no engine has.
+    "auto" takes the mesh that a person brought, else InstantMesh where it can run and the six
+    views are of the kind that it was trained on, else carves.
+
+    Raises:
+        UserError: a mesh was asked for that was not given, or does not exist.
     """
-    if name not in ("auto", "visual_hull"):
-        raise UserError(f"There is no mesh engine called {name}.", "Use auto or visual_hull.")
-    from .visual_hull import run
+    file = Path(config.file)
+    if config.engine == "given" and not config.file:
+        raise UserError("No mesh was given.", "Name its file with --mesh FILE.")
+    if config.file and config.engine in ("auto", "given"):
+        from . import given
 
-    why = "asked for" if name == "visual_hull" else "embedded; needs no weights"
-    return run, "visual_hull", why
+        if not file.is_file():
+            raise UserError(f"There is no mesh {config.file}.", "Check the path.")
+        return Engine("given", file.name, partial(given.run, file=file), (content_key(file),))
+    weights = (f"instantmesh-{config.model}",)
+    fine, why = config.engine == "instantmesh", "asked for"
+    if config.engine == "auto" and views_engine not in LEARNED_VIEWS:
+        why = f"InstantMesh is not for the views of {views_engine}"
+    elif config.engine == "auto":
+        fine, why = usable(weights, machine, gpu_gb=INSTANTMESH_GB)
+    if fine:
+        from . import instantmesh
+
+        run = partial(instantmesh.run, model=config.model, machine=machine)
+        return Engine("instantmesh", why, run, identity(weights, machine))
+    from . import visual_hull
+
+    return Engine("visual_hull", why, visual_hull.run)
 
 
 def save_glb(path: Path, mesh: Mesh) -> None:

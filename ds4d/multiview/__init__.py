@@ -11,12 +11,14 @@ import numpy as np
 
 from ..cameras import Cameras
 from ..clip import Clip
-from ..config import MultiviewConfig
+from ..config import MachineConfig, MultiviewConfig
+from ..engines import Engine, identity, usable
 from ..errors import UserError
 from ..events import Stage
 from ..layouts import image_files
 
-Engine = Callable[[np.ndarray, int], "Stage[Views]"]  # frames [T, S, S, 4], size in pixels
+Matte = Callable[[np.ndarray], "Stage[np.ndarray]"]  # [T, H, W, 3] -> [T, H, W], uint8
+ZERO123PLUS_GB, ZERO123PLUS_LOW_GB = 12.0, 8.0  # of a GPU's memory
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,21 @@ class Views:
     cameras: Cameras  # V cameras at S x S
 
 
-def choose(config: MultiviewConfig, source: Path, clip: Clip) -> tuple[Engine, str, str]:
-    """The engine for a clip that was read from `source`: what runs, its name, and why it.
+def choose(
+    config: MultiviewConfig,
+    machine: MachineConfig,
+    source: Path,  # what the clip was read from
+    clip: Clip,
+    seed: int,
+    matte: Matte,
+) -> Engine:
+    """The engine for a clip; its run(frames [T, S, S, 4], size) returns Views.
 
-    "auto" takes the views that a prepared folder holds, else inflates the silhouette. The front
-    camera of a prepared folder holds with every engine.
+    "auto" takes the views that a prepared folder holds, else Zero123++ where it can run, else
+    inflates the silhouette. The front camera of a prepared folder holds with inflate, too.
+
+    Args:
+        matte: cuts the object out of drawn views [T, H, W, 3], as the clip's own matting did.
 
     Raises:
         UserError: views were asked for that the source does not hold.
@@ -44,14 +56,23 @@ def choose(config: MultiviewConfig, source: Path, clip: Clip) -> tuple[Engine, s
             f"{source.name} brings no views.", "Choose the engine auto: it makes the views."
         )
     if config.engine in ("auto", "given") and prepared is not None:
-        engine = partial(given.run, prepared, config.views, clip)
-        return engine, "given", f"the views in {prepared.views_folder(config.views).name}"
-    why = "asked for" if config.engine == "inflate" else "no views are given"
+        run = partial(given.run, prepared, config.views, clip)
+        return Engine("given", f"the views in {prepared.views_folder(config.views).name}", run)
+    weights = (f"zero123plus-{config.version}", *(("instantmesh-unet",) if config.white else ()))
+    fine, why = config.engine == "zero123plus", "asked for"
+    if config.engine == "auto":
+        gpu_gb = ZERO123PLUS_LOW_GB if machine.low_memory else ZERO123PLUS_GB
+        fine, why = usable(weights, machine, gpu_gb=gpu_gb)
+    if fine:
+        from . import zero123plus
+
+        run = partial(zero123plus.run, config=config, machine=machine, seed=seed, matte=matte)
+        return Engine("zero123plus", why, run, (*identity(weights, machine), f"seed {seed}"))
 
     def inflated(frames: np.ndarray, size: int) -> Stage[Views]:
         return inflate.run(frames, given.front_camera(source, size), size)
 
-    return inflated, "inflate", why
+    return Engine("inflate", why if config.engine == "inflate" else f"no views; {why}", inflated)
 
 
 def join(fronts: np.ndarray, pseudo: np.ndarray, cameras: Cameras) -> Views:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ds4d import features
-from ds4d.errors import UserError
+from ds4d.config import FeaturesConfig, MachineConfig
 from ds4d.features.descriptors import PATCH, run
 from tests.stages import finished
 
@@ -110,8 +110,8 @@ def test_features_survive_the_disk(tmp_path):
     assert loaded.dtype == torch.float32 and torch.allclose(loaded, result, atol=1e-3)
 
 
-def test_choose_names_its_engine_and_refuses_others():
-    engine, name, why = features.choose("auto")
-    assert engine is run and name == "descriptors" and why
-    with pytest.raises(UserError):
-        features.choose("dino")
+def test_auto_describes_where_no_network_can_run():
+    engine = features.choose(FeaturesConfig(grid=5), MachineConfig(device="cpu"))
+    assert engine.name == "descriptors" and engine.why
+    images = np.zeros((1, 1, 64, 64, 4), np.uint8)
+    assert finished(engine.run(images))[1].shape[:4] == (1, 1, 5, 5)

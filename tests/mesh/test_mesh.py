@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from ds4d import mesh
+from ds4d.config import MachineConfig, MeshConfig
 from ds4d.errors import UserError
 from ds4d.mesh import Mesh, load_glb, save_glb
 
@@ -51,10 +52,14 @@ def test_glb_is_unlit_with_linear_colours(tmp_path):
     assert abs(int(shape.visual.vertex_colors[1, 1]) - 55) <= 1  # sRGB 0.5 is linear 0.214
 
 
-def test_choose_names_its_engine_and_refuses_others():
-    from ds4d.mesh.visual_hull import run
+def test_auto_carves_where_no_network_can_run():
+    engine = mesh.choose(MeshConfig(), MachineConfig(device="cpu"), "inflate")
+    assert engine.name == "visual_hull" and "inflate" in engine.why
 
-    engine, name, why = mesh.choose("auto")
-    assert engine is run and name == "visual_hull" and why
-    with pytest.raises(UserError):
-        mesh.choose("sculptor")
+
+def test_a_mesh_that_was_asked_for_has_to_be_there(tmp_path):
+    machine = MachineConfig(device="cpu")
+    with pytest.raises(UserError, match="No mesh was given"):
+        mesh.choose(MeshConfig(engine="given"), machine, "inflate")
+    with pytest.raises(UserError, match="There is no mesh"):
+        mesh.choose(MeshConfig(file=str(tmp_path / "cat.glb")), machine, "inflate")

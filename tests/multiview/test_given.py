@@ -13,7 +13,8 @@ from PIL import Image
 
 from ds4d import clip, multiview
 from ds4d.cameras import RADIUS, orbit_cameras, rig_cameras
-from ds4d.config import ClipConfig, MultiviewConfig
+from ds4d.config import ClipConfig, MachineConfig, MultiviewConfig
+from ds4d.engines import Engine
 from ds4d.errors import UserError
 from ds4d.multiview import given
 from tests.stages import finished
@@ -65,9 +66,14 @@ def run(
     config = ClipConfig(frames=frames, size=size)
     read = finished(clip.read(path, config))[1]
     fronts = clip.square(read, read.frames[..., 3], config)[0]
-    engine, name, _ = multiview.choose(MultiviewConfig(views=views), path, read)
-    assert name == "given"
-    return finished(engine(fronts, size))[1]
+    engine = chosen(MultiviewConfig(views=views), path, read)
+    assert engine.name == "given"
+    return finished(engine.run(fronts, size))[1]
+
+
+def chosen(config: MultiviewConfig, path: Path, read: clip.Clip) -> Engine:
+    machine = MachineConfig(device="cpu")
+    return multiview.choose(config, machine, path, read, seed=0, matte=lambda frames: None)
 
 
 def reds(views: multiview.Views) -> np.ndarray:
@@ -159,7 +165,7 @@ def test_given_by_name_needs_views(tmp_path):
         write(tmp_path / "shots" / f"{frame}.png", 10 * frame)
     read = finished(clip.read(tmp_path / "shots", ClipConfig()))[1]
     with pytest.raises(UserError, match="brings no views"):
-        multiview.choose(MultiviewConfig(engine="given"), tmp_path / "shots", read)
+        chosen(MultiviewConfig(engine="given"), tmp_path / "shots", read)
 
 
 def test_views_are_saved_and_loaded(tmp_path):

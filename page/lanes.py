@@ -1,0 +1,82 @@
+"""Where a visitor's stages are computed: in this process, or on a GPU that is lent for each stage.
+
+On ZeroGPU hardware a GPU is there only inside a function that asked for it. Such a call runs in a
+process of its own: what goes in and comes out are paths, settings and events, and the work itself
+lies in the run folder. Elsewhere spaces.GPU changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import spaces
+
+from ds4d.config import Config
+from ds4d.errors import UserError
+from ds4d.events import STAGES, Event
+from ds4d.workspace import Workspace
+
+LENT = bool(os.environ.get("SPACES_ZERO_GPU"))
+ON_GPU = ("matting", "multiview", "features", "mesh", "fourd", "videos")
+SECONDS_TO_LOAD = 30  # weights from the disk, kernels
+
+
+def run(clip: Path, workspace: Workspace, config: Config) -> Iterator[Event]:
+    """The whole pipeline; the workspace's record is up to date with every event."""
+    from ds4d import pipeline  # brings torch, which a page that only shows examples does not need
+
+    if LENT:
+        yield from stage_by_stage(clip, workspace, config)
+    else:
+        yield from pipeline.generate(clip, workspace, config)
+
+
+def stage_by_stage(clip: Path, workspace: Workspace, config: Config) -> Iterator[Event]:
+    """Every stage in a call of its own, with a GPU for those that use one."""
+    for stage in STAGES:
+        compute = on_lent_gpu if stage in ON_GPU else one_stage
+        with closing(compute(str(clip), str(workspace.root), config, stage)) as news:
+            for item in news:
+                if isinstance(item, UserError):
+                    raise item
+                workspace.reload()
+                yield item
+
+
+def one_stage(clip: str, folder: str, config: Config, stage: str) -> Iterator[Event | UserError]:
+    """One stage of a run whose earlier stages are done.
+
+    A UserError is handed over as news: raised across processes, it would lose its words.
+    """
+    from ds4d import pipeline
+
+    try:
+        for event in pipeline.generate(Path(clip), Workspace(Path(folder)), config, until=stage):
+            if event.stage == stage:
+                yield event
+    except UserError as error:
+        yield error
+
+
+def seconds(clip: str, folder: str, config: Config, stage: str) -> int:
+    """How long a GPU is asked for, on the safe side of what was measured (benchmarks/)."""
+    frames, fourd = config.clip.frames, config.fourd
+    views = 7 * frames
+    drawn = 4.0 if config.multiview.guidance > 1 else 2.0  # UNet passes per step and frame
+    pictures = fourd.times_per_step * (3 if fourd.sds else 2)
+    steps = fourd.static_iterations + fourd.dynamic_iterations
+    work = {
+        "matting": 1.0 * frames,
+        "multiview": 0.04 * drawn * config.multiview.steps * frames + 0.5 * 6 * frames,
+        "features": 0.05 * views,
+        "mesh": 30.0,
+        "fourd": steps * (0.004 * pictures + (0.08 * fourd.times_per_step if fourd.sds else 0)),
+        "videos": 0.2 * config.videos.fps * config.videos.seconds,
+    }
+    return round(SECONDS_TO_LOAD + work[stage])
+
+
+on_lent_gpu = spaces.GPU(duration=seconds)(one_stage)
