@@ -1,0 +1,115 @@
+"""Judges of renders that no target image is needed for, or more than pixels: LPIPS and SDS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from ..cameras import Cameras
+from ..config import FourdConfig, MachineConfig
+from ..device import pick
+from ..engines import identity, usable
+from ..errors import UserError
+from ..events import Stage
+from ..weights import find
+from .lpips import Perceptual
+from .zero123 import Zero123
+
+LPIPS = "lpips-vgg16"  # in the catalogue
+LPIPS_GB, SDS_GB = 2.0, 8.0  # of a GPU's memory
+
+__all__ = ["Guidance", "Perceptual", "Zero123", "choose"]
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Which networks judge the renders here, and why; nothing is loaded yet."""
+
+    perceptual_loss: Literal["lpips", "structural", "off"]
+    perceptual_why: str
+    sds_model: Literal["zero123-xl", "stable-zero123", "off"]
+    sds_why: str
+    weights: str  # the user's own folder of weights, or ""
+    made_from: tuple[str, ...]  # the weights: they decide the result beside the settings
+
+    def perceptual(self, device: torch.device) -> Perceptual | None:
+        """LPIPS on the device, or None where the structural loss stands in or none is asked for.
+
+        Raises:
+            UserError: the weights cannot be loaded.
+        """
+        if self.perceptual_loss != "lpips":
+            return None
+        from . import lpips
+
+        return lpips.load(self.weights, device)
+
+    def sds(
+        self,
+        images: np.ndarray,  # [T, V, S, S, 4] uint8 RGBA, view 0 is the front
+        cameras: Cameras,  # V
+        seed: int,
+        device: torch.device,
+    ) -> Stage[Zero123 | None]:
+        """Zero123 on the device with every reference image embedded, or None where it is off.
+
+        Whoever asked for it calls its forget() at the end.
+
+        Raises:
+            UserError: the weights cannot be loaded.
+        """
+        if self.sds_model == "off":
+            return None
+        zero123 = Zero123.load(self.sds_model, self.weights, device)
+        yield from zero123.remember(images, cameras, torch.Generator().manual_seed(seed))
+        return zero123
+
+    def facts(self) -> dict[str, str]:
+        """What the run's record says."""
+        return {
+            "perceptual_loss": f"{self.perceptual_loss} ({self.perceptual_why})",
+            "sds": f"{self.sds_model} ({self.sds_why})",
+        }
+
+
+def choose(config: FourdConfig, machine: MachineConfig) -> Guidance:
+    """Which networks judge the renders.
+
+    On a GPU both are used when their weights are on the disk or can be downloaded. On a CPU, where
+    LPIPS takes seconds in every step, it has to be asked for by name; Zero123 is used there when
+    the user's own folder holds it.
+
+    Raises:
+        UserError: LPIPS was asked for by name, and its weights are nowhere.
+    """
+    perceptual, perceptual_why = _perceptual(config, machine)
+    sds, sds_why = "off", "its weight is 0"
+    if config.sds:
+        fine, sds_why = usable((config.sds_model,), machine, gpu_gb=SDS_GB)
+        sds = config.sds_model if fine else "off"
+    names = ((LPIPS,) if perceptual == "lpips" else ()) + ((sds,) if sds != "off" else ())
+    return Guidance(
+        perceptual, perceptual_why, sds, sds_why, machine.weights, identity(names, machine)
+    )
+
+
+def _perceptual(config: FourdConfig, machine: MachineConfig) -> tuple[str, str]:
+    if not config.perceptual:
+        return "off", "its weight is 0"
+    if config.perceptual_loss == "structural":
+        return "structural", "asked for"
+    if config.perceptual_loss == "lpips":
+        found = find(LPIPS, machine.weights)
+        if found.where == "missing":
+            raise UserError(
+                f"LPIPS was asked for, but the weights of its VGG16 are missing: {found.words}.",
+                "Choose the perceptual loss auto: the structural one needs no weights.",
+            )
+        return "lpips", "asked for"
+    if pick(machine.device).type == "cpu":
+        return "structural", "LPIPS takes seconds a step on a CPU"
+    fine, why = usable((LPIPS,), machine, gpu_gb=LPIPS_GB)
+    return ("lpips" if fine else "structural"), why

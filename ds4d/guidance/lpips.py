@@ -1,0 +1,75 @@
+"""LPIPS, the perceptual loss of the paper: VGG16 with the heads that the lpips package brings."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..weights import fetch, fill, read_state
+
+SIZE = 256  # pixels; larger images are made this small
+SLICE_ENDS = (4, 9, 16, 23, 30)  # layers of VGG16 after which the package's five parts end
+
+Perceptual = Callable[[Tensor, Tensor], Tensor]  # [B, H, W, 3] twice, in [0, 1] -> [B]
+
+
+def load(weights: str, device: torch.device) -> Perceptual:
+    """LPIPS on a device, in single precision: its squares do not fit half precision.
+
+    Args:
+        weights: the user's own folder of weights, or "".
+
+    Returns:
+        A function of renders and targets; gradients flow to the renders, not to its weights.
+
+    Raises:
+        UserError: VGG16's weights are missing, damaged, or another network's.
+    """
+    network = build(device)
+    file = Path(fetch("lpips-vgg16", weights))
+    fill(network.net, trunk(read_state(file)), file)
+
+    def perceptual(
+        render: Tensor,  # [B, H, W, 3] in [0, 1]
+        target: Tensor,  # [B, H, W, 3] in [0, 1]
+    ) -> Tensor:  # [B]
+        return network(_prepared(render), _prepared(target)).flatten()
+
+    return perceptual
+
+
+def build(device: torch.device) -> nn.Module:
+    """The package's network with its own heads and random VGG16 layers; nothing is downloaded."""
+    import lpips
+
+    with warnings.catch_warnings():  # about an argument that the package passes to torchvision
+        warnings.simplefilter("ignore")
+        network = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
+    return network.requires_grad_(False).eval().to(device)
+
+
+def trunk(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """VGG16's convolutions by the names that the package gives them; the classifier is not used."""
+    renamed = {}
+    for key, value in state.items():
+        part, _, rest = key.partition(".")
+        if part == "features":
+            layer = int(rest.split(".")[0])
+            index = 1 + sum(layer >= end for end in SLICE_ENDS)
+            renamed[f"slice{index}.{rest}"] = value
+        elif part != "classifier":
+            renamed[key] = value
+    return renamed
+
+
+def _prepared(images: Tensor) -> Tensor:
+    """[B, H, W, 3] in [0, 1] -> [B, 3, h, w] in [-1, 1], at most 256 pixels high and wide."""
+    images = images.permute(0, 3, 1, 2)
+    if max(images.shape[2:]) > SIZE:
+        images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True)
+    return images * 2 - 1

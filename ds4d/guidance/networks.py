@@ -1,0 +1,216 @@
+"""Zero123's networks, from the layout in which diffusers' pipelines are published."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from ..device import network_dtype
+from ..errors import UserError
+from ..weights import fill, read_state
+
+CONFIGS = {
+    "vae": "vae/config.json",
+    "unet": "unet/config.json",
+    "image_encoder": "image_encoder/config.json",
+    "clip_camera_projection": "clip_camera_projection/config.json",
+    "scheduler": "scheduler/scheduler_config.json",
+    "feature_extractor": "feature_extractor/preprocessor_config.json",
+}
+WEIGHTS = {
+    "vae": "vae/diffusion_pytorch_model.safetensors",
+    "unet": "unet/diffusion_pytorch_model.safetensors",
+    "image_encoder": "image_encoder/model.safetensors",
+    "clip_camera_projection": "clip_camera_projection/diffusion_pytorch_model.safetensors",
+}
+# What the formulas rely on, whatever else a configuration says.
+NEEDED = {
+    "vae": {"in_channels": 3, "latent_channels": 4},
+    "unet": {"in_channels": 8, "out_channels": 4},
+    "clip_camera_projection": {"additional_embeddings": 4},
+    "scheduler": {"prediction_type": "epsilon"},
+}
+SIZE = 256  # pixels of the images that Zero123 sees; its latents are 32 x 32
+
+
+class CameraProjection(nn.Module):
+    """CLIP's embedding of the reference image and the relative camera as one token."""
+
+    def __init__(self, embedding_dim: int, additional_embeddings: int):
+        super().__init__()
+        self.proj = nn.Linear(embedding_dim + additional_embeddings, embedding_dim)
+
+    def forward(self, embedding: Tensor) -> Tensor:  # [..., D + 4] -> [..., D]
+        return self.proj(embedding)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Zero123's frozen networks on one device."""
+
+    vae: nn.Module
+    unet: nn.Module
+    image_encoder: nn.Module  # CLIP's image tower with its projection
+    clip_camera_projection: CameraProjection
+    alphas: Tensor  # [1000] float32, cumulative products of the noise schedule
+    feature_extractor: dict  # CLIP's preprocessing: size, crop_size, image_mean, image_std
+
+    @property
+    def device(self) -> torch.device:
+        return self.alphas.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.unet.parameters()).dtype
+
+    def encode(
+        self,
+        images: Tensor,  # [B, 3, 256, 256] in [0, 1], with or without gradient
+        noise: Tensor,  # [B, 4, 32, 32] standard normal
+    ) -> Tensor:  # [B, 4, 32, 32]
+        """A sample (not the mode) of the VAE's latents, scaled as the UNet denoises them."""
+        posterior = self.vae.encode((2 * images - 1).to(self.dtype)).latent_dist
+        sample = posterior.mean + posterior.std * noise.to(self.device, self.dtype)
+        return sample * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def embed(
+        self,
+        images: Tensor,  # [B, 3, H, W] in [0, 1]
+        noise: Tensor,  # [B, 4, 32, 32] standard normal
+    ) -> tuple[Tensor, Tensor]:
+        """What conditions the UNet on reference images.
+
+        Returns:
+            CLIP's embeddings [B, D], and latents [B, 4, 32, 32] that are *not* scaled.
+        """
+        images = seen(images.to(self.device))
+        pixels = clip_pixels(images, self.feature_extractor).to(self.device, self.dtype)
+        embeddings = self.image_encoder(pixels).image_embeds
+        return embeddings, self.encode(images, noise) / self.vae.config.scaling_factor
+
+    def denoise(
+        self,
+        noisy: Tensor,  # [B, 4, 32, 32]
+        t: Tensor,  # [B] timesteps
+        tokens: Tensor,  # [B, 1, D]
+        latents: Tensor,  # [B, 4, 32, 32] of the reference images, not scaled
+        guidance: float,  # 1 = none
+    ) -> Tensor:  # [B, 4, 32, 32] float32
+        """The noise that the UNet sees, with classifier-free guidance.
+
+        The unconditional half has zeros for both the token and the reference latents.
+        """
+        tokens = torch.cat([tokens, torch.zeros_like(tokens)])
+        latents = torch.cat([latents, torch.zeros_like(latents)])
+        sample = torch.cat([torch.cat([noisy, noisy]), latents], dim=1)
+        predicted = self.unet(
+            sample.to(self.dtype),
+            torch.cat([t, t]).to(self.dtype),
+            encoder_hidden_states=tokens.to(self.dtype),
+        ).sample
+        conditional, unconditional = predicted.float().chunk(2)
+        return unconditional + guidance * (conditional - unconditional)
+
+
+def seen(images: Tensor) -> Tensor:
+    """Images [B, 3, H, W] at the size that Zero123 sees, [B, 3, 256, 256]."""
+    return F.interpolate(images, (SIZE, SIZE), mode="bilinear", align_corners=False)
+
+
+def clip_pixels(
+    images: Tensor,  # [B, 3, S, S] in [0, 1]
+    extractor: dict,  # preprocessor_config.json
+) -> Tensor:  # [B, 3, crop, crop], on the CPU
+    """CLIP's preprocessing as it was published: 8 bits, PIL's bicubic filter, centre crop."""
+    size, crop = (_side(extractor[name]) for name in ("size", "crop_size"))
+    start = (size - crop) // 2
+    bytes_ = (images * 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    small = [Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
+             for image in bytes_]  # fmt: skip
+    pixels = np.stack(small)[:, start : start + crop, start : start + crop] / 255
+    pixels = (pixels - extractor["image_mean"]) / extractor["image_std"]
+    return torch.from_numpy(pixels).float().permute(0, 3, 1, 2)
+
+
+def _side(size: int | dict) -> int:
+    """The side of a square in a preprocessor's configuration, whichever way it is written."""
+    return size if isinstance(size, int) else size.get("shortest_edge") or size["height"]
+
+
+def load(folder: Path, device: torch.device) -> Networks:
+    """The networks of a published folder: half precision on a GPU, single on a CPU.
+
+    Raises:
+        UserError: a file is missing or damaged, or its keys, shapes or configuration do not fit.
+    """
+    configs = {name: _read_config(folder / file) for name, file in CONFIGS.items()}
+    for name, needed in NEEDED.items():
+        for key, value in needed.items():
+            if configs[name].get(key) != value:
+                raise UserError(
+                    f"{folder / CONFIGS[name]} says {key} = {configs[name].get(key)}, "
+                    f"but Zero123 has {value}.",
+                    "It is another model's folder.",
+                )
+    networks = build(configs, device)
+    for name, file in WEIGHTS.items():
+        fill(getattr(networks, name), modern(read_state(folder / file)), folder / file)
+    return networks
+
+
+def build(configs: dict[str, dict], device: torch.device) -> Networks:
+    """Networks with random weights, from their configurations (CONFIGS names them)."""
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    with device:  # made where they are used: random weights take seconds on a CPU
+        modules = {
+            "vae": AutoencoderKL.from_config(configs["vae"]),
+            "unet": UNet2DConditionModel.from_config(configs["unet"]),
+            "image_encoder": CLIPVisionModelWithProjection(
+                CLIPVisionConfig.from_dict(configs["image_encoder"])
+            ),
+            "clip_camera_projection": CameraProjection(
+                configs["clip_camera_projection"]["embedding_dim"],
+                configs["clip_camera_projection"]["additional_embeddings"],
+            ),
+        }
+    for module in modules.values():
+        module.requires_grad_(False).eval().to(network_dtype(device))
+    alphas = DDIMScheduler.from_config(configs["scheduler"]).alphas_cumprod.to(device)
+    return Networks(**modules, alphas=alphas, feature_extractor=configs["feature_extractor"])
+
+
+def modern(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Keys as the libraries name them now.
+
+    Files of diffusers up to 0.17 call the VAE's attention query, key, value, proj_attn; files of
+    transformers up to 4.30 hold CLIP's position numbers, which are no weights.
+    """
+    now = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+    old = re.compile(r"(?<=\.)(query|key|value|proj_attn)(?=\.(weight|bias)$)")
+    return {
+        old.sub(lambda match: now[match[0]], key): value
+        for key, value in state.items()
+        if not key.endswith("embeddings.position_ids")
+    }
+
+
+def _read_config(file: Path) -> dict:
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{file} is missing.", "Download the weights again.") from error
+    except ValueError as error:
+        raise UserError(
+            f"{file} is damaged: {error}.", "Delete the file and download it again."
+        ) from error
