@@ -1,0 +1,1 @@
+"""Six views of each frame by Zero123++."""

@@ -1,0 +1,173 @@
+"""Zero123++'s networks from a folder in the published layout: configurations, then weights.
+
+Every key and shape of a checkpoint has to match, so that no layer keeps random weights unnoticed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
+
+from ...errors import UserError
+from ...weights import fill, read_state
+from .pixels import Pixels
+
+# What diffusers called the projections of the VAE's attention until version 0.17.
+OLD_VAE_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """What turns a frame and a prompt into conditions, beside the VAE."""
+
+    tokenizer: CLIPTokenizer
+    text: CLIPTextModel
+    vision: CLIPVisionModelWithProjection
+    vae_pixels: Pixels
+    clip_pixels: Pixels
+    ramp: Tensor  # [L], how much of the image's embedding is added to each text token
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The noise levels of a run."""
+
+    timesteps: Tensor  # [steps], falling, as the UNet is told them
+    sigmas: Tensor  # [steps + 1], noise per unit of signal; the last one is 0
+    start: float  # standard deviation of the first latents
+
+
+def load_encoders(folder: Path, device: torch.device, dtype: torch.dtype) -> Encoders:
+    """Tokenizer, CLIP text and vision encoders, and the sizes of the pictures that they take.
+
+    Raises:
+        UserError: a file is missing, damaged, or does not fit.
+    """
+    ramp = read_json(folder / "model_index.json").get("ramping_coefficients")
+    if not ramp:
+        raise UserError(
+            f"{folder / 'model_index.json'} has no ramping_coefficients.",
+            "It belongs to another pipeline than Zero123++.",
+        )
+    text_config = CLIPTextConfig.from_dict(read_json(folder / "text_encoder" / "config.json"))
+    text = build(lambda: CLIPTextModel(text_config), dtype)
+    _fill_clip(text, folder / "text_encoder")
+    vision_config = CLIPVisionConfig.from_dict(read_json(folder / "vision_encoder" / "config.json"))
+    vision = build(lambda: CLIPVisionModelWithProjection(vision_config), dtype)
+    _fill_clip(vision, folder / "vision_encoder")
+    return Encoders(
+        load_tokenizer(folder / "tokenizer"),
+        text.to(device),
+        vision.to(device),
+        Pixels.read(folder / "feature_extractor_vae"),
+        Pixels.read(folder / "feature_extractor_clip"),
+        torch.tensor(ramp, device=device),
+    )
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    try:
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"The tokenizer in {folder} cannot be read.", "Delete the folder and download it again."
+        ) from error
+
+
+def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> AutoencoderKL:
+    """The autoencoder between pictures and latents; `folder` is the repository's vae folder."""
+    vae = build(lambda: AutoencoderKL.from_config(read_json(folder / "config.json")), dtype)
+    file = checkpoint(folder, "diffusion_pytorch_model")
+    fill(vae, renamed_vae_keys(read_state(file)), file)
+    return vae.to(device)
+
+
+def load_unet(
+    folder: Path, device: torch.device, dtype: torch.dtype, weights: Path | None = None
+) -> UNet2DConditionModel:
+    """The denoiser; `folder` is the repository's unet folder.
+
+    Args:
+        weights: other weights for the same configuration (InstantMesh's, which draw on white).
+    """
+    unet = build(lambda: UNet2DConditionModel.from_config(read_json(folder / "config.json")), dtype)
+    file = weights or checkpoint(folder, "diffusion_pytorch_model")
+    fill(unet, read_state(file), file)
+    return unet.to(device)
+
+
+def load_schedule(folder: Path, steps: int) -> Schedule:
+    """The noise levels in the published scheduler's betas, spaced "trailing" as its users do."""
+    file = folder / "scheduler_config.json"
+    scheduler = EulerAncestralDiscreteScheduler.from_config(
+        read_json(file), timestep_spacing="trailing"
+    )
+    if scheduler.config.prediction_type != "v_prediction":
+        raise UserError(
+            f"{file} asks for {scheduler.config.prediction_type}.", "Zero123++ predicts velocities."
+        )
+    scheduler.set_timesteps(steps)
+    return Schedule(scheduler.timesteps, scheduler.sigmas, float(scheduler.init_noise_sigma))
+
+
+def build(make: Callable[[], nn.Module], dtype: torch.dtype) -> nn.Module:
+    """A network on the CPU whose weights are not yet set: random ones would take long to draw."""
+    with torch.device("meta"):
+        network = make()
+    network = network.to(dtype).to_empty(device="cpu").eval().requires_grad_(False)
+    for name, buffer in network.named_buffers():
+        if not name.endswith("position_ids"):  # those are all that CLIP has, and only CLIP
+            raise ValueError(f"{type(network).__name__} has a buffer {name} that nobody fills")
+        buffer.copy_(torch.arange(buffer.shape[-1]))
+    return network
+
+
+def checkpoint(folder: Path, stem: str, old_stem: str | None = None) -> Path:
+    """The checkpoint in a folder: safetensors, else a pickle, which may be named otherwise."""
+    pickle = folder / f"{old_stem or stem}.bin"
+    return pickle if pickle.exists() else folder / f"{stem}.safetensors"
+
+
+def renamed_vae_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A VAE's checkpoint with the attention's projections under their newer names."""
+    renamed = {}
+    for key, value in state.items():
+        parts = key.split(".")
+        if "attentions" in parts and parts[-2] in OLD_VAE_NAMES:
+            parts[-2] = OLD_VAE_NAMES[parts[-2]]
+        renamed[".".join(parts)] = value
+    return renamed
+
+
+def read_json(file: Path) -> dict:
+    try:
+        facts = json.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"The file {file} is missing.", "Download the model again.") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"The file {file} cannot be read.", "Download it again.") from error
+    if not isinstance(facts, dict):
+        raise UserError(f"The file {file} holds no settings.", "Download it again.")
+    return facts
+
+
+def _fill_clip(network: nn.Module, folder: Path) -> None:
+    """Older files count positions in a buffer, and call the text model text_model."""
+    file = checkpoint(folder, "model", "pytorch_model")
+    state = {k: v for k, v in read_state(file).items() if not k.endswith("position_ids")}
+    if not any(key.startswith("text_model.") for key in network.state_dict()):
+        state = {key.removeprefix("text_model."): value for key, value in state.items()}
+    fill(network, state, file)
