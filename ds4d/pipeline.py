@@ -226,7 +226,8 @@ class _Run:
                 asset.save(path)
             return facts
 
-        inputs = (config.fourd, config.seed, guides.names())
+        judges = (guides.perceptual_loss, guides.sds_model, *guides.made_from)
+        inputs = (config.fourd, config.seed, judges)
         after = ("features", "mesh")
         yield from self._stage("fourd", inputs, after, ["fourd.safetensors"], make)
 
@@ -249,7 +250,8 @@ class _Run:
         return load_run_views(self.workspace)
 
     def asset(self) -> Asset:
-        return Asset.load(self.workspace / "fourd.safetensors")
+        asset = Asset.load(self.workspace / "fourd.safetensors")
+        return asset.to(device.pick(self.config.machine.device))
 
 
 def _watched(

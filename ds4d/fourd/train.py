@@ -15,6 +15,7 @@ from ..multiview import Views
 from ..workspace import replacing
 from . import checkpoint
 from .asset import Asset
+from .losses import structural
 from .threads import threads_for
 from .training import Training
 
@@ -39,8 +40,8 @@ def run(
     Returns:
         The asset, on the CPU, and the facts of the run for its record.
     """
-    perceptual = guidance.perceptual(device)
-    sds = yield from guidance.sds(views.images, device)
+    perceptual = guidance.perceptual(device) or structural
+    sds = yield from guidance.sds(views.images, views.cameras, seed, device)
     training = Training(
         views, positions, features, points, colors, config, seed, device, perceptual, sds
     )
@@ -66,6 +67,8 @@ def run(
         "resumed_from_step": resumed,
     }
     asset = training.asset()
-    del training, perceptual, sds
+    if sds is not None:
+        sds.forget()
+    del training, perceptual
     release()
     return asset, facts

@@ -14,6 +14,7 @@ from ..cameras import Cameras, orbit_cameras
 from ..config import FourdConfig
 from ..events import Event
 from ..guidance import Perceptual, Zero123
+from ..guidance.schedule import draw_shots, render_size
 from ..images import tile
 from ..multiview import Views
 from ..splat import rasterize
@@ -149,7 +150,7 @@ class Training:
         moments = deformed(self.gaussians, self._offsets(times))  # each [K, N, ...]
         pairs = len(views) // len(times)
         at = [moment.repeat_interleave(pairs, 0) for moment in moments]
-        rgb, alpha, shifts = self._render(at, targets.cameras[views], white=[True] * len(views))
+        rgb, alpha, shifts = self._render(at, targets.cameras[views])
         frames = [index for index in times for _ in range(pairs)]
         true_rgb, true_alpha = targets.of(frames, views)
         loss = self._errors(rgb, alpha, true_rgb, true_alpha, views)
@@ -162,27 +163,30 @@ class Training:
         self,
         moment: Sequence[Tensor],  # means, quats, scales; each [B, N, ...]
         cameras: Cameras,  # B
-        white: list[bool],  # background of each picture: white or black
+        backgrounds: Tensor | None = None,  # [B, 3]; None is white
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Colours [B, H, W, 3], alphas [B, H, W, 1], and the zeros beside the projected centres."""
-        backgrounds = torch.tensor(white, dtype=torch.float32, device=self.device)
+        if backgrounds is None:
+            backgrounds = torch.ones(len(cameras), 3, device=self.device)
         shifts = torch.zeros(
             len(cameras), len(self.gaussians), 2, requires_grad=True, device=self.device
         )
         rgb, alpha, _ = rasterize(
             *moment, self.gaussians.logits.sigmoid(), self.gaussians.colors(),
             cameras.viewmats, cameras.Ks, cameras.width, cameras.height,
-            backgrounds[:, None].repeat(1, 3), means2d_offsets=shifts,
+            backgrounds, means2d_offsets=shifts,
         )  # fmt: skip
         return rgb, alpha, shifts
 
     def _distilled(self, moments: Sequence[Tensor], times: list[int]) -> tuple[Tensor, Tensor]:
         """Score distillation of one random side of each moment (method.md section 7)."""
-        size = min(sds_size(self.step), self.config.fine_size)
-        draws = self.sds.draw_cameras(len(times), size, self.generator)
-        white = [self._randint(2) == 1 for _ in times]
-        rgb, _, shifts = self._render(moments, draws.cameras.to(self.device), white)
-        loss = self.sds.loss(rgb, times, draws, self.step, self.generator)
+        size = min(render_size(self.step), self.config.fine_size)
+        shots = draw_shots(len(times), size, self.generator)
+        cameras, backgrounds = shots.cameras.to(self.device), shots.backgrounds.to(self.device)
+        rgb, _, shifts = self._render(moments, cameras, backgrounds)
+        loss = self.sds.loss(
+            rgb, times, shots.azimuths, shots.elevations, self.step, self.generator
+        )
         return self.config.sds * loss, shifts
 
     def _errors(
@@ -262,7 +266,7 @@ class Training:
         orbit = orbit_cameras([self.step // PREVIEW_EVERY * 15], 10.0, size=size).to(self.device)
         pictures = [targets.of([frame], [0])[0][0]]
         for camera in (targets.cameras[0], orbit):
-            rgb, _, _ = self._render(moment, camera, white=[True])
+            rgb, _, _ = self._render(moment, camera)
             pictures.append(rgb[0].clamp(0, 1))
         error = (pictures[1] - pictures[0]).square().mean().item()
         row = (torch.stack(pictures) * 255).round().to(torch.uint8).cpu().numpy()
@@ -277,8 +281,3 @@ class Training:
             gaussians, self.network, maps, self._look(), self.positions, self.cameras, self.config
         )
         return asset.to("cpu")
-
-
-def sds_size(step: int) -> int:
-    """Side of the pictures that are distilled, pixels: finer as the published code goes on."""
-    return 128 if step < 600 else 256 if step < 1200 else 512

@@ -31,7 +31,11 @@ def render(
     cameras: Cameras,
     background: float = 1.0,  # grey level behind the object, in [0, 1]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Colours [C, H, W, 3] over the background, alphas and expected depths [C, H, W, 1]."""
+    """Colours [C, H, W, 3] over the background, alphas and expected depths [C, H, W, 1].
+
+    Drawn on the device of the Gaussians, wherever the cameras are.
+    """
+    cameras = cameras.to(splats.means.device)
     backgrounds = torch.full((len(cameras), 3), background, device=splats.means.device)
     return rasterize(
         splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,

@@ -5,6 +5,8 @@ import dataclasses
 import pytest
 import torch
 
+from ds4d import guidance
+from ds4d.config import MachineConfig
 from ds4d.errors import UserError
 from ds4d.fourd import train
 from ds4d.fourd.asset import Asset
@@ -12,11 +14,13 @@ from ds4d.fourd.gaussians import Offsets
 from ds4d.splat.splats import render
 from tests.stages import finished
 
+CPU = torch.device("cpu")
+
 
 def start(scene, config, folder, key="key", seed=0):
     return train.run(
         scene.views, scene.positions, scene.features, scene.points, scene.colors, config, seed,
-        folder, key,
+        folder, key, CPU, guidance.choose(config, MachineConfig(device="cpu")),
     )  # fmt: skip
 
 

@@ -1,0 +1,83 @@
+"""When "auto" takes a pretrained engine, and what stands for its weights in a run's keys."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ds4d import weights
+from ds4d.config import MachineConfig
+from ds4d.engines import identity, usable
+from ds4d.weights import Found
+
+NAMES = ("dinov2-base",)
+
+
+@pytest.fixture
+def found(monkeypatch, tmp_path):
+    """Let every weights be found in the place that a test names."""
+
+    def at(where: str, words: str = "somewhere"):
+        path = None if where in ("hub", "missing") else tmp_path
+        monkeypatch.setattr(weights, "find", lambda *_: Found(path, where, words))
+
+    return at
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A machine with a GPU of so many GB."""
+
+    def of(gb: float):
+        class Properties:
+            total_memory = gb * 1e9
+
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: Properties)
+
+    return of
+
+
+@pytest.mark.parametrize("where", ["folder", "cache", "hub"])
+def test_a_gpu_takes_weights_from_everywhere(found, gpu, where):
+    gpu(24)
+    found(where)
+    assert usable(NAMES, MachineConfig(), gpu_gb=8)[0]
+
+
+def test_a_small_gpu_is_told_what_it_lacks(found, gpu):
+    gpu(4)
+    found("cache")
+    fine, why = usable(NAMES, MachineConfig(), gpu_gb=8)
+    assert not fine and "4 GB" in why and "8" in why
+
+
+@pytest.mark.parametrize("where, fine", [("folder", True), ("cache", False), ("hub", False)])
+def test_a_cpu_takes_only_what_its_owner_gave_it(found, where, fine):
+    found(where)
+    assert usable(NAMES, MachineConfig(device="cpu"), gpu_gb=8)[0] is fine
+
+
+def test_a_light_network_also_runs_on_a_cpu_once_it_is_downloaded(found):
+    found("cache")
+    assert usable(NAMES, MachineConfig(device="cpu"), gpu_gb=8, cached_on_cpu=True)[0]
+
+
+def test_missing_weights_are_said_in_the_finder_s_words(found):
+    found("missing", "not on this machine, and the hub cannot be reached")
+    fine, why = usable(NAMES, MachineConfig(device="cpu"), gpu_gb=8)
+    assert not fine and "hub cannot be reached" in why
+
+
+def test_other_weights_in_the_same_folder_are_other_weights(found, tmp_path):
+    found("folder")
+    (tmp_path / "model.safetensors").write_bytes(b"one")
+    before = identity(NAMES, MachineConfig())
+    (tmp_path / "model.safetensors").write_bytes(b"another")
+    assert identity(NAMES, MachineConfig()) != before
+
+
+def test_downloaded_weights_are_their_pinned_revision(found):
+    found("cache")
+    (name,) = identity(NAMES, MachineConfig())
+    assert weights.CATALOGUE["dinov2-base"].revision in name
