@@ -14,7 +14,7 @@ class Weights:
 
     name: str
     repo: str  # OWNER/REPO on the hub; with a url, just the folder's name
-    revision: str  # of the hub's repository: a full commit hash, or a branch
+    revision: str  # of the hub's repository: a full commit hash
     files: tuple[str, ...]  # what is needed of the repository
     bytes: int  # of all files, about
     licence: str  # in words
@@ -58,8 +58,8 @@ _DINOV2_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 
 
 def _instantmesh(name: str, file: str, bytes: int, use: str) -> Weights:
-    # The repository's files all come from its first upload; its full hash is not known.
-    return Weights(name, "TencentARC/InstantMesh", "main", (file,), bytes, _APACHE, use)
+    revision = "b785b4ecfb6636ef34a08c748f96f6a5686244d0"
+    return Weights(name, "TencentARC/InstantMesh", revision, (file,), bytes, _APACHE, use)
 
 
 def _dinov2(size: str, revision: str, bytes: int) -> Weights:
@@ -121,15 +121,15 @@ _ALL = (
     Weights(
         "dino-vitb16",
         "facebook/dino-vitb16",
-        "f010b0593df30cda23c40c5fb62811f21e53f5ec",
+        "f205d5d8e640a89a2b8ef0369670dfc37cc07fc2",
         ("config.json", "preprocessor_config.json"),
         698,
         _APACHE,
         "mesh (configuration of InstantMesh's encoder)",
     ),
-    _dinov2("base", "c73891fc3a90e8fe9ffead361cec7058e0319f03", 346_000_000),
-    _dinov2("small", "main", 88_000_000),  # no commit hash is known
-    _dinov2("large", "0ff9d1340c9524c60f3f03e8573c57a1f8197f24", 1_220_000_000),
+    _dinov2("base", "f9e44c814b77203eaa57a6bdbbd535f21ede1415", 346_000_000),
+    _dinov2("small", "ed25f3a31f01632728cabb09d1542f84ab7b0056", 88_000_000),
+    _dinov2("large", "47b73eefe95e8d44ec3623f8890bd894b6ea2d6c", 1_220_000_000),
     Weights(
         "zero123-xl",
         "ashawkey/zero123-xl-diffusers",
@@ -145,20 +145,21 @@ _ALL = (
         "a6c09344fbd45843d35f2095c203c4a8e55b4dbb",
         _ZERO123_FILES,
         2_500_000_000,
-        "tagged MIT by the one who converted them; Stability AI's own licence may be narrower",
+        "tagged MIT by the one who converted them; Stability AI gave the original for research and "
+        "non-commercial use",
         "guidance (score distillation by Stable Zero123)",
     ),
     _rembg(
         "isnet-general-use", "isnet-general-use.onnx", "fc16ebd8b0c10d971d3513d564d01e29",
-        179_000_000, "Apache-2.0 (DIS)",
+        178_648_008, "Apache-2.0 (DIS)",
     ),
     _rembg(
         "birefnet-general-lite", "BiRefNet-general-bb_swin_v1_tiny-epoch_232.onnx",
-        "4fab47adc4ff364be1713e97b7e66334", 224_000_000, "MIT (BiRefNet)",
+        "4fab47adc4ff364be1713e97b7e66334", 224_005_088, "MIT (BiRefNet)",
     ),
     _rembg(
         "u2net", "u2net.onnx", "60024c5c889badc19c04ad937298a77b",
-        176_000_000, "Apache-2.0 (U-2-Net)",
+        175_997_641, "Apache-2.0 (U-2-Net)",
     ),
     Weights(
         "lpips-vgg16",
@@ -174,3 +175,12 @@ _ALL = (
 )  # fmt: skip
 
 CATALOGUE: dict[str, Weights] = {weights.name: weights for weights in _ALL}
+
+
+def size(bytes: float) -> str:
+    """A number of bytes for a person."""
+    for unit in ("B", "kB", "MB"):
+        if bytes < 1000:
+            return f"{bytes:.0f} {unit}"
+        bytes /= 1000
+    return f"{bytes:.2f} GB"

@@ -2,49 +2,114 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ..errors import UserError
-from .catalogue import Weights
-from .find import find, look_up
+from ..workspace import replacing
+from . import network
+from .catalogue import Weights, size
+from .find import cache_places, find, look_up
 
-HINT = (
-    "python -m ds4d doctor says what is there and what is missing; --weights FOLDER names a folder "
-    "that holds the weights as OWNER/REPO/files."
+ELSEWHERE = (
+    "Give a folder that holds them with --weights, or take another engine; "
+    "python -m ds4d doctor says what is here."
 )
+BLOCK = 1 << 20  # bytes
+STALLED = 30.0  # seconds without a byte, after which a download is given up
 
 
 def fetch(name: str, folder: str = "") -> Path:
     """The place of weights on disk; downloads them when they are nowhere on this machine.
 
     Args:
+        name: in the catalogue.
         folder: the user's own folder of weights, or "".
 
     Returns:
-        For weights on the hub the folder that holds their files in the repository's layout; for
-        one with an address of its own (rembg's, LPIPS's) the file.
+        For weights on the hub, the folder that holds their files in the repository's layout; for
+        those with an address of their own (rembg's and LPIPS's), the file.
 
     Raises:
         UserError: with the exact reason why they are not to be had.
     """
-    weights = look_up(name)
     found = find(name, folder)
+    if found.where == "missing":
+        raise UserError(f"The weights {name} are not to be had: {found.words}.", ELSEWHERE)
     if found.path is not None:
         return found.path
-    if found.where == "missing":
-        raise UserError(f"The weights {name} are not to be had: {found.words}.", HINT)
-    _download(weights)
+    _download(look_up(name))
     found = find(name, folder)
     if found.path is None:
-        raise UserError(f"The weights {name} did not arrive: {found.words}.", HINT)
+        raise UserError(f"The weights {name} did not arrive: {found.words}.", ELSEWHERE)
     return found.path
 
 
 def _download(weights: Weights) -> None:
-    if weights.url:
-        raise UserError("Downloading single files comes next.")
+    place = cache_places(weights)[0]
+    try:
+        if weights.url:
+            _download_file(weights, place / weights.files[0])
+        else:
+            _download_repo(weights)
+    except UserError:
+        raise
+    except Exception as error:  # each library on the way raises its own
+        raise _explained(weights, place, error) from error
+
+
+def _download_repo(weights: Weights) -> None:
+    """Into the hub's cache; what another process is fetching is waited for."""
     from huggingface_hub import snapshot_download
 
-    snapshot_download(
-        weights.repo, revision=weights.revision, allow_patterns=list(weights.files)
+    snapshot_download(weights.repo, revision=weights.revision, allow_patterns=list(weights.files))
+
+
+def _download_file(weights: Weights, target: Path) -> None:
+    """Aside first, so that the file appears whole and checked, or not at all."""
+    from huggingface_hub.utils import get_session
+    from tqdm import tqdm
+
+    kind, expected = weights.checksum.split(":")
+    digest = hashlib.new(kind)
+    request = get_session().stream("GET", weights.url, timeout=STALLED, follow_redirects=True)
+    with replacing(target) as aside, request as response, open(aside, "wb") as file:
+        response.raise_for_status()
+        total = int(response.headers.get("content-length", weights.bytes))
+        with tqdm(total=total, unit="B", unit_scale=True, desc=target.name) as bar:
+            for block in response.iter_bytes(BLOCK):
+                file.write(block)
+                digest.update(block)
+                bar.update(len(block))
+        if not digest.hexdigest().startswith(expected):
+            raise UserError(
+                f"The weights {weights.name} arrived damaged: their checksum is another one.",
+                "Try again; if it stays so, something between here and "
+                f"{urlsplit(weights.url).netloc} changes them.",
+            )
+
+
+def _explained(weights: Weights, place: Path, error: Exception) -> UserError:
+    """What stopped a download, in a sentence."""
+    from huggingface_hub import constants
+
+    host = urlsplit(weights.url or constants.ENDPOINT).netloc
+    status = getattr(getattr(error, "response", None), "status_code", 0)
+    start = f"The weights {weights.name} cannot be downloaded:"
+    if status >= 400:
+        return UserError(f"{start} {network.describe(status, host)}.", ELSEWHERE)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        room = size(weights.bytes)
+        return UserError(
+            f"{start} the disk is full at {place}.",
+            f"Make room for {room}, or set HF_HOME, U2NET_HOME or TORCH_HOME to another disk.",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
+        return UserError(f"{start} {place} cannot be written.", ELSEWHERE)
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    return UserError(
+        f"The download of the weights {weights.name} from {host} broke off: {first}",
+        "Try again." if weights.url else "Try again: it goes on where it stopped.",
     )

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from ..errors import UserError
 from . import network
-from .catalogue import CATALOGUE, Weights
-from .whole import fault
+from .catalogue import CATALOGUE, Weights, size
+from .whole import MISSING, fault
 
 
 @dataclass(frozen=True)
@@ -26,34 +28,33 @@ def find(name: str, folder: str = "") -> Found:
     """Look for weights of the catalogue, quickly and without downloading anything.
 
     Args:
+        name: in the catalogue.
         folder: the user's own folder of weights (FOLDER/OWNER/REPO/files), or "".
 
     Returns:
-        The first place of folder, caches, hub that has every file. A file that is there but
-        broken ends the search, so that nothing else is used in its place unnoticed.
+        The first place of folder, caches and hub that has every file. A file that is there but
+        broken ends the search, so that nothing else takes its place unnoticed.
+
+    Raises:
+        UserError: the catalogue has no such name.
     """
     weights = look_up(name)
-    places = [(place, "cache") for place in cache_places(weights)]
-    if folder:
-        places.insert(0, (Path(folder).expanduser() / weights.repo, "folder"))
     absent = ""
-    for place, where in places:
+    for place, where in _places(weights, folder):
         faults = {file: fault(place / file) for file in weights.files}
-        missing = [file for file, words in faults.items() if words == "is missing"]
-        broken = [f"{place / file} {words}" for file, words in faults.items()
-                  if words not in ("", "is missing")]  # fmt: skip
-        if broken:
-            return Found(None, "missing", broken[0])
+        missing = [file for file, wrong in faults.items() if wrong == MISSING]
+        for file, wrong in faults.items():
+            if wrong and file not in missing:
+                return Found(None, "missing", f"{place / file} {wrong}; delete or replace it")
         if not missing:
-            path = place / weights.files[0] if weights.url else place
-            return Found(path, where, f"in {place}")
-        if where == "folder" or len(missing) < len(weights.files):
-            absent = absent or f"{_listed(missing)} missing in {place}"
-    here = absent or "not on this machine"
-    reason = network.obstacle(address(weights))
-    if reason:
-        return Found(None, "missing", f"{here}, and {reason}")
-    return Found(None, "hub", f"{here}, but can be downloaded ({weights.bytes / 1e9:.2f} GB)")
+            return Found(place / weights.files[0] if weights.url else place, where, f"in {place}")
+        if where == "folder" or len(missing) < len(faults):
+            absent = absent or _words(missing, place)
+    absent = absent or "not on this machine"
+    obstacle = network.obstacle(address(weights))
+    if obstacle:
+        return Found(None, "missing", f"{absent}, and {obstacle}")
+    return Found(None, "hub", f"{absent}, but can be downloaded ({size(weights.bytes)})")
 
 
 def look_up(name: str) -> Weights:
@@ -62,28 +63,29 @@ def look_up(name: str) -> Weights:
     return CATALOGUE[name]
 
 
+def _places(weights: Weights, folder: str) -> list[tuple[Path, str]]:
+    caches = [(place, "cache") for place in cache_places(weights)]
+    if not folder:
+        return caches
+    return [(Path(folder).expanduser() / weights.repo, "folder"), *caches]
+
+
 def cache_places(weights: Weights) -> list[Path]:
     """Folders outside the user's own one that can hold the weights; the first is downloaded to."""
     if weights.repo == "rembg":
         return _rembg_places(weights.files[0])
     if weights.repo == "torchvision":
-        import torch
-
         return [Path(torch.hub.get_dir()) / "checkpoints"]
-    return _hub_places(weights)
+    return [_hub_place(weights)]
 
 
-def _hub_places(weights: Weights) -> list[Path]:
-    """Snapshots in the hub's cache: the pinned revision; a `main` that is there will do as well."""
+def _hub_place(weights: Weights) -> Path:
+    """The pinned revision's snapshot in the hub's cache."""
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    repo = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=weights.repo, repo_type="model")
-    revisions = [weights.revision]
-    reference = repo / "refs" / "main"
-    if reference.is_file():
-        revisions.append(reference.read_text().strip())
-    return [repo / "snapshots" / revision for revision in dict.fromkeys(revisions)]
+    repo = repo_folder_name(repo_id=weights.repo, repo_type="model")
+    return Path(constants.HF_HUB_CACHE) / repo / "snapshots" / weights.revision
 
 
 def _rembg_places(file: str) -> list[Path]:
@@ -107,7 +109,10 @@ def address(weights: Weights) -> str:
     return f"{constants.ENDPOINT}/api/models/{weights.repo}/revision/{weights.revision}"
 
 
-def _listed(files: list[str]) -> str:
-    more = f" and {len(files) - 3} more are" if len(files) > 3 else ""
-    verb = "" if more else " is" if len(files) == 1 else " are"
-    return ", ".join(files[:3]) + more + verb
+def _words(missing: list[str], place: Path) -> str:
+    if not place.is_dir():
+        return f"there is no folder {place}"
+    if len(missing) == 1:
+        return f"{missing[0]} is missing in {place}"
+    more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+    return f"{', '.join(missing[:3])}{more} are missing in {place}"

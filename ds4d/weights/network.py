@@ -6,16 +6,16 @@ import threading
 import time
 from urllib.parse import urlsplit
 
-SECONDS = 2.5  # how long an answer may take
+SECONDS = 3.0  # how long an answer may take
 KEPT = 180.0  # how long an answer holds, seconds
 
-_answers: dict[str, tuple[float, str]] = {}  # address or host -> when asked, obstacle
+_answers: dict[str, tuple[float, str]] = {}  # address or host -> when it was asked, the obstacle
 
 
 def obstacle(address: str) -> str:
-    """Why nothing can be downloaded from an address, in words; "" when it answers.
+    """Why nothing can be downloaded from an address, in words; "" when it can.
 
-    Asks once and waits for SECONDS in all, also where names are not resolved; a host that did not
+    Asks once and waits for SECONDS in all, also where names are not resolved. A host that did not
     answer is not asked again for KEPT seconds, whatever the address.
     """
     from huggingface_hub import constants
@@ -24,17 +24,17 @@ def obstacle(address: str) -> str:
         return "HF_HUB_OFFLINE is set"
     host = urlsplit(address).netloc
     for key in (host, address):
-        when, words = _answers.get(key, (-KEPT, ""))
+        when, words = _answers.get(key, (float("-inf"), ""))
         if time.monotonic() - when < KEPT:
             return words
     status = _ask(address)
-    if status is None:
-        words = f"{host} cannot be reached"
-        _answers[host] = (time.monotonic(), words)
-        return words
-    words = describe(status, host)
-    _answers[address] = (time.monotonic(), words)
+    key, words = (address, describe(status, host)) if status else (host, unreachable(host))
+    _answers[key] = (time.monotonic(), words)
     return words
+
+
+def unreachable(host: str) -> str:
+    return f"{host} cannot be reached"
 
 
 def describe(status: int, host: str) -> str:
@@ -42,30 +42,34 @@ def describe(status: int, host: str) -> str:
     if status < 400:
         return ""
     if status in (401, 403):
-        return f"{host} wants a login: set HF_TOKEN to a token whose owner accepted the terms"
+        return (
+            f"{host} wants a login for them: set HF_TOKEN to a token of an account that has "
+            "accepted their terms"
+        )
     if status == 404:
-        return f"{host} does not have it"
+        return f"{host} does not have them"
     return f"{host} answers with error {status}"
 
 
-def _ask(address: str) -> int | None:
-    """The HTTP status of an address, None without an answer in time."""
+def _ask(address: str) -> int:
+    """The HTTP status of an address; 0 without an answer in time."""
+    from huggingface_hub import constants
     from huggingface_hub.utils import build_hf_headers, get_session
 
-    answer: list[int] = []
+    headers = build_hf_headers() if address.startswith(constants.ENDPOINT) else {}
+    answers: list[int] = []
 
     def ask() -> None:
-        headers = build_hf_headers() if "/api/models/" in address else {}
         try:
-            response = get_session().head(
-                address, headers=headers, timeout=SECONDS, follow_redirects=True
-            )
-            answer.append(response.status_code)
-        except Exception:  # of any library between here and there: no answer
+            with get_session().stream(
+                "GET", address, headers=headers, timeout=SECONDS, follow_redirects=True
+            ) as response:  # its head is enough
+                answers.append(response.status_code)
+        except Exception:  # from whatever lies between here and there: no answer
             pass
 
-    # In a thread of its own, because looking a host's name up knows no time limit.
+    # In a thread of its own, because looking up a host's name knows no time limit.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(SECONDS)
-    return answer[0] if answer else None
+    return answers[0] if answers else 0

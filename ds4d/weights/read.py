@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+import zipfile
 from pathlib import Path
 
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from .whole import fault
 
-HINT = "Delete the file and download it again."
+AGAIN = "Delete the file and download it again."
 LISTED = 5  # keys of each kind that an error names
 
 
@@ -19,71 +21,78 @@ def read_state(file: Path) -> dict[str, Tensor]:
     """A checkpoint's content, on the CPU.
 
     Args:
-        file: .safetensors, or .ckpt, .bin, .pth, which are read without running code in them.
+        file: .safetensors, or what torch.save wrote (.ckpt, .bin, .pth), of which only tensors
+            and plain values are read.
 
     Returns:
-        Tensors by name; or whatever dictionary a .ckpt holds around them ("state_dict": ...).
+        Tensors by name, or the dictionary that a .ckpt holds around them ({"state_dict": ...}).
 
     Raises:
         UserError: the file is missing, empty, cut short, damaged, holds code, or is no checkpoint.
     """
-    file = Path(file)
     wrong = fault(file)
     if wrong:
-        raise UserError(f"The weights {file} cannot be read: the file {wrong}.", HINT)
+        raise UserError(f"The weights file {file} {wrong}.", AGAIN)
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        # Tensors of the newer format stay on the disk until they are used.
+        mapped = zipfile.is_zipfile(file)
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
-        if "weights_only" not in str(error).lower():
-            raise _damaged(file, error) from error
-        raise UserError(
-            f"The weights {file} hold code beside tensors; it was not run.",
-            "Use the published file.",
-        ) from error
-    except Exception as error:  # each damage raises something else
-        raise _damaged(file, error) from error
+        raise _refused(file, error) from error
+    except Exception as error:  # each kind of damage raises another one
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"The weights file {file} is damaged ({first}).", AGAIN) from error
     if not isinstance(state, dict):
-        raise UserError(f"The weights {file} hold no tensors by name.", HINT)
+        raise UserError(f"The weights file {file} holds no tensors by name.", AGAIN)
     return state
 
 
-def _damaged(file: Path, error: Exception) -> UserError:
-    first = (str(error) or type(error).__name__).splitlines()[0]
-    return UserError(f"The weights {file} cannot be read, the file is damaged: {first}", HINT)
+def _refused(file: Path, error: pickle.UnpicklingError) -> UserError:
+    """What the reader that takes tensors and plain values only says of anything else."""
+    code = re.search(r"GLOBAL (\S+)", str(error))
+    if code:
+        return UserError(
+            f"The weights file {file} holds code beside tensors ({code[1]}); it was not run.",
+            "Use the file as it was published.",
+        )
+    return UserError(
+        f"The weights file {file} is no checkpoint of tensors; nothing in it was run.", AGAIN
+    )
 
 
 def fill(module: nn.Module, state: dict[str, Tensor], file: Path) -> None:
-    """Load a checkpoint into a module; every key and every shape has to match.
+    """Copy a checkpoint into a module; every key and every shape has to match.
+
+    Args:
+        state: tensors by the module's own names.
+        file: where they come from, for the words of an error.
 
     Raises:
         UserError: names the file and the missing, unexpected and wrongly shaped keys.
     """
     needed = module.state_dict()
-    missing = [key for key in needed if key not in state]
-    unexpected = [key for key in state if key not in needed]
-    shapes = [
-        f"{key} (has {list(state[key].shape)}, needs {list(needed[key].shape)})"
-        for key in needed
-        if key in state and state[key].shape != needed[key].shape
-    ]
-    problems = [
-        f"{title}: {', '.join(keys[:LISTED])}{_more(keys)}"
-        for title, keys in (
-            ("missing keys", missing), ("unexpected keys", unexpected), ("wrong shapes", shapes),
-        )
-        if keys
-    ]  # fmt: skip
+    wrong = {
+        "missing keys": [key for key in needed if key not in state],
+        "unexpected keys": [key for key in state if key not in needed],
+        "wrong shapes": [
+            f"{key} (has {list(state[key].shape)}, needs {list(tensor.shape)})"
+            for key, tensor in needed.items()
+            if key in state and state[key].shape != tensor.shape
+        ],
+    }
+    problems = [f"{title}: {_listed(keys)}" for title, keys in wrong.items() if keys]
     if problems:
         raise UserError(
-            f"The weights {file} do not fit {type(module).__name__}; {'; '.join(problems)}.",
-            "It is another model's checkpoint, or another version of it.",
+            f"The weights file {file} does not fit {type(module).__name__}; {'; '.join(problems)}.",
+            "It is the file of another model, or of another version of it.",
         )
     module.load_state_dict(state, strict=True)
 
 
-def _more(keys: list[str]) -> str:
-    return f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
+def _listed(keys: list[str]) -> str:
+    more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
+    return ", ".join(keys[:LISTED]) + more
