@@ -180,7 +180,7 @@ CATALOGUE: dict[str, Weights] = {weights.name: weights for weights in _ALL}
 def size(bytes: float) -> str:
     """A number of bytes for a person."""
     for unit in ("B", "kB", "MB"):
-        if bytes < 1000:
+        if bytes < 999.5:
             return f"{bytes:.0f} {unit}"
         bytes /= 1000
     return f"{bytes:.2f} GB"

@@ -96,20 +96,24 @@ def _explained(weights: Weights, place: Path, error: Exception) -> UserError:
     from huggingface_hub import constants
 
     host = urlsplit(weights.url or constants.ENDPOINT).netloc
-    status = getattr(getattr(error, "response", None), "status_code", 0)
     start = f"The weights {weights.name} cannot be downloaded:"
+    root = error
+    while root.__cause__ is not None:  # libraries wrap what happened
+        root = root.__cause__
+    status = getattr(getattr(root, "response", None), "status_code", 0)
     if status >= 400:
         return UserError(f"{start} {network.describe(status, host)}.", ELSEWHERE)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        room = size(weights.bytes)
+    number = getattr(root, "errno", None)
+    if number in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
             f"{start} the disk is full at {place}.",
-            f"Make room for {room}, or set HF_HOME, U2NET_HOME or TORCH_HOME to another disk.",
+            f"Make room for {size(weights.bytes)}, or set HF_HOME, U2NET_HOME or TORCH_HOME to a "
+            "folder on another disk.",
         )
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return UserError(f"{start} {place} cannot be written.", ELSEWHERE)
-    first = (str(error) or type(error).__name__).splitlines()[0]
+    first = (str(root) or type(root).__name__).splitlines()[0]
     return UserError(
-        f"The download of the weights {weights.name} from {host} broke off: {first}",
+        f"The download of the weights {weights.name} from {host} broke off: {first}.",
         "Try again." if weights.url else "Try again: it goes on where it stopped.",
     )

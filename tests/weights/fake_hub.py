@@ -1,0 +1,127 @@
+"""A server on this machine that speaks as much of the hub's language as downloads need."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from ds4d.weights import CATALOGUE
+
+
+class FakeHub:
+    """Repositories with files; faults are switched on by its attributes."""
+
+    def __init__(self) -> None:
+        self.repos: dict[str, dict[str, bytes]] = {}  # OWNER/REPO -> path -> content
+        self.files: dict[str, bytes] = {}  # /path -> content, for what is not on the hub
+        self.status: dict[str, int] = {}  # OWNER/REPO -> error that answers everything about it
+        self.cut: dict[str, int] = {}  # path -> bytes of it after which every download breaks off
+        self.silent = False  # takes questions, answers none
+        self.requests: list[tuple[str, str, str]] = []  # method, path, Range header
+        self.tokens: list[str] = []  # the login that came with each of them
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def add(self, name: str, content: dict[str, bytes] | None = None) -> None:
+        """Put weights of the catalogue there; by default each file holds its own name."""
+        weights = CATALOGUE[name]
+        files = content or {file: content_of(file) for file in weights.files}
+        self.repos.setdefault(weights.repo, {}).update(files)
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def content_of(file: str) -> bytes:
+    if file.endswith(".safetensors"):
+        header = b'{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}'
+        return len(header).to_bytes(8, "little") + header + b"abcd"
+    if file.endswith(".json"):
+        return b"{}"
+    if file.endswith(".onnx"):
+        return b"\x08\x07"  # field 1, ir_version: 7
+    return file.encode()
+
+
+def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *arguments) -> None:
+            pass
+
+        def do_HEAD(self) -> None:
+            self.answer(body=False)
+
+        def do_GET(self) -> None:
+            self.answer(body=True)
+
+        def answer(self, body: bool) -> None:
+            hub.requests.append((self.command, self.path, self.headers.get("Range", "")))
+            hub.tokens.append(self.headers.get("Authorization", ""))
+            if hub.silent:
+                time.sleep(5)
+                return
+            path = self.path.split("?")[0]
+            if path in hub.files:
+                return self.send(hub.files[path], body)
+            api = re.fullmatch(r"/api/models/([^/]+/[^/]+)/(revision|tree)/([0-9a-f]{40})", path)
+            file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([0-9a-f]{40})/(.+)", path)
+            repo = (api or file or [None, ""])[1]
+            if repo in hub.status:
+                return self.refuse(hub.status[repo])
+            if repo not in hub.repos:
+                return self.refuse(404)
+            if api:
+                return self.describe(hub.repos[repo], api[3], body, tree=api[2] == "tree")
+            if file[3] not in hub.repos[repo]:
+                return self.refuse(404)
+            self.send(hub.repos[repo][file[3]], body, {"X-Repo-Commit": file[2]})
+
+        def describe(self, files: dict[str, bytes], sha: str, body: bool, tree: bool) -> None:
+            if tree:
+                content = [
+                    {"type": "file", "path": path, "size": len(data), "oid": _sha1(data)}
+                    for path, data in files.items()
+                ]
+            else:
+                siblings = [{"rfilename": path} for path in files]
+                content = {"id": "x/y", "modelId": "x/y", "sha": sha, "siblings": siblings}
+            self.send(json.dumps(content).encode(), body)
+
+        def send(self, data: bytes, body: bool, headers: dict[str, str] | None = None) -> None:
+            start = int((re.match(r"bytes=(\d+)-", self.headers.get("Range", "")) or [0, 0])[1])
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(data) - start))
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+            self.send_header("ETag", f'"{_sha1(data)}"')
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            if body:
+                until = hub.cut.get(self.path.split("?")[0], len(data))
+                self.wfile.write(data[start:until])
+                self.wfile.flush()
+                if until < len(data):
+                    self.connection.close()
+
+        def refuse(self, status: int) -> None:
+            self.send_response(status)
+            if status == 403:
+                self.send_header("X-Error-Code", "GatedRepo")
+            if status == 404:
+                self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    return Handler
+
+
+def _sha1(data: bytes) -> str:
+    return hashlib.sha1(data).hexdigest()

@@ -1,0 +1,48 @@
+import re
+import typing
+
+import pytest
+
+from ds4d.config import FeaturesConfig, FourdConfig, MattingConfig, MeshConfig, MultiviewConfig
+from ds4d.weights import CATALOGUE
+from ds4d.weights.catalogue import size
+
+
+def choices(config: type, field: str) -> list[str]:
+    return list(typing.get_args(typing.get_type_hints(config)[field]))
+
+
+def test_every_choice_in_the_settings_has_its_weights():
+    names = [f"rembg-{model}" for model in choices(MattingConfig, "model")]
+    names += [f"zero123plus-{version}" for version in choices(MultiviewConfig, "version")]
+    names += [f"dinov2-{model}" for model in choices(FeaturesConfig, "model")]
+    names += [f"instantmesh-{model}" for model in choices(MeshConfig, "model")]
+    names += choices(FourdConfig, "sds_model")
+    names += ["instantmesh-unet", "dino-vitb16", "lpips-vgg16"]
+    assert sorted(names) == sorted(CATALOGUE)
+
+
+@pytest.mark.parametrize("weights", CATALOGUE.values(), ids=CATALOGUE)
+def test_what_is_downloaded_can_never_change(weights):
+    pinned = re.fullmatch("[0-9a-f]{40}", weights.revision)
+    checked = re.fullmatch("(md5:[0-9a-f]{32}|sha256:[0-9a-f]{8,})", weights.checksum)
+    assert checked and len(weights.files) == 1 if weights.url else pinned
+    assert weights.bytes > 0 and weights.licence and weights.use
+
+
+def test_no_pickle_is_fetched_where_safetensors_are_published():
+    for name in ("zero123plus-v1.2", "dinov2-base", "zero123-xl", "stable-zero123"):
+        assert not [file for file in CATALOGUE[name].files if file.endswith((".bin", ".ckpt"))]
+
+
+def test_who_must_not_earn_money_is_told():
+    assert "non-commercial" in CATALOGUE["zero123plus-v1.2"].licence
+    assert "non-commercial" in CATALOGUE["stable-zero123"].licence
+
+
+@pytest.mark.parametrize(
+    "bytes, words",
+    [(698, "698 B"), (88_249_960, "88 MB"), (999_999_999, "1.00 GB"), (5_580_000_000, "5.58 GB")],
+)
+def test_sizes_are_for_people(bytes, words):
+    assert size(bytes) == words
