@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from ..events import Event, Stage
 from ..images import checkerboard, over
+from .cleanup import bodies, shrunk
 
 LONGEST = 640  # pixels; larger frames are matted at this size
 GUESS_LONGEST = 256  # pixels; of the first guess
@@ -24,7 +25,6 @@ PLAIN = 4.0  # Lab units: a backdrop's typical misfit at the border, at most
 STRONG, WEAK = 10.0, 3.0  # Lab units that tell the object from a backdrop without noise
 STEEP = 0.9  # Lab units per 1/512 of the picture; the edge of a shadow is softer
 RARE = 3.0  # percent of the border whose colours count as unlike the background
-SMALL_BODY = 0.03  # share of the largest body's volume that a second body needs
 SMALL_HOLE = 0.002  # share of the object's area below which a hole is filled
 BAND = 2  # half the width of the soft edge, pixels
 
@@ -35,10 +35,10 @@ def run(frames: np.ndarray) -> Stage[np.ndarray]:
     total = 3 * count
     yield Event("matting", 0, total, "looking at the background")
     rgb = over(frames) if frames.shape[-1] == 4 else frames
-    small = np.stack([_shrunk(frame, GUESS_LONGEST) for frame in rgb])
+    small = np.stack([shrunk(frame, GUESS_LONGEST) for frame in rgb])
     masks, backdrop = yield from _guess(small, total)
 
-    work = [_shrunk(frame, LONGEST) for frame in rgb]
+    work = [shrunk(frame, LONGEST) for frame in rgb]
     lab = np.stack([_lab(frame) for frame in work])
     size = lab.shape[2], lab.shape[1]
     masks = np.stack([cv2.resize(mask.astype(np.uint8), size) > 0 for mask in masks])
@@ -52,7 +52,7 @@ def run(frames: np.ndarray) -> Stage[np.ndarray]:
         differs = np.where(seen, _differs(frame, empty, noise), masks[index])
         masks[index] = _filled(differs, frame - empty, noise)
         yield Event("matting", count + index + 1, total, "object")
-    masks = _steady(_bodies(masks), lab)
+    masks = _steady(bodies(masks), lab)
 
     alphas = np.empty((count, height, width), np.uint8)
     board = checkerboard(height, width)
@@ -75,14 +75,14 @@ def _guess(rgb: np.ndarray, total: int) -> Stage[tuple[np.ndarray, np.ndarray | 
         noise = _noise(lab, backdrop, rings)
         masks = np.stack([_differs(frame, backdrop, noise) for frame in lab])
         yield Event("matting", len(rgb), total, "plain background")
-        return _bodies(masks), backdrop
+        return bodies(masks), backdrop
     if _is_still(lab, ring):
         doubt = "The background is not plain: the object's outline may be wrong in places."
     else:
         doubt = "The background is neither plain nor still: check the matte."
     yield Event("matting", 0, total, doubt, warning=True)
     masks = yield from _grab(rgb, lab, ring, total)
-    return _bodies(masks), None
+    return bodies(masks), None
 
 
 # --- the background -----------------------------------------------------------------------------
@@ -175,16 +175,6 @@ def _shadow(
     soft = (steepness < STEEP) & (rims > 0)
     soft[0] = False
     return soft[labels]
-
-
-def _bodies(masks: np.ndarray) -> np.ndarray:
-    """Keep the largest connected body in (time, y, x) and what is large beside it."""
-    labels, numbers = ndimage.label(masks, structure=np.ones((3, 3, 3)))
-    if numbers == 0:
-        return masks
-    volumes = np.bincount(labels.ravel())
-    volumes[0] = 0
-    return (volumes >= SMALL_BODY * volumes.max())[labels]
 
 
 def _filled(mask: np.ndarray, difference: np.ndarray, noise: float) -> np.ndarray:
@@ -284,15 +274,6 @@ def _lab(rgb: np.ndarray) -> np.ndarray:
 
 def _rgb(lab: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).clip(0, 1) * 255
-
-
-def _shrunk(image: np.ndarray, longest: int) -> np.ndarray:
-    height, width = image.shape[:2]
-    scale = longest / max(height, width)
-    if scale >= 1:
-        return image
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _ring(shape: tuple[int, int]) -> np.ndarray:

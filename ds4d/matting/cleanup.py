@@ -1,0 +1,87 @@
+"""What any engine's mattes are checked and cleaned with: how they hang together over time."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+LONGEST = 640  # pixels; larger mattes are looked at in this size
+SMALL_BODY = 0.03  # share of the largest body's volume that a second body needs
+FAINT = 8  # opacity out of 255 that is still nothing
+RIM = 3  # pixels around a body that is dropped, where its soft edge goes with it
+NEIGHBOURS = 4  # frames that tell what a frame's area should be
+JUMP = 0.35  # share of the typical area by which a matte differs from its neighbours
+
+
+def bodies(masks: np.ndarray) -> np.ndarray:
+    """Keep of masks [T, H, W] bool the largest connected body in (time, y, x) and what is large
+    beside it."""
+    labels, numbers = ndimage.label(masks, structure=np.ones((3, 3, 3)))
+    if numbers == 0:
+        return masks
+    volumes = np.bincount(labels.ravel())
+    volumes[0] = 0
+    return (volumes >= SMALL_BODY * volumes.max())[labels]
+
+
+def cleaned(alphas: np.ndarray) -> np.ndarray:
+    """Mattes [T, H, W] uint8 without what does not belong to the object's bodies over time.
+
+    Soft pixels stay with the body they touch; haze and specks that touch none become 0.
+    """
+    small = np.stack([shrunk(alpha, LONGEST) for alpha in alphas])
+    solid = small > 127
+    kept = bodies(solid)
+    labels, numbers = ndimage.label(small > FAINT, structure=np.ones((3, 3, 3)))
+    touches = np.zeros(numbers + 1, bool)
+    touches[labels[kept]] = True
+    touches[0] = False
+    result = np.empty_like(alphas)
+    for index, alpha in enumerate(alphas):
+        stays = _grown(touches[labels[index]], 1)
+        dropped = _grown(solid[index] & ~kept[index], RIM) & ~_grown(kept[index], RIM)
+        stays = (stays & ~dropped).astype(np.uint8)
+        size = alpha.shape[::-1]
+        result[index] = alpha * cv2.resize(stays, size, interpolation=cv2.INTER_NEAREST)
+    return result
+
+
+def jumps(alphas: np.ndarray) -> np.ndarray:
+    """Numbers of the frames in mattes [T, H, W] uint8 whose area is not like their neighbours'.
+
+    A frame is compared to the median of those around it, and to how much areas change elsewhere in
+    the clip. Frames without an object are left out.
+    """
+    areas = np.array([np.count_nonzero(alpha > 127) for alpha in alphas], np.float64)
+    seen = np.flatnonzero(areas)
+    if len(seen) < 3:
+        return seen[:0]
+    areas = areas[seen]
+    places = np.arange(len(seen))
+    off = np.empty(len(seen))
+    for place in places:
+        nearest = np.argsort(np.abs(places - place), kind="stable")[1 : NEIGHBOURS + 1]
+        off[place] = abs(areas[place] - np.median(areas[nearest]))
+    return seen[off > max(JUMP * np.median(areas), 6 * np.median(off))]
+
+
+def named(frames: np.ndarray) -> str:
+    """Frame numbers for a person, counted from 1."""
+    numbers = [str(frame + 1) for frame in frames]
+    return f"frame {numbers[0]}" if len(numbers) == 1 else f"frames {', '.join(numbers)}"
+
+
+def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
+    """An image [H, W, ...] whose longer side has `longest` pixels at most."""
+    height, width = image.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return image
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _grown(mask: np.ndarray, radius: int) -> np.ndarray:
+    kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    return cv2.dilate(mask.astype(np.uint8), kernel) > 0
