@@ -115,5 +115,5 @@ def _explained(weights: Weights, place: Path, error: Exception) -> UserError:
     first = (str(root) or type(root).__name__).splitlines()[0]
     return UserError(
         f"The download of the weights {weights.name} from {host} broke off: {first}.",
-        "Try again." if weights.url else "Try again: it goes on where it stopped.",
+        "Try again; files that arrived whole are kept.",
     )

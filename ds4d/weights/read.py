@@ -60,7 +60,8 @@ def _refused(file: Path, error: pickle.UnpicklingError) -> UserError:
             "Use the file as it was published.",
         )
     return UserError(
-        f"The weights file {file} is no checkpoint of tensors; nothing in it was run.", AGAIN
+        f"The weights file {file} is damaged, or no checkpoint of tensors; nothing in it was run.",
+        AGAIN,
     )
 
 

@@ -79,10 +79,13 @@ def _fault_of_protobuf(stream: BinaryIO, size: int) -> str:
 
 def _varint(stream: BinaryIO) -> int:
     """Seven bits a byte, the lowest first; the highest bit says that more follow."""
-    value = shift = 0
-    while byte := stream.read(1):
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = stream.read(1)
+        if not byte:
+            stream.seek(1, 2)  # beyond the end, as a length that is too large leads there
+            break
         value |= (byte[0] & 127) << shift
-        shift += 7
-        if byte[0] < 128 or shift >= 70:
+        if byte[0] < 128:
             break
     return value

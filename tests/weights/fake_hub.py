@@ -19,7 +19,7 @@ class FakeHub:
         self.repos: dict[str, dict[str, bytes]] = {}  # OWNER/REPO -> path -> content
         self.files: dict[str, bytes] = {}  # /path -> content, for what is not on the hub
         self.status: dict[str, int] = {}  # OWNER/REPO -> error that answers everything about it
-        self.cut: dict[str, int] = {}  # path -> bytes of it after which every download breaks off
+        self.cuts: dict[str, list[int]] = {}  # path -> where its next downloads break off, bytes
         self.silent = False  # takes questions, answers none
         self.requests: list[tuple[str, str, str]] = []  # method, path, Range header
         self.tokens: list[str] = []  # the login that came with each of them
@@ -105,7 +105,8 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.end_headers()
             if body:
-                until = hub.cut.get(self.path.split("?")[0], len(data))
+                cuts = hub.cuts.get(self.path.split("?")[0])
+                until = cuts.pop(0) if cuts else len(data)
                 self.wfile.write(data[start:until])
                 self.wfile.flush()
                 if until < len(data):

@@ -26,6 +26,11 @@ def vgg(hub, monkeypatch):
     return hub.files["/vgg16.pth"]
 
 
+def path_of(name: str, file: str) -> str:
+    weights = CATALOGUE[name]
+    return f"/{weights.repo}/resolve/{weights.revision}/{file}"
+
+
 def refusal(name: str, folder: str = "") -> str:
     with pytest.raises(UserError) as caught:
         fetch(name, folder)
@@ -49,20 +54,28 @@ def test_once_fetched_it_needs_no_network(hub, monkeypatch):
     assert fetch("dinov2-small") == folder and len(hub.requests) == asked
 
 
-def test_a_download_that_broke_off_goes_on_where_it_stopped(hub, monkeypatch):
+def test_a_download_that_breaks_off_goes_on_where_it_stopped(hub, monkeypatch):
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the library's tries
     content = bytes(range(256)) * 400
     hub.add("instantmesh-large", {"instant_nerf_large.ckpt": content})
-    revision = CATALOGUE["instantmesh-large"].revision
-    hub.cut[f"/TencentARC/InstantMesh/resolve/{revision}/instant_nerf_large.ckpt"] = 50_000
-    assert "broke off" in refusal("instantmesh-large")
-    assert find("instantmesh-large").where == "hub"
-    hub.cut.clear()
-    hub.requests.clear()
+    hub.cuts[path_of("instantmesh-large", "instant_nerf_large.ckpt")] = [50_000]
     folder = fetch("instantmesh-large")
     assert (folder / "instant_nerf_large.ckpt").read_bytes() == content
     assert [asked for _, _, asked in hub.requests if asked] == ["bytes=50000-"]
+
+
+def test_when_it_breaks_off_for_good_it_is_told_and_files_that_arrived_are_kept(hub, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    hub.add("dinov2-small")
+    hub.cuts[path_of("dinov2-small", "model.safetensors")] = [8] * 100
+    assert "broke off" in refusal("dinov2-small")
+    assert find("dinov2-small").where == "hub"
+    hub.cuts.clear()
+    hub.requests.clear()
+    fetch("dinov2-small")
+    downloads = [path for method, path, _ in hub.requests if method == "GET" and "resolve" in path]
+    assert downloads == [path_of("dinov2-small", "model.safetensors")]
 
 
 def test_a_missing_file_in_the_repository_is_named(hub):
@@ -137,9 +150,8 @@ def test_a_file_with_another_checksum_is_not_kept(hub, vgg):
 
 
 def test_a_single_file_that_breaks_off_is_not_kept(hub, vgg):
-    hub.cut["/vgg16.pth"] = 100
+    hub.cuts["/vgg16.pth"] = [100, 100]  # the question whether it is there, and the download
     assert "broke off" in refusal("lpips-vgg16")
-    hub.cut.clear()
     assert fetch("lpips-vgg16").read_bytes() == vgg
 
 
