@@ -30,9 +30,10 @@ def load(weights: str, device: torch.device) -> Perceptual:
     Raises:
         UserError: VGG16's weights are missing, damaged, or another network's.
     """
-    network = build(device)
     file = Path(fetch("lpips-vgg16", weights))
-    fill(network.net, trunk(read_state(file)), file)
+    state = trunk(read_state(file))
+    network = build(device)
+    fill(network.net, state, file)
 
     def perceptual(
         render: Tensor,  # [B, H, W, 3] in [0, 1]

@@ -185,7 +185,8 @@ def build(configs: dict[str, dict], device: torch.device) -> Networks:
             ),
         }
     for module in modules.values():
-        module.requires_grad_(False).eval().to(network_dtype(device))
+        # Not module.to: diffusers' own says something about layers that are not there.
+        nn.Module.to(module.requires_grad_(False).eval(), network_dtype(device))
     alphas = DDIMScheduler.from_config(configs["scheduler"]).alphas_cumprod.to(device)
     return Networks(**modules, alphas=alphas, feature_extractor=configs["feature_extractor"])
 
