@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import Dinov2Model
 
+from ds4d import device
 from ds4d.config import MachineConfig
 from ds4d.errors import UserError
 from ds4d.features import dinov2
@@ -110,6 +111,15 @@ def test_row_0_is_the_top_and_column_0_the_left(folder):
     marked[..., 3 * 14 : 4 * 14, 20 * 14 : 21 * 14, :3] = (255, 0, 0)
     change = (run(marked, folder)[1] - run(plain, folder)[1]).float().norm(dim=-1)[0, 0]
     assert divmod(int(change.argmax()), 37) == (3, 20)
+
+
+def test_half_precision_is_close(folder, monkeypatch):
+    images = pictures(1, 2, 70)
+    single = run(images, folder)[1]
+    monkeypatch.setattr(device, "network_dtype", lambda place: torch.float16)
+    half = run(images, folder)[1]
+    assert not torch.equal(single, half)
+    assert torch.allclose(single.float(), half.float(), atol=0.05)
 
 
 @pytest.mark.parametrize("batch", [2, 3, 100])
