@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib import import_module
+
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from . import cpu
+ENGINES = {"numba": "cpu", "triton": "gpu"}  # name: module
+_chosen: ContextVar[str] = ContextVar("rasterizer", default="auto")
+
+
+@contextmanager
+def use(engine: str) -> Iterator[None]:
+    """Draw with "numba" (CPU), "triton" (GPU; its interpreter on a CPU), or "auto" inside this.
+
+    Triton draws tensors on a CPU when TRITON_INTERPRET=1 was set before it was imported: slowly,
+    for tests. Raises ValueError for another name.
+    """
+    if engine not in (*ENGINES, "auto"):
+        raise ValueError(f"there is no engine {engine}, only {', '.join(ENGINES)} and auto")
+    token = _chosen.set(engine)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
 
 
 def rasterize(
@@ -60,10 +82,15 @@ def rasterize(
 
 
 def _engine(device: torch.device):
-    """The module that draws on this device."""
-    if device.type == "cpu":
-        return cpu
-    raise ValueError(f"Gaussians are drawn on the CPU, got tensors on {device}")
+    """The module that draws on this device: numba where it can, Triton elsewhere."""
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"Gaussians are drawn on a CPU or a CUDA GPU, got tensors on {device}")
+    name = _chosen.get()
+    if name == "auto":
+        name = "numba" if device.type == "cpu" else "triton"
+    if name == "numba" and device.type != "cpu":
+        raise ValueError(f"numba draws on the CPU, got tensors on {device}")
+    return import_module(f".{ENGINES[name]}", __package__)
 
 
 class _Rasterize(torch.autograd.Function):

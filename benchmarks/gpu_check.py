@@ -1,0 +1,330 @@
+"""The GPU renderer on this machine's GPU: is it right, how fast is it, where does the time go.
+
+python -m benchmarks.gpu_check [--json FILE] [--variants] [--quick]
+
+Compares with the float64 specification in tests/splat/twin.py, times eager steps and replays of a
+CUDA graph, in the same run gsplat where that is installed, and ends in a short table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ds4d.cameras import orbit_cameras
+from ds4d.splat import gpu, rasterize
+
+NAMES = ("means", "quats", "scales", "opacities", "colors")
+TARGETS = (4, 512, 30_000), (16, 256, 10_000)  # cameras, pixels, Gaussians
+TILES = (16, 16), (16, 8), (8, 8), (32, 8), (32, 16)
+WARPS = 1, 2, 4
+
+
+def scene(N: int, D: int = 3, *, seed: int = 0, size: float = 1.0) -> dict[str, Tensor]:
+    """N Gaussians about as large as their distances on the surface of a ball with a few bumps."""
+    g = torch.Generator().manual_seed(seed)
+    directions = torch.nn.functional.normalize(torch.randn(N, 3, generator=g), dim=-1)
+    radii = 0.38 + 0.05 * torch.sin(9 * directions).prod(-1) + 0.01 * torch.randn(N, generator=g)
+    spacing = 0.4 * math.sqrt(4 * math.pi / N) * size
+    parts = {
+        "means": directions * radii[:, None],
+        "quats": torch.randn(N, 4, generator=g),
+        "scales": spacing * torch.exp(0.4 * torch.randn(N, 3, generator=g)),
+        "opacities": 0.05 + 0.9 * torch.rand(N, generator=g),
+        "colors": torch.rand(N, D, generator=g),
+    }
+    return {name: part.cuda() for name, part in parts.items()}
+
+
+def views(C: int, width: int, height: int) -> dict:
+    cameras = orbit_cameras(
+        [360 * i / C + 10 for i in range(C)], [20 * math.sin(i) for i in range(C)], size=height
+    )
+    Ks = cameras.Ks.clone()
+    Ks[:, 0, 2] += (width - height) / 2
+    return {"viewmats": cameras.viewmats.cuda(), "Ks": Ks.cuda(), "width": width, "height": height}
+
+
+def load_twin():
+    path = Path(__file__).parents[1] / "tests" / "splat" / "twin.py"
+    spec = importlib.util.spec_from_file_location("splat_twin", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def compare(twin, *, N=400, D=3, C=2, own=(), antialiased=False, size=1.0) -> dict[str, float]:
+    """Worst differences of images and gradients from the twin, relative to the largest value.
+
+    Pixels whose image hangs on the rounding of a threshold are left out, as in the tests.
+    """
+    g = torch.Generator().manual_seed(1)
+    parts, cameras = scene(N, D, size=size), views(C, 75, 61)
+    for name in own:
+        noise = torch.randn(C, *parts[name].shape, generator=g).cuda()
+        parts[name] = parts[name] * (1 + 0.03 * noise)
+    parts["backgrounds"] = torch.rand(C, D, generator=g).cuda()
+    parts["means2d_offsets"] = torch.randn(C, N, 2, generator=g).cuda()
+    options = {**cameras, "antialiased": antialiased}
+    with torch.no_grad(), torch.device("cuda"):
+        nudged = {**parts, "opacities": parts["opacities"] * (1 + 3e-5)}
+        steady = twin.rasterize(**parts, **options)[1] - twin.rasterize(**nudged, **options)[1]
+        steady = steady.abs() < 2e-4
+    inputs = [x.requires_grad_() for x in parts.values()]
+    images = rasterize(**parts, **options)
+    with torch.device("cuda"):
+        expected = twin.rasterize(**parts, **options)
+    steady = [steady, steady, steady & (expected[1] > 0.05)]
+    weights = [
+        torch.randn(image.shape, generator=g).cuda() * kept
+        for image, kept in zip(images, steady, strict=True)
+    ]
+    worst = {}
+    for name, image, other, kept in zip(
+        ("image", "alpha", "depth"), images, expected, steady, strict=True
+    ):
+        worst[name] = _relative((image - other) * kept, other)
+    ours, theirs = (
+        torch.autograd.grad(
+            sum((image * w).sum() for image, w in zip(result, weights, strict=True)), inputs
+        )
+        for result in (images, expected)
+    )
+    for name, one, other in zip(parts, ours, theirs, strict=True):
+        worst[name] = _relative(one - other, other)
+    return worst
+
+
+def _relative(difference: Tensor, values: Tensor) -> float:
+    return (difference.abs().max() / values.abs().max().clamp(min=1e-6)).item()
+
+
+class Step:
+    """Forward and backward of one scene, with fixed gradients in the images."""
+
+    def __init__(self, C: int, size: int, N: int, D: int = 3):
+        self.parts, self.cameras = scene(N, D), views(C, size, size)
+        self.parts["backgrounds"] = torch.ones(C, D, device="cuda")
+        self.inputs = [x.requires_grad_() for x in self.parts.values()]
+        g = torch.Generator("cuda").manual_seed(0)
+        shapes = (C, size, size, D), (C, size, size, 1), (C, size, size, 1)
+        self.weights = [torch.randn(shape, generator=g, device="cuda") for shape in shapes]
+
+    def forward(self) -> tuple[Tensor, ...]:
+        return rasterize(**self.parts, **self.cameras)
+
+    def both(self) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(self.forward(), self.inputs, self.weights)
+
+
+class PeerStep(Step):
+    """The same with gsplat."""
+
+    def forward(self) -> tuple[Tensor, ...]:
+        from gsplat import rasterization
+
+        images, alphas, _ = rasterization(
+            **self.parts, **self.cameras, packed=False, render_mode="RGB+ED"
+        )
+        return images[..., :-1], alphas, images[..., -1:]
+
+
+def median_ms(function: Callable[[], object], repeats: int = 30) -> float:
+    """Median milliseconds of a call, the GPU's queue being empty before it."""
+    for _ in range(5):
+        function()
+    times = []
+    for _ in range(repeats):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize()
+        begin.record()
+        function()
+        end.record()
+        end.synchronize()
+        times.append(begin.elapsed_time(end))
+    return round(statistics.median(times), 4)
+
+
+def captured(function: Callable[[], object]) -> Callable[[], None]:
+    """A CUDA graph of the call."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            function()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=stream):
+        function()
+    return graph.replay
+
+
+def time_step(step: Step, *, graph: bool = True) -> dict[str, float]:
+    def drawing():
+        with torch.no_grad():
+            step.forward()
+
+    row = {"forward": median_ms(drawing), "both": median_ms(step.both)}
+    if graph:
+        row |= {"graph_forward": median_ms(captured(drawing))}
+        row |= {"graph_both": median_ms(captured(step.both))}
+    return row
+
+
+def kernel_times(step: Step, repeats: int = 10) -> dict[str, float]:
+    """Milliseconds per step in each kernel."""
+    step.both()
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as profile:
+        for _ in range(repeats):
+            step.both()
+        torch.cuda.synchronize()
+    rows = sorted(profile.key_averages(), key=lambda row: -row.device_time_total)
+    return {
+        f"{row.key[:60]} x{row.count / repeats:g}": round(row.device_time_total / repeats / 1e3, 4)
+        for row in rows
+        if row.device_time_total > 0
+    }
+
+
+def copy_bandwidth() -> float:
+    """Bytes read and written per second by a large copy on the device."""
+    source = torch.rand(1 << 28, device="cuda")
+    target = torch.empty_like(source)
+    return 2 * 4 * len(source) / median_ms(lambda: target.copy_(source)) * 1e3
+
+
+def floor_ms(C: int, size: int, N: int, D: int, bandwidth: float) -> float:
+    """Milliseconds to read and write once what goes in and comes out of a step, and its lists."""
+    listed = next(iter(gpu._rooms[torch.device("cuda", 0), C, size, size].count))
+    inputs = 4 * N * (3 + 4 + 3 + 1 + D)
+    images = 4 * C * size * size * (D + 2)
+    records = 4 * C * N * (8 + gpu._channels(D))
+    pairs = int(listed) * 4 * (8 + gpu._channels(D) + 2)
+    return (2 * inputs + 2 * images + 4 * records + 2 * pairs) / bandwidth * 1e3
+
+
+def check() -> dict:
+    """Agreement with the twin, same bits on every run, graphs, and lists without room."""
+    twin = load_twin()
+    cases = {
+        "plain": {}, "antialiased": {"antialiased": True, "size": 0.3}, "one channel": {"D": 1},
+        "7 channels": {"D": 7}, "16 channels": {"D": 16}, "32 channels": {"D": 32},
+        "own": {"own": NAMES}, "own means": {"own": ("means",)}, "large": {"size": 4.0},
+        "one camera": {"C": 1}, "crowd": {"N": 3000, "size": 2.0},
+    }  # fmt: skip
+    results = {}
+    for name, case in cases.items():
+        results[name] = compare(twin, **case)
+        worst = max(results[name], key=results[name].get)
+        print(f"{name:14} worst {worst} {results[name][worst]:.1e}", flush=True)
+
+    step = Step(4, 256, 10_000)
+    first = [*step.forward(), *step.both()]
+    again = [*step.forward(), *step.both()]
+    results["same bits"] = all(map(torch.equal, first, again))
+    kept: list = []
+    replay = captured(lambda: kept.append([*step.forward(), *step.both()]))
+    replay()
+    torch.cuda.synchronize()
+    results["graph has same bits"] = all(map(torch.equal, first, kept[-1]))
+    room = gpu._rooms[torch.device("cuda", 0), 4, 256, 256]
+    room.capacity, room.count[0] = 1 << 14, 1 << 13
+    begin = time.perf_counter()
+    images = step.forward()
+    crowded = [*images, *torch.autograd.grad(images, step.inputs, step.weights)]
+    torch.cuda.synchronize()
+    results["without room, s"] = time.perf_counter() - begin
+    results["without room"] = max(
+        _relative(a - b, b) for a, b in zip(crowded, first, strict=True)
+    )
+    step.forward()
+    torch.cuda.synchronize()
+    step.forward()
+    results["room grew"] = room.capacity > 1 << 14
+    for name, result in list(results.items())[len(cases) :]:
+        print(name, result, flush=True)
+    return results
+
+
+def try_variants() -> list[dict]:
+    rows, default = [], (gpu.TILE_X, gpu.TILE_Y, gpu._warps)
+    for tile in TILES:
+        for warps in WARPS:
+            gpu.TILE_X, gpu.TILE_Y = tile
+            gpu._warps = lambda channels, warps=warps: warps
+            gpu._rooms.clear()
+            for C, size, N in TARGETS:
+                step = Step(C, size, N)
+                row = {"tile": tile, "warps": warps, "C": C, "size": size, "N": N}
+                kernels = kernel_times(step)
+                row["both"] = round(sum(kernels.values()), 4)
+                for name in ("blend_backward", "blend "):
+                    row[name] = sum(t for key, t in kernels.items() if key.startswith(name))
+                rows.append(row)
+                print(*row.values(), flush=True)
+    gpu.TILE_X, gpu.TILE_Y, gpu._warps = default
+    gpu._rooms.clear()
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path, help="file for all figures")
+    parser.add_argument("--variants", action="store_true", help="time other tiles and warps")
+    parser.add_argument("--quick", action="store_true", help="time the two targets alone")
+    options = parser.parse_args()
+    began = time.perf_counter()
+    bandwidth = copy_bandwidth()
+    figures = {
+        "gpu": torch.cuda.get_device_name(), "torch": torch.__version__,
+        "copy_bandwidth_GB_s": round(bandwidth / 1e9),
+    }  # fmt: skip
+    print(figures, flush=True)
+    figures["check"] = check()
+    sizes = TARGETS
+    if not options.quick:
+        sizes = [
+            (C, size, N)
+            for C in (1, 4, 16)
+            for size in (128, 256, 512)
+            for N in (1_000, 10_000, 30_000, 100_000)
+        ]
+    peer = importlib.util.find_spec("gsplat") is not None
+    figures["times"] = []
+    for C, size, N in sizes:
+        step = Step(C, size, N)
+        row = {"C": C, "size": size, "N": N, **time_step(step)}
+        row["floor"] = round(floor_ms(C, size, N, 3, bandwidth), 4)
+        if peer:
+            times = time_step(PeerStep(C, size, N), graph=False)
+            row |= {f"gsplat_{name}": ms for name, ms in times.items()}
+        figures["times"].append(row)
+        print(json.dumps(row), flush=True)
+    figures["kernels"] = {}
+    for C, size, N in TARGETS:
+        for name, kind in {"triton": Step, "gsplat": PeerStep}.items():
+            if name == "triton" or peer:
+                kernels = kernel_times(kind(C, size, N))
+                figures["kernels"][f"{name} {C} x {size} px x {N}"] = kernels
+                print(f"{name} {C} x {size} x {N}: {sum(kernels.values()):.3f} ms in kernels")
+                for key, ms in list(kernels.items())[:16]:
+                    print(f"  {ms:8.4f}  {key}")
+    if options.variants:
+        figures["variants"] = try_variants()
+    figures["seconds"] = round(time.perf_counter() - began, 1)
+    print(f"{figures['seconds']} s")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+"""The GPU engine: splatting with Triton, for all cameras at once, without waiting for the GPU.
+
+The number of intersections of Gaussians and tiles is known to the GPU alone. Reading it makes the
+host wait, so it is read when a shape is drawn for the first time; later the lists keep their room,
+the number follows in an asynchronous copy, and the room grows when the copy of an earlier step
+says so. Where a step outgrows its room, its tiles walk all Gaussians: slow once, but never wrong.
+So a step can be captured in a CUDA graph, once the same shape has been drawn before.
+
+Apart from such a step every sum has a fixed order: the same result on every run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import triton
+from torch import Tensor
+
+from .triton_blend import blend, blend_backward
+from .triton_projection import project, project_backward
+from .triton_tiles import CHANNELS, gather, write_tiles
+
+TILE_X, TILE_Y = 16, 16  # pixels
+HEADROOM = 1.5  # room for intersections over their last known number
+STEP = 1 << 14  # the room is a multiple of this: sizes that recur are cheap to allocate
+
+
+@dataclass
+class Room:
+    """How many intersections the lists of one shape of drawing hold."""
+
+    gaussians: int
+    capacity: int
+    count: Tensor  # [1] int32, pinned: the last known number
+    known: torch.cuda.Event | None = None  # when it is
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What the backward pass needs of the forward pass."""
+
+    records: Tensor  # [C * N, CHANNELS + channels] projected Gaussians
+    order: Tensor  # [C * N] int64, by depth
+    starts: Tensor  # [C * N + 1] int32, of their intersections in that order
+    places: Tensor  # [capacity] int64, of the tiles' lists in those of the Gaussians
+    listed: Tensor  # [capacity + C * N] int32, by tile, then all
+    edges: Tensor  # [C * tiles + 1] int32
+    depths: Tensor  # [C, H, W]
+    through: Tensor  # [C, H, W] transmittance
+    stops: Tensor  # [C, H, W] int32
+
+
+_rooms: dict[tuple, Room] = {}
+
+
+def forward(
+    means: Tensor,  # [1 or C, N, 3]
+    quats: Tensor,  # [1 or C, N, 4]
+    scales: Tensor,  # [1 or C, N, 3]
+    opacities: Tensor,  # [1 or C, N]
+    colors: Tensor,  # [1 or C, N, D]
+    offsets: Tensor,  # [C, N, 2]
+    backgrounds: Tensor,  # [C, D]
+    viewmats: Tensor,  # [C, 4, 4]
+    Ks: Tensor,  # [C, 3, 3]
+    width: int,
+    height: int,
+    antialiased: bool,
+) -> tuple[Tensor, Tensor, Tensor, Trace]:
+    """Colours [C, H, W, D], alphas [C, H, W], expected depths [C, H, W], and the trace."""
+    C, N, D = len(viewmats), means.shape[1], colors.shape[2]
+    channels = _channels(D)
+    gaussians = (means, quats, scales, opacities, colors)
+    inputs = [x.detach().contiguous() for x in (*gaussians, offsets, viewmats, Ks)]
+    records = means.new_empty(C * N, CHANNELS.value + channels)
+    depths, counts = means.new_empty(C * N), means.new_empty(C * N, dtype=torch.int32)
+    project[(triton.cdiv(N, 64), C)](
+        *inputs, records, depths, counts, N, *map(_camera_stride, inputs[:5]), width, height,
+        antialiased, D, channels, TILE_X, TILE_Y, BLOCK=64, num_warps=2,
+    )  # fmt: skip
+    lists = _list_tiles(records, depths, counts, C, N, width, height, channels)
+
+    rendered = means.new_empty(C, height, width, D)
+    alphas, image_depths, through = means.new_empty(3, C, height, width)
+    stops = means.new_empty(C, height, width, dtype=torch.int32)
+    trace = Trace(records, *lists, image_depths, through, stops)
+    blend[(len(trace.edges) - 1,)](
+        records, trace.listed, trace.edges, trace.starts[-1:], backgrounds.detach().contiguous(),
+        rendered, alphas, image_depths, through, stops, *_sizes(trace, C, N, width, height),
+        D, channels, TILE_X, TILE_Y, num_warps=_warps(channels),
+    )  # fmt: skip
+    return rendered, alphas, image_depths, trace
+
+
+def backward(
+    means: Tensor,  # as in forward, and so on
+    quats: Tensor,
+    scales: Tensor,
+    opacities: Tensor,
+    colors: Tensor,
+    offsets: Tensor,
+    backgrounds: Tensor,
+    viewmats: Tensor,
+    Ks: Tensor,
+    width: int,
+    height: int,
+    antialiased: bool,
+    trace: Trace,
+    v_colors: Tensor,  # [C, H, W, D] gradient of the loss in the colours
+    v_alphas: Tensor,  # [C, H, W]
+    v_depths: Tensor,  # [C, H, W]
+) -> tuple[Tensor, ...]:
+    """Gradients of the first six arguments, shaped as these."""
+    C, N, D = len(viewmats), means.shape[1], colors.shape[2]
+    channels = _channels(D)
+    columns = trace.records.shape[1]
+    gradients = means.new_empty(len(trace.places), columns)
+    totals = torch.zeros_like(trace.records)
+    images = [x.contiguous() for x in (v_colors, v_alphas, v_depths)]
+    blend_backward[(len(trace.edges) - 1,)](
+        trace.records, trace.listed, trace.edges, trace.starts[-1:], trace.places,
+        backgrounds.contiguous(), trace.depths, trace.through, trace.stops, *images,
+        gradients, totals, *_sizes(trace, C, N, width, height),
+        D, channels, TILE_X, TILE_Y, num_warps=_warps(channels),
+    )  # fmt: skip
+    gather[(triton.cdiv(C * N, 4),)](
+        trace.order, trace.starts, gradients, totals, C * N, len(gradients), columns,
+        GAUSSIANS=4, PLACES=8, COLUMNS=triton.next_power_of_2(columns), num_warps=1,
+    )  # fmt: skip
+    inputs = [x.contiguous() for x in (means, quats, scales, opacities, viewmats, Ks)]
+    shapes = (C, N, 3), (C, N, 4), (C, N, 3), (C, N), (C, N, D), (C, N, 2)
+    results = [means.new_empty(shape) for shape in shapes]
+    project_backward[(triton.cdiv(N, 64), C)](
+        *inputs, trace.records, totals, *results, N, *map(_camera_stride, inputs[:4]),
+        width, height, antialiased, D, channels, BLOCK=64, num_warps=2,
+    )  # fmt: skip
+    shared = (means, quats, scales, opacities, colors, offsets)
+    return tuple(
+        result.sum(0, keepdim=True) if len(argument) < C else result
+        for argument, result in zip(shared, results, strict=True)
+    )
+
+
+def _channels(D: int) -> int:
+    """Colours and depth, rounded up to a power of two."""
+    return max(4, triton.next_power_of_2(D + 1))
+
+
+def _warps(channels: int) -> int:
+    """Warps of a tile's program: each thread keeps all channels of its pixels in registers."""
+    return min(8, max(1, channels // 4))
+
+
+def _camera_stride(x: Tensor) -> int:
+    """Numbers from one camera's Gaussians to the next's."""
+    return x.stride(0) if len(x) > 1 else 0
+
+
+def _sizes(trace: Trace, C: int, N: int, width: int, height: int) -> tuple[int, ...]:
+    tiles = (len(trace.edges) - 1) // C
+    return len(trace.places), C * N, N, width, height, tiles, triton.cdiv(width, TILE_X)
+
+
+def _list_tiles(
+    records: Tensor,  # [C * N, CHANNELS + channels]
+    depths: Tensor,  # [C * N]
+    counts: Tensor,  # [C * N]
+    C: int,
+    N: int,
+    width: int,
+    height: int,
+    channels: int,
+) -> tuple[Tensor, ...]:
+    """order, starts, places, listed and edges of the trace."""
+    tiles_x, tiles_y = triton.cdiv(width, TILE_X), triton.cdiv(height, TILE_Y)
+    tiles = C * tiles_x * tiles_y
+    order = depths.sort(stable=True).indices
+    starts = counts.new_zeros(C * N + 1)
+    torch.cumsum(counts[order], 0, dtype=torch.int32, out=starts[1:])
+    capacity = _capacity((C, width, height), N, starts[-1:])
+    # Few bits make the sort short. The number after the last tile marks room that is not used.
+    dtype = torch.int16 if tiles < 2**15 else torch.int32
+    keys = torch.full((capacity,), tiles, dtype=dtype, device=records.device)
+    owners = torch.zeros(capacity, dtype=torch.int32, device=records.device)
+    write_tiles[(triton.cdiv(C * N, 32),)](
+        records, order, starts, keys, owners, C * N, N, capacity, width, height, tiles_x, tiles_y,
+        channels, TILE_X, TILE_Y, BLOCK=32, num_warps=1,
+    )  # fmt: skip
+    keys, places = keys.sort(stable=True)
+    bounds = torch.arange(tiles + 1, dtype=dtype, device=records.device)
+    edges = torch.searchsorted(keys, bounds, out_int32=True)
+    listed = torch.cat([owners[places], order.int()])
+    return order, starts, places, listed, edges
+
+
+def _capacity(shape: tuple[int, int, int], N: int, total: Tensor) -> int:
+    """The room for the lists of this step, and the start of a copy of what it needs."""
+    if total.device.type == "cpu":  # Triton's interpreter
+        return int(total)
+    key = total.device, *shape
+    room, capturing = _rooms.get(key), torch.cuda.is_current_stream_capturing()
+    if capturing and (room is None or room.gaussians != N):
+        raise RuntimeError("draw the same shape once before it is captured in a CUDA graph")
+    if room is None or room.gaussians != N:
+        room = _rooms[key] = Room(N, 0, total.cpu().pin_memory())
+    elif not capturing and room.known is not None and not room.known.query():
+        return room.capacity
+    needed = int(room.count)
+    if not capturing and not needed * 1.1 <= room.capacity <= needed * 4 + STEP:
+        room.capacity = triton.cdiv(int(needed * HEADROOM) + 1, STEP) * STEP
+    room.count.copy_(total, non_blocking=True)
+    if not capturing:
+        room.known = torch.cuda.Event()
+        room.known.record()
+    return room.capacity

@@ -1,0 +1,220 @@
+"""Kernels that blend the Gaussians of each tile, near to far, and their exact gradients.
+
+One program draws one tile, with few warps and several pixels per thread: a Gaussian is loaded once
+for many pixels, and sums over the pixels need few exchanges between threads.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from .triton_projection import MIN_ALPHA
+from .triton_tiles import CHANNELS, load_shape
+
+LARGEST = tl.constexpr(0.99)  # alpha
+OPAQUE = tl.constexpr(1e-4)  # a pixel is finished before its transmittance falls to this
+LEAST = tl.constexpr(1e-10)  # alpha that the depth is divided by
+NEVER = tl.constexpr(2**30)
+CHUNK = tl.constexpr(32)  # Gaussians between two looks whether all pixels are finished
+
+
+@triton.jit
+def _pixels(tile, width, height, tiles, tiles_x, TILE_X: tl.constexpr, TILE_Y: tl.constexpr):
+    """A tile's camera, its corner, and of its pixels: x and y, whether inside, and their index."""
+    camera, place = tile // tiles, tile % tiles
+    left, top = place % tiles_x * TILE_X, place // tiles_x * TILE_Y
+    i = tl.arange(0, TILE_X * TILE_Y)
+    x, y = i % TILE_X, i // TILE_X
+    inside = (left + x < width) & (top + y < height)
+    index = (camera * height + top + y) * width + left + x
+    return camera, left, top, x + 0.5, y + 0.5, inside, index
+
+
+@triton.jit
+def _range(edges, total, tile, capacity, gaussians):
+    """Where a tile's list begins and ends, and whether the lists did not fit.
+
+    Then every tile walks the list behind them, of all Gaussians: slow, but just as right.
+    """
+    crowded = tl.load(total) > capacity
+    begin = tl.where(crowded, capacity, tl.load(edges + tile))
+    end = tl.where(crowded, capacity + gaussians, tl.load(edges + tile + 1))
+    return begin, end, crowded
+
+
+@triton.jit
+def _exponent(shape, x, y, left, top, hidden):
+    """p and q at the pixels of a tile, and the logarithm of the Gaussian's alpha there."""
+    u, v, xx, xy, yy, log_opacity = shape
+    u, v = u - left, v - top
+    p, q = xx * x + (xy * y - (xx * u + xy * v)), yy * y - yy * v
+    log_opacity = tl.where(hidden, float("-inf"), log_opacity)
+    return p, q, log_opacity - p * p - q * q
+
+
+@triton.jit(do_not_specialize=["capacity", "gaussians", "N", "tiles", "tiles_x"])
+def blend(
+    records,  # [C * N, CHANNELS + channels]
+    listed,  # [capacity + C * N] int32, rows of the records: by tile, then all, each by depth
+    edges,  # [C * tiles + 1] int32, where each tile's part of the list begins
+    total,  # int32, length of the list, had it room
+    backgrounds,  # [C, D]
+    colors,  # [C, H, W, D], written
+    alphas,  # [C, H, W], written
+    depths,  # [C, H, W], written
+    through,  # [C, H, W], written: transmittance
+    stops,  # [C, H, W] int32, written: place in the tile's list that finished the pixel
+    capacity,
+    gaussians,  # C * N
+    N,
+    width,
+    height,
+    tiles,  # of one image
+    tiles_x,
+    D: tl.constexpr,
+    channels: tl.constexpr,
+    TILE_X: tl.constexpr,
+    TILE_Y: tl.constexpr,
+):
+    tile = tl.program_id(0)
+    camera, left, top, x, y, inside, index = _pixels(
+        tile, width, height, tiles, tiles_x, TILE_X, TILE_Y
+    )
+    begin, end, crowded = _range(edges, total, tile, capacity, gaussians)
+    channel = tl.arange(0, channels)
+    planes = tl.zeros([channels, TILE_X * TILE_Y], tl.float32)
+    before = tl.full([TILE_X * TILE_Y], 1.0, tl.float32)
+    stop = tl.where(inside, NEVER, 0)
+    i = begin
+    while i < end:
+        last = tl.minimum(i + CHUNK, end)
+        while i < last:
+            g = tl.load(listed + i)
+            color = tl.load(records + g * (CHANNELS + channels) + CHANNELS + channel)
+            shape = load_shape(records, g, channels, True)
+            hidden = crowded & ((g < camera * N) | (g >= camera * N + N))
+            _, _, exponent = _exponent(shape, x, y, left, top, hidden)
+            alpha = tl.minimum(tl.exp2(exponent), LARGEST)
+            after = before - alpha * before
+            drawn = (alpha >= MIN_ALPHA) & (stop == NEVER)
+            finished = drawn & (after <= OPAQUE)
+            stop = tl.where(finished, i - begin, stop)
+            weight = tl.where(drawn & (after > OPAQUE), alpha * before, 0.0)
+            before -= weight
+            planes += color[:, None] * weight[None, :]
+            i += 1
+        i = tl.where(tl.max(stop, 0) == NEVER, i, end)
+
+    alpha = 1 - before
+    tl.store(through + index, before, inside)
+    tl.store(stops + index, stop, inside)
+    tl.store(alphas + index, alpha, inside)
+    background = tl.load(backgrounds + camera * D + channel, channel < D, 0.0)
+    shown = planes + background[:, None] * before[None, :]
+    cells = index[None, :] * D + channel[:, None]
+    tl.store(colors + cells, shown, inside[None, :] & (channel < D)[:, None])
+    depth = tl.sum(tl.where((channel == D)[:, None], planes, 0.0), 0)
+    tl.store(depths + index, depth / tl.maximum(alpha, LEAST), inside)
+
+
+@triton.jit
+def _moments(s, p, q):
+    """The sums over pixels of s, s p, s q, s p^2, s p q, s q^2, and two zeros, as one vector."""
+    s_p, s_q = s * p, s * q
+    column = tl.arange(0, CHANNELS)
+    row = tl.where(column == 0, tl.sum(s, 0), 0.0)
+    row = tl.where(column == 1, tl.sum(s_p, 0), row)
+    row = tl.where(column == 2, tl.sum(s_q, 0), row)
+    row = tl.where(column == 3, tl.sum(s_p * p, 0), row)
+    row = tl.where(column == 4, tl.sum(s_p * q, 0), row)
+    return tl.where(column == 5, tl.sum(s_q * q, 0), row)
+
+
+@triton.jit(do_not_specialize=["capacity", "gaussians", "N", "tiles", "tiles_x"])
+def blend_backward(
+    records,  # as in blend
+    listed,
+    edges,
+    total,
+    places,  # [capacity] int64, rows of the gradients
+    backgrounds,
+    depths,  # [C, H, W], and so on: what blend wrote
+    through,
+    stops,
+    v_colors,  # [C, H, W, D]
+    v_alphas,  # [C, H, W]
+    v_depths,  # [C, H, W]
+    gradients,  # [capacity, CHANNELS + channels], written
+    totals,  # [C * N, CHANNELS + channels], zeros; written when the lists did not fit
+    capacity,
+    gaussians,
+    N,
+    width,
+    height,
+    tiles,
+    tiles_x,
+    D: tl.constexpr,
+    channels: tl.constexpr,
+    TILE_X: tl.constexpr,
+    TILE_Y: tl.constexpr,
+):
+    """Takes the Gaussians of a tile away, far to near, and writes the gradient of each.
+
+    A row holds the moments of s, the gradient in the logarithm of alpha, then the gradients in the
+    channels. `behind` is the part of the loss that lies behind the Gaussian at hand.
+    """
+    tile = tl.program_id(0)
+    camera, left, top, x, y, inside, index = _pixels(
+        tile, width, height, tiles, tiles_x, TILE_X, TILE_Y
+    )
+    begin, end, crowded = _range(edges, total, tile, capacity, gaussians)
+    channel, column = tl.arange(0, channels), tl.arange(0, CHANNELS)
+    transmitted = tl.load(through + index, inside, 1.0)
+    stop = tl.load(stops + index, inside, 0)
+    v_depth = tl.load(v_depths + index, inside, 0.0) / tl.maximum(1 - transmitted, LEAST)
+    # Channel by channel: the layout of one wide load would spread the channels over threads.
+    planes = tl.zeros([channels, TILE_X * TILE_Y], tl.float32)
+    for d in tl.static_range(D):
+        plane = tl.load(v_colors + index * D + d, inside, 0.0)
+        planes = tl.where((channel == d)[:, None], plane[None, :], planes)
+    background = tl.load(backgrounds + camera * D + channel, channel < D, 0.0)
+    behind = tl.sum(planes * background[:, None], 0)
+    behind += v_depth * tl.load(depths + index, inside, 0.0)
+    behind = transmitted * (behind - tl.load(v_alphas + index, inside, 0.0))
+    planes = tl.where((channel == D)[:, None], v_depth[None, :], planes)
+
+    drawn_end = tl.minimum(begin + tl.max(stop, 0), end)  # behind it no Gaussian was drawn
+    i = drawn_end
+    while (i < end) & (not crowded):
+        row = gradients + tl.load(places + i) * (CHANNELS + channels)
+        tl.store(row + column, tl.zeros([CHANNELS], tl.float32))
+        tl.store(row + CHANNELS + channel, tl.zeros([channels], tl.float32))
+        i += 1
+
+    i = drawn_end
+    while i > begin:
+        i -= 1
+        g = tl.load(listed + i)
+        color = tl.load(records + g * (CHANNELS + channels) + CHANNELS + channel)
+        shape = load_shape(records, g, channels, True)
+        hidden = crowded & ((g < camera * N) | (g >= camera * N + N))
+        p, q, exponent = _exponent(shape, x, y, left, top, hidden)
+        raw = tl.exp2(exponent)
+        alpha = tl.minimum(raw, LARGEST)
+        alpha = tl.where((alpha >= MIN_ALPHA) & (i - begin < stop), alpha, 0.0)
+        ratio = 1 / (1 - alpha)
+        transmitted *= ratio
+        weight = alpha * transmitted
+        inner = tl.sum(planes * color[:, None], 0)
+        s = tl.where(raw <= LARGEST, weight * inner - alpha * ratio * behind, 0.0)
+        behind += weight * inner
+        row, v_color = _moments(s, p, q), tl.sum(planes * weight[None, :], 1)
+        if crowded:
+            target = totals + g * (CHANNELS + channels)
+            tl.atomic_add(target + column, row)
+            tl.atomic_add(target + CHANNELS + channel, v_color)
+        else:
+            target = gradients + tl.load(places + i) * (CHANNELS + channels)
+            tl.store(target + column, row)
+            tl.store(target + CHANNELS + channel, v_color)
