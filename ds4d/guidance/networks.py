@@ -172,21 +172,23 @@ def build(configs: dict[str, dict], device: torch.device) -> Networks:
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-    with device:  # made where they are used: random weights take seconds on a CPU
-        modules = {
-            "vae": AutoencoderKL.from_config(configs["vae"]),
-            "unet": UNet2DConditionModel.from_config(configs["unet"]),
-            "image_encoder": CLIPVisionModelWithProjection(
-                CLIPVisionConfig.from_dict(configs["image_encoder"])
-            ),
-            "clip_camera_projection": CameraProjection(
-                configs["clip_camera_projection"]["embedding_dim"],
-                configs["clip_camera_projection"]["additional_embeddings"],
-            ),
-        }
-    for module in modules.values():
-        # Not module.to: diffusers' own says something about layers that are not there.
-        nn.Module.to(module.requires_grad_(False).eval(), network_dtype(device))
+    projection = configs["clip_camera_projection"]
+    makers = {
+        "vae": lambda: AutoencoderKL.from_config(configs["vae"]),
+        "unet": lambda: UNet2DConditionModel.from_config(configs["unet"]),
+        "image_encoder": lambda: CLIPVisionModelWithProjection(
+            CLIPVisionConfig.from_dict(configs["image_encoder"])
+        ),
+        "clip_camera_projection": lambda: CameraProjection(
+            projection["embedding_dim"], projection["additional_embeddings"]
+        ),
+    }
+    modules = {}
+    for name, make in makers.items():
+        with device:  # made where it is used: random weights take seconds on a CPU
+            module = make().requires_grad_(False).eval()
+        # Not module.to: diffusers' own speaks of layers that are not there.
+        modules[name] = nn.Module.to(module, network_dtype(device))
     alphas = DDIMScheduler.from_config(configs["scheduler"]).alphas_cumprod.to(device)
     return Networks(**modules, alphas=alphas, feature_extractor=configs["feature_extractor"])
 

@@ -50,7 +50,10 @@ class Zero123:
         cameras: Cameras,  # V, looking at the origin
         generator: torch.Generator,  # on the CPU
     ) -> Stage[None]:
-        """Embed every reference image once, over white; CLIP's tower is let go afterwards."""
+        """Embed every reference image once, over white.
+
+        What is not needed afterwards is let go: CLIP's tower and the VAE's decoder.
+        """
         parts = self.networks
         T, V = images.shape[:2]
         flat = images.reshape(T * V, *images.shape[2:])
@@ -64,7 +67,8 @@ class Zero123:
         self.embeddings = embeddings.unflatten(0, (T, V))  # [T, V, D]
         self.latents = latents.unflatten(0, (T, V))  # [T, V, 4, 32, 32]
         self.azimuths, self.elevations = angles(cameras)  # [V]
-        parts.image_encoder.to("meta")
+        for unneeded in (parts.image_encoder, parts.vae.decoder):
+            unneeded.to("meta")
         release()
 
     def loss(
@@ -76,7 +80,7 @@ class Zero123:
         step: int,  # of the optimization: early steps see more noise
         generator: torch.Generator,  # on the CPU
     ) -> Tensor:  # scalar
-        """The sum over the renders of the distillation loss (method section 7)."""
+        """The sum over the renders of 1/2 |z - stopgrad(z - w (eps - noise))|^2, as in STAG4D."""
         parts = self.networks
         B = len(rgb)
         references = choose_references(azimuths, self.azimuths, generator)

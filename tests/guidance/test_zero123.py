@@ -82,6 +82,24 @@ def test_the_same_draws_give_the_same_loss(weights, images):
     assert len({loss(0, angles, 1), *others, loss(0, angles, 1, step=3000)}) == 5
 
 
+def test_half_precision_agrees_with_single(weights, images, monkeypatch):
+    """What a GPU computes in; here only the number format is the GPU's."""
+    shots, frames = draw_shots(2, 32, generator(3)), [1, 0]
+    losses, gradients = [], []
+    for dtype in (torch.float32, torch.float16):
+        monkeypatch.setattr(networks, "network_dtype", lambda _, dtype=dtype: dtype)
+        zero123 = knowing(weights, images)
+        assert zero123.embeddings.dtype == zero123.latents.dtype == dtype
+        rgb = torch.full((2, 32, 32, 3), 0.6).requires_grad_()
+        loss = zero123.loss(rgb, frames, shots.azimuths, shots.elevations, 0, generator())
+        loss.backward()
+        assert loss.dtype == rgb.grad.dtype == torch.float32
+        losses.append(float(loss.detach()))
+        gradients.append(rgb.grad.flatten())
+    assert abs(losses[1] - losses[0]) < 0.02 * losses[0]
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+
+
 def test_losses_add_up_over_a_batch(parts):
     """Each render with its own reference, camera and noise: one batch or several."""
     embeddings = torch.randn(3, 16, generator=generator())
@@ -176,7 +194,8 @@ def test_references_are_embedded_once_over_white(weights, parts, images, monkeyp
 
 def test_nothing_stays_after_forgetting(weights, images):
     zero123 = knowing(weights, images)
-    assert all(p.is_meta for p in zero123.networks.image_encoder.parameters())  # not needed again
+    for unneeded in (zero123.networks.image_encoder, zero123.networks.vae.decoder):
+        assert all(parameter.is_meta for parameter in unneeded.parameters())
     watched = [weakref.ref(part) for part in (
         zero123.networks.unet, zero123.networks.vae, zero123.networks.clip_camera_projection,
         zero123.embeddings, zero123.latents,
