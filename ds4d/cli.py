@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from .config import PRESETS, Config, VideoConfig
+from .config import PRESETS, Config, MachineConfig, VideoConfig
 from .errors import UserError
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
@@ -61,7 +61,11 @@ class Evaluate:
 
 @dataclasses.dataclass(frozen=True)
 class Doctor:
-    """Say what runs here: device, engines, versions, memory and disk."""
+    """Say what runs here: device, engines and their weights, versions, memory and disk."""
+
+    machine: Annotated[MachineConfig, tyro.conf.arg(name="")]
+    download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """first fetch the weights of the pretrained engines; says sizes and licences before"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -144,7 +148,7 @@ def _evaluate(command: Evaluate) -> int:
 def _doctor(command: Doctor) -> int:
     from . import doctor
 
-    return doctor.report()
+    return doctor.report(command.machine, command.download)
 
 
 def _finished(run: Path) -> tuple[Any, Any]:

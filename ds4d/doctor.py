@@ -2,48 +2,197 @@
 
 from __future__ import annotations
 
+import importlib.util
 import platform
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .config import PRESETS, MachineConfig
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from .weights import Found
 
 MEMORY_GB = 4.0  # what a preview needs
 DISK_GB = 1.0  # a run folder, generously
 
-ENGINES = {
+EMBEDDED = {
     "matting": "alpha (clips that have it), classical (background model and GrabCut)",
     "multiview": "given (case folders), inflate (from the silhouette)",
     "features": "descriptors (colour, gradients, coverage)",
-    "mesh": "visual_hull (carved from the seven silhouettes)",
+    "mesh": "given (a file of yours), visual_hull (carved from the seven silhouettes)",
     "perceptual loss": "structural (SSIM and gradients)",
 }
 
 
-def report() -> int:
-    """Print what was found. Returns 0 when the main job can run here, else 1."""
-    checks = [
-        ("python", _python), ("device", _device), ("rasterizer", _rasterizer),
-        ("video writer", _ffmpeg), ("memory", _memory), ("disk", _disk),
+@dataclass(frozen=True)
+class Pretrained:
+    """An engine that needs weights."""
+
+    stage: str
+    name: str
+    weights: tuple[str, ...]  # names in the catalogue
+    library: str  # what it is computed with, beside torch
+    gpu_gb: float  # of a GPU's memory
+    cached_on_cpu: bool = False  # as `engines.usable` takes it
+
+
+def pretrained(low_memory: bool = False) -> list[Pretrained]:
+    """The pretrained engines, with the weights that the settings choose by default."""
+    from . import features, guidance, matting, mesh, multiview
+
+    config = PRESETS["paper"]
+    views_gb = multiview.ZERO123PLUS_LOW_GB if low_memory else multiview.ZERO123PLUS_GB
+    return [
+        Pretrained("matting", "rembg", (f"rembg-{config.matting.model}",), "onnxruntime",
+                   matting.REMBG_GPU_GB, cached_on_cpu=True),
+        Pretrained("multiview", "zero123plus", (f"zero123plus-{config.multiview.version}",),
+                   "diffusers", views_gb),
+        Pretrained("features", "dinov2", (f"dinov2-{config.features.model}",), "transformers",
+                   features.DINOV2_GB),
+        Pretrained("mesh", "instantmesh", (f"instantmesh-{config.mesh.model}", "dino-vitb16"),
+                   "skimage", mesh.INSTANTMESH_GB),
+        Pretrained("guidance", "zero123 (SDS)", (config.fourd.sds_model,), "diffusers",
+                   guidance.SDS_GB),
+        Pretrained("perceptual loss", "lpips", (guidance.LPIPS,), "lpips", guidance.LPIPS_GB),
     ]  # fmt: skip
-    fine = all([_print_check(name, check) for name, check in checks])
-    print("\nEngines (embedded: no weights, no network needed)")
-    for stage, engines in ENGINES.items():
-        print(f"  {stage:16} {engines}: ready")
-    print("  Pretrained engines are not part of this version.")
-    _print_versions()
+
+
+def report(machine: MachineConfig, download: bool = False) -> int:
+    """Print what was found; with `download`, fetch what the pretrained engines need first.
+
+    Returns:
+        0 when the main job can run here and whatever was to be fetched is there, else 1.
+
+    Raises:
+        UserError: the disk has no room for the weights, or there is no such device.
+    """
+    fetched = _fetch_all(machine) if download else True
+    importable = _print_check("program", _program)
+    checks = [
+        ("python", _python), ("device", partial(_device, machine.device)),
+        ("rasterizer", _rasterizer), ("video writer", _ffmpeg), ("memory", _memory),
+        ("disk", _disk),
+    ]  # fmt: skip
+    fine = all([importable, *(_print_check(name, check) for name, check in checks)])
+    if importable:
+        print("\nEmbedded engines (no weights, no network needed)")
+        for stage, engines in EMBEDDED.items():
+            print(f"ok  {stage:16} {engines}")
+        print("\nPretrained engines")
+        _print_pretrained(machine)
+        _print_versions()
     print("\nThe main job can run here." if fine else "\nThe main job cannot run here: see above.")
-    return 0 if fine else 1
+    if not fetched:
+        print("Not all weights could be fetched: see the top.")
+    return 0 if fine and fetched else 1
 
 
 def _print_check(name: str, check: Callable[[], tuple[bool, str]]) -> bool:
     try:
         fine, words = check()
+    except UserError:
+        raise
     except Exception as error:  # whatever is broken here is the answer, not a crash
         fine, words = False, f"{type(error).__name__}: {error}"
     print(f"{'ok ' if fine else 'NO '} {name:14} {words}")
     return fine
+
+
+def _print_pretrained(machine: MachineConfig) -> None:
+    """Whether each engine's weights and library are here, and what "auto" makes of it."""
+    from .engines import usable
+
+    engines = pretrained(machine.low_memory)
+    found = _find_all([name for engine in engines for name in engine.weights], machine)
+    for engine in engines:
+        fine, words = _readiness(engine, found)
+        print(f"{'ok ' if fine else 'NO '} {engine.stage:16} {engine.name:14} {words}")
+        if fine:
+            taken, why = usable(
+                engine.weights, machine, gpu_gb=engine.gpu_gb, cached_on_cpu=engine.cached_on_cpu
+            )
+            if not taken:
+                print(f"    {'':16} {'':14} auto leaves it out: {why}")
+
+
+def _readiness(engine: Pretrained, found: dict[str, Found]) -> tuple[bool, str]:
+    from .weights import CATALOGUE, size
+
+    if importlib.util.find_spec(engine.library) is None:
+        return False, f"{engine.library} is not installed: pip install -r requirements.txt"
+    for name in engine.weights:
+        if found[name].where == "missing":
+            return False, f"{name}: {found[name].words}"
+    away = [name for name in engine.weights if found[name].where == "hub"]
+    if away:
+        total = size(sum(CATALOGUE[name].bytes for name in away))
+        return True, f"ready after a download of {total}, at first use or by --download"
+    return True, f"ready, {found[engine.weights[0]].words}"
+
+
+def _find_all(names: list[str], machine: MachineConfig) -> dict[str, Found]:
+    """All at once, so that hosts that do not answer are waited for at the same time."""
+    from .weights import find
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        found = pool.map(lambda name: find(name, machine.weights), names)
+        return dict(zip(names, found, strict=True))
+
+
+def _fetch_all(machine: MachineConfig) -> bool:
+    """Say what is needed, how large it is and under which licence; then fetch what is not here."""
+    from .weights import CATALOGUE, fetch, size
+
+    names = [name for engine in pretrained() for name in engine.weights]
+    found = _find_all(names, machine)
+    states = {"folder": "here", "cache": "here", "hub": "to download", "missing": "missing"}
+    print("Weights of the pretrained engines")
+    for name in names:
+        weights, state = CATALOGUE[name], states[found[name].where]
+        print(f"{size(weights.bytes):>9}  {state:12} {name}: {weights.use}")
+        print(f"{'':9}  {'':12} licence: {weights.licence}")
+    _check_room([name for name in names if found[name].where == "hub"])
+    complete = True
+    for name in names:
+        try:
+            print(f"ok  {name}: {fetch(name, machine.weights)}", flush=True)
+        except UserError as error:
+            print(f"NO  {error.sentence}", flush=True)
+            complete = False
+    print()
+    return complete
+
+
+def _check_room(names: list[str]) -> None:
+    """Compare what is to be downloaded with what is free, on each disk that it goes to."""
+    from .weights import CATALOGUE, size
+    from .weights.find import cache_places
+
+    needed: dict[int, int] = {}
+    places: dict[int, Path] = {}
+    for name in names:
+        place = cache_places(CATALOGUE[name])[0]
+        place = next(folder for folder in (place, *place.parents) if folder.exists())
+        disk = place.stat().st_dev
+        places.setdefault(disk, place)
+        needed[disk] = needed.get(disk, 0) + CATALOGUE[name].bytes
+    for disk, bytes in needed.items():
+        free = shutil.disk_usage(places[disk]).free
+        words = f"{size(bytes)} to download, {size(free)} free at {places[disk]}"
+        print(f"{words}\n", flush=True)
+        if free < bytes:
+            raise UserError(
+                f"The disk has no room for the weights: {words}.",
+                "Make room, or set HF_HOME, U2NET_HOME and TORCH_HOME to folders on another disk.",
+            )
 
 
 def _print_versions() -> None:
@@ -54,17 +203,35 @@ def _print_versions() -> None:
         print(f"  {name:24} {version}")
 
 
+def _program() -> tuple[bool, str]:
+    """Everything that a run imports, with the libraries below it."""
+    from . import __version__, pipeline
+
+    return True, f"DS4D {__version__}, {len(pipeline.versions())} libraries"
+
+
 def _python() -> tuple[bool, str]:
     return True, f"{platform.python_version()} on {platform.system()} {platform.machine()}"
 
 
-def _device() -> tuple[bool, str]:
+def _device(asked: str) -> tuple[bool, str]:
+    """The GPU and what it makes possible, or what one would make possible."""
     import torch
 
-    if torch.cuda.is_available():
-        name = torch.cuda.get_device_name()
-        return True, f"{name} is there, but this version computes on the CPU"
-    return True, f"CPU, {torch.get_num_threads()} threads (no GPU found)"
+    from .device import is_small, pick
+
+    device = pick(asked)
+    if device.type == "cuda":
+        facts = torch.cuda.get_device_properties(device)
+        fit = "only with --low-memory" if is_small(device) else "all"
+        memory = f"{facts.total_memory / 1e9:.0f} GB"
+        return True, f"{facts.name}, {memory}: the pretrained engines fit {fit}"
+    words = f"CPU, {torch.get_num_threads()} threads"
+    if asked == "cpu":
+        return True, words
+    if shutil.which("nvidia-smi"):
+        return True, f"{words}; torch {torch.__version__} cannot use the GPU that is here"
+    return True, f"{words}; with a GPU of 16 GB the pretrained engines would run"
 
 
 def _rasterizer() -> tuple[bool, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -9,7 +10,11 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from ds4d.weights import CATALOGUE
+import pytest
+import torch
+from huggingface_hub import constants
+
+from ds4d.weights import CATALOGUE, network
 
 
 class FakeHub:
@@ -126,3 +131,39 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
 
 def _sha1(data: bytes) -> str:
     return hashlib.sha1(data).hexdigest()
+
+
+NOWHERE = "http://127.0.0.1:9"
+CACHES = ("HF_TOKEN", "U2NET_HOME", "REMBG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "TORCH_HOME")
+
+
+@pytest.fixture(autouse=True)
+def empty_machine(monkeypatch, tmp_path):
+    """A home without any cache, and no network: whatever is not local is at a closed port."""
+    for name in CACHES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "home/hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    set_endpoint(monkeypatch, NOWHERE)
+    for name, weights in CATALOGUE.items():
+        if weights.url:
+            elsewhere = dataclasses.replace(weights, url=f"{NOWHERE}/{weights.files[0]}")
+            monkeypatch.setitem(CATALOGUE, name, elsewhere)
+    network._answers.clear()
+
+
+def set_endpoint(monkeypatch, url: str) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    template = url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+
+
+@pytest.fixture
+def hub(monkeypatch, empty_machine):
+    """The hub, as far as huggingface_hub and we are concerned."""
+    fake = FakeHub()
+    set_endpoint(monkeypatch, fake.url)
+    yield fake
+    fake.close()
