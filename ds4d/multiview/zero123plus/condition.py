@@ -58,8 +58,9 @@ def draw_noise(
         return torch.randn(count, 4, *size, generator=generator)
 
     frame, grey, start = draw(1, inner), draw(1, inner), draw(1, grid)
-    pairs = [(draw(1 + guided, inner), draw(1, grid)) for _ in range(steps)]
-    return Noise(frame, grey if guided else None, start, [p[0] for p in pairs], [p[1] for p in pairs])
+    references = [draw(1 + guided, inner) for _ in range(steps)]
+    ancestral = [draw(1, grid) for _ in range(steps)]
+    return Noise(frame, grey if guided else None, start, references, ancestral)
 
 
 @torch.inference_mode()
@@ -84,7 +85,7 @@ def image_embedding(encoders: Encoders, pixels: Tensor) -> Tensor:
 
 
 def ramped(text: Tensor, images: Tensor, ramp: Tensor) -> Tensor:
-    """Prompts [B, L, D]: text [1, L, D] + images [B, D], the more the later the token (ramp [L])."""
+    """Prompts [B, L, D]: text [1, L, D] and, the more the later the token, images [B, D]."""
     return text + images[:, None] * ramp.to(images.dtype)[:, None]
 
 

@@ -127,7 +127,8 @@ def build(make: Callable[[], nn.Module], dtype: torch.dtype) -> nn.Module:
     """A network on the CPU whose weights are not yet set: random ones would take long to draw."""
     with torch.device("meta"):
         network = make()
-    network = network.to(dtype).to_empty(device="cpu").eval().requires_grad_(False)
+    # Not diffusers' own `to`, which warns of precautions that these networks do not need.
+    network = nn.Module.to(network, dtype).to_empty(device="cpu").eval().requires_grad_(False)
     for name, buffer in network.named_buffers():
         if not name.endswith("position_ids"):  # those are all that CLIP has, and only CLIP
             raise ValueError(f"{type(network).__name__} has a buffer {name} that nobody fills")

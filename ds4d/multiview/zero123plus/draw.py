@@ -1,0 +1,149 @@
+"""The part of Zero123++ that needs its networks: frames in, six pictures of each out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+
+from ...config import MachineConfig, MultiviewConfig
+from ...device import network_dtype, pick, release
+from ...events import Event, Stage
+from ...images import tile
+from ...weights import fetch
+from .attention import Anchor, anchor_bytes, install
+from .condition import Condition, Noise, describe, draw_noise, text_embedding, together
+from .load import load_encoders, load_schedule, load_unet, load_vae
+from .pixels import GREY, WHITE, over_plain
+from .sampler import decode, denoise, to_uint8
+
+VIEW, COLUMNS, ROWS = 320, 2, 3  # side of a view in pixels, and how views lie in the grid
+FRAME_BYTES = 1_300_000_000  # of GPU memory that a frame takes while it is denoised, at most
+LARGEST_BATCH = 8  # frames; fewer keep a GPU busy
+WHITE_UNET = "diffusion_pytorch_model.bin"  # InstantMesh's
+
+
+def draw(
+    frames: np.ndarray,  # [T, S, S, 4] uint8
+    config: MultiviewConfig,
+    machine: MachineConfig,
+    seed: int,
+    total: int,  # units of work in the stage, of which a step of a frame is one
+) -> Stage[np.ndarray]:
+    """Six pictures [T, 6, 320, 320, 3] uint8 of each frame, on a plain background.
+
+    CLIP is let go of before the UNet comes. A frame's result does not depend on which others share
+    its batch.
+    """
+    device = pick(machine.device)
+    dtype = network_dtype(device)
+    folder = fetch(f"zero123plus-{config.version}", machine.weights)
+    white = fetch("instantmesh-unet", machine.weights) / WHITE_UNET if config.white else None
+    schedule = load_schedule(folder / "scheduler", config.steps)
+    vae = load_vae(folder / "vae", device, dtype)
+    grid = tuple(side * VIEW // _factor(vae) for side in (ROWS, COLUMNS))
+    conditions, noise = yield from _described(frames, config, folder, vae, grid, seed, total)
+    release()
+    yield Event("multiview", 0, total, "loading the denoiser")
+    unet = load_unet(folder / "unet", device, dtype, white)
+    exchange = install(unet)
+    if config.anchor == "first" and len(frames) > 1:
+        place = _anchor_place(unet, grid, conditions[0], config.steps, machine.low_memory)
+        exchange.anchor = Anchor(unet, grid, place)
+    pictures = np.empty((len(frames), ROWS * COLUMNS, VIEW, VIEW, 3), np.uint8)
+    size = batch_size(device, machine.low_memory)
+    for start, stop in batches(len(frames), size, first_alone=exchange.anchor is not None):
+        condition = together(conditions[start:stop])
+        words = f"frame {start + 1}" if stop == start + 1 else f"frames {start + 1} to {stop}"
+        steps = denoise(unet, exchange, schedule, condition, noise, config.guidance)
+        latents = yield from _counted(steps, words, start, stop - start, config.steps, total)
+        if exchange.anchor is not None:
+            exchange.anchor.replay()
+        for index in range(start, stop):  # one by one: the decoder takes more memory than the UNet
+            pictures[index] = cut(to_uint8(decode(vae, latents[index - start][None])))
+            done = (index + 1) * config.steps
+            preview = tile(pictures[index], columns=3)
+            yield Event("multiview", done, total, f"six views of frame {index + 1}", preview)
+    return pictures
+
+
+def batches(frames: int, size: int, first_alone: bool) -> Iterator[tuple[int, int]]:
+    """First and last + 1 of the frames that go together."""
+    start = 0
+    while start < frames:
+        stop = min(frames, start + (1 if first_alone and start == 0 else size))
+        yield start, stop
+        start = stop
+
+
+def batch_size(device: torch.device, low_memory: bool) -> int:
+    """How many frames are denoised at once, by the memory that is free."""
+    if device.type != "cuda" or low_memory:
+        return 1
+    return max(1, min(LARGEST_BATCH, torch.cuda.mem_get_info(device)[0] // FRAME_BYTES))
+
+
+def cut(grid: np.ndarray) -> np.ndarray:
+    """The six views [6, 320, 320, 3] of a grid [960, 640, 3], row by row."""
+    parts = grid.reshape(ROWS, VIEW, COLUMNS, VIEW, 3).swapaxes(1, 2)
+    return parts.reshape(ROWS * COLUMNS, VIEW, VIEW, 3)
+
+
+def _described(
+    frames: np.ndarray,
+    config: MultiviewConfig,
+    folder: Path,
+    vae: AutoencoderKL,
+    grid: tuple[int, int],
+    seed: int,
+    total: int,
+) -> Stage[tuple[list[Condition], Noise]]:
+    """The frames' conditions, and the noise that all of them meet."""
+    encoders = load_encoders(folder, vae.device, vae.dtype)
+    background = WHITE if config.white else GREY
+    height, width = encoders.vae_pixels(over_plain(frames[0], background)).shape[1:]
+    inner = height // _factor(vae), width // _factor(vae)
+    noise = draw_noise(seed, config.steps, inner, grid, guided=config.guidance > 1)
+    text = text_embedding(encoders)
+    conditions = []
+    for index, frame in enumerate(frames):
+        conditions.append(describe(frame, encoders, vae, noise, text, background))
+        yield Event("multiview", 0, total, f"looking at frame {index + 1}")
+    return conditions, noise
+
+
+def _counted(
+    steps: Stage, words: str, start: int, count: int, length: int, total: int
+) -> Stage[torch.Tensor]:
+    """An event after each denoising step of `count` frames from `start` on; returns the latents."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            return end.value
+        done = start * length + step * count
+        yield Event("multiview", done, total, f"{words}, step {step} of {length}")
+
+
+def _anchor_place(
+    unet: UNet2DConditionModel,
+    grid: tuple[int, int],
+    condition: Condition,
+    steps: int,
+    low_memory: bool,
+) -> torch.device:
+    """The GPU where the anchor leaves room for full batches, else the CPU."""
+    if unet.device.type != "cuda" or low_memory:
+        return torch.device("cpu")
+    needed = anchor_bytes(unet, grid, steps, halves=1 + len(condition.grey))
+    free = torch.cuda.mem_get_info(unet.device)[0]
+    room = free - needed > LARGEST_BATCH * FRAME_BYTES
+    return unet.device if room else torch.device("cpu")
+
+
+def _factor(vae: AutoencoderKL) -> int:
+    """Pixels along a side of a latent."""
+    return 2 ** (len(vae.config.block_out_channels) - 1)
