@@ -20,7 +20,7 @@ __all__ = [
     "Mesh", "choose", "load_glb", "load_points_ply", "sample_points", "save_glb", "save_points_ply",
 ]  # fmt: skip
 
-LEARNED_VIEWS = ("given", "zero123plus")  # multiview engines whose pictures InstantMesh knows
+LEARNED_VIEWS = ("zero123plus",)  # engines whose views InstantMesh was trained on
 INSTANTMESH_GB = 6.0  # of a GPU's memory
 
 # glTF is Y up and its models face +Z; our world is Z up and the front view looks along +Y.
