@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from ..config import FourdConfig
-from ..device import release
 from ..events import Event, Stage
 from ..guidance import Guidance
 from ..multiview import Views
@@ -50,6 +49,22 @@ def run(
     if resumed:
         words = f"resumed at step {training.step} of {training.total}"
         yield Event("fourd", training.step, training.total, words, warning=True)
+    try:
+        yield from _steps(training, state, key)
+    finally:
+        if sds is not None:
+            sds.forget()
+    facts = {
+        "gaussians": len(training.gaussians),
+        **guidance.facts(),
+        "resumed_from_step": resumed,
+    }
+    return training.asset(), facts
+
+
+def _steps(training: Training, state: Path, key: str) -> Stage[None]:
+    """Every step that is left, with events and checkpoints."""
+    config = training.config
     pixels = 2 * config.times_per_step * config.coarse_size**2
     while training.step < training.total:
         with threads_for(pixels):
@@ -60,15 +75,3 @@ def run(
         told = training.step % EVENT_EVERY == 0 or training.step == training.total
         # An event every step, so that whoever closes the generator waits for one step only.
         yield training.event() if told else Event("fourd", training.step, training.total)
-    facts = {
-        "gaussians": len(training.gaussians),
-        "device": str(device),
-        **guidance.facts(),
-        "resumed_from_step": resumed,
-    }
-    asset = training.asset()
-    if sds is not None:
-        sds.forget()
-    del training, perceptual
-    release()
-    return asset, facts

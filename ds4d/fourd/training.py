@@ -1,4 +1,4 @@
-"""One optimization: its state, and one step of it (paper section 3.5; method.md sections 6, 7)."""
+"""One optimization: its state, and one step of it (paper section 3.5)."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ class Training:
         return rgb, alpha, shifts
 
     def _distilled(self, moments: Sequence[Tensor], times: list[int]) -> tuple[Tensor, Tensor]:
-        """Score distillation of one random side of each moment (method.md section 7)."""
+        """Score distillation of one random side of each moment (STAG4D, on which DS4D builds)."""
         size = min(render_size(self.step), self.config.fine_size)
         shots = draw_shots(len(times), size, self.generator)
         cameras, backgrounds = shots.cameras.to(self.device), shots.backgrounds.to(self.device)
