@@ -8,37 +8,44 @@ import numpy as np
 from numba import njit
 from torch import Tensor
 
-from ..cameras import Cameras, project
+from ..cameras import Cameras
 
 NEAR = 0.01  # faces with a corner nearer to the camera plane than this are not drawn
 
 
 def faces_seen(vertices: Tensor, faces: Tensor, cameras: Cameras) -> np.ndarray:
     """The face at each pixel's centre, from either side, -1 for none; [C, H, W] int32."""
-    pixels, depths = project(vertices, cameras)
     shape = (len(cameras), cameras.height, cameras.width)
     seen, nearness = np.full(shape, -1, np.int32), np.zeros(shape)
-    _draw(pixels.double().numpy(), depths.double().numpy(), faces.numpy(), seen, nearness)
+    matrices = cameras.Ks.double() @ cameras.viewmats[:, :3].double()
+    _draw(vertices.numpy(), faces.numpy(), matrices.numpy(), seen, nearness)
     return seen
 
 
 @njit(cache=True, error_model="numpy")
 def _draw(
-    pixels: np.ndarray,  # [C, M, 2] float64
-    depths: np.ndarray,  # [C, M] float64
+    vertices: np.ndarray,  # [M, 3] float32
     faces: np.ndarray,  # [F, 3] int64
+    matrices: np.ndarray,  # [C, 3, 4] float64, world to (u d, v d, d) with pixels u, v and depth d
     seen: np.ndarray,  # [C, H, W] int32, starts at -1
     nearness: np.ndarray,  # [C, H, W] float64, 1 / depth of what is seen, starts at 0
 ) -> None:
     cameras, height, width = seen.shape
+    corner = np.empty((len(vertices), 3))  # u, v, d
     for c in range(cameras):
+        P = matrices[c]
+        for m in range(len(vertices)):
+            x, y, z = vertices[m]
+            depth = P[2, 0] * x + P[2, 1] * y + P[2, 2] * z + P[2, 3]
+            corner[m, 0] = (P[0, 0] * x + P[0, 1] * y + P[0, 2] * z + P[0, 3]) / depth
+            corner[m, 1] = (P[1, 0] * x + P[1, 1] * y + P[1, 2] * z + P[1, 3]) / depth
+            corner[m, 2] = depth
         for f in range(len(faces)):
-            i, j, k = faces[f]
-            if min(depths[c, i], depths[c, j], depths[c, k]) < NEAR:
+            x0, y0, depth0 = corner[faces[f, 0]]
+            x1, y1, depth1 = corner[faces[f, 1]]
+            x2, y2, depth2 = corner[faces[f, 2]]
+            if min(depth0, depth1, depth2) < NEAR:
                 continue
-            x0, y0 = pixels[c, i]
-            x1, y1 = pixels[c, j]
-            x2, y2 = pixels[c, k]
             left = math.ceil(max(min(x0, x1, x2) - 0.5, 0))
             right = math.floor(min(max(x0, x1, x2) - 0.5, width - 1))
             top = math.ceil(max(min(y0, y1, y2) - 0.5, 0))
@@ -47,7 +54,7 @@ def _draw(
             if left > right or top > bottom or area == 0:
                 continue
             # 1 / depth is linear in the picture.
-            near0, near1, near2 = 1 / depths[c, i], 1 / depths[c, j], 1 / depths[c, k]
+            near0, near1, near2 = 1 / depth0, 1 / depth1, 1 / depth2
             for row in range(top, bottom + 1):
                 v = row + 0.5
                 for column in range(left, right + 1):
