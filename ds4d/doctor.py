@@ -42,6 +42,7 @@ class Pretrained:
     library: str  # what it is computed with, beside torch
     gpu_gb: float  # of a GPU's memory
     cached_on_cpu: bool = False  # as `engines.usable` takes it
+    extras: tuple[str, ...] = ()  # what it reads where it is there
 
 
 def pretrained(low_memory: bool = False) -> list[Pretrained]:
@@ -57,8 +58,8 @@ def pretrained(low_memory: bool = False) -> list[Pretrained]:
                    "diffusers", views_gb),
         Pretrained("features", "dinov2", (f"dinov2-{config.features.model}",), "transformers",
                    features.DINOV2_GB),
-        Pretrained("mesh", "instantmesh", (f"instantmesh-{config.mesh.model}", "dino-vitb16"),
-                   "skimage", mesh.INSTANTMESH_GB),
+        Pretrained("mesh", "instantmesh", (f"instantmesh-{config.mesh.model}",), "skimage",
+                   mesh.INSTANTMESH_GB, extras=("dino-vitb16",)),
         Pretrained("guidance", "zero123 (SDS)", (config.fourd.sds_model,), "diffusers",
                    guidance.SDS_GB),
         Pretrained("perceptual loss", "lpips", (guidance.LPIPS,), "lpips", guidance.LPIPS_GB),
@@ -151,7 +152,7 @@ def _fetch_all(machine: MachineConfig) -> bool:
     """Say what is needed, how large it is and under which licence; then fetch what is not here."""
     from .weights import CATALOGUE, fetch, size
 
-    names = [name for engine in pretrained() for name in engine.weights]
+    names = [name for engine in pretrained() for name in (*engine.weights, *engine.extras)]
     found = _find_all(names, machine)
     states = {"folder": "here", "cache": "here", "hub": "to download", "missing": "missing"}
     print("Weights of the pretrained engines")

@@ -8,8 +8,10 @@ code from it, and say in plain words what is wrong with it.
 from __future__ import annotations
 
 from .catalogue import CATALOGUE, Weights, size
-from .download import fetch
+from .download import fetch, fetching
 from .find import Found, find
 from .read import fill, read_state
 
-__all__ = ["CATALOGUE", "Found", "Weights", "fetch", "fill", "find", "read_state", "size"]
+__all__ = [
+    "CATALOGUE", "Found", "Weights", "fetch", "fetching", "fill", "find", "read_state", "size",
+]  # fmt: skip

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import UserError
+from ..events import Event, Stage
 from ..workspace import replacing
 from . import network
 from .catalogue import Weights, size
@@ -18,6 +21,7 @@ ELSEWHERE = (
     "python -m ds4d doctor says what is here."
 )
 BLOCK = 1 << 20  # bytes
+NEWS = 0.5  # seconds between two pieces of news
 STALLED = 30.0  # seconds without a byte, after which a download is given up
 
 
@@ -45,6 +49,54 @@ def fetch(name: str, folder: str = "") -> Path:
     if found.path is None:
         raise UserError(f"The weights {name} did not arrive: {found.words}.", ELSEWHERE)
     return found.path
+
+
+def fetching(stage: str, name: str, folder: str = "") -> Stage[Path]:
+    """`fetch` as a part of a stage's work, with news of a download that takes long.
+
+    Weights that are on this machine are returned at once, without an event. Closing the generator
+    does not wait for the download, which ends in the background.
+
+    Args:
+        stage: whose events these are.
+        name, folder: as `fetch` has them.
+
+    Raises:
+        UserError: as `fetch` does.
+    """
+    if find(name, folder).where != "hub":
+        return fetch(name, folder)
+    weights = look_up(name)
+    outcome: list[Path | BaseException] = []
+
+    def work() -> None:
+        try:
+            outcome.append(fetch(name, folder))
+        except BaseException as error:  # raised again in the thread that waits
+            outcome.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    before = _arrived(weights)
+    thread.start()
+    while thread.is_alive():
+        done = min(_arrived(weights) - before, weights.bytes)
+        message = f"downloading {name}: {size(done)} of {size(weights.bytes)}"
+        yield Event(stage, 0, 0, message)
+        thread.join(NEWS)
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _arrived(weights: Weights) -> int:
+    """Bytes in the folder that a download writes to, finished or not."""
+    place = cache_places(weights)[0]
+    folder = place if weights.url else place.parents[1] / "blobs"
+    total = 0
+    for file in folder.glob("*"):
+        with contextlib.suppress(OSError):  # renamed in this moment
+            total += file.stat().st_size
+    return total
 
 
 def _download(weights: Weights) -> None:

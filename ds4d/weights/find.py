@@ -76,16 +76,20 @@ def cache_places(weights: Weights) -> list[Path]:
         return _rembg_places(weights.files[0])
     if weights.repo == "torchvision":
         return [Path(torch.hub.get_dir()) / "checkpoints"]
-    return [_hub_place(weights)]
+    return _hub_places(weights)
 
 
-def _hub_place(weights: Weights) -> Path:
-    """The pinned revision's snapshot in the hub's cache."""
+def _hub_places(weights: Weights) -> list[Path]:
+    """The pinned revision's snapshot in the hub's cache.
+
+    What a Space preloads at its build lies in the cache's usual place, whatever HF_HOME says.
+    """
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
     repo = repo_folder_name(repo_id=weights.repo, repo_type="model")
-    return Path(constants.HF_HUB_CACHE) / repo / "snapshots" / weights.revision
+    caches = [Path(constants.HF_HUB_CACHE), Path("~/.cache/huggingface/hub").expanduser()]
+    return [cache / repo / "snapshots" / weights.revision for cache in dict.fromkeys(caches)]
 
 
 def _rembg_places(file: str) -> list[Path]:

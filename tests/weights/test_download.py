@@ -9,13 +9,13 @@ import pytest
 from huggingface_hub import constants
 
 from ds4d.errors import UserError
-from ds4d.weights import CATALOGUE, download, fetch, find, network
+from ds4d.weights import CATALOGUE, download, fetch, fetching, find, network
 
 
 @pytest.fixture
 def vgg(hub, monkeypatch):
     """LPIPS's VGG16 as a short file on the server of this machine; its bytes."""
-    content = b"PK not really" * 100
+    content = b"PK not really" * 10_000
     hub.files["/vgg16.pth"] = b"\x80\x02" + content
     weights = dataclasses.replace(
         CATALOGUE["lpips-vgg16"],
@@ -173,6 +173,51 @@ def test_two_that_fetch_at_once_both_get_it(hub, vgg):
         thread.join()
     assert not failed and len(set(found)) == 2
     assert (fetch("instantmesh-base") / "instant_nerf_base.ckpt").stat().st_size == 2_000_000
+
+
+def outcome(events):
+    """What a generator returns, after all that it yields."""
+    messages = []
+    while True:
+        try:
+            messages.append(next(events).message)
+        except StopIteration as end:
+            return messages, end.value
+
+
+@pytest.mark.parametrize("name", ["instantmesh-base", "lpips-vgg16"])
+def test_a_long_download_is_news_while_it_lasts(hub, vgg, name, monkeypatch):
+    monkeypatch.setattr(download, "NEWS", 0.05)
+    monkeypatch.setattr(download, "BLOCK", 5000)
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 5000)
+    weights = dataclasses.replace(CATALOGUE[name], bytes=len(vgg))
+    monkeypatch.setitem(CATALOGUE, name, weights)
+    hub.add("instantmesh-base", {"instant_nerf_base.ckpt": vgg})
+    assert find(name).where == "hub"
+    hub.hold.clear()
+    events = fetching("mesh", name)
+    first = next(events)
+    assert first.stage == "mesh" and first.message == f"downloading {name}: 0 B of 130 kB"
+    news = (next(events).message for _ in range(100))
+    assert any(message == f"downloading {name}: 65 kB of 130 kB" for message in news)
+    hub.hold.set()
+    assert outcome(events)[1] == find(name).path
+    assert outcome(fetching("mesh", name)) == ([], find(name).path)
+
+
+def test_news_of_a_download_that_fails_end_with_the_reason(hub):
+    hub.add("dinov2-small", {"config.json": b"{}"})
+    with pytest.raises(UserError, match="did not arrive"):
+        outcome(fetching("features", "dinov2-small"))
+
+
+def test_whoever_stops_waiting_for_a_download_is_let_go(hub, vgg):
+    find("lpips-vgg16")
+    hub.hold.clear()
+    events = fetching("fourd", "lpips-vgg16")
+    next(events)
+    events.close()
+    hub.hold.set()
 
 
 def test_endpoint_and_cache_come_from_the_environment(hub, tmp_path):

@@ -47,6 +47,16 @@ def test_what_the_cache_holds_is_found_without_a_question_to_the_hub(hub):
     assert find("dinov2-small").where == "cache" and len(hub.requests) == asked
 
 
+def test_what_a_space_preloaded_is_found_wherever_its_own_cache_is(hub):
+    weights = CATALOGUE["dinov2-small"]
+    hub.add("dinov2-small")
+    usual = Path("~/.cache/huggingface/hub").expanduser()
+    assert usual != Path(constants.HF_HUB_CACHE)
+    snapshot_download(weights.repo, revision=weights.revision, cache_dir=usual)
+    found = find("dinov2-small")
+    assert found.where == "cache" and usual in found.path.parents
+
+
 def test_the_first_missing_files_are_named(tmp_path):
     weights = CATALOGUE["dinov2-small"]
     put(tmp_path / weights.repo, ["config.json", "preprocessor_config.json"])
