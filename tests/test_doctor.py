@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import hashlib
 import importlib.util
+import types
 
 import pytest
 from huggingface_hub import constants
@@ -155,6 +156,27 @@ def test_a_broken_library_is_the_answer_and_not_a_crash(capsys, monkeypatch):
     assert main(["doctor"]) == 1
     printed = capsys.readouterr().out
     assert "NO  program        ImportError: libcudart" in printed and "cannot run here" in printed
+
+
+@pytest.mark.parametrize("gigabytes, fit", [(48, "all"), (16, "only with --low-memory")])
+def test_a_gpu_is_named_with_what_fits_it(full_hub, capsys, monkeypatch, gigabytes, fit):
+    gpu(monkeypatch, gigabytes)
+    assert main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert f"Some GPU, {gigabytes} GB: the pretrained engines fit {fit}" in printed
+    assert "auto leaves it out" not in printed
+
+
+def test_a_gpu_that_is_too_small_for_an_engine_is_the_reason(full_hub, capsys, monkeypatch):
+    gpu(monkeypatch, 8)
+    main(["doctor"])
+    assert "auto leaves it out: the GPU has 8 GB, " in capsys.readouterr().out
+
+
+def gpu(monkeypatch, gigabytes: float) -> None:
+    facts = types.SimpleNamespace(name="Some GPU", total_memory=gigabytes * 1e9)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: facts)
 
 
 def test_a_gpu_that_is_not_there_is_told(capsys, monkeypatch):

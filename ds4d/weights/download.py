@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import threading
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ ELSEWHERE = (
 )
 BLOCK = 1 << 20  # bytes
 NEWS = 0.5  # seconds between two pieces of news
+ABANDONED = 3600.0  # seconds without a byte, after which nobody writes to a file any more
 STALLED = 30.0  # seconds without a byte, after which a download is given up
 
 
@@ -90,18 +92,31 @@ def fetching(stage: str, name: str, folder: str = "") -> Stage[Path]:
 
 def _arrived(weights: Weights) -> int:
     """Bytes in the folder that a download writes to, finished or not."""
-    place = cache_places(weights)[0]
-    folder = place if weights.url else place.parents[1] / "blobs"
     total = 0
-    for file in folder.glob("*"):
+    for file in _workplace(weights).glob("*"):
         with contextlib.suppress(OSError):  # renamed in this moment
             total += file.stat().st_size
     return total
 
 
+def _workplace(weights: Weights) -> Path:
+    """The folder in which a download grows."""
+    place = cache_places(weights)[0]
+    return place if weights.url else place.parents[1] / "blobs"
+
+
+def _sweep(weights: Weights) -> None:
+    """Remove what downloads left behind whose process was killed: nobody goes on with it."""
+    pattern = f"{Path(weights.files[0]).stem}.partial-*" if weights.url else "*.*.incomplete"
+    for file in _workplace(weights).glob(pattern):
+        if time.time() - file.stat().st_mtime > ABANDONED:
+            file.unlink(missing_ok=True)
+
+
 def _download(weights: Weights) -> None:
     place = cache_places(weights)[0]
     try:
+        _sweep(weights)
         if weights.url:
             _download_file(weights, place / weights.files[0])
         else:
@@ -113,10 +128,22 @@ def _download(weights: Weights) -> None:
 
 
 def _download_repo(weights: Weights) -> None:
-    """Into the hub's cache; what another process is fetching is waited for."""
-    from huggingface_hub import snapshot_download
+    """Into the hub's cache, where what another process is fetching is waited for.
 
-    snapshot_download(weights.repo, revision=weights.revision, allow_patterns=list(weights.files))
+    One file after the other, in this thread: a pool of threads would hold up Ctrl-C.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    for file in weights.files:
+        try:
+            hf_hub_download(weights.repo, file, revision=weights.revision)
+        except RemoteEntryNotFoundError as error:
+            raise UserError(
+                f"The weights {weights.name} are incomplete on the hub: {weights.repo} has no "
+                f"{file} at revision {weights.revision[:7]}.",
+                ELSEWHERE,
+            ) from error
 
 
 def _download_file(weights: Weights, target: Path) -> None:

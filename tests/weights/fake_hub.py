@@ -88,7 +88,7 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             if api:
                 return self.describe(hub.repos[repo], api[3], body, tree=api[2] == "tree")
             if file[3] not in hub.repos[repo]:
-                return self.refuse(404)
+                return self.refuse(404, "EntryNotFound")
             self.send(hub.repos[repo][file[3]], body, {"X-Repo-Commit": file[2]})
 
         def describe(self, files: dict[str, bytes], sha: str, body: bool, tree: bool) -> None:
@@ -129,12 +129,10 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(data[half:])
             self.wfile.flush()
 
-        def refuse(self, status: int) -> None:
+        def refuse(self, status: int, code: str = "") -> None:
             self.send_response(status)
-            if status == 403:
-                self.send_header("X-Error-Code", "GatedRepo")
-            if status == 404:
-                self.send_header("X-Error-Code", "RepoNotFound")
+            code = code or {403: "GatedRepo", 404: "RepoNotFound"}.get(status, "")
+            self.send_header("X-Error-Code", code)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

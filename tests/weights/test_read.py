@@ -124,6 +124,7 @@ def test_code_in_a_checkpoint_is_named_and_not_run(name, legacy, tmp_path, monke
     assert not (tmp_path / "RAN").exists()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_pickle_that_is_nothing_but_code_is_not_run(protocol, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
