@@ -79,8 +79,8 @@ def test_turns_are_recovered(images, turn):
 
 def test_turns_stay_when_they_are_not_searched(images):
     away = moved(boxes.mesh(), cube_rotations()[5])
-    events, (mesh, ious) = finished(fit(away, images, CAMERAS, search_rotation=False))
-    assert np.mean(ious) < 0.8
+    events, (_, ious) = finished(fit(away, images, CAMERAS, search_rotation=False))
+    assert np.mean(ious) < 0.7
     assert events[-1].warning and "poorly" in events[-1].message
 
 
