@@ -146,6 +146,46 @@ def test_golden_embeddings(case):
     check(ramped(text, image, encoders.ramp), t["prompt_embeds_after_ramp"], "ramp")
 
 
+def test_golden_blocks_of_the_encoders(case):
+    """Layer by layer: the VAE both ways, CLIP's text and vision."""
+    t, encoders, vae = case.tensors, case.encoders, case.vae
+    text, vision = encoders.text, encoders.vision.vision_model
+    text = getattr(text, "text_model", text)  # one more level until transformers 5
+    modules = {
+        "text/embeddings": text.embeddings,
+        "vision/pre_layrnorm": vision.pre_layrnorm,
+        "vision/post_layernorm_cls": vision.post_layernorm,
+        **{f"text/layer{i}": layer for i, layer in enumerate(text.encoder.layers)},
+        **{f"vision/layer{i}": layer for i, layer in enumerate(vision.encoder.layers)},
+    }
+    seen = {}
+
+    def listen(name):
+        def hook(module, args, output):
+            seen.setdefault(name, output[0] if isinstance(output, tuple) else output)
+
+        return hook
+
+    expected = {k: v for k, v in case.blocks.items() if k[:2] not in ("w/", "r/")}
+    for name in expected:
+        if name not in modules:  # vae.encoder/..., vae.decoder/...
+            part, _, path = name.removeprefix("vae.").partition("/")
+            inner = getattr(vae, part)
+            modules[name] = vae.quant_conv if path == "out" else inner.get_submodule(path)
+    hooks = [modules[name].register_forward_hook(listen(name)) for name in expected]
+    before = vae.quant_conv.register_forward_pre_hook(
+        lambda module, args: seen.setdefault("vae.encoder/out", args[0])
+    )
+    moments(vae, t["pixel_values_vae"])
+    text_embedding(encoders, case.meta["prompt"])
+    image_embedding(encoders, t["pixel_values_clip"])
+    decode(vae, t["pipeline_latents_before_unscale"])
+    for hook in (*hooks, before):
+        hook.remove()
+    for name, block in expected.items():
+        check(seen[name], block, name)
+
+
 def test_golden_condition(case):
     """As the engine makes it: from the frame to what the UNet is told."""
     if case.meta["prompt"]:
