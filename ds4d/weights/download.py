@@ -109,8 +109,9 @@ def _sweep(weights: Weights) -> None:
     """Remove what downloads left behind whose process was killed: nobody goes on with it."""
     pattern = f"{Path(weights.files[0]).stem}.partial-*" if weights.url else "*.*.incomplete"
     for file in _workplace(weights).glob(pattern):
-        if time.time() - file.stat().st_mtime > ABANDONED:
-            file.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another one sweeps, too
+            if time.time() - file.stat().st_mtime > ABANDONED:
+                file.unlink()
 
 
 def _download(weights: Weights) -> None:
@@ -152,7 +153,7 @@ def _download_file(weights: Weights, target: Path) -> None:
     from tqdm import tqdm
 
     kind, expected = weights.checksum.split(":")
-    digest = hashlib.new(kind)
+    digest = hashlib.new(kind, usedforsecurity=False)
     request = get_session().stream("GET", weights.url, timeout=STALLED, follow_redirects=True)
     with replacing(target) as aside, request as response, open(aside, "wb") as file:
         response.raise_for_status()

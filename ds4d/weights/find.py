@@ -58,6 +58,7 @@ def find(name: str, folder: str = "") -> Found:
 
 
 def look_up(name: str) -> Weights:
+    """The catalogue's entry; UserError for a name that it does not have."""
     if name not in CATALOGUE:
         raise UserError(f"There are no weights called {name}.", f"Known: {', '.join(CATALOGUE)}.")
     return CATALOGUE[name]

@@ -28,13 +28,9 @@ def obstacle(address: str) -> str:
         if time.monotonic() - when < KEPT:
             return words
     status = _ask(address)
-    key, words = (address, describe(status, host)) if status else (host, unreachable(host))
-    _answers[key] = (time.monotonic(), words)
+    words = describe(status, host) if status else f"{host} cannot be reached"
+    _answers[address if status else host] = (time.monotonic(), words)
     return words
-
-
-def unreachable(host: str) -> str:
-    return f"{host} cannot be reached"
 
 
 def describe(status: int, host: str) -> str:

@@ -1,5 +1,6 @@
 import re
 import typing
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +47,15 @@ def test_who_must_not_earn_money_is_told():
 )
 def test_sizes_are_for_people(bytes, words):
     assert size(bytes) == words
+
+
+def test_a_space_preloads_what_is_looked_for():
+    """At other revisions, or with files left out, the weights would be downloaded once more."""
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    preloaded = re.findall(r"^ +- (\S+/\S+) (\S+) ([0-9a-f]{40})$", readme, re.MULTILINE)
+    found = {(repo, revision): set(files.split(",")) for repo, files, revision in preloaded}
+    for name in ("zero123plus-v1.2", "dinov2-base", "instantmesh-large"):
+        weights = CATALOGUE[name]
+        assert found[weights.repo, weights.revision] >= set(weights.files)
+    pinned = {(weights.repo, weights.revision) for weights in CATALOGUE.values()}
+    assert set(found) <= pinned
