@@ -18,10 +18,11 @@ import triton
 from torch import Tensor
 
 from .triton_blend import blend, blend_backward
-from .triton_projection import project, project_backward
+from .triton_projection import project
+from .triton_projection_backward import project_backward
 from .triton_tiles import CHANNELS, gather, write_tiles
 
-TILE_X, TILE_Y = 16, 16  # pixels
+TILE_X, TILE_Y = 16, 8  # pixels
 HEADROOM = 1.5  # room for intersections over their last known number
 STEP = 1 << 14  # the room is a multiple of this: sizes that recur are cheap to allocate
 
@@ -71,8 +72,8 @@ def forward(
     """Colours [C, H, W, D], alphas [C, H, W], expected depths [C, H, W], and the trace."""
     C, N, D = len(viewmats), means.shape[1], colors.shape[2]
     channels = _channels(D)
-    gaussians = (means, quats, scales, opacities, colors)
-    inputs = [x.detach().contiguous() for x in (*gaussians, offsets, viewmats, Ks)]
+    inputs = (means, quats, scales, opacities, colors, offsets, viewmats, Ks)
+    inputs = [x.contiguous() for x in inputs]
     records = means.new_empty(C * N, CHANNELS.value + channels)
     depths, counts = means.new_empty(C * N), means.new_empty(C * N, dtype=torch.int32)
     project[(triton.cdiv(N, 64), C)](
@@ -84,9 +85,10 @@ def forward(
     rendered = means.new_empty(C, height, width, D)
     alphas, image_depths, through = means.new_empty(3, C, height, width)
     stops = means.new_empty(C, height, width, dtype=torch.int32)
-    trace = Trace(records, *lists, image_depths, through, stops)
+    # Not the returned tensor itself: it will hold the step's graph, which holds the trace.
+    trace = Trace(records, *lists, image_depths.detach(), through, stops)
     blend[(len(trace.edges) - 1,)](
-        records, trace.listed, trace.edges, trace.starts[-1:], backgrounds.detach().contiguous(),
+        records, trace.listed, trace.edges, trace.starts[-1:], backgrounds.contiguous(),
         rendered, alphas, image_depths, through, stops, *_sizes(trace, C, N, width, height),
         D, channels, TILE_X, TILE_Y, num_warps=_warps(channels),
     )  # fmt: skip
@@ -129,17 +131,20 @@ def backward(
         GAUSSIANS=4, PLACES=8, COLUMNS=triton.next_power_of_2(columns), num_warps=1,
     )  # fmt: skip
     inputs = [x.contiguous() for x in (means, quats, scales, opacities, viewmats, Ks)]
-    shapes = (C, N, 3), (C, N, 4), (C, N, 3), (C, N), (C, N, D), (C, N, 2)
-    results = [means.new_empty(shape) for shape in shapes]
+    shares, v_offsets = means.new_empty(C, N * (11 + D)), means.new_empty(C, N, 2)
     project_backward[(triton.cdiv(N, 64), C)](
-        *inputs, trace.records, totals, *results, N, *map(_camera_stride, inputs[:4]),
+        *inputs, trace.records, totals, shares, v_offsets, N, *map(_camera_stride, inputs[:4]),
         width, height, antialiased, D, channels, BLOCK=64, num_warps=2,
     )  # fmt: skip
-    shared = (means, quats, scales, opacities, colors, offsets)
-    return tuple(
-        result.sum(0, keepdim=True) if len(argument) < C else result
-        for argument, result in zip(shared, results, strict=True)
-    )
+    arguments = (means, quats, scales, opacities, colors)
+    sums = shares.sum(0, keepdim=True) if any(len(x) < C for x in arguments) else shares
+    results, first = [], 0
+    for x in arguments:
+        last = first + x[0].numel()
+        share = (sums if len(x) < C else shares)[:, first:last]
+        results.append(share.view(x.shape))
+        first = last
+    return *results, v_offsets
 
 
 def _channels(D: int) -> int:
@@ -182,15 +187,16 @@ def _list_tiles(
     # Few bits make the sort short. The number after the last tile marks room that is not used.
     dtype = torch.int16 if tiles < 2**15 else torch.int32
     keys = torch.full((capacity,), tiles, dtype=dtype, device=records.device)
-    owners = torch.zeros(capacity, dtype=torch.int32, device=records.device)
+    owners = records.new_empty(capacity, dtype=torch.int32)
+    listed = records.new_empty(capacity + C * N, dtype=torch.int32)
     write_tiles[(triton.cdiv(C * N, 32),)](
-        records, order, starts, keys, owners, C * N, N, capacity, width, height, tiles_x, tiles_y,
-        channels, TILE_X, TILE_Y, BLOCK=32, num_warps=1,
+        records, order, starts, keys, owners, listed, C * N, N, capacity, width, height,
+        tiles_x, tiles_y, channels, TILE_X, TILE_Y, BLOCK=32, num_warps=1,
     )  # fmt: skip
     keys, places = keys.sort(stable=True)
-    bounds = torch.arange(tiles + 1, dtype=dtype, device=records.device)
-    edges = torch.searchsorted(keys, bounds, out_int32=True)
-    listed = torch.cat([owners[places], order.int()])
+    torch.index_select(owners, 0, places, out=listed[:capacity])
+    numbers = torch.arange(tiles + 1, dtype=dtype, device=records.device)
+    edges = torch.searchsorted(keys, numbers, out_int32=True)
     return order, starts, places, listed, edges
 
 

@@ -187,7 +187,7 @@ def blend_backward(
     drawn_end = tl.minimum(begin + tl.max(stop, 0), end)  # behind it no Gaussian was drawn
     i = drawn_end
     while (i < end) & (not crowded):
-        row = gradients + tl.load(places + i) * (CHANNELS + channels)
+        row = gradients + tl.load(places + i).to(tl.int32) * (CHANNELS + channels)
         tl.store(row + column, tl.zeros([CHANNELS], tl.float32))
         tl.store(row + CHANNELS + channel, tl.zeros([channels], tl.float32))
         i += 1
@@ -215,6 +215,6 @@ def blend_backward(
             tl.atomic_add(target + column, row)
             tl.atomic_add(target + CHANNELS + channel, v_color)
         else:
-            target = gradients + tl.load(places + i) * (CHANNELS + channels)
+            target = gradients + tl.load(places + i).to(tl.int32) * (CHANNELS + channels)
             tl.store(target + column, row)
             tl.store(target + CHANNELS + channel, v_color)

@@ -104,6 +104,7 @@ def write_tiles(
     starts,  # [C * N + 1] int32, where the tiles of each begin, in that order
     tiles,  # [capacity], written: number of the tile; what no Gaussian writes must exceed all
     owners,  # [capacity] int32, written: row of the record
+    listed,  # [capacity + C * N] int32, its end written: all rows by depth
     gaussians,  # C * N
     N,
     capacity,
@@ -119,10 +120,11 @@ def write_tiles(
     rank = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     place = tl.load(starts + rank, rank < gaussians, 0)
     end = tl.load(starts + rank + 1, rank < gaussians, 0)
+    g = tl.load(order + rank, rank < gaussians, 0).to(tl.int32)
+    tl.store(listed + capacity + rank, g, rank < gaussians)
     visible = end > place
     # Bounded by what was counted: a rounding that differs here cannot touch the neighbours.
     end = tl.minimum(end, capacity)
-    g = tl.load(order + rank, visible, 0).to(tl.int32)
     shape = load_shape(records, g, channels, visible)
     first, last = tile_rows(shape, height, TILE_Y)
     rows = tl.where(visible, last - first, 0)
