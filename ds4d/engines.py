@@ -19,7 +19,8 @@ class Engine:
     name: str  # as in the config
     why: str  # plain words
     run: Callable  # the stage's own arguments -> a generator of events that returns the result
-    made_from: tuple[str, ...] = ()  # weights, seed: what beside the settings decides the result
+    made_from: tuple[str, ...] = ()  # files, seed: what beside the settings decides the result
+    weights: tuple[str, ...] = ()  # in the catalogue; on this machine before it runs
 
 
 def usable(

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from . import __version__, clip, device, export, features, guidance, matting, mesh, multiview
-from . import turntable
+from . import turntable, weights
 from .cameras import load_cameras, save_cameras
 from .config import Config
 from .engines import Engine
@@ -105,6 +105,7 @@ class _Run:
         device.reset_peak_memory()
         if engine is not None:
             yield Event(name, message=f"{engine.name}: {engine.why}")
+            yield from self._fetched(name, engine.weights)
         facts = yield from _watched(make(), self.workspace, name)
         facts |= {} if engine is None else {"engine": engine.name, "why": engine.why}
         facts |= {
@@ -114,6 +115,11 @@ class _Run:
         }
         self.workspace.finish(name, key, artifacts, **facts)
         self.workspace.log(f"{name}: {json.dumps(facts, default=str)}")
+
+    def _fetched(self, stage: str, names: tuple[str, ...]) -> Iterator[Event]:
+        """Bring weights to this machine, with news while they are downloaded."""
+        for name in names:
+            yield from weights.fetching(stage, name, self.config.machine.weights)
 
     def clip(self) -> Iterator[Event]:
         def make() -> Stage[dict[str, Any]]:
@@ -214,6 +220,7 @@ class _Run:
         guides = guidance.choose(config.fourd, config.machine)
 
         def make() -> Stage[dict[str, Any]]:
+            yield from self._fetched("fourd", guides.networks)
             points, colors = mesh.load_points_ply(self.workspace / "points.ply")
             maps = features.load(self.workspace / "features.safetensors")
             positions = clip.load(self.workspace / "clip").positions

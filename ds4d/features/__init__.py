@@ -27,7 +27,7 @@ def choose(config: FeaturesConfig, machine: MachineConfig) -> Engine:
         from . import dinov2
 
         run = partial(dinov2.run, model=config.model, machine=machine)
-        return Engine("dinov2", why, run, identity(weights, machine))
+        return Engine("dinov2", why, run, identity(weights, machine), weights)
     from . import descriptors
 
     return Engine("descriptors", why, partial(descriptors.run, grid=config.grid))

@@ -33,7 +33,8 @@ class Guidance:
     sds_model: Literal["zero123-xl", "stable-zero123", "off"]
     sds_why: str
     weights: str  # the user's own folder of weights, or ""
-    made_from: tuple[str, ...]  # the weights: they decide the result beside the settings
+    networks: tuple[str, ...]  # in the catalogue; on this machine before they are loaded
+    made_from: tuple[str, ...]  # which weights these are: they decide the result
 
     def perceptual(self, device: torch.device) -> Perceptual | None:
         """LPIPS on the device, or None where the structural loss stands in or none is asked for.
@@ -92,7 +93,7 @@ def choose(config: FourdConfig, machine: MachineConfig) -> Guidance:
         sds = config.sds_model if fine else "off"
     names = ((LPIPS,) if perceptual == "lpips" else ()) + ((sds,) if sds != "off" else ())
     return Guidance(
-        perceptual, perceptual_why, sds, sds_why, machine.weights, identity(names, machine)
+        perceptual, perceptual_why, sds, sds_why, machine.weights, names, identity(names, machine)
     )
 
 

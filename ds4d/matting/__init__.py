@@ -48,4 +48,4 @@ def choose(
     from . import rembg
 
     run = partial(rembg.run, model=config.model, machine=machine, cache=cache)
-    return Engine("rembg", why, run, identity(weights, machine))
+    return Engine("rembg", why, run, identity(weights, machine), weights)

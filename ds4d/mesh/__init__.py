@@ -64,7 +64,7 @@ def choose(config: MeshConfig, machine: MachineConfig, views_engine: str) -> Eng
         from . import instantmesh
 
         run = partial(instantmesh.run, model=config.model, machine=machine)
-        return Engine("instantmesh", why, run, identity(weights, machine))
+        return Engine("instantmesh", why, run, identity(weights, machine), weights)
     from . import visual_hull
 
     return Engine("visual_hull", why, visual_hull.run)

@@ -67,7 +67,8 @@ def choose(
         from . import zero123plus
 
         run = partial(zero123plus.run, config=config, machine=machine, seed=seed, matte=matte)
-        return Engine("zero123plus", why, run, (*identity(weights, machine), f"seed {seed}"))
+        made_from = (*identity(weights, machine), f"seed {seed}")
+        return Engine("zero123plus", why, run, made_from, weights)
 
     def inflated(frames: np.ndarray, size: int) -> Stage[Views]:
         return inflate.run(frames, given.front_camera(source, size), size)
