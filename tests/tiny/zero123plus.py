@@ -188,7 +188,7 @@ def make(folder: Path) -> None:
 def tiny_networks(seed: int) -> dict[str, nn.Module]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return {
+        networks = {
             "unet": UNet2DConditionModel.from_config(TINY_UNET),
             "vae": AutoencoderKL.from_config(TINY_VAE),
             "text_encoder": CLIPTextModel(CLIPTextConfig.from_dict(TINY_TEXT)),
@@ -196,6 +196,7 @@ def tiny_networks(seed: int) -> dict[str, nn.Module]:
                 CLIPVisionConfig.from_dict(TINY_VISION)
             ),
         }
+    return {name: network.float() for name, network in networks.items()}
 
 
 def published(name: str, network: nn.Module, old: bool = False) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from ...events import Event, Stage
 from ...images import over, tile
 from .. import Views, join
 from ..given import RIGS
-from .draw import draw
+from .drawing import draw
 from .front import agreement, fit_front
 
 POOR = 0.75  # silhouettes that agree less do not show one object from these sides
@@ -53,7 +53,7 @@ def run(
             "Take version v1.2, or leave white out.",
         )
     count = len(frames)
-    drawn, total = count * config.steps, count * (config.steps + 6)
+    drawn, total = count * config.steps, count * (config.steps + 6) + 1
     yield Event("multiview", 0, total, f"loading Zero123++ {config.version}")
     try:
         pictures = yield from draw(frames, config, machine, seed, total)

@@ -22,8 +22,8 @@ from ...cameras import Cameras, project
 COARSE = (48, 36, (0.08, 0.04, 0.02))
 FINE = (96, 72, (0.01, 0.005))
 FRAMES = 4  # of the clip, evenly spread, that the camera is fitted to
-# What a larger scale is worth, per unit of its logarithm. Six views alone leave more than the object:
-# smaller scales fill the silhouettes just as well, and the truth is the largest one that does.
+# What a larger scale is worth, per unit of its logarithm. Six views alone leave more than the
+# object: smaller scales fill the silhouettes just as well, the truth is the largest that does.
 TIGHT = 0.04
 SCALES = (0.4, 2.5)  # of the object in the frame, of its size in the six views
 
