@@ -60,8 +60,7 @@ class Asset:
     def to(self, device: torch.device | str) -> Asset:
         """The same asset, computed and drawn on a device."""
         gaussians = Gaussians(**{k: v.to(device) for k, v in self.gaussians.tensors().items()})
-        shape = tuple(self.maps.shape[2:4])
-        lookup = Lookup.at(self.lookup.grid.to(device), self.lookup.visible.to(device), shape)
+        lookup = Lookup(self.lookup.grid.to(device), self.lookup.visible.to(device))
         return Asset(
             gaussians, self.network.to(device), self.maps.to(device), lookup, self.positions,
             self.cameras.to(device), self.config,
@@ -117,9 +116,8 @@ class Asset:
         state = _part(tensors, "network.")
         network = Deformation(config, channels=state["tssf.reduce.weight"].shape[1])
         network.load_state_dict(state)
-        shape = tuple(tensors["maps"].shape[2:4])
-        everywhere = Lookup.of(gaussians, cameras, "none", shape)
-        lookup = Lookup.at(everywhere.grid, tensors["visible"].float(), shape)
+        everywhere = Lookup.of(gaussians, cameras, "none")
+        lookup = Lookup(everywhere.grid, tensors["visible"].float())
         return cls(
             gaussians, network, tensors["maps"], lookup, tensors["positions"], cameras, config
         )

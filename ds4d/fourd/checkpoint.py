@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -71,8 +72,7 @@ def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
         tensors["statistics.gradients"], tensors["statistics.count"]
     )
     if "lookup.grid" in tensors:
-        shape = tuple(training.features.shape[2:4])
-        training.lookup = Lookup.at(tensors["lookup.grid"], tensors["lookup.visible"], shape)
+        training.lookup = Lookup(tensors["lookup.grid"], tensors["lookup.visible"])
     for group in training.optimizer.param_groups:
         if group["name"] in names:
             group["params"] = [training.gaussians.tensors()[group["name"]]]
@@ -80,4 +80,11 @@ def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
             prefix = f"optimizer.{group['name']}.{index}."
             state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             if state:
-                training.optimizer.state[parameter] = state
+                training.optimizer.state[parameter] = {
+                    name: _laid_out(value, parameter) for name, value in state.items()
+                }
+
+
+def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:
+    """In the order in memory of the parameter, as optimizers that go through memory need it."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from ..config import FourdConfig
+from . import kernels
 from .gaussians import Offsets
 from .hexplane import HexPlane
+from .kernels.deformation import deform
+from .kernels.lanes import LANES
 from .tssf import TSSF, Lookup
 
 HEADS = {"means": 3, "log_scales": 3, "quats": 4}
@@ -57,9 +61,37 @@ class Deformation(nn.Module):
     ) -> Offsets:
         """Offsets to the raw parameters at one moment, K = 1."""
         # Detached: where a Gaussian rests is for the images to say, not for the planes' slopes.
-        hidden = self.join_planes(self.planes(means.detach(), position))
+        means = means.detach()
+        if kernels.fit(means) and self._fits_kernels():
+            return self._by_kernels(means, position, reduced, lookup)
+        hidden = self.join_planes(self.planes(means, position))
         hidden = hidden + self.join_views(self.tssf(reduced, lookup))
         return Offsets(**{name: head(hidden)[None] for name, head in self.heads.items()})
+
+    def _fits_kernels(self) -> bool:
+        widths = [plane.shape[1] for plane in self.planes.space]
+        widths += [self.tssf.reduce.out_features, self.join_planes.out_features]
+        return self.tssf.fusion == "da" and all(width % LANES == 0 for width in widths)
+
+    def _by_kernels(
+        self, means: Tensor, position: float, reduced: Tensor, lookup: Lookup
+    ) -> Offsets:
+        """The same as one function; all heads are one layer, with zeros between them."""
+        inner, last = zip(*((head[1], head[3]) for head in self.heads.values()), strict=True)
+        empty = -sum(HEADS.values()) % LANES
+        out = deform(
+            means, self.planes, self.planes.row(position), self.tssf, reduced, lookup,
+            layers=(
+                torch.cat([self.join_planes.weight, self.join_views.weight], 1),
+                self.join_planes.bias,
+                torch.cat([layer.weight for layer in inner]),
+                torch.cat([layer.bias for layer in inner]),
+                pad(torch.block_diag(*(layer.weight for layer in last)), (0, 0, 0, empty)),
+                pad(torch.cat([layer.bias for layer in last]), (0, empty)),
+            ),
+        )  # fmt: skip
+        *offsets, _ = out[None].split([*HEADS.values(), empty], -1)
+        return Offsets(**dict(zip(HEADS, offsets, strict=True)))
 
 
 def stacked(offsets: list[Offsets]) -> Offsets:

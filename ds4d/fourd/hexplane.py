@@ -28,14 +28,14 @@ class HexPlane(nn.Module):
         self.bound = bound
         self.half_time = half_time
         sizes = [size * 2**level for level in range(levels)]
-        self.space = nn.ParameterList([nn.Parameter(torch.empty(3, width, s, s)) for s in sizes])
-        self.time = nn.ParameterList([nn.Parameter(torch.ones(3, width, times, s)) for s in sizes])
+        self.space = nn.ParameterList([_planes(width, s, s) for s in sizes])
+        self.time = nn.ParameterList([_planes(width, times, s) for s in sizes])
 
     def reset(self, generator: torch.Generator) -> None:
         """Space planes uniform in [0.1, 0.5], time planes one: nothing depends on time at first."""
         with torch.no_grad():
             for plane in self.space:
-                plane.uniform_(0.1, 0.5, generator=generator)
+                plane.copy_(torch.empty(plane.shape).uniform_(0.1, 0.5, generator=generator))
             for plane in self.time:
                 plane.fill_(1)
 
@@ -57,11 +57,15 @@ class HexPlane(nn.Module):
 
     def _line(self, plane: Tensor, position: float) -> Tensor:
         """A time plane [3, C, K, S] at one moment, [3, C, 1, S]."""
-        coordinate = position if self.half_time else 2 * position - 1
-        row = (coordinate + 1) / 2 * (plane.shape[2] - 1)
+        row = self.row(position)
         below = min(int(row), plane.shape[2] - 2)
         before, after = plane[:, :, below : below + 1], plane[:, :, below + 1 : below + 2]
         return torch.lerp(before, after, row - below)
+
+    def row(self, position: float) -> float:
+        """Where a place in the clip lies along the time planes, in cells."""
+        coordinate = position if self.half_time else 2 * position - 1
+        return (coordinate + 1) / 2 * (self.time[0].shape[2] - 1)
 
     def smoothness(self) -> tuple[Tensor, Tensor]:
         """Mean squared second differences of the time planes along time, and of the space planes
@@ -72,6 +76,15 @@ class HexPlane(nn.Module):
     def sparseness(self) -> Tensor:
         """Mean distance of the time planes from one, summed over planes and levels."""
         return sum((plane - 1).abs().mean((1, 2, 3)).sum() for plane in self.time)
+
+
+def _planes(width: int, rows: int, columns: int) -> nn.Parameter:
+    """Three planes [3, width, rows, columns] of ones; channels lie last in memory.
+
+    A look-up needs all the channels of few cells: so it finds them beside each other.
+    """
+    ones = torch.ones(3, width, rows, columns)
+    return nn.Parameter(ones.contiguous(memory_format=torch.channels_last))
 
 
 def _sample(planes: Tensor, grid: Tensor) -> Tensor:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from ..config import FourdConfig
+from . import kernels
 from .deformation import Deformation
+from .kernels.losses import SSIM_C1, SSIM_C2, SSIM_WINDOW
 
-SSIM_WINDOW = 4  # pixels
-SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 SCALES = 3  # of the structural loss, each half as fine as the one before it
 
 
@@ -19,6 +19,8 @@ def photometric(
     robust: bool,
 ) -> Tensor:  # [B]
     """Mean absolute (robust) or squared error of each image."""
+    if robust and kernels.fit(render):
+        return kernels.losses.absolute(render, target)
     error = (render - target).flatten(1)
     return error.abs().mean(1) if robust else error.square().mean(1)
 
@@ -32,6 +34,8 @@ def structural(
     Like LPIPS it forgives small changes of level that a pixel loss would import from inconsistent
     views, and punishes missing structure. It is not LPIPS, and is never named so.
     """
+    if kernels.fit(render):
+        return kernels.losses.structural(render, target, SCALES)
     render, target = render.permute(0, 3, 1, 2), target.permute(0, 3, 1, 2)
     total = torch.zeros(len(render))
     for _ in range(SCALES):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import numba
 import torch
 
 PIXELS_PER_THREAD = 256 * 256  # of a step's renders; with fewer, threads wait more than they work
@@ -13,18 +12,15 @@ PIXELS_PER_THREAD = 256 * 256  # of a step's renders; with fewer, threads wait m
 
 @contextlib.contextmanager
 def threads_for(pixels: int) -> Iterator[None]:
-    """Use as many threads as a step that draws so many pixels keeps busy; at the end, as before.
+    """Let torch use as many threads as a step that draws so many pixels keeps busy.
 
-    A step on small pictures is some hundred short operations. Waking a second thread for each of
-    them takes longer than it saves: on two shared cores one thread is a third faster, and leaves
-    the other core to the machine.
+    What torch does in a step on small pictures is short: waking a second thread takes longer than
+    it saves. The kernels, which do most of the work, always use all threads. At the end, torch has
+    as many as before.
     """
-    before = torch.get_num_threads(), numba.get_num_threads()
-    wanted = max(1, pixels // PIXELS_PER_THREAD)
+    before = torch.get_num_threads()
     try:
-        torch.set_num_threads(min(before[0], wanted))
-        numba.set_num_threads(min(before[1], wanted))
+        torch.set_num_threads(min(before, max(1, pixels // PIXELS_PER_THREAD)))
         yield
     finally:
-        torch.set_num_threads(before[0])
-        numba.set_num_threads(before[1])
+        torch.set_num_threads(before)

@@ -24,6 +24,7 @@ from .deformation import Deformation, stacked
 from .densify import Statistics, densify
 from .dsfd import decouple
 from .gaussians import Gaussians, Offsets, deformed, from_points
+from .kernels.adam import Adam
 from .losses import photometric, regularisers
 from .tssf import Lookup
 
@@ -99,6 +100,8 @@ class Training:
         ]
         groups += [{"name": "planes", "params": planes, "lr": 0.0}]
         groups += [{"name": "network", "params": network, "lr": 0.0}]
+        if self.device.type == "cpu":
+            return Adam(groups, eps=1e-15)
         return torch.optim.Adam(groups, eps=1e-15, fused=True)
 
     def advance(self) -> None:
@@ -149,7 +152,10 @@ class Training:
         times, views = self._draw(len(targets.rgb))
         moments = deformed(self.gaussians, self._offsets(times))  # each [K, N, ...]
         pairs = len(views) // len(times)
-        at = [moment.repeat_interleave(pairs, 0) for moment in moments]
+        if len(times) == 1:  # all views share the Gaussians of a single moment
+            at = [moment[0] for moment in moments]
+        else:
+            at = [moment.repeat_interleave(pairs, 0) for moment in moments]
         rgb, alpha, shifts = self._render(at, targets.cameras[views])
         frames = [index for index in times for _ in range(pairs)]
         true_rgb, true_alpha = targets.of(frames, views)
@@ -161,7 +167,7 @@ class Training:
 
     def _render(
         self,
-        moment: Sequence[Tensor],  # means, quats, scales; each [B, N, ...]
+        moment: Sequence[Tensor],  # means, quats, scales; each [N, ...] or [B, N, ...]
         cameras: Cameras,  # B
         backgrounds: Tensor | None = None,  # [B, 3]; None is white
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -240,8 +246,7 @@ class Training:
         return self.network(self.gaussians.means, position, reduced, self.lookup)
 
     def _look(self) -> Lookup:
-        shape = tuple(self.features.shape[2:4])
-        return Lookup.of(self.gaussians, self.cameras, self.config.visibility, shape)
+        return Lookup.of(self.gaussians, self.cameras, self.config.visibility)
 
     def event(self) -> Event:
         """News of the run, with a picture now and then."""

@@ -3,8 +3,6 @@ moment, gathered at the Gaussians and merged into one feature per Gaussian."""
 
 from __future__ import annotations
 
-import itertools
-import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,16 +21,10 @@ DEPTH_SIZE = 128  # side of the depth images that visibility is read from, pixel
 
 @dataclass(frozen=True)
 class Lookup:
-    """Where each Gaussian looks up its features in each view.
-
-    A bilinear look-up at fixed places is a sparse matrix with four entries a row. Rows of what a
-    view does not see are empty.
-    """
+    """Where each Gaussian looks up its features in each view."""
 
     grid: Tensor  # [V, N, 2] places in the image, in [-1, 1] from edge to edge
     visible: Tensor  # [V, N] float, 1 where the view sees the Gaussian's centre
-    matrix: Tensor  # [V * N, V * h * w] sparse
-    transposed: Tensor  # [V * h * w, V * N] sparse, for the gradient
 
     @classmethod
     @torch.no_grad()
@@ -41,7 +33,6 @@ class Lookup:
         gaussians: Gaussians,
         cameras: Cameras,
         visibility: Literal["depth", "none"],
-        shape: tuple[int, int],  # h, w of the feature maps
     ) -> Lookup:
         """Project the canonical centres (detached: the lookup moves no Gaussian)."""
         cameras = cameras.resized(DEPTH_SIZE, DEPTH_SIZE)
@@ -58,54 +49,16 @@ class Lookup:
                 surface.permute(0, 3, 1, 2), grid[:, None], mode="nearest", align_corners=False
             )[:, 0, 0]
             seen &= (depth <= nearest + DEPTH_TOLERANCE) | (nearest == 0)
-        return cls.at(grid, seen.float(), shape)
-
-    @classmethod
-    def at(cls, grid: Tensor, visible: Tensor, shape: tuple[int, int]) -> Lookup:
-        """Bilinear look-ups at given places, patch centres at half cells; zeros beyond the map."""
-        (V, N, _), (h, w) = grid.shape, shape
-        x, y = (grid.double() + 1).unbind(-1)
-        column, row = x * w / 2 - 0.5, y * h / 2 - 0.5
-        first = torch.arange(V)[:, None] * h * w  # where each view's patches begin
-        rows, patches, weights = [], [], []
-        above, left = row.floor(), column.floor()
-        for r, c in itertools.product((above, above + 1), (left, left + 1)):
-            inside = (r >= 0) & (r < h) & (c >= 0) & (c < w) & (visible > 0)
-            rows.append(torch.nonzero(inside.flatten())[:, 0])
-            patches.append((first + r.long() * w + c.long())[inside])
-            weights.append(((1 - (row - r).abs()) * (1 - (column - c).abs()))[inside].float())
-        rows, patches, weights = torch.cat(rows), torch.cat(patches), torch.cat(weights)
-        size = (V * N, V * h * w)
-        return cls(
-            grid, visible, _compressed(rows, patches, weights, size),
-            _compressed(patches, rows, weights, size[::-1]),
-        )  # fmt: skip
+        return cls(grid, seen.float())
 
     def sample(self, maps: Tensor) -> Tensor:
-        """Feature maps [V, h, w, C] at the Gaussians, [V, N, C]; zero where they are not seen."""
-        flat = maps.reshape(-1, maps.shape[-1])
-        return _Multiply.apply(flat, self.matrix, self.transposed).view(*self.visible.shape, -1)
+        """Feature maps [V, h, w, C] at the Gaussians, [V, N, C]; zero where they are not seen.
 
-
-def _compressed(rows: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
-    """A sparse matrix in the layout whose product is fast on CPUs."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse")  # beta state, unchecked entries
-        entries = torch.sparse_coo_tensor(torch.stack([rows, columns]), values, size)
-        return entries.coalesce().to_sparse_csr()
-
-
-class _Multiply(torch.autograd.Function):
-    """A constant sparse matrix times a dense one; the transpose is at hand for the gradient."""
-
-    @staticmethod
-    def forward(ctx, dense: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
-        ctx.transposed = transposed
-        return matrix @ dense
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.transposed @ gradient, None, None
+        Bilinear, patch centres at half cells, zeros beyond the map.
+        """
+        maps = maps.permute(0, 3, 1, 2)
+        points = grid_sample(maps, self.grid[:, None], mode="bilinear", align_corners=False)
+        return points[:, :, 0].transpose(1, 2) * self.visible[..., None]
 
 
 class TSSF(nn.Module):

@@ -83,7 +83,7 @@ def small(**changes) -> tuple[Deformation, tuple]:
     means = torch.rand(10, 3, generator=generator) - 0.5
     maps = torch.randn(7, 5, 5, 6, generator=generator)
     grid = torch.rand(7, 10, 2, generator=generator) * 1.6 - 0.8
-    lookup = Lookup.at(grid, torch.ones(7, 10), (5, 5))
+    lookup = Lookup(grid, torch.ones(7, 10))
     return network, (means, maps, lookup)
 
 

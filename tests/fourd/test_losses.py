@@ -51,3 +51,20 @@ def test_structure_weighs_more_than_a_change_of_level():
     brighter, blank = a + 0.1, torch.full_like(a, 0.5)
     assert photometric(a, brighter, True) > 0.5 * photometric(a, blank, True)
     assert structural(a, brighter) < 0.2 * structural(a, blank)
+
+
+@pytest.mark.parametrize("size", [32, 61])
+@pytest.mark.parametrize("loss", [structural, lambda a, b: photometric(a, b, robust=True)])
+def test_values_and_gradients_of_the_kernels_are_those_of_the_formulas(loss, size):
+    """In float64 the formulas are computed as they are written."""
+    a, b = pictures(size=size)
+    weights = torch.tensor([1.3, -0.4])
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        render = a.to(dtype, copy=True).requires_grad_()
+        errors = loss(render, b.to(dtype))
+        (errors * weights).sum().backward()
+        results.append((errors, render.grad))
+    (ours, v_ours), (theirs, v_theirs) = results
+    torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-7)
+    assert (v_ours - v_theirs).abs().max() < 1e-5 * v_theirs.abs().max()

@@ -20,7 +20,7 @@ def scene(seed: int = 0) -> tuple[torch.Tensor, Lookup]:
     visible[:, 0] = 0  # seen by nobody
     visible[0, 1] = 0  # not by the front
     visible[1:, 2] = 0  # by the front alone
-    return maps, Lookup.at(grid, visible, (SIDE, SIDE))
+    return maps, Lookup(grid, visible)
 
 
 def network(fusion: str) -> TSSF:
@@ -98,7 +98,7 @@ def test_a_view_that_sees_nothing_has_no_say(fusion):
     tssf, (maps, lookup) = network(fusion), scene()
     visible = lookup.visible.clone()
     visible[3] = 0
-    lookup = Lookup.at(lookup.grid, visible, (SIDE, SIDE))
+    lookup = Lookup(lookup.grid, visible)
     before = tssf(tssf.reduced(maps), lookup)
     maps[3] += 100
     torch.testing.assert_close(tssf(tssf.reduced(maps), lookup), before)
@@ -123,9 +123,9 @@ def test_a_gaussian_behind_another_is_not_visible():
     far = near * torch.tensor([0.5, -1.0, 0.5])
     gaussians = from_points(torch.cat([near, far]), torch.rand(2 * len(near), 3))
     gaussians.logits[:] = 6
-    visible = Lookup.of(gaussians, rig_cameras(128), "depth", (18, 18)).visible
+    visible = Lookup.of(gaussians, rig_cameras(128), "depth").visible
     assert visible[0, : len(near)].min() == 1
     assert visible[0, len(near) :].max() == 0
     back = visible[3]  # azimuth 150: sees the far wall better
     assert back[len(near) :].mean() > 0.9 > back[: len(near)].mean()
-    assert Lookup.of(gaussians, rig_cameras(128), "none", (18, 18)).visible.min() == 1
+    assert Lookup.of(gaussians, rig_cameras(128), "none").visible.min() == 1

@@ -1,0 +1,204 @@
+"""Kernels for TSSF's distance-aware fusion: sample the views' maps and merge them, per Gaussian.
+
+Maps are flat [V, h, w, C], samples flat [N, V, C]; the weights of a score are flat [2 C], for the
+features and for their distances to the front view's.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .lanes import LANES, load, minus, plus, plus_times, signed, spread, store, times, total
+
+ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
+
+
+@njit(cache=True, error_model="numpy")
+def _corners(x, y, h, w):
+    """First patch of the four around a place in [-1, 1], and the weight of each.
+
+    A patch weighs 1 at its centre and nothing a patch away, also beyond the border.
+    """
+    x, y = (x + ONE) * HALF * np.float32(w) - HALF, (y + ONE) * HALF * np.float32(h) - HALF
+    column, row = min(max(int(math.floor(x)), 0), w - 2), min(max(int(math.floor(y)), 0), h - 2)
+    x, y = x - np.float32(column), y - np.float32(row)
+    left, right = max(ONE - abs(x), ZERO), max(ONE - abs(x - ONE), ZERO)
+    above, below = max(ONE - abs(y), ZERO), max(ONE - abs(y - ONE), ZERO)
+    return row * w + column, (left * above, right * above, left * below, right * below)
+
+
+@njit(cache=True, error_model="numpy")
+def sample(maps, h, w, C, V, grid, visible, bias, samples, first, last):
+    """Writes what each view shows of some Gaussians; nothing where it does not see them."""
+    for n in range(first, last):
+        for v in range(V):
+            if not visible[v, n]:
+                continue
+            patch, weights = _corners(grid[v, n, 0], grid[v, n, 1], h, w)
+            for k in range(0, C, LANES):
+                at, below = (v * h * w + patch) * C + k, w * C
+                value = plus_times(load(bias, k), load(maps, at), weights[0])
+                value = plus_times(value, load(maps, at + C), weights[1])
+                value = plus_times(value, load(maps, at + below), weights[2])
+                value = plus_times(value, load(maps, at + below + C), weights[3])
+                store(samples, (n * V + v) * C + k, value)
+
+
+@njit(cache=True, error_model="numpy")
+def sample_backward(v_samples, h, w, C, V, grid, visible, view, v_maps):
+    """Adds the gradients of all Gaussians, in order, to one view's map."""
+    for n in range(visible.shape[1]):
+        if not visible[view, n]:
+            continue
+        patch, weights = _corners(grid[view, n, 0], grid[view, n, 1], h, w)
+        for k in range(0, C, LANES):
+            v = load(v_samples, (n * V + view) * C + k)
+            at, below = (view * h * w + patch) * C + k, w * C
+            store(v_maps, at, plus_times(load(v_maps, at), v, weights[0]))
+            store(v_maps, at + C, plus_times(load(v_maps, at + C), v, weights[1]))
+            at += below
+            store(v_maps, at, plus_times(load(v_maps, at), v, weights[2]))
+            store(v_maps, at + C, plus_times(load(v_maps, at + C), v, weights[3]))
+
+
+@njit(cache=True, error_model="numpy")
+def _distance(samples, a, b):
+    difference = minus(load(samples, a), load(samples, b))
+    return signed(difference, difference)
+
+
+@njit(cache=True, error_model="numpy")
+def _dot(x, at, weight, first, C):
+    sums = spread(ZERO)
+    for k in range(0, C, LANES):
+        sums = plus_times(sums, load(x, at + k), load(weight, first + k))
+    return total(sums)
+
+
+@njit(cache=True, error_model="numpy")
+def _score(samples, at, front, weight, C):
+    """Feature and distance to the front of one view, times the weights."""
+    sums = spread(ZERO)
+    for k in range(0, C, LANES):
+        sums = plus_times(sums, load(samples, at + k), load(weight, k))
+        sums = plus_times(sums, _distance(samples, at + k, front + k), load(weight, C + k))
+    return total(sums)
+
+
+@njit(cache=True, error_model="numpy")
+def merge(samples, C, V, visible, score_others, score_pair, shares, fused, out, width, column,
+          first, last):  # fmt: skip
+    """Writes the fused features to some columns of out [.., width], for some Gaussians.
+
+    Also written: shares [N, V], the weight of the front view and those of the others among
+    themselves, and fused, flat [N, 2 C], the others' merged feature and distance. samples of
+    views that do not see a Gaussian are set to zero where they are needed.
+    """
+    for n in range(first, last):
+        front, seen, largest = n * V * C, False, np.float32(-np.inf)
+        if not visible[0, n]:
+            for k in range(0, C, LANES):
+                store(samples, front + k, spread(ZERO))
+        for v in range(1, V):
+            shares[n, v] = ZERO
+            if visible[v, n]:
+                shares[n, v] = _score(samples, front + v * C, front, score_others, C)
+                largest = max(largest, shares[n, v])
+                seen = True
+        scale = ZERO
+        for v in range(1, V):
+            if visible[v, n]:
+                shares[n, v] = math.exp(shares[n, v] - largest)
+                scale += shares[n, v]
+        for k in range(0, C, LANES):
+            feature, distance = spread(ZERO), spread(ZERO)
+            for v in range(1, V):
+                if visible[v, n]:
+                    share, at = shares[n, v] / scale, front + v * C + k
+                    feature = plus_times(feature, load(samples, at), share)
+                    distance = plus_times(distance, _distance(samples, at, front + k), share)
+            store(fused, n * 2 * C + k, feature)
+            store(fused, n * 2 * C + C + k, distance)
+        for v in range(1, V):
+            shares[n, v] = shares[n, v] / scale if seen else ZERO
+        shares[n, 0] = ONE if visible[0, n] else ZERO
+        if visible[0, n] and seen:
+            difference = _dot(fused, n * 2 * C, score_pair, 0, 2 * C)
+            difference -= _dot(samples, front, score_pair, 0, C)
+            shares[n, 0] = ONE / (ONE + np.float32(math.exp(difference)))
+        rest = ONE - shares[n, 0]
+        for k in range(0, C, LANES):
+            mixed = times(load(fused, n * 2 * C + k), rest)
+            mixed = plus_times(mixed, load(samples, front + k), shares[n, 0])
+            store(out, n * width + column + k, mixed)
+            store(out, n * width + column + C + k, times(load(fused, n * 2 * C + C + k), rest))
+
+
+@njit(cache=True, error_model="numpy")
+def _add(sums, at, value):
+    store(sums, at, plus(load(sums, at), value))
+
+
+@njit(cache=True, error_model="numpy")
+def merge_backward(
+    samples, C, V, visible, score_others, score_pair, shares, fused, v_out, width, column,
+    v_fused, v_samples, v_bias, v_others, v_pair, part, first, last,
+):  # fmt: skip
+    """Gradients of `merge` and of the bias of `sample`, for some Gaussians.
+
+    v_samples is written where a view sees a Gaussian; v_bias [parts, C], v_others and v_pair
+    [parts, 2 C] are added to in their part. v_fused [parts, 2 C] is scratch. The biases of scores
+    have no gradient: softmax does not change when all scores do.
+    """
+    bias, pair = part * C, part * 2 * C
+    for n in range(first, last):
+        front, both, mixed = n * V * C, n * 2 * C, n * width + column
+        share = shares[n, 0]
+        turn = ZERO  # gradient of the fused views' score; the front's is its opposite
+        if visible[0, n]:
+            sums = spread(ZERO)
+            for k in range(0, C, LANES):
+                change = minus(load(fused, both + k), load(samples, front + k))
+                sums = plus_times(sums, load(v_out, mixed + k), change)
+                sums = plus_times(sums, load(v_out, mixed + C + k), load(fused, both + C + k))
+            turn = share * (ONE - share) * total(sums)
+        for k in range(0, C, LANES):
+            of_feature, of_distance = load(score_pair, k), load(score_pair, C + k)
+            v_feature = times(load(v_out, mixed + k), ONE - share)
+            v_distance = times(load(v_out, mixed + C + k), ONE - share)
+            store(v_fused, pair + k, plus_times(v_feature, of_feature, turn))
+            store(v_fused, pair + C + k, plus_times(v_distance, of_distance, turn))
+            v_front = times(load(v_out, mixed + k), share)
+            store(v_samples, front + k, plus_times(v_front, of_feature, -turn))
+            change = minus(load(fused, both + k), load(samples, front + k))
+            _add(v_pair, pair + k, times(change, turn))
+            _add(v_pair, pair + C + k, times(load(fused, both + C + k), turn))
+        mean = _dot(fused, both, v_fused, pair, 2 * C)
+        for v in range(1, V):
+            if not visible[v, n]:
+                continue
+            at, share = front + v * C, shares[n, v]
+            sums = spread(ZERO)
+            for k in range(0, C, LANES):
+                distance = _distance(samples, at + k, front + k)
+                sums = plus_times(sums, load(samples, at + k), load(v_fused, pair + k))
+                sums = plus_times(sums, distance, load(v_fused, pair + C + k))
+            v_score = share * (total(sums) - mean)
+            for k in range(0, C, LANES):
+                difference = minus(load(samples, at + k), load(samples, front + k))
+                v_distance = times(load(v_fused, pair + C + k), share)
+                v_distance = plus_times(v_distance, load(score_others, C + k), v_score)
+                v_distance = signed(difference, v_distance)
+                v_sample = plus_times(v_distance, load(v_fused, pair + k), share)
+                v_sample = plus_times(v_sample, load(score_others, k), v_score)
+                store(v_samples, at + k, v_sample)
+                store(v_samples, front + k, minus(load(v_samples, front + k), v_distance))
+                _add(v_bias, bias + k, v_sample)
+                _add(v_others, pair + k, times(load(samples, at + k), v_score))
+                _add(v_others, pair + C + k, times(signed(difference, difference), v_score))
+        if visible[0, n]:
+            for k in range(0, C, LANES):
+                _add(v_bias, bias + k, load(v_samples, front + k))

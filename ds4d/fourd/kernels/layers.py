@@ -1,0 +1,89 @@
+"""Kernels for linear layers of many points.
+
+All arrays are flat float32: x [.., I], out [.., O] and weight [I, O] by rows. I and O are multiples
+of LANES, the number of points is one of ROWS.
+"""
+
+from __future__ import annotations
+
+from numba import njit
+
+from .lanes import LANES, load, number, plus, plus_times, store, where_positive
+
+ROWS = 8  # rows of a product that are summed at the same time, in registers
+
+
+@njit(cache=True, error_model="numpy")
+def _add_product(out, a, down, along, b, rows, terms, columns):
+    """out[j, m] += sum over t of a[j down + t along] b[t, m].
+
+    With the steps `down` and `along`, a is read as it lies or transposed.
+    """
+    for j in range(0, rows, ROWS):
+        for m in range(0, columns, LANES):
+            o = j * columns + m
+            s0, s1 = load(out, o), load(out, o + columns)
+            s2, s3 = load(out, o + 2 * columns), load(out, o + 3 * columns)
+            s4, s5 = load(out, o + 4 * columns), load(out, o + 5 * columns)
+            s6, s7 = load(out, o + 6 * columns), load(out, o + 7 * columns)
+            i = j * down
+            for t in range(terms):
+                row = load(b, t * columns + m)
+                s0 = plus_times(s0, row, number(a, i))
+                s1 = plus_times(s1, row, number(a, i + down))
+                s2 = plus_times(s2, row, number(a, i + 2 * down))
+                s3 = plus_times(s3, row, number(a, i + 3 * down))
+                s4 = plus_times(s4, row, number(a, i + 4 * down))
+                s5 = plus_times(s5, row, number(a, i + 5 * down))
+                s6 = plus_times(s6, row, number(a, i + 6 * down))
+                s7 = plus_times(s7, row, number(a, i + 7 * down))
+                i += along
+            store(out, o, s0)
+            store(out, o + columns, s1)
+            store(out, o + 2 * columns, s2)
+            store(out, o + 3 * columns, s3)
+            store(out, o + 4 * columns, s4)
+            store(out, o + 5 * columns, s5)
+            store(out, o + 6 * columns, s6)
+            store(out, o + 7 * columns, s7)
+
+
+@njit(cache=True, error_model="numpy")
+def linear(x, weight, bias, out):
+    """Writes out = x weight + bias."""
+    outputs = len(bias)
+    inputs, rows = len(weight) // outputs, len(out) // outputs
+    for row in range(rows):
+        for m in range(0, outputs, LANES):
+            store(out, row * outputs + m, load(bias, m))
+    _add_product(out, x, inputs, 1, weight, rows, inputs, outputs)
+
+
+@njit(cache=True, error_model="numpy")
+def linear_backward(x, transposed, v_out, v_x, v_weight, v_bias):
+    """Gradients of `linear`: v_x is written, v_weight and v_bias are added to.
+
+    transposed is the weight [outputs, inputs].
+    """
+    outputs = len(v_bias)
+    inputs, rows = len(transposed) // outputs, len(v_out) // outputs
+    for row in range(rows):
+        for m in range(0, outputs, LANES):
+            store(v_bias, m, plus(load(v_bias, m), load(v_out, row * outputs + m)))
+    _add_product(v_weight, x, 1, inputs, v_out, inputs, rows, outputs)
+    v_x[: rows * inputs] = 0
+    _add_product(v_x, v_out, outputs, 1, transposed, rows, outputs, inputs)
+
+
+@njit(cache=True, error_model="numpy")
+def relu(x):
+    """Negative numbers become 0."""
+    for i in range(0, len(x), LANES):
+        store(x, i, where_positive(load(x, i), load(x, i)))
+
+
+@njit(cache=True, error_model="numpy")
+def relu_backward(x, v_x):
+    """The gradient before a ReLU, from the one after it and from what it made."""
+    for i in range(0, len(x), LANES):
+        store(v_x, i, where_positive(load(x, i), load(v_x, i)))

@@ -1,0 +1,143 @@
+"""Kernels that read HexPlane features of one level, and add up their gradients.
+
+Space planes are flat [3, S, S, C] (xy, xz, yz; the first axis runs along the columns). All points
+share the moment, so each plane over time is a line at it: flat [3, S, C] along x, y and z.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from .lanes import LANES, load, plus_times, store, times
+
+ONE, HALF = np.float32(1), np.float32(0.5)
+
+
+@njit(cache=True, error_model="numpy")
+def _cell(coordinate, bound, S):
+    """The cell along an axis, and how far into it; beyond the cube its border holds."""
+    at = (coordinate / bound + ONE) * HALF * np.float32(S - 1)
+    at = min(max(at, np.float32(0)), np.float32(S - 1))
+    cell = min(int(at), S - 2)
+    return cell, at - np.float32(cell)
+
+
+@njit(cache=True, error_model="numpy")
+def _weights(a, b):
+    """Weights of a cell's corners: left and right of the upper row, then of the lower one."""
+    return (ONE - a) * (ONE - b), a * (ONE - b), (ONE - a) * b, a * b
+
+
+@njit(cache=True, error_model="numpy")
+def _on_plane(planes, at, C, S, weights):
+    upper = plus_times(times(load(planes, at), weights[0]), load(planes, at + C), weights[1])
+    at += S * C
+    return plus_times(
+        plus_times(upper, load(planes, at), weights[2]), load(planes, at + C), weights[3]
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def _on_line(lines, at, C, share):
+    return plus_times(times(load(lines, at), ONE - share), load(lines, at + C), share)
+
+
+@njit(cache=True, error_model="numpy")
+def _add(v_planes, at, v, weight):
+    store(v_planes, at, plus_times(load(v_planes, at), v, weight))
+
+
+@njit(cache=True, error_model="numpy")
+def _places(means, n, bound, S, C):
+    """Where a point reads the three planes and the three lines, and its shares of their cells."""
+    x, a = _cell(means[3 * n], bound, S)
+    y, b = _cell(means[3 * n + 1], bound, S)
+    z, c = _cell(means[3 * n + 2], bound, S)
+    planes = (y * S + x) * C, ((S + z) * S + x) * C, ((2 * S + z) * S + y) * C
+    return planes, (x * C, (S + y) * C, (2 * S + z) * C), (a, b, c)
+
+
+@njit(cache=True, error_model="numpy")
+def read(means, bound, space, lines, S, C, out, width, column, first, last):
+    """Writes the products of six reads to some columns of out [.., width], for some points."""
+    for n in range(first, last):
+        (xy, xz, yz), (x, y, z), (a, b, c) = _places(means, n, bound, S, C)
+        ab, ac, bc = _weights(a, b), _weights(a, c), _weights(b, c)
+        for k in range(0, C, LANES):
+            on_space = times(
+                times(_on_plane(space, xy + k, C, S, ab), _on_plane(space, xz + k, C, S, ac)),
+                _on_plane(space, yz + k, C, S, bc),
+            )
+            on_time = times(
+                times(_on_line(lines, x + k, C, a), _on_line(lines, y + k, C, b)),
+                _on_line(lines, z + k, C, c),
+            )
+            store(out, n * width + column + k, times(on_space, on_time))
+
+
+@njit(cache=True, error_model="numpy")
+def read_backward(
+    means, bound, space, lines, S, C, v_out, width, column, N, v_space, v_lines
+):  # fmt: skip
+    """Adds the gradients of all points, in order, to v_space and v_lines."""
+    for n in range(N):
+        (xy, xz, yz), (x, y, z), (a, b, c) = _places(means, n, bound, S, C)
+        ab, ac, bc = _weights(a, b), _weights(a, c), _weights(b, c)
+        for k in range(0, C, LANES):
+            v = load(v_out, n * width + column + k)
+            on_xy = _on_plane(space, xy + k, C, S, ab)
+            on_xz = _on_plane(space, xz + k, C, S, ac)
+            on_yz = _on_plane(space, yz + k, C, S, bc)
+            on_x = _on_line(lines, x + k, C, a)
+            on_y = _on_line(lines, y + k, C, b)
+            on_z = _on_line(lines, z + k, C, c)
+            v_space_part = times(v, times(times(on_x, on_y), on_z))
+            v_time_part = times(v, times(times(on_xy, on_xz), on_yz))
+            _add_plane(v_space, xy + k, C, S, ab, times(v_space_part, times(on_xz, on_yz)))
+            _add_plane(v_space, xz + k, C, S, ac, times(v_space_part, times(on_xy, on_yz)))
+            _add_plane(v_space, yz + k, C, S, bc, times(v_space_part, times(on_xy, on_xz)))
+            _add_line(v_lines, x + k, C, a, times(v_time_part, times(on_y, on_z)))
+            _add_line(v_lines, y + k, C, b, times(v_time_part, times(on_x, on_z)))
+            _add_line(v_lines, z + k, C, c, times(v_time_part, times(on_x, on_y)))
+
+
+@njit(cache=True, error_model="numpy")
+def _add_plane(v_space, at, C, S, weights, v):
+    _add(v_space, at, v, weights[0])
+    _add(v_space, at + C, v, weights[1])
+    _add(v_space, at + S * C, v, weights[2])
+    _add(v_space, at + S * C + C, v, weights[3])
+
+
+@njit(cache=True, error_model="numpy")
+def _add_line(v_lines, at, C, share, v):
+    _add(v_lines, at, v, ONE - share)
+    _add(v_lines, at + C, v, share)
+
+
+@njit(cache=True, error_model="numpy")
+def lines_at(time, row, S, C):
+    """Planes over time, flat [3, K, S, C], at a row that may lie between two: flat [3, S, C]."""
+    K = len(time) // (3 * S * C)
+    below = min(int(row), K - 2)
+    share = np.float32(row - below)
+    lines = np.empty(3 * S * C, np.float32)
+    for axis in range(3):
+        for i in range(S * C):
+            at = (axis * K + below) * S * C + i
+            lines[axis * S * C + i] = time[at] + share * (time[at + S * C] - time[at])
+    return lines
+
+
+@njit(cache=True, error_model="numpy")
+def lines_backward(v_lines, row, S, C, v_time):
+    """Writes the gradient of the planes over time into zeros."""
+    K = len(v_time) // (3 * S * C)
+    below = min(int(row), K - 2)
+    share = np.float32(row - below)
+    for axis in range(3):
+        for i in range(S * C):
+            at = (axis * K + below) * S * C + i
+            v_time[at] = (ONE - share) * v_lines[axis * S * C + i]
+            v_time[at + S * C] = share * v_lines[axis * S * C + i]
