@@ -9,9 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import EulerAncestralDiscreteScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from PIL import Image
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
 
 from ds4d.errors import UserError
 from ds4d.multiview.zero123plus.attention import (
@@ -227,6 +233,21 @@ def test_old_and_new_layouts_give_the_networks_their_weights(weights):
             state = network.state_dict()
             for key, value in expected[name].state_dict().items():
                 assert torch.allclose(state[key], value, atol=1e-3), (name, key)
+
+
+def test_the_published_configurations_have_the_published_sizes():
+    """Parameters as a dump of the loaded pipeline counts them."""
+    with torch.device("meta"):
+        networks = {
+            "unet": UNet2DConditionModel.from_config(tiny.UNET),
+            "vae": AutoencoderKL.from_config(tiny.VAE),
+            "text": CLIPTextModel(CLIPTextConfig.from_dict(tiny.TEXT)),
+            "vision": CLIPVisionModelWithProjection(CLIPVisionConfig.from_dict(tiny.VISION)),
+        }
+    counts = {name: sum(p.numel() for p in m.parameters()) for name, m in networks.items()}
+    assert counts == {
+        "unet": 865_910_724, "vae": 83_653_863, "text": 340_387_840, "vision": 632_076_800,
+    }  # fmt: skip
 
 
 def test_positions_are_counted_although_no_file_holds_them(weights):
