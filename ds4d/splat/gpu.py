@@ -22,8 +22,9 @@ from .triton_projection import project
 from .triton_projection_backward import project_backward
 from .triton_tiles import CHANNELS, gather, write_tiles
 
-TILE_X, TILE_Y = 16, 8  # pixels
-HEADROOM = 1.5  # room for intersections over their last known number
+TILE_X, TILE_Y = 8, 8  # pixels
+WARPS = 1  # of a tile's program: sums over its pixels then need no barrier
+HEADROOM = 1.3  # room for intersections over their last known number
 STEP = 1 << 14  # the room is a multiple of this: sizes that recur are cheap to allocate
 
 
@@ -90,7 +91,7 @@ def forward(
     blend[(len(trace.edges) - 1,)](
         records, trace.listed, trace.edges, trace.starts[-1:], backgrounds.contiguous(),
         rendered, alphas, image_depths, through, stops, *_sizes(trace, C, N, width, height),
-        D, channels, TILE_X, TILE_Y, num_warps=_warps(channels),
+        D, channels, TILE_X, TILE_Y, num_warps=WARPS,
     )  # fmt: skip
     return rendered, alphas, image_depths, trace
 
@@ -124,7 +125,7 @@ def backward(
         trace.records, trace.listed, trace.edges, trace.starts[-1:], trace.places,
         backgrounds.contiguous(), trace.depths, trace.through, trace.stops, *images,
         gradients, totals, *_sizes(trace, C, N, width, height),
-        D, channels, TILE_X, TILE_Y, num_warps=_warps(channels),
+        D, channels, TILE_X, TILE_Y, triton.next_power_of_2(columns), num_warps=WARPS,
     )  # fmt: skip
     gather[(triton.cdiv(C * N, 4),)](
         trace.order, trace.starts, gradients, totals, C * N, len(gradients), columns,
@@ -152,19 +153,14 @@ def _channels(D: int) -> int:
     return max(4, triton.next_power_of_2(D + 1))
 
 
-def _warps(channels: int) -> int:
-    """Warps of a tile's program: each thread keeps all channels of its pixels in registers."""
-    return min(8, max(1, channels // 4))
-
-
 def _camera_stride(x: Tensor) -> int:
     """Numbers from one camera's Gaussians to the next's."""
     return x.stride(0) if len(x) > 1 else 0
 
 
 def _sizes(trace: Trace, C: int, N: int, width: int, height: int) -> tuple[int, ...]:
-    tiles = (len(trace.edges) - 1) // C
-    return len(trace.places), C * N, N, width, height, tiles, triton.cdiv(width, TILE_X)
+    tiles_x, tiles_y = triton.cdiv(width, TILE_X), triton.cdiv(height, TILE_Y)
+    return len(trace.places), C * N, N, width, height, C, tiles_x, tiles_y
 
 
 def _list_tiles(

@@ -20,15 +20,22 @@ CHUNK = tl.constexpr(32)  # Gaussians between two looks whether all pixels are f
 
 
 @triton.jit
-def _pixels(tile, width, height, tiles, tiles_x, TILE_X: tl.constexpr, TILE_Y: tl.constexpr):
-    """A tile's camera, its corner, and of its pixels: x and y, whether inside, and their index."""
-    camera, place = tile // tiles, tile % tiles
-    left, top = place % tiles_x * TILE_X, place // tiles_x * TILE_Y
+def _pixels(width, height, C, tiles_x, tiles_y, TILE_X: tl.constexpr, TILE_Y: tl.constexpr):
+    """A program's tile and its camera and corner; its pixels: x and y, whether inside, and index.
+
+    The rows of tiles go from the middle outwards: objects are there, and the programs that start
+    last should be short.
+    """
+    rank, rest = tl.program_id(0) // (C * tiles_x), tl.program_id(0) % (C * tiles_x)
+    row = tiles_y // 2 + tl.where(rank % 2 == 0, rank // 2, -(rank + 1) // 2)
+    camera, column = rest // tiles_x, rest % tiles_x
+    left, top = column * TILE_X, row * TILE_Y
     i = tl.arange(0, TILE_X * TILE_Y)
     x, y = i % TILE_X, i // TILE_X
     inside = (left + x < width) & (top + y < height)
     index = (camera * height + top + y) * width + left + x
-    return camera, left, top, x + 0.5, y + 0.5, inside, index
+    tile = (camera * tiles_y + row) * tiles_x + column
+    return tile, camera, left, top, x + 0.5, y + 0.5, inside, index
 
 
 @triton.jit
@@ -53,7 +60,7 @@ def _exponent(shape, x, y, left, top, hidden):
     return p, q, log_opacity - p * p - q * q
 
 
-@triton.jit(do_not_specialize=["capacity", "gaussians", "N", "tiles", "tiles_x"])
+@triton.jit(do_not_specialize=["capacity", "gaussians", "N", "C", "tiles_x", "tiles_y"])
 def blend(
     records,  # [C * N, CHANNELS + channels]
     listed,  # [capacity + C * N] int32, rows of the records: by tile, then all, each by depth
@@ -70,16 +77,16 @@ def blend(
     N,
     width,
     height,
-    tiles,  # of one image
+    C,
     tiles_x,
+    tiles_y,
     D: tl.constexpr,
     channels: tl.constexpr,
     TILE_X: tl.constexpr,
     TILE_Y: tl.constexpr,
 ):
-    tile = tl.program_id(0)
-    camera, left, top, x, y, inside, index = _pixels(
-        tile, width, height, tiles, tiles_x, TILE_X, TILE_Y
+    tile, camera, left, top, x, y, inside, index = _pixels(
+        width, height, C, tiles_x, tiles_y, TILE_X, TILE_Y
     )
     begin, end, crowded = _range(edges, total, tile, capacity, gaussians)
     channel = tl.arange(0, channels)
@@ -119,19 +126,28 @@ def blend(
 
 
 @triton.jit
-def _moments(s, p, q):
-    """The sums over pixels of s, s p, s q, s p^2, s p q, s q^2, and two zeros, as one vector."""
+def _row(s, p, q, weight, planes, D: tl.constexpr, channels: tl.constexpr, COLUMNS: tl.constexpr):
+    """The sums over pixels of s, s p, s q, s p^2, s p q, s q^2, then those of weight * plane.
+
+    Planes are taken apart: Triton would send a vector of sums through shared memory. All channels
+    of a pixel are in one thread, so the sum picks one of them; to add -0 to it costs nothing.
+    """
     s_p, s_q = s * p, s * q
-    column = tl.arange(0, CHANNELS)
+    column = tl.arange(0, COLUMNS)
     row = tl.where(column == 0, tl.sum(s, 0), 0.0)
     row = tl.where(column == 1, tl.sum(s_p, 0), row)
     row = tl.where(column == 2, tl.sum(s_q, 0), row)
     row = tl.where(column == 3, tl.sum(s_p * p, 0), row)
     row = tl.where(column == 4, tl.sum(s_p * q, 0), row)
-    return tl.where(column == 5, tl.sum(s_q * q, 0), row)
+    row = tl.where(column == 5, tl.sum(s_q * q, 0), row)
+    channel, nothing = tl.arange(0, channels)[:, None], tl.zeros_like(planes) * -1.0
+    for d in tl.static_range(D + 1):
+        plane = tl.sum(tl.where(channel == d, planes, nothing), 0)
+        row = tl.where(column == CHANNELS + d, tl.sum(weight * plane, 0), row)
+    return row
 
 
-@triton.jit(do_not_specialize=["capacity", "gaussians", "N", "tiles", "tiles_x"])
+@triton.jit(do_not_specialize=["capacity", "gaussians", "N", "C", "tiles_x", "tiles_y"])
 def blend_backward(
     records,  # as in blend
     listed,
@@ -152,24 +168,27 @@ def blend_backward(
     N,
     width,
     height,
-    tiles,
+    C,
     tiles_x,
+    tiles_y,
     D: tl.constexpr,
     channels: tl.constexpr,
     TILE_X: tl.constexpr,
     TILE_Y: tl.constexpr,
+    COLUMNS: tl.constexpr,  # of a row, rounded up to a power of two
 ):
     """Takes the Gaussians of a tile away, far to near, and writes the gradient of each.
 
     A row holds the moments of s, the gradient in the logarithm of alpha, then the gradients in the
-    channels. `behind` is the part of the loss that lies behind the Gaussian at hand.
+    channels. `behind` is what the loss gains from the light that passes the Gaussian at hand, per
+    unit of it; `gain` is how much more it would gain if the Gaussian were opaque.
     """
-    tile = tl.program_id(0)
-    camera, left, top, x, y, inside, index = _pixels(
-        tile, width, height, tiles, tiles_x, TILE_X, TILE_Y
+    tile, camera, left, top, x, y, inside, index = _pixels(
+        width, height, C, tiles_x, tiles_y, TILE_X, TILE_Y
     )
     begin, end, crowded = _range(edges, total, tile, capacity, gaussians)
-    channel, column = tl.arange(0, channels), tl.arange(0, CHANNELS)
+    channel, column = tl.arange(0, channels), tl.arange(0, COLUMNS)
+    kept = column < CHANNELS + channels
     transmitted = tl.load(through + index, inside, 1.0)
     stop = tl.load(stops + index, inside, 0)
     v_depth = tl.load(v_depths + index, inside, 0.0) / tl.maximum(1 - transmitted, LEAST)
@@ -181,15 +200,14 @@ def blend_backward(
     background = tl.load(backgrounds + camera * D + channel, channel < D, 0.0)
     behind = tl.sum(planes * background[:, None], 0)
     behind += v_depth * tl.load(depths + index, inside, 0.0)
-    behind = transmitted * (behind - tl.load(v_alphas + index, inside, 0.0))
+    behind -= tl.load(v_alphas + index, inside, 0.0)
     planes = tl.where((channel == D)[:, None], v_depth[None, :], planes)
 
     drawn_end = tl.minimum(begin + tl.max(stop, 0), end)  # behind it no Gaussian was drawn
     i = drawn_end
     while (i < end) & (not crowded):
         row = gradients + tl.load(places + i).to(tl.int32) * (CHANNELS + channels)
-        tl.store(row + column, tl.zeros([CHANNELS], tl.float32))
-        tl.store(row + CHANNELS + channel, tl.zeros([channels], tl.float32))
+        tl.store(row + column, tl.zeros([COLUMNS], tl.float32), kept)
         i += 1
 
     i = drawn_end
@@ -203,18 +221,16 @@ def blend_backward(
         raw = tl.exp2(exponent)
         alpha = tl.minimum(raw, LARGEST)
         alpha = tl.where((alpha >= MIN_ALPHA) & (i - begin < stop), alpha, 0.0)
-        ratio = 1 / (1 - alpha)
-        transmitted *= ratio
+        root = tl.rsqrt(1 - alpha)  # one instruction, as a quotient is not
+        transmitted *= root * root
         weight = alpha * transmitted
-        inner = tl.sum(planes * color[:, None], 0)
-        s = tl.where(raw <= LARGEST, weight * inner - alpha * ratio * behind, 0.0)
-        behind += weight * inner
-        row, v_color = _moments(s, p, q), tl.sum(planes * weight[None, :], 1)
+        gain = tl.sum(planes * color[:, None], 0) - behind
+        behind += alpha * gain
+        s = tl.where(raw <= LARGEST, weight * gain, 0.0)
+        row = _row(s, p, q, weight, planes, D, channels, COLUMNS)
         if crowded:
             target = totals + g * (CHANNELS + channels)
-            tl.atomic_add(target + column, row)
-            tl.atomic_add(target + CHANNELS + channel, v_color)
+            tl.atomic_add(target + column, row, kept, sem="relaxed")
         else:
             target = gradients + tl.load(places + i).to(tl.int32) * (CHANNELS + channels)
-            tl.store(target + column, row)
-            tl.store(target + CHANNELS + channel, v_color)
+            tl.store(target + column, row, kept)
