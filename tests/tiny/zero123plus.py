@@ -164,7 +164,7 @@ def make(folder: Path) -> None:
     """
     new = folder / "sudo-ai" / "zero123plus-v1.2"
     networks = tiny_networks(seed=12)
-    _settings(new, SCHEDULER)
+    write_settings(new, SCHEDULER)
     _save(new / "unet" / "diffusion_pytorch_model.safetensors", networks["unet"].state_dict())
     for name, file in (
         ("vae", "diffusion_pytorch_model"), ("text_encoder", "model"), ("vision_encoder", "model"),
@@ -173,7 +173,7 @@ def make(folder: Path) -> None:
 
     old = folder / "sudo-ai" / "zero123plus-v1.1"
     networks = tiny_networks(seed=11)
-    _settings(old, {k: v for k, v in SCHEDULER.items() if k != "timestep_spacing"})
+    write_settings(old, {k: v for k, v in SCHEDULER.items() if k != "timestep_spacing"})
     for name, file in (
         ("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model"),
         ("text_encoder", "pytorch_model"), ("vision_encoder", "pytorch_model"),
@@ -215,7 +215,7 @@ def published(name: str, network: nn.Module, old: bool = False) -> dict[str, Ten
     return state
 
 
-def _settings(repo: Path, scheduler: dict) -> None:
+def write_settings(repo: Path, scheduler: dict) -> None:
     files = {
         "model_index.json": INDEX,
         "feature_extractor_clip/preprocessor_config.json": CLIP_PIXELS,
