@@ -161,6 +161,24 @@ def test_closing_cancels_after_a_step_and_frees_the_networks(machine, networks):
     assert networks[0]() is None
 
 
+def test_clip_is_gone_before_the_unet_comes(machine, monkeypatch):
+    encoders, load = [], drawing.load_encoders
+
+    def listening(*args):
+        loaded = load(*args)
+        encoders.extend([weakref.ref(loaded.text), weakref.ref(loaded.vision)])
+        return loaded
+
+    def unet(*args):
+        assert len(encoders) == 2 and all(network() is None for network in encoders)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(drawing, "load_encoders", listening)
+    monkeypatch.setattr(drawing, "load_unet", unet)
+    with pytest.raises(KeyboardInterrupt):
+        drawn(CONFIG, machine)
+
+
 def test_closing_while_mattes_are_made_closes_the_matting(machine, monkeypatch):
     closed = []
 

@@ -8,7 +8,6 @@ view's frames as one clip, and the front camera is fitted to them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
@@ -19,15 +18,13 @@ from ...device import release
 from ...errors import UserError
 from ...events import Event, Stage
 from ...images import over, tile
-from .. import Views, join
+from .. import Matte, Views, join
 from ..given import RIGS
 from .drawing import draw
 from .front import agreement, fit_front
 
 POOR = 0.75  # silhouettes that agree less do not show one object from these sides
 RIG = {"v1.2": "case", "v1.1": "STAG4D"}  # of given.RIGS
-
-Matte = Callable[[np.ndarray], "Stage[np.ndarray]"]  # [T, H, W, 3] -> [T, H, W], uint8
 
 
 def run(
@@ -96,9 +93,7 @@ def place_cameras(
     return concatenate([fit.camera(nominal[0]), nominal[[*range(1, 7)]]]), fit.iou
 
 
-def _matted(
-    matte: Matte, clip: np.ndarray, view: int, done: int, total: int
-) -> Stage[np.ndarray]:
+def _matted(matte: Matte, clip: np.ndarray, view: int, done: int, total: int) -> Stage[np.ndarray]:
     """The mattes of one view's frames [T, 320, 320, 3]; its events become this stage's."""
     stage = matte(clip)
     try:
@@ -107,9 +102,7 @@ def _matted(
             share = event.step / event.total if event.total else 0.0
             step = done + int(share * len(clip))
             words = f"cutting out view {view + 1}: {event.message}".removesuffix(": ")
-            yield Event(
-                "multiview", step, total, words, event.preview, warning=event.warning
-            )  # fmt: skip
+            yield Event("multiview", step, total, words, event.preview, warning=event.warning)
     except StopIteration as end:
         return end.value
     finally:

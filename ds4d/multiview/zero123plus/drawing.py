@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +116,12 @@ def _described(
 
 
 def _counted(
-    steps: Stage, words: str, start: int, count: int, length: int, total: int
+    steps: Generator[int, None, torch.Tensor],
+    words: str,
+    start: int,
+    count: int,
+    length: int,
+    total: int,
 ) -> Stage[torch.Tensor]:
     """An event after each denoising step of `count` frames from `start` on; returns the latents."""
     while True:
