@@ -29,6 +29,7 @@ from page.jobs import (
     stop,
     sweep_hourly,
 )
+from page.lanes import prepare
 from page.panels import (
     EXAMPLES,
     FOOTER,
@@ -187,6 +188,7 @@ gr.set_static_paths([EXAMPLES / "clips", EXAMPLES / "results"])
 demo = build()
 
 if __name__ == "__main__":
+    prepare()
     RUNS.mkdir(parents=True, exist_ok=True, mode=0o700)
     threading.Thread(target=sweep_hourly, daemon=True).start()
     demo.launch(

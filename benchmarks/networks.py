@@ -109,11 +109,11 @@ def instantmesh(folder: Path) -> Iterator[dict]:
     parameters = _once(file, lambda: _write_instantmesh(file, published, LARGE))
     machine = MachineConfig(device="cuda", weights=str(folder))
     images = np.stack([_frames(1)[0]] * 6)
-    for resolution in (256, 256):  # the first time warms up
-        events = _reconstructed(images, rig_cameras(SIZE)[range(1, 7)], resolution, "large", machine)
-        marks, peak = _followed(events)
+    cameras = rig_cameras(SIZE)[range(1, 7)]
+    for _ in range(2):  # the first time warms up
+        marks, peak = _followed(_reconstructed(images, cameras, 256, "large", machine))
     loaded = next(at for at, event in marks if event.message == "reading the views")
-    what = f"InstantMesh's LRM large, grid of {resolution}^3"
+    what = "InstantMesh's LRM large, grid of 256^3"
     yield _row(what, parameters, peak, marks[-1][0] - loaded, "mesh", load_s=loaded)
 
 

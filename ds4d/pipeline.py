@@ -23,8 +23,19 @@ import imageio.v3 as iio
 import numpy as np
 import torch
 
-from . import __version__, clip, device, export, features, guidance, matting, mesh, multiview
-from . import turntable, weights
+from . import (
+    __version__,
+    clip,
+    device,
+    export,
+    features,
+    guidance,
+    matting,
+    mesh,
+    multiview,
+    turntable,
+    weights,
+)
 from .cameras import load_cameras, save_cameras
 from .config import Config
 from .engines import Engine

@@ -7,6 +7,7 @@ lies in the run folder. Elsewhere spaces.GPU changes nothing.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,6 +23,25 @@ from ds4d.workspace import Workspace
 LENT = bool(os.environ.get("SPACES_ZERO_GPU"))
 ON_GPU = ("matting", "multiview", "features", "mesh", "fourd", "videos")
 SECONDS_TO_LOAD = 30  # weights from the disk, kernels
+
+log = logging.getLogger("ds4d.app")
+
+
+# Beside what a Space's README lets it preload from the hub.
+NOT_ON_THE_HUB = ("rembg-isnet-general-use", "lpips-vgg16")
+
+
+def prepare() -> None:
+    """Bring the weights that cannot be preloaded, before a visitor's GPU seconds pass with it."""
+    if not LENT:
+        return
+    from ds4d import weights
+
+    for name in NOT_ON_THE_HUB:
+        try:
+            weights.fetch(name)
+        except UserError as error:  # the embedded engine stands in, and says why
+            log.warning("%s", error)
 
 
 def run(clip: Path, workspace: Workspace, config: Config) -> Iterator[Event]:
@@ -65,12 +85,12 @@ def seconds(clip: str, folder: str, config: Config, stage: str) -> int:
     """How long a GPU is asked for, on the safe side of what was measured (benchmarks/)."""
     frames, fourd = config.clip.frames, config.fourd
     views = 7 * frames
-    drawn = 4.0 if config.multiview.guidance > 1 else 2.0  # UNet passes per step and frame
+    step = 0.08 if config.multiview.guidance > 1 else 0.04  # of one frame's denoising
     pictures = fourd.times_per_step * (3 if fourd.sds else 2)
     steps = fourd.static_iterations + fourd.dynamic_iterations
     work = {
         "matting": 1.0 * frames,
-        "multiview": 0.04 * drawn * config.multiview.steps * frames + 0.5 * 6 * frames,
+        "multiview": step * config.multiview.steps * frames + 0.5 * 6 * frames,
         "features": 0.05 * views,
         "mesh": 30.0,
         "fourd": steps * (0.004 * pictures + (0.08 * fourd.times_per_step if fourd.sds else 0)),

@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 LEARNED_VIEWS = ("zero123plus",)  # engines whose views InstantMesh was trained on
-INSTANTMESH_GB = 6.0  # of a GPU's memory
+INSTANTMESH_GB = 4.0  # of a GPU's memory
 
 # glTF is Y up and its models face +Z; our world is Z up and the front view looks along +Y.
 TO_GLTF = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])

@@ -18,7 +18,7 @@ from ..events import Stage
 from ..layouts import image_files
 
 Matte = Callable[[np.ndarray], "Stage[np.ndarray]"]  # [T, H, W, 3] -> [T, H, W], uint8
-ZERO123PLUS_GB, ZERO123PLUS_LOW_GB = 12.0, 8.0  # of a GPU's memory
+ZERO123PLUS_GB, ZERO123PLUS_LOW_GB = 8.0, 6.0  # of a GPU's memory
 
 
 @dataclass(frozen=True)

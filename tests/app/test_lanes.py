@@ -65,3 +65,18 @@ def test_more_work_asks_for_more_time():
     distilled = replace(small, fourd=replace(small.fourd, sds=1.0))
     assert lanes.seconds("", "", small, "fourd") < lanes.seconds("", "", distilled, "fourd")
     assert all(lanes.seconds("", "", small, stage) > 0 for stage in lanes.ON_GPU)
+
+
+def test_the_header_names_what_computes_here(monkeypatch, tmp_path):
+    from page import panels
+
+    monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "runs on the CPU" in panels.header()
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'NVIDIA L4'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    assert "runs on NVIDIA L4" in panels.header() and "embedded engines, no" not in panels.header()
+    monkeypatch.setenv("SPACES_ZERO_GPU", "1")
+    assert "lent" in panels.header()
