@@ -220,8 +220,9 @@ def test_batches_cover_all_frames_the_first_one_alone_where_others_look_at_it():
 
 
 def test_old_and_new_layouts_give_the_networks_their_weights(weights):
-    for version, seed in (("v1.2", 12), ("v1.1", 11)):
-        folder, expected = weights / "sudo-ai" / f"zero123plus-{version}", tiny.tiny_networks(seed)
+    for version, seed, vae in (("v1.2", 12, tiny.FAST_VAE), ("v1.1", 11, tiny.TINY_VAE)):
+        folder = weights / "sudo-ai" / f"zero123plus-{version}"
+        expected = tiny.tiny_networks(seed, vae)
         encoders = load_encoders(folder, CPU, SINGLE)
         loaded = {
             "unet": load_unet(folder / "unet", CPU, SINGLE),
