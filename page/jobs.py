@@ -83,6 +83,7 @@ def generate(
     session: Session | None,
     frames: int | None = None,
     size: int | None = None,
+    drawing_steps: int | None = None,
     resolution: int | None = None,
     points: int | None = None,
     most_points: int | None = None,
@@ -111,10 +112,11 @@ def generate(
         if clip is None:
             raise UserError("There is no clip yet.", "Upload one, or pick an example.")
         values = {
-            "frames": frames, "size": size, "resolution": resolution, "points": points,
-            "most_points": most_points, "static_steps": static_steps,
-            "dynamic_steps": dynamic_steps, "coarse_size": coarse_size, "fine_size": fine_size,
-            "video_size": video_size, "video_seconds": video_seconds,
+            "frames": frames, "size": size, "drawing_steps": drawing_steps,
+            "resolution": resolution, "points": points, "most_points": most_points,
+            "static_steps": static_steps, "dynamic_steps": dynamic_steps,
+            "coarse_size": coarse_size, "fine_size": fine_size, "video_size": video_size,
+            "video_seconds": video_seconds,
         }  # fmt: skip
         config = configure(preset, seed, values, mesh)
         yield put(session=session, notice="", strip=progress.strip())

@@ -37,6 +37,7 @@ class Setting:
 SETTINGS = {
     "frames": Setting("clip", "frames", "Frames", 2, 96),
     "size": Setting("clip", "size", "Frame size", 64, 512),
+    "drawing_steps": Setting("multiview", "steps", "Drawing steps", 1, 100),
     "resolution": Setting("mesh", "resolution", "Mesh cells", 16, 256),
     "points": Setting("fourd", "points", "Gaussians at the start", 100, 50_000),
     "most_points": Setting("fourd", "max_gaussians", "Gaussians at most", 100, 100_000),

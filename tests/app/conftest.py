@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +37,17 @@ class App:
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("app")
+    with started(tmp_path_factory.mktemp("app")) as app:
+        yield app
+
+
+@contextmanager
+def started(folder: Path, **environment: str) -> Iterator[App]:
+    """The app in a process of its own, which ends with the block."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = os.environ | {
+    environment = os.environ | environment | {
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_TEMP_DIR": str(folder / "gradio"),
         "DS4D_RUNS": str(folder / "runs"),
