@@ -51,13 +51,30 @@ def _range(edges, total, tile, capacity, gaussians):
 
 
 @triton.jit
-def _exponent(shape, x, y, left, top, hidden):
-    """p and q at the pixels of a tile, and the logarithm of the Gaussian's alpha there."""
-    u, v, xx, xy, yy, log_opacity = shape
+def _look(
+    records, listed, i, present, camera, N, crowded, x, y, left, top, channels: tl.constexpr
+):  # fmt: skip
+    """A listed Gaussian at a tile's pixels: its row, p, q, the logarithm of alpha, its channels."""
+    g = tl.load(listed + i, present, 0)
+    color = tl.load(records + g * (CHANNELS + channels) + CHANNELS + tl.arange(0, channels))
+    u, v, xx, xy, yy, log_opacity = load_shape(records, g, channels, True)
     u, v = u - left, v - top
     p, q = xx * x + (xy * y - (xx * u + xy * v)), yy * y - yy * v
-    log_opacity = tl.where(hidden, float("-inf"), log_opacity)
-    return p, q, log_opacity - p * p - q * q
+    own = (g >= camera * N) & (g < camera * N + N)
+    log_opacity = tl.where(present & (own | (not crowded)), log_opacity, float("-inf"))
+    return g, p, q, log_opacity - p * p - q * q, color
+
+
+@triton.jit
+def _draw(seen, k, before, stop, planes):
+    """Blends the k-th Gaussian of a tile into its pixels' transmittance, stop and channels."""
+    _, _, _, exponent, color = seen
+    alpha = tl.minimum(tl.exp2(exponent), LARGEST)
+    after = before - alpha * before
+    drawn = (alpha >= MIN_ALPHA) & (stop == NEVER)
+    stop = tl.where(drawn & (after <= OPAQUE), k, stop)
+    weight = tl.where(drawn & (after > OPAQUE), alpha * before, 0.0)
+    return before - weight, stop, planes + color[:, None] * weight[None, :]
 
 
 @triton.jit(do_not_specialize=["capacity", "gaussians", "N", "C", "tiles_x", "tiles_y"])
@@ -97,20 +114,16 @@ def blend(
     while i < end:
         last = tl.minimum(i + CHUNK, end)
         while i < last:
-            g = tl.load(listed + i)
-            color = tl.load(records + g * (CHANNELS + channels) + CHANNELS + channel)
-            shape = load_shape(records, g, channels, True)
-            hidden = crowded & ((g < camera * N) | (g >= camera * N + N))
-            _, _, exponent = _exponent(shape, x, y, left, top, hidden)
-            alpha = tl.minimum(tl.exp2(exponent), LARGEST)
-            after = before - alpha * before
-            drawn = (alpha >= MIN_ALPHA) & (stop == NEVER)
-            finished = drawn & (after <= OPAQUE)
-            stop = tl.where(finished, i - begin, stop)
-            weight = tl.where(drawn & (after > OPAQUE), alpha * before, 0.0)
-            before -= weight
-            planes += color[:, None] * weight[None, :]
-            i += 1
+            # Two are loaded before the first is drawn: half as many waits for memory.
+            one = _look(
+                records, listed, i, True, camera, N, crowded, x, y, left, top, channels
+            )  # fmt: skip
+            two = _look(
+                records, listed, i + 1, i + 1 < end, camera, N, crowded, x, y, left, top, channels
+            )
+            before, stop, planes = _draw(one, i - begin, before, stop, planes)
+            before, stop, planes = _draw(two, i + 1 - begin, before, stop, planes)
+            i += 2
         i = tl.where(tl.max(stop, 0) == NEVER, i, end)
 
     alpha = 1 - before
@@ -145,6 +158,37 @@ def _row(s, p, q, weight, planes, D: tl.constexpr, channels: tl.constexpr, COLUM
         plane = tl.sum(tl.where(channel == d, planes, nothing), 0)
         row = tl.where(column == CHANNELS + d, tl.sum(weight * plane, 0), row)
     return row
+
+
+@triton.jit
+def _undo(
+    seen, k, transmitted, behind, stop, planes,
+    D: tl.constexpr, channels: tl.constexpr, COLUMNS: tl.constexpr,
+):  # fmt: skip
+    """Takes the k-th Gaussian of a tile away: what the pixels were before it, and its gradient."""
+    _, p, q, exponent, color = seen
+    raw = tl.exp2(exponent)
+    alpha = tl.minimum(raw, LARGEST)
+    alpha = tl.where((alpha >= MIN_ALPHA) & (k < stop), alpha, 0.0)
+    root = tl.rsqrt(1 - alpha)  # one instruction, as a quotient is not
+    transmitted *= root * root
+    weight = alpha * transmitted
+    gain = tl.sum(planes * color[:, None], 0) - behind
+    s = tl.where(raw <= LARGEST, weight * gain, 0.0)
+    row = _row(s, p, q, weight, planes, D, channels, COLUMNS)
+    return transmitted, behind + alpha * gain, row
+
+
+@triton.jit
+def _give(seen, row, i, present, places, gradients, totals, crowded, columns: tl.constexpr):
+    """Writes a Gaussian's gradient in the place of the i-th of the lists."""
+    column = tl.arange(0, row.shape[0])
+    kept = present & (column < columns)
+    if crowded:
+        tl.atomic_add(totals + seen[0] * columns + column, row, kept, sem="relaxed")
+    else:
+        place = tl.load(places + i, present, 0).to(tl.int32)
+        tl.store(gradients + place * columns + column, row, kept)
 
 
 @triton.jit(do_not_specialize=["capacity", "gaussians", "N", "C", "tiles_x", "tiles_y"])
@@ -188,7 +232,7 @@ def blend_backward(
     )
     begin, end, crowded = _range(edges, total, tile, capacity, gaussians)
     channel, column = tl.arange(0, channels), tl.arange(0, COLUMNS)
-    kept = column < CHANNELS + channels
+    columns: tl.constexpr = CHANNELS + channels
     transmitted = tl.load(through + index, inside, 1.0)
     stop = tl.load(stops + index, inside, 0)
     v_depth = tl.load(v_depths + index, inside, 0.0) / tl.maximum(1 - transmitted, LEAST)
@@ -204,33 +248,27 @@ def blend_backward(
     planes = tl.where((channel == D)[:, None], v_depth[None, :], planes)
 
     drawn_end = tl.minimum(begin + tl.max(stop, 0), end)  # behind it no Gaussian was drawn
+    nothing = tl.zeros([COLUMNS], tl.float32)
     i = drawn_end
     while (i < end) & (not crowded):
-        row = gradients + tl.load(places + i).to(tl.int32) * (CHANNELS + channels)
-        tl.store(row + column, tl.zeros([COLUMNS], tl.float32), kept)
+        place = tl.load(places + i).to(tl.int32)
+        tl.store(gradients + place * columns + column, nothing, column < columns)
         i += 1
 
     i = drawn_end
     while i > begin:
-        i -= 1
-        g = tl.load(listed + i)
-        color = tl.load(records + g * (CHANNELS + channels) + CHANNELS + channel)
-        shape = load_shape(records, g, channels, True)
-        hidden = crowded & ((g < camera * N) | (g >= camera * N + N))
-        p, q, exponent = _exponent(shape, x, y, left, top, hidden)
-        raw = tl.exp2(exponent)
-        alpha = tl.minimum(raw, LARGEST)
-        alpha = tl.where((alpha >= MIN_ALPHA) & (i - begin < stop), alpha, 0.0)
-        root = tl.rsqrt(1 - alpha)  # one instruction, as a quotient is not
-        transmitted *= root * root
-        weight = alpha * transmitted
-        gain = tl.sum(planes * color[:, None], 0) - behind
-        behind += alpha * gain
-        s = tl.where(raw <= LARGEST, weight * gain, 0.0)
-        row = _row(s, p, q, weight, planes, D, channels, COLUMNS)
-        if crowded:
-            target = totals + g * (CHANNELS + channels)
-            tl.atomic_add(target + column, row, kept, sem="relaxed")
-        else:
-            target = gradients + tl.load(places + i).to(tl.int32) * (CHANNELS + channels)
-            tl.store(target + column, row, kept)
+        i -= 2
+        far = _look(
+            records, listed, i + 1, True, camera, N, crowded, x, y, left, top, channels
+        )  # fmt: skip
+        near = _look(
+            records, listed, i, i >= begin, camera, N, crowded, x, y, left, top, channels
+        )  # fmt: skip
+        transmitted, behind, far_row = _undo(
+            far, i + 1 - begin, transmitted, behind, stop, planes, D, channels, COLUMNS
+        )
+        transmitted, behind, near_row = _undo(
+            near, i - begin, transmitted, behind, stop, planes, D, channels, COLUMNS
+        )
+        _give(far, far_row, i + 1, True, places, gradients, totals, crowded, columns)
+        _give(near, near_row, i, i >= begin, places, gradients, totals, crowded, columns)

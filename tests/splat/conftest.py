@@ -4,6 +4,9 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+import torch
+
+from ds4d.splat.rasterize import use
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +16,12 @@ def twin():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(params=["numba", "triton"])
+def small(request):
+    """Draws with each engine; whether the scene has to be small: Triton is interpreted here."""
+    if request.param == "triton" and torch.cuda.is_available():
+        pytest.skip("Triton compiles on this machine: python -m benchmarks.gpu_check tests it")
+    with use(request.param):
+        yield request.param == "triton"

@@ -46,10 +46,12 @@ def spherical_harmonics(degree, coefficients, directions):  # [N, K, 3], [C, N, 
 
 @pytest.mark.skipif(not CASES, reason=f"no golden rasterization cases in {GOLDEN}")
 @pytest.mark.parametrize("path", CASES or [None], ids=lambda path: path.stem if path else "none")
-def test_golden_rasterization(path):
+def test_golden_rasterization(path, small):
     from safetensors.torch import load_file
 
     case, settings = load_file(path), json.loads(path.with_suffix(".json").read_text())
+    if small and case["means2d"].shape[0] * case["means2d"].shape[1] > 150:
+        pytest.skip("too many Gaussians for Triton's interpreter")
     names = [
         name
         for name in ("means", "quats", "scales", "opacities", "colors", "sh", "backgrounds")

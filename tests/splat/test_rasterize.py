@@ -23,8 +23,9 @@ def scene(N=60, D=3, seed=0, size=0.05, spread=0.5):
     }
 
 
-def views(C=2, width=45, height=37):
+def views(C=2, small=False):
     """C cameras around the origin whose images are no multiple of a tile."""
+    width, height = (21, 18) if small else (45, 37)
     cameras = orbit_cameras([40.0 * i for i in range(C)], [15.0 * i for i in range(C)], size=height)
     Ks = cameras.Ks.clone()
     Ks[:, 0, 0] *= 1.1
@@ -63,8 +64,10 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_images_and_gradients_match_the_twin(twin, case):
+def test_images_and_gradients_match_the_twin(twin, small, case):
     options = dict(CASES[case])
+    if small:
+        options["N"] = min(options.get("N", 60) // 5, 20)
     C, own = options.pop("C", 2), options.pop("own", ())
     opaque, antialiased = options.pop("opaque", False), options.pop("antialiased", False)
     parts = scene(**options)
@@ -73,7 +76,7 @@ def test_images_and_gradients_match_the_twin(twin, case):
     for index, name in enumerate(own):
         noise = torch.randn(C, *parts[name].shape, generator=torch.Generator().manual_seed(index))
         parts[name] = parts[name] * (1 + 0.03 * noise)
-    cameras = named(*views(C))
+    cameras = named(*views(C, small))
     g = torch.Generator().manual_seed(9)
     D, N = parts["colors"].shape[-1], parts["means"].shape[-2]
     parts["backgrounds"] = torch.rand(C, D, generator=g)
@@ -81,7 +84,7 @@ def test_images_and_gradients_match_the_twin(twin, case):
 
     steady = steady_pixels(twin, parts, cameras, antialiased=antialiased)
     assert steady.float().mean() > 0.9
-    weights = [torch.randn(C, 37, 45, k, generator=g) * steady for k in (D, 1, 1)]
+    weights = [torch.randn(*steady.shape[:3], k, generator=g) * steady for k in (D, 1, 1)]
 
     inputs = [x.requires_grad_() for x in parts.values()]
     images = rasterize(**parts, **cameras, antialiased=antialiased)
@@ -98,8 +101,8 @@ def test_images_and_gradients_match_the_twin(twin, case):
         assert worst < 1e-4, name
 
 
-def test_rendering_without_gradients_gives_the_same_image():
-    parts, cameras = scene(), views()
+def test_rendering_without_gradients_gives_the_same_image(small):
+    parts, cameras = scene(N=10 if small else 60), views(2, small)
     still = rasterize(**parts, **named(*cameras))
     parts["means"].requires_grad_()
     moving = rasterize(**parts, **named(*cameras))
@@ -107,37 +110,40 @@ def test_rendering_without_gradients_gives_the_same_image():
     assert all(torch.equal(one, other) for one, other in zip(still, moving, strict=True))
 
 
-def test_the_order_of_the_gaussians_does_not_matter():
-    parts, cameras = scene(N=200), named(*views())
-    shuffle = torch.randperm(200, generator=torch.Generator().manual_seed(1))
+def test_the_order_of_the_gaussians_does_not_matter(small):
+    N = 30 if small else 200
+    parts, cameras = scene(N=N), named(*views(2, small))
+    shuffle = torch.randperm(N, generator=torch.Generator().manual_seed(1))
     one = rasterize(**parts, **cameras)
     other = rasterize(**{name: x[shuffle] for name, x in parts.items()}, **cameras)
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_shared_gaussians_equal_a_copy_for_each_camera():
-    parts, cameras = scene(), named(*views())
+def test_shared_gaussians_equal_a_copy_for_each_camera(small):
+    parts, cameras = scene(N=10 if small else 60), named(*views(2, small))
     copies = {name: x.expand(2, *x.shape) for name, x in parts.items()}
     shared = rasterize(**parts, **cameras)
     copied = rasterize(**copies, **cameras)
     assert all(torch.equal(a, b) for a, b in zip(shared, copied, strict=True))
 
 
-def test_every_run_gives_the_same_bits():
-    parts, cameras = scene(N=2000, size=0.03), named(*views(3, 90, 80))
+def test_every_run_gives_the_same_bits(small):
+    C, N = (1, 8) if small else (3, 2000)
+    parts, cameras = scene(N=N, size=0.03), named(*views(C, small))
     inputs = [x.requires_grad_() for x in parts.values()]
     weights = [
-        torch.randn(3, 80, 90, k, generator=torch.Generator().manual_seed(k)) for k in (3, 1)
+        torch.randn(C, cameras["height"], cameras["width"], k, generator=torch.Generator())
+        for k in (3, 1)
     ]
     runs = []
-    for _ in range(4):
+    for _ in range(2 if small else 4):
         images = rasterize(**parts, **cameras)
         runs.append((*images, *gradients(images[:2], weights, inputs)))
     for run in runs[1:]:
         assert all(torch.equal(a, b) for a, b in zip(runs[0], run, strict=True))
 
 
-def test_nothing_behind_the_camera_is_drawn():
+def test_nothing_behind_the_camera_is_drawn(small):
     viewmats, Ks, width, height = views(1)
     parts = scene()
     away = -3 * torch.linalg.inv(viewmats)[0, :3, 2]  # behind the camera, on its axis
@@ -148,8 +154,8 @@ def test_nothing_behind_the_camera_is_drawn():
 
 
 @pytest.mark.parametrize("N", [0, 5])
-def test_an_empty_view_shows_the_background_and_has_zero_gradients(N):
-    parts, cameras = scene(N=N), named(*views())
+def test_an_empty_view_shows_the_background_and_has_zero_gradients(small, N):
+    parts, cameras = scene(N=N), named(*views(2, small))
     parts["means"] = parts["means"] + 100.0
     inputs = [x.requires_grad_() for x in parts.values()]
     backgrounds = torch.tensor([[0.2, 0.4, 0.6], [0.1, 0.0, 1.0]], requires_grad=True)
@@ -160,8 +166,8 @@ def test_an_empty_view_shows_the_background_and_has_zero_gradients(N):
         assert gradient.abs().sum() == 0
 
 
-def test_the_gradient_of_the_background_is_what_shines_through():
-    parts, cameras = scene(), named(*views())
+def test_the_gradient_of_the_background_is_what_shines_through(small):
+    parts, cameras = scene(N=10 if small else 60), named(*views(2, small))
     backgrounds = torch.zeros(2, 3, requires_grad=True)
     colors, alphas, _ = rasterize(**parts, **cameras, backgrounds=backgrounds)
     (gradient,) = torch.autograd.grad(colors.sum(), backgrounds)
@@ -169,7 +175,7 @@ def test_the_gradient_of_the_background_is_what_shines_through():
     assert torch.allclose(gradient, expected, rtol=1e-5)
 
 
-def test_a_near_opaque_gaussian_hides_a_far_one():
+def test_a_near_opaque_gaussian_hides_a_far_one(small):
     cameras = orbit_cameras([0.0], size=32)
     parts = {
         "means": torch.tensor([[0.0, 0.3, 0.0], [0.0, -0.3, 0.0]]),  # the second is nearer
@@ -184,7 +190,7 @@ def test_a_near_opaque_gaussian_hides_a_far_one():
     assert abs(depths[0, 16, 16, 0] - (1.866 - 0.3)) < 0.02
 
 
-def test_the_image_is_the_right_side_up():
+def test_the_image_is_the_right_side_up(small):
     cameras = orbit_cameras([0.0], size=64)
     parts = {
         "means": torch.tensor([[0.3, 0.0, 0.0], [0.0, 0.0, 0.3]]),
@@ -201,11 +207,11 @@ def test_the_image_is_the_right_side_up():
         assert abs((weight * columns).sum() - column) < 0.5
 
 
-def test_offsets_move_the_image_and_their_gradient_is_the_finite_difference():
-    parts, cameras = scene(N=20, size=0.1), named(*views())
+def test_offsets_move_the_image_and_their_gradient_is_the_finite_difference(small):
+    parts, cameras = scene(N=20, size=0.1), named(*views(2, small))
     g = torch.Generator().manual_seed(3)
-    weight = torch.randn(2, 37, 45, 3, generator=g)
-    offsets = torch.zeros(2, 20, 2, requires_grad=True)
+    weight = torch.randn(2, cameras["height"], cameras["width"], 3, generator=g)
+    offsets = torch.zeros(2, len(parts["means"]), 2, requires_grad=True)
     colors, *_ = rasterize(**parts, **cameras, means2d_offsets=offsets)
     (gradient,) = torch.autograd.grad((colors * weight).sum(), offsets)
 
@@ -213,15 +219,15 @@ def test_offsets_move_the_image_and_their_gradient_is_the_finite_difference():
         colors, *_ = rasterize(**parts, **cameras, means2d_offsets=offsets)
         return (colors.double() * weight).sum()
 
-    direction = torch.randn(2, 20, 2, generator=g)
+    direction = torch.randn(offsets.shape, generator=g)
     difference = (loss(0.02 * direction) - loss(-0.02 * direction)) / 0.04
     assert (
         abs(difference - (gradient * direction).sum()) < 0.01 * (gradient * direction).abs().sum()
     )
 
 
-def test_broken_gaussians_vanish_and_leave_the_others_alone():
-    parts, cameras = scene(N=30), named(*views())
+def test_broken_gaussians_vanish_and_leave_the_others_alone(small):
+    parts, cameras = scene(N=12 if small else 30), named(*views(2, small))
     kept = rasterize(**{name: x[4:] for name, x in parts.items()}, **cameras)
     parts["means"][0] = float("nan")
     parts["quats"][1] = 0.0

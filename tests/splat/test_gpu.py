@@ -1,0 +1,73 @@
+"""What only the Triton engine has; that it draws right is tested with the other engines."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+
+from ds4d.cameras import orbit_cameras
+from ds4d.splat import rasterize
+from ds4d.splat.rasterize import use
+
+pytestmark = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="python -m benchmarks.gpu_check tests it on a GPU"
+)
+
+
+def step(N=4):
+    """Images of random Gaussians and their gradients."""
+    g = torch.Generator().manual_seed(0)
+    cameras = orbit_cameras([0.0, 70.0], size=17)
+    parts = [
+        torch.rand(N, 3, generator=g) - 0.5,
+        torch.randn(N, 4, generator=g),
+        0.05 + 0.1 * torch.rand(N, 3, generator=g),
+        torch.rand(N, generator=g),
+        torch.rand(N, 3, generator=g),
+    ]
+    inputs = [part.requires_grad_() for part in parts]
+    images = rasterize(*inputs, cameras.viewmats, cameras.Ks, 17, 17)
+    weights = [torch.randn(image.shape, generator=g) for image in images[:2]]
+    return images, torch.autograd.grad(images[:2], inputs, weights)
+
+
+def test_lists_without_room_change_nothing(monkeypatch):
+    from ds4d.splat import gpu
+
+    with use("triton"):
+        images, gradients = step()
+        monkeypatch.setattr(gpu, "_capacity", lambda shape, N, total: 3)
+        crowded_images, crowded_gradients = step()
+    for one, other in zip(images, crowded_images, strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(gradients, crowded_gradients, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-6 * one.abs().max())
+
+
+def test_a_step_is_freed_without_the_garbage_collector(monkeypatch):
+    from ds4d.splat import gpu
+
+    traces = []
+    forward = gpu.forward
+
+    def watched(*arguments):
+        results = forward(*arguments)
+        traces.append(weakref.ref(results[-1].records))
+        return results
+
+    monkeypatch.setattr(gpu, "forward", watched)
+    gc.disable()
+    try:
+        with use("triton"):
+            step(N=2)
+        assert traces[0]() is None
+    finally:
+        gc.enable()
+
+
+def test_an_engine_that_does_not_exist_is_named():
+    with pytest.raises(ValueError, match="vulkan"), use("vulkan"):
+        pass
