@@ -7,6 +7,7 @@ has not changed is skipped, and what a later stage sees is always what lies on t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import platform
@@ -310,7 +311,8 @@ def versions() -> dict[str, str]:
     """Versions of the project and of the libraries that decide its results."""
     found = {"ds4d": __version__, "python": platform.python_version()}
     for name in VERSIONED:
-        found[name] = metadata.version(name)
+        with contextlib.suppress(metadata.PackageNotFoundError):  # the page's are not needed here
+            found[name] = metadata.version(name)
     return found
 
 
