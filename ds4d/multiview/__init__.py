@@ -27,6 +27,7 @@ class Views:
 
     images: np.ndarray  # [T, V, S, S, 4] uint8 RGBA, straight alpha
     cameras: Cameras  # V cameras at S x S
+    confidence: np.ndarray | None = None  # [T, V, S, S] uint8, 255 = seen; None = not known
 
 
 def choose(

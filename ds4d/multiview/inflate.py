@@ -8,6 +8,7 @@ from the six other sides. The silhouette is exact in every frame; depth is an in
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -23,13 +24,15 @@ from ..cameras import (
 )
 from ..events import Event, Stage
 from ..images import over, tile
-from ..splat import Splats, render
-from . import Views
-from .middle_surface import Slant, estimate_slant
-from .shell import shell
+from ..splat import Splats, rasterize
+from . import Views, legs
+from .ground import Slant, contact_candidates, estimate_slant
+from .middle_surface import bent
+from .shell import half_thickness, shell
 from .texture import cast_votes, front_colors, palette, regional_colors
 
 LARGEST_GRID = 256  # the shell is sampled at most this finely along a side
+SIDEWAYS = 0.5  # how far a view from the side can be trusted, compared with one from behind
 EDGE = (0.3, 0.9)  # drawn alphas that count as outside and as inside
 
 
@@ -38,6 +41,8 @@ def run(
     front: Cameras,  # one camera at S x S, level, at azimuth 0
     size: int,  # side of the views, pixels
     version: str = "v1.2",
+    slant: float | None = None,  # degrees, positive: the right side is farther away; None = found
+    depth: float = 1.0,  # scale of the depths about the object's middle plane
 ) -> Stage[Views]:
     """The front view and six views around the object, in every frame.
 
@@ -49,48 +54,117 @@ def run(
     with images [T, 7, size, size, 4] and the cameras of the front and the Zero123++ poses at the
     front camera's distance and field of view. A frame with an empty matte has transparent views.
     """
-    radius = float(front.centres().norm())
-    grid = min(size, LARGEST_GRID)
+    model = yield from prepare(frames, front, slant, depth)
+    cameras = concatenate([front.resized(size, size), _around(front, size, version)])
+    images = np.empty((len(frames), 7, size, size, 4), np.uint8)
+    confidence = np.full(images.shape[:4], 255, np.uint8)
+    others = cameras[[*range(1, 7)]]
+    for index, frame in enumerate(frames):
+        images[index, 0] = np.rint(_resized(frame, size) * 255)
+        images[index, 1:], known = draw(solid(model, index), others)
+        confidence[index, 1:] = confidences(known, others)
+        preview = tile(over(images[index, 1:]), columns=3)
+        yield Event("multiview", index + 1, len(frames), f"frame {index + 1}", preview)
+    return Views(images, cameras, confidence)
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is known of the object over the whole clip: T frames at G x G."""
+
+    insides: np.ndarray  # [T, G, G] bool
+    halves: np.ndarray  # [T, G, G] half thickness, pixels
+    middles: np.ndarray  # [T, G, G] depth of the middle surface along the optical axis
+    fronts: np.ndarray  # [T, G, G, 3] colours, continued outside the silhouettes
+    palette: np.ndarray  # [K, 3]
+    votes: np.ndarray  # see texture.cast_votes
+    slant: Slant
+    camera: Cameras  # the front camera at G x G
+
+
+def prepare(
+    frames: np.ndarray,  # [T, S, S, 4] uint8 RGBA, straight alpha
+    front: Cameras,  # one camera at S x S
+    slant: float | None = None,  # degrees; None = found
+    depth: float = 1.0,  # scale of the depths
+) -> Stage[Model]:
+    """What the whole clip tells; the event says what it is."""
+    grid = min(frames.shape[1], LARGEST_GRID)
     small = np.stack([_resized(frame, grid) for frame in frames])  # [T, G, G, 4] float32
     camera = front.resized(grid, grid)
-    slant = estimate_slant(small[..., 3], float(camera.Ks[0, 0, 0]), radius)
-    yield Event("multiview", 0, len(frames), _describe(slant))
+    plane = estimate_slant(small[..., 3], float(camera.Ks[0, 0, 0]), float(front.centres().norm()))
+    if slant is not None:
+        plane = replace(plane, slope=math.tan(math.radians(slant)), confidence=1.0)
+    yield Event("multiview", 0, len(frames), describe(plane))
     insides = small[..., 3] > 0.5
+    halves = depth * np.stack([half_thickness(inside) for inside in insides])
+    middles = _middles(small[..., 3], halves, plane, camera)
     fronts = np.stack([front_colors(frame) for frame in small])
     colors = palette(small)
     votes = cast_votes(fronts, insides, colors)
-    cameras = concatenate([front.resized(size, size), _around(front, radius, size, version)])
-    images = np.empty((len(frames), 7, size, size, 4), np.uint8)
-    for index, frame in enumerate(frames):
-        hidden = regional_colors(votes[:, index], colors, grid)
-        splats = shell(insides[index], fronts[index], hidden, slant, camera)
-        images[index, 0] = np.rint(_resized(frame, size) * 255)
-        images[index, 1:] = draw(splats, cameras[[*range(1, 7)]])
-        preview = tile(over(images[index, 1:]), columns=3)
-        yield Event("multiview", index + 1, len(frames), f"frame {index + 1}", preview)
-    return Views(images, cameras)
+    return Model(insides, halves, middles, fronts, colors, votes, plane, camera)
 
 
-def draw(splats: Splats, cameras: Cameras) -> np.ndarray:
-    """Straight-alpha RGBA [C, H, W, 4] uint8 of the shell, nearly binary inside its edge.
+def solid(model: Model, index: int) -> Splats:
+    """The object in one frame."""
+    inside, front = model.insides[index], model.fronts[index]
+    hidden = regional_colors(model.votes[:, index], model.palette, len(inside))
+    return shell(inside, front, hidden, model.halves[index], model.middles[index], model.camera)
+
+
+def _middles(
+    alphas: np.ndarray,  # [T, G, G] in [0, 1]
+    halves: np.ndarray,  # [T, G, G] half thicknesses, pixels
+    slant: Slant,
+    camera: Cameras,
+) -> np.ndarray:
+    """Depth of the middle surface along the optical axis, [T, G, G]: a plane, and the legs' own."""
+    insides, size = alphas > 0.5, alphas.shape[1]
+    focal, radius = float(camera.Ks[0, 0, 0]), float(camera.centres().norm())
+    contacts = contact_candidates(alphas, max(2, size // 40))
+    own = legs.offsets(insides, halves, contacts, slant, focal, radius)
+    plane = slant.depths(size, focal, radius)
+    return np.stack([plane + bent(*parts) for parts in zip(insides, halves, own, strict=True)])
+
+
+def draw(splats: Splats, cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
+    """Straight-alpha RGBA [C, H, W, 4] uint8 of the shell, nearly binary inside its edge, and how
+    well its colours are known [C, H, W] in [0, 1], 1 where it is not.
 
     Drawn at twice the size: the screen-space blur of the rasterizer would fatten the silhouette.
     """
     if len(splats) == 0:
-        return np.zeros((len(cameras), cameras.height, cameras.width, 4), np.uint8)
+        empty = np.zeros((len(cameras), cameras.height, cameras.width, 4), np.uint8)
+        return empty, np.ones(empty.shape[:3], np.float32)
     double = cameras.resized(2 * cameras.width, 2 * cameras.height)
-    color, alpha, _ = render(splats, double, background=0.0)
+    color, alpha, _ = rasterize(
+        splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
+        double.viewmats, double.Ks, double.width, double.height,
+    )  # fmt: skip
     solid = ((alpha - EDGE[0]) / (EDGE[1] - EDGE[0])).clamp_(0, 1)
     color *= solid / alpha.clamp(min=1e-4)
     image = torch.cat([color, solid], -1).permute(0, 3, 1, 2)
-    image = avg_pool2d(image, 2).permute(0, 2, 3, 1)
-    image[..., :3] /= image[..., 3:].clamp(min=1e-4)
-    return (image.clamp(0, 1) * 255).round().byte().numpy()
+    *premultiplied, known, opacity = avg_pool2d(image, 2).clamp(0, 1).unbind(1)
+    rgba = torch.stack([*(c / opacity.clamp(min=1e-4) for c in premultiplied), opacity], -1)
+    return (rgba.clamp(0, 1) * 255).round().byte().numpy(), (known + 1 - opacity).numpy()
 
 
-def _around(front: Cameras, radius: float, size: int, version: str) -> Cameras:
+def confidences(known: np.ndarray, cameras: Cameras) -> np.ndarray:
+    """How far drawn views can be trusted, [C, H, W] uint8: 255 = as the frame itself.
+
+    Colours by how well they are known [C, H, W]; all of a view, its background too, by how much
+    it depends on depths: from the side they decide, from behind hardly.
+    """
+    forward = cameras.viewmats[:, 2, :3].numpy()
+    level = forward[:, 1] / np.linalg.norm(forward[:, :2], axis=1)  # cosine of the azimuth
+    trust = SIDEWAYS + (1 - SIDEWAYS) * level**2
+    return np.rint(255 * known * trust[:, None, None]).astype(np.uint8)
+
+
+def _around(front: Cameras, size: int, version: str) -> Cameras:
     """The six Zero123++ poses at the front camera's distance and field of view."""
     fov = 2 * math.degrees(math.atan(front.height / 2 / float(front.Ks[0, 1, 1])))
+    radius = float(front.centres().norm())
     elevations = ZERO123PLUS_ELEVATIONS[version]
     return orbit_cameras(ZERO123PLUS_AZIMUTHS, elevations, size=size, radius=radius, fov_deg=fov)
 
@@ -109,7 +183,7 @@ def _resized(frame: np.ndarray, size: int) -> np.ndarray:
     return image.clip(0, 1)
 
 
-def _describe(slant: Slant) -> str:
+def describe(slant: Slant) -> str:
     angle = math.degrees(math.atan(slant.slope))
     if abs(angle) < 2:
         return "the object is taken to stand parallel to the image"

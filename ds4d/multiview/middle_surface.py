@@ -1,125 +1,58 @@
-"""Where an object's parts stand in depth, judged from its contacts with the floor.
-
-A silhouette says nothing about depth, but the floor does: under a level camera the image height
-of a point on the floor tells its distance. Feet that touch the floor anywhere along a clip thus
-tell whether the object stands parallel to the image or at a slant, and a vertical plane through
-its centre follows that slant.
-"""
+"""The surface halfway between an object's front and its back, about which it is inflated."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import splu
 
-PRIOR_SLOPE = 0.55  # slopes of objects as people film them: standard deviation around no slant
-STEEPEST = 1.2  # largest slope that is considered, depth per unit of width
-STANCE = 0.05  # how far before or behind the middle a foot stands, world units
-NOISE = 1.5 / 256  # how far off the lowest point of a foot is, fraction of the image
-TOUCHING = 0.3  # chance that a lowest point is on the floor; the others are in the air
-BELOW = 0.02  # how much rarer a point below the floor is than one in the air
-BINS = 32  # across the image: points of one bin are one piece of evidence, of limited weight
-BIN_WEIGHT = 3.0  # as much as this many points that are independent
+PINNED = 0.3  # how firmly a leg keeps its own depth, per pixel
+SETTLED = 0.02  # how firmly the trunk keeps the plane's, per pixel, where it is thickest
 
 
-@dataclass(frozen=True)
-class Slant:
-    """A vertical plane: depth beyond the camera's target = slope * (x - centre)."""
-
-    slope: float  # depth per unit of width; positive: the right side is farther away
-    centre: float  # x of the plane's point at the target's depth, world units
-    confidence: float  # in [0, 1]; the slope is already shrunk by it
-
-    def depths(self, size: int, focal: float, radius: float) -> np.ndarray:
-        """Depth along the optical axis, [size]: where the rays of each column meet the plane.
-
-        The camera is level, `radius` from its target, with a focal length in pixels.
-        """
-        tangents = (np.arange(size) + 0.5 - size / 2) / focal
-        return (radius - self.slope * self.centre) / (1 - self.slope * tangents)
-
-
-def contact_candidates(
-    alphas: np.ndarray,  # [T, S, S] in [0, 1]
-    reach: int,  # a candidate is lowest among this many columns on either side
+def bent(
+    inside: np.ndarray,  # [G, G] bool
+    half: np.ndarray,  # [G, G] half thickness, pixels
+    legs: np.ndarray,  # [G, G] depth beyond the plane, NaN = not known
 ) -> np.ndarray:
-    """Lowest points of the limbs in every frame: [M, 3] rows of (frame, column, row), pixels.
-
-    Rows are measured to a fraction of a pixel from the alpha's slope.
-    """
-    size = alphas.shape[1]
-    inside = alphas > 0.5
-    bottom = size - 1 - inside[:, ::-1].argmax(1)  # [T, S] last row inside, per column
-    inner = np.take_along_axis(alphas, bottom[:, None], 1)[:, 0]
-    below = np.take_along_axis(alphas, np.minimum(bottom + 1, size - 1)[:, None], 1)[:, 0]
-    crossing = (inner - 0.5) / np.maximum(inner - below, 1e-3)
-    height = np.where(inside.any(1), bottom + 0.5 + np.clip(crossing, 0, 1), -np.inf)
-    padded = np.pad(height, ((0, 0), (reach, reach)), constant_values=-np.inf)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=1)
-    # The frame's own bottom edge is no floor: what reaches it is cut off there.
-    lowest = np.isfinite(height) & (height >= windows.max(-1)) & (bottom < size - 1)
-    frame, column = np.nonzero(lowest)
-    return np.stack([frame, column + 0.5, height[lowest]], 1)
+    """Depth beyond the plane everywhere inside, [G, G]: smooth between legs and trunk."""
+    known = np.isfinite(legs) & inside
+    if not known.any():
+        return np.zeros(inside.shape)
+    firm = np.where(known, PINNED, SETTLED * (half / half.max()) ** 2)
+    return membrane(inside, firm, np.where(known, legs, 0.0))
 
 
-def estimate_slant(
-    alphas: np.ndarray,  # [T, S, S] in [0, 1]
-    focal: float,  # pixels
-    radius: float,  # distance of the camera to its target, world units
-) -> Slant:
-    """The slant of the object's middle surface over the whole clip.
-
-    With a level camera, the floor points of the plane depth = slope * x lie on the image line
-    row = level * (1 - slope * column / focal), both counted from the principal point. The
-    posterior over (slope, level) is evaluated on a grid: every lowest point of a limb is either on
-    that line or in the air above it, hardly ever below it. Feet stand somewhat before or behind
-    the middle, which matters the more the closer together they are. The posterior mean is thus
-    shrunk towards zero: few contacts, or scattered ones, leave no slant.
-    """
-    size = alphas.shape[1]
-    columns = np.flatnonzero((alphas > 0.5).any((0, 1)))
-    if len(columns) == 0:
-        return Slant(0.0, 0.0, 0.0)
-    centre = float((columns[0] + columns[-1] + 1 - size) / 2 * radius / focal)
-    points = contact_candidates(alphas, max(2, size // 40))
-    if len(points) == 0:
-        return Slant(0.0, centre, 0.0)
-    bins = (points[:, 1] * BINS // size).astype(int)
-    crowd = np.bincount(bins)[bins]
-    weight = np.minimum(crowd, BIN_WEIGHT) / crowd
-    u, v = points[:, 1] - size / 2, points[:, 2] - size / 2
-    slope, variance, spread = _floor_posterior(u, v, weight, focal, size)
-    variance += 0.5 * (STANCE / (spread * radius / focal)) ** 2
-    confidence = PRIOR_SLOPE**2 / (PRIOR_SLOPE**2 + variance)
-    return Slant(slope * confidence, centre, confidence)
+def membrane(
+    inside: np.ndarray,  # [G, G] bool
+    firm: np.ndarray,  # [G, G] >= 0, somewhere positive in each component
+    target: np.ndarray,  # [G, G]
+) -> np.ndarray:
+    """The surface that minimizes |grad m|^2 + firm * (m - target)^2 inside, with a free rim."""
+    links = neighbours(inside)
+    degree = np.asarray(links.sum(0)).ravel()
+    weight = firm[inside] + 1e-6
+    system = (sparse.diags_array(degree + weight) - links).tocsc()
+    surface = np.zeros(inside.shape)
+    surface[inside] = factored(system).solve(weight * target[inside])
+    return surface
 
 
-def _floor_posterior(
-    u: np.ndarray,  # [M] columns from the principal point, pixels
-    v: np.ndarray,  # [M] rows
-    weight: np.ndarray,  # [M]
-    focal: float,  # pixels
-    size: int,  # pixels
-) -> tuple[float, float, float]:
-    """Mean and variance of the slope, and the spread (pixels) of the contacts along the floor."""
-    slopes = np.linspace(-STEEPEST, STEEPEST, 81)
-    levels = np.linspace(0.1, 0.5, 206) * size  # the floor is below the camera, inside the image
-    noise = NOISE * size
-    log_likelihood = np.empty((len(slopes), len(levels)))
-    for i, slope in enumerate(slopes):
-        below = v - levels[:, None] * (1 - slope * u / focal)
-        on_floor = np.exp(-0.5 * (below / noise) ** 2) / (noise * np.sqrt(2 * np.pi))
-        elsewhere = np.where(below < 0, 1.0, BELOW) / (0.25 * size)
-        density = TOUCHING * on_floor + (1 - TOUCHING) * elsewhere
-        log_likelihood[i] = np.log(density) @ weight
-    posterior = np.exp(log_likelihood - log_likelihood.max())
-    posterior /= posterior.sum()
-    by_slope = posterior.sum(1)
-    mean = float(by_slope @ slopes)
-    variance = float(by_slope @ (slopes - mean) ** 2)
-    i, j = np.unravel_index(posterior.argmax(), posterior.shape)
-    below = v - levels[j] * (1 - slopes[i] * u / focal)
-    weight = weight * np.exp(-0.5 * (below / noise) ** 2) + 1e-9
-    middle = (weight @ u) / weight.sum()
-    spread = np.sqrt(weight @ (u - middle) ** 2 / weight.sum())
-    return mean, variance, max(float(spread), 1.0)
+def neighbours(inside: np.ndarray) -> sparse.coo_array:
+    """Which pixels of a mask [H, W] touch each other, N x N for N pixels in reading order."""
+    count = int(inside.sum())
+    number = np.full((inside.shape[0] + 1, inside.shape[1] + 1), -1)
+    number[:-1, :-1][inside] = np.arange(count)
+    here = number[:-1, :-1][inside]
+    rows, columns = [], []
+    for there in (number[:-1, 1:][inside], number[1:, :-1][inside]):
+        rows.append(here[there >= 0])
+        columns.append(there[there >= 0])
+    rows, columns = np.concatenate(rows), np.concatenate(columns)
+    links = sparse.coo_array((np.ones(len(rows)), (rows, columns)), (count, count))
+    return links + links.T
+
+
+def factored(system: sparse.csc_array):
+    """The factors of a symmetric positive definite system."""
+    return splu(system, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})

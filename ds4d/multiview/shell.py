@@ -6,18 +6,22 @@ import cv2
 import numpy as np
 import torch
 from scipy import sparse
-from scipy.ndimage import binary_erosion, distance_transform_edt
-from scipy.sparse.linalg import splu
+from scipy.ndimage import binary_erosion, distance_transform_edt, label
 from torch import Tensor
 
 from ..cameras import Cameras
 from ..splat import Splats
-from .middle_surface import Slant
+from .middle_surface import factored, neighbours
 from .texture import back_side, front_side
 
 FOOTPRINT = 0.55  # standard deviation of a Gaussian, in pixels of the frame
 INSET = 0.95  # how far the outermost Gaussians stand inside the silhouette, in pixels
 OPACITY = 0.99
+BASE = 0.03  # how much higher than the lowest point a base may be, fraction of the image
+LEVEL = 0.5  # steepest slope of a base
+FLAT = 0.8  # how wide a base is, of what stands on it
+SEEN, INFERRED, GUESSED = 1.0, 0.6, 0.3  # how well a colour is known: front, rim, back
+RIND = 6.0  # so far behind the middle a colour is guessed, pixels
 SMOOTH = 0.02  # how gradually a figure's parts change from round to long, fraction of the image
 
 
@@ -25,33 +29,42 @@ def shell(
     inside: np.ndarray,  # [G, G] bool, the silhouette
     front: np.ndarray,  # [G, G, 3] the frame's colours
     regional: np.ndarray,  # [LEVELS, G * G, 3] colours for what it hides
-    slant: Slant,
+    half: np.ndarray,  # [G, G] half thickness, pixels
+    middle: np.ndarray,  # [G, G] depth of the middle surface along the optical axis, world units
     camera: Cameras,  # the front camera at G x G
 ) -> Splats:
     """The front and the back are depth maps on the frame's own pixel rays.
+
+    The colours [N, 4] have a fourth channel: how well the colour is known, in [0, 1].
 
     Where a depth map steps, and at the silhouette, the step is filled along the ray with the
     colour of its nearer end, so that the shell has no holes from any side.
     """
     focal = float(camera.Ks[0, 0, 0])
-    depths = slant.depths(camera.width, focal, float(camera.centres().norm()))
-    half = half_thickness(inside)  # pixels
-    height, at = _sheet(half, inside)
+    pixel = float(camera.centres().norm()) / focal  # side of a pixel at the target, world units
+    rise = middle / pixel
+    before, at_front = _sheet(half - rise, -half - rise, -rise, inside)
+    behind, at_back = _sheet(half + rise, -half + rise, rise, inside)
+    at = np.concatenate([at_front, at_back])
+    before += rise.ravel()[at_front]  # now from the middle surface
+    behind -= rise.ravel()[at_back]
+    share = np.clip(before / half.ravel()[at_front], 0, 1)
     colors = [
-        front_side(front, regional, at, height / half.ravel()[at]),
-        back_side(regional, at, height / camera.width),
+        front_side(front, regional, at_front, share),
+        back_side(regional, at_back, np.maximum(behind, 0) / camera.width),
     ]
-    both = np.concatenate([at, at])
-    middle = np.broadcast_to(depths, inside.shape).ravel()[both]
-    pixel = middle / focal  # side of a pixel, world units
-    offset = np.concatenate([-height, height]) * pixel
-    scales = torch.from_numpy((FOOTPRINT * pixel).astype(np.float32))
+    known = [
+        INFERRED + (SEEN - INFERRED) * share,
+        np.interp(behind, [0, RIND], [INFERRED, GUESSED]),
+    ]
+    depth, offset = middle.ravel()[at], np.concatenate([-before, behind]) * pixel
+    scales = torch.from_numpy((FOOTPRINT * depth / focal).astype(np.float32))
     return Splats(
-        _unproject(_pixel_positions(inside).reshape(-1, 2)[both], middle, offset, camera),
-        torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(len(both), 4),
+        _unproject(_pixel_positions(inside).reshape(-1, 2)[at], depth, offset, camera),
+        torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(len(at), 4),
         scales[:, None].expand(-1, 3),
-        torch.full((len(both),), OPACITY),
-        torch.from_numpy(np.concatenate(colors).astype(np.float32)),
+        torch.full((len(at),), OPACITY),
+        torch.from_numpy(np.column_stack([np.concatenate(colors), np.concatenate(known)])).float(),
     )
 
 
@@ -61,25 +74,47 @@ def half_thickness(inside: np.ndarray) -> np.ndarray:
     Laplace h = -1 inside, h = 0 outside. sqrt(4 h) turns a disc into a sphere, but a strip into
     an elliptic bar; with sqrt(2 h) it is a round one. The determinant of h's second derivatives is
     1/4 in a disc and 0 in a strip, so sqrt((2 + 8 det) h) makes both round, and a figure's neck,
-    limbs and trunk keep their own girths.
+    limbs and trunk keep their own girths. Below a flat base h goes on as if mirrored: what stands
+    on a base, as a pot does, is as thick there as above.
     """
     count = int(inside.sum())
     if count == 0:
         return np.zeros(inside.shape)
-    number = np.full((inside.shape[0] + 2, inside.shape[1] + 2), -1)
-    number[1:-1, 1:-1][inside] = np.arange(count)
-    rows, columns = [], []
-    for neighbour in (number[1:-1, 2:], number[2:, 1:-1]):
-        here, there = number[1:-1, 1:-1][inside], neighbour[inside]
-        rows.append(here[there >= 0])
-        columns.append(there[there >= 0])
-    rows, columns = np.concatenate(rows), np.concatenate(columns)
-    links = sparse.coo_array((-np.ones(len(rows)), (rows, columns)), (count, count))
-    laplacian = (links + links.T + 4 * sparse.eye_array(count)).tocsc()
-    factors = splu(laplacian, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+    sides = 4 - flat_base(inside)[inside].astype(float)
+    system = (sparse.diags_array(sides) - neighbours(inside)).tocsc()
     h = np.zeros(inside.shape)
-    h[inside] = factors.solve(np.ones(count))
+    h[inside] = factored(system).solve(np.ones(count))
     return np.sqrt((2 + 8 * _bend(h, inside)) * h)
+
+
+def flat_base(inside: np.ndarray) -> np.ndarray:
+    """The pixels of a silhouette [H, W] bool, each lowest in its column, that form its base.
+
+    A base is a level stretch of the lower outline that is nearly as wide as what stands on it, and
+    no other part of the figure is lower: a sole, a pot's bottom, but not a ball's.
+    """
+    height, width = inside.shape
+    base = np.zeros(inside.shape, bool)
+    columns = np.flatnonzero(inside.any(0))
+    if len(columns) == 0:
+        return base
+    bottom = np.where(inside.any(0), height - 1 - inside[::-1].argmax(0), -height)
+    floor = bottom.max()
+    reach, above = max(2, width // 85), max(3, height // 32)
+    level = np.zeros(width, bool)
+    for shift in (-reach, reach):
+        level |= np.abs(np.roll(bottom, shift) - bottom) <= LEVEL * reach
+    level &= bottom > floor - BASE * height
+    stretches, count = label(level)
+    for stretch in range(1, count + 1):
+        at = np.flatnonzero(stretches == stretch)
+        row = inside[int(np.median(bottom[at])) - above]
+        standing, _ = label(row)
+        parts = np.unique(standing[at][row[at]])
+        over = np.isin(standing, parts[parts > 0]).sum()
+        if over and len(at) > FLAT * over:
+            base[bottom[at], at] = True
+    return base
 
 
 def _bend(h: np.ndarray, inside: np.ndarray) -> np.ndarray:
@@ -93,22 +128,25 @@ def _bend(h: np.ndarray, inside: np.ndarray) -> np.ndarray:
 
 
 def _sheet(
-    half: np.ndarray,  # [G, G] height of the surface above the middle, pixels
+    surface: np.ndarray,  # [G, G] height of the surface towards its viewer, pixels
+    lowest: np.ndarray,  # [G, G] where the object ends below it
+    rim: np.ndarray,  # [G, G] height of the middle surface
     inside: np.ndarray,  # [G, G] bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Samples of one side: heights above the middle [M], pixels, and flat pixel indices [M].
+    """Samples of one side: heights [M], pixels, and flat pixel indices [M].
 
-    Each pixel's sample is followed by more of them towards the middle, one per pixel, down to the
-    lowest of its four neighbours: a step has a wall, and a slope no gaps.
+    Each pixel's sample is followed by more of them below it, one per pixel, down to the lowest of
+    its four neighbours (the middle, where it has none): a step has a wall, and a slope no gaps.
     """
-    padded = np.pad(half, 1)
-    lowest = np.minimum.reduce(
-        [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
-    )
-    steps = np.maximum(np.ceil(half - lowest + 0.5)[inside].astype(int), 1)
+    padded = np.pad(np.where(inside, surface, np.inf), 1, constant_values=np.inf)
+    around = np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])
+    around = np.where(np.isfinite(around), around, rim).min(0)
+    down = surface - np.maximum(around, lowest)
+    steps = np.maximum(np.ceil(down + 0.5)[inside].astype(int), 1)
     at = np.repeat(np.flatnonzero(inside), steps)
     step = np.arange(len(at)) - np.repeat(np.cumsum(steps) - steps, steps)
-    return np.maximum(half.ravel()[at] - step, 0), at
+    bottom = np.minimum(np.maximum(around, lowest), surface).ravel()[at]
+    return np.maximum(surface.ravel()[at] - step, bottom), at
 
 
 def _pixel_positions(inside: np.ndarray) -> np.ndarray:

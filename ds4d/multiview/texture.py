@@ -12,6 +12,8 @@ ALIKE = 0.15  # distance of colours that support each other, standard deviation 
 REACH = 1.4  # how far around a hidden point its colour is sought, in its distances from the middle
 CELLS = 64  # along a side of the image: how finely the hidden side's colours are sought
 LEVELS = 4  # regions from one cell to 2^(LEVELS - 1) cells, standard deviation
+RIND = 0.025  # votes count half this deep inside the silhouette's edge, fraction of the image
+FLATNESS = 0.3  # of the regions, height by width
 LASTING = 1.5  # frames that a region reaches around in time, per level, standard deviation
 
 
@@ -51,13 +53,17 @@ def cast_votes(
     """Which colours each region shows, coarsely, in levels: [LEVELS, T, CELLS, CELLS, K * 4].
 
     Every pixel votes for its colour of the palette (the first of four numbers) with its own shade
-    of it (the other three). Every level asks a region twice as wide, and farther around in time:
-    what a turning head hides in one frame was seen in another.
+    of it (the other three). Those near the silhouette's edge, where front and back meet, have the
+    most to say: a face, a belly or a shirt's front is in the middle. Every level asks a region
+    twice as wide, and farther around in time: what a turning head hides in one frame was seen in
+    another.
     """
     cells = []
     for front, inside in zip(fronts, insides, strict=True):
         nearest = ((front[..., None, :] - palette) ** 2).sum(-1).argmin(-1)
         votes = (nearest[..., None] == np.arange(len(palette))) & inside[..., None]  # [G, G, K]
+        edge = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] / len(inside)
+        votes = votes / (1 + (edge / RIND) ** 2)[..., None]
         ballots = votes[..., None] * np.insert(front, 0, 1, axis=-1)[:, :, None]  # [G, G, K, 4]
         own = [_in_cells(ballots[:, :, k].astype(np.float32)) for k in range(len(palette))]
         cells.append(np.concatenate(own, -1))
@@ -75,9 +81,13 @@ def regional_colors(
 ) -> np.ndarray:
     """The colours that prevail around each pixel, in regions that double: [LEVELS, G * G, 3].
 
-    The majority wins, so that marks such as eyes are forgotten.
+    The majority wins, so that marks such as eyes are forgotten. Regions are wider than high: what
+    goes round an upright object, a belt or the rim of a pot, is as high on all sides.
     """
-    blurred = (cv2.GaussianBlur(own, (0, 0), 2.0**level) for level, own in enumerate(votes))
+    blurred = (
+        cv2.GaussianBlur(own, (0, 0), 2.0**level, sigmaY=max(1.0, FLATNESS * 2.0**level))
+        for level, own in enumerate(votes)
+    )
     levels = np.stack([cv2.resize(_prevailing(b, palette), (size, size)) for b in blurred])
     return levels.reshape(len(votes), -1, 3)
 

@@ -9,7 +9,7 @@ from scipy.ndimage import binary_fill_holes
 
 from ds4d.cameras import FOV_DEG, RADIUS, orbit_cameras, project, rig_cameras
 from ds4d.multiview import inflate
-from ds4d.multiview.middle_surface import Slant, estimate_slant
+from ds4d.multiview.ground import Slant, estimate_slant
 from ds4d.multiview.shell import half_thickness, shell
 from ds4d.multiview.texture import cast_votes, front_colors, palette, regional_colors
 from ds4d.splat import Splats
@@ -43,11 +43,13 @@ def shelled(frame: np.ndarray, slant: Slant) -> Splats:
     small = frame.astype(np.float32) / 255
     front, inside, colors = front_colors(small), small[..., 3] > 0.5, palette(small[None])
     votes = cast_votes(front[None], inside[None], colors)
-    return shell(inside, front, regional_colors(votes[:, 0], colors, SIZE), slant, FRONT)
+    hidden = regional_colors(votes[:, 0], colors, SIZE)
+    middle = np.tile(slant.depths(SIZE, FOCAL, RADIUS), (SIZE, 1))
+    return shell(inside, front, hidden, half_thickness(inside), middle, FRONT)
 
 
 def drawn(frame: np.ndarray, azimuths, slant: Slant = FLAT) -> np.ndarray:
-    return inflate.draw(shelled(frame, slant), orbit_cameras(azimuths, size=SIZE))
+    return inflate.draw(shelled(frame, slant), orbit_cameras(azimuths, size=SIZE))[0]
 
 
 def hopping(slope: float, frames: int = 12, drop: float = 0.0) -> np.ndarray:
@@ -151,7 +153,8 @@ def test_the_shell_has_no_holes_and_stays_on_its_rays():
     mask = disc(20)
     mask[30:66, 20:76] = True
     splats = shelled(painted(mask), Slant(-0.5, 0.0, 1.0))
-    views = inflate.draw(splats, orbit_cameras([30, 90, 150, 270], [20, -10, 20, 10], size=SIZE))
+    cameras = orbit_cameras([30, 90, 150, 270], [20, -10, 20, 10], size=SIZE)
+    views, _ = inflate.draw(splats, cameras)
     for view in views:
         solid = view[..., 3] > 127
         assert not (binary_fill_holes(solid) & ~solid).any()
