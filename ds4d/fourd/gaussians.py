@@ -42,13 +42,13 @@ def from_points(
 ) -> Gaussians:
     """Round, faint Gaussians on the points, as large as their neighbours are far."""
     distances = mean_squared_neighbour_distance(points).sqrt()
-    quats = torch.zeros(len(points), 4)
+    quats = points.new_zeros(len(points), 4)
     quats[:, 0] = 1
     return Gaussians(
         means=points.clone(),
         log_scales=distances.log()[:, None].repeat(1, 3),
         quats=quats,
-        logits=torch.full((len(points),), INITIAL_OPACITY).logit(),
+        logits=points.new_full((len(points),), INITIAL_OPACITY).logit(),
         sh0=(colors - 0.5) / SH_C0,
     )
 

@@ -37,7 +37,7 @@ def structural(
     if kernels.fit(render):
         return kernels.losses.structural(render, target, SCALES)
     render, target = render.permute(0, 3, 1, 2), target.permute(0, 3, 1, 2)
-    total = torch.zeros(len(render))
+    total = render.new_zeros(len(render))
     for _ in range(SCALES):
         render, target = block_means(render, 2), block_means(target, 2)
         total = total + (1 - ssim(render, target)) / 2 + _gradient_error(render, target)
