@@ -34,6 +34,11 @@ def load(weights: str, device: torch.device) -> Perceptual:
     state = trunk(read_state(file))
     network = build(device)
     fill(network.net, state, file)
+    return judge(network)
+
+
+def judge(network: nn.Module) -> Perceptual:
+    """The network as a judge of renders."""
 
     def perceptual(
         render: Tensor,  # [B, H, W, 3] in [0, 1]

@@ -1,0 +1,40 @@
+"""Whole runs of a bundled clip: seconds of each stage, and memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+CLIPS = Path(__file__).parents[2] / "examples" / "clips"
+QUICK = [
+    "--clip.frames", "3", "--clip.size", "32", "--features.grid", "4", "--mesh.resolution", "32",
+    "--fourd.points", "100", "--fourd.static-iterations", "2", "--fourd.dynamic-iterations", "2",
+    "--fourd.coarse-size", "16", "--fourd.fine-size", "32", "--fourd.plane-size", "8",
+    "--videos.size", "32", "--videos.seconds", "0.2",
+]  # fmt: skip
+
+
+def run(quick: bool, clip: str = "frog.mp4", preset: str = "preview") -> Iterator[dict]:
+    """A row for each stage and one for the whole command, Python's start included."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "ds4d", "generate", str(CLIPS / clip), "--out", folder]
+        started = time.perf_counter()
+        subprocess.run(
+            [*command, "--preset", preset, *(QUICK if quick else [])],
+            check=True, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        seconds = time.perf_counter() - started
+        stages = json.loads((Path(folder) / "run.json").read_text())["stages"]
+    whole = {"seconds": round(seconds, 2)}
+    for name in ("peak_memory_mb", "gpu_peak_memory_mb"):
+        peaks = [stage[name] for stage in stages.values() if name in stage]
+        whole |= {name: max(peaks)} if peaks else {}
+    for name, facts in (stages | {"whole command": whole}).items():
+        kept = ("engine", "seconds", "peak_memory_mb", "gpu_peak_memory_mb")
+        row = {"part": "chain", "clip": clip, "preset": preset, "stage": name}
+        yield row | {key: facts[key] for key in kept if key in facts}

@@ -1,0 +1,90 @@
+"""The rows as markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def markdown(machine: dict, rows: Sequence[dict]) -> str:
+    """Everything that was measured, one table a part."""
+    parts = {
+        "Rasterizer, ms (backward is what both take longer than forward)": _drawn(rows),
+        "Memory-bandwidth floor: what a step must read and write, once": _floors(rows),
+        "Training steps": _steps(rows),
+        "Whole run": _chain(rows),
+        "How cost grows: straight lines through the medians": _scaling(rows),
+    }
+    facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items())
+    texts = [f"# Speed\n\nWritten by `python -m benchmarks.speed`; the machine: {facts}."]
+    texts += [f"## {title}\n\n{table}" for title, table in parts.items() if table]
+    return "\n\n".join(texts) + "\n"
+
+
+def _table(header: str, rows: Iterable[Sequence]) -> str:
+    """A markdown table, or nothing where there are no rows."""
+    columns = header.split(" | ")
+    lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
+    if not lines:
+        return ""
+    return "\n".join([f"| {header} |", "|" + "---|" * len(columns), *lines])
+
+
+def _cell(value) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _of(rows: Sequence[dict], part: str) -> list[dict]:
+    return [row for row in rows if row["part"] == part]
+
+
+def _cells(row: dict, *names: str) -> list:
+    return [row.get(name, "") for name in names]
+
+
+def _drawn(rows: Sequence[dict]) -> str:
+    names = ("engine", "gaussians", "pixels", "cameras", "forward_ms", "backward_ms", "both_ms",
+             "repeats", "note")  # fmt: skip
+    return _table(
+        "engine | Gaussians | px | cameras | forward | backward | both | repeats | note",
+        (_cells(row, *names) for row in _of(rows, "rasterizer")),
+    )
+
+
+def _floors(rows: Sequence[dict]) -> str:
+    names = "gaussians", "pixels", "cameras", "both_ms", "graph_ms", "floor_ms"
+    names += ("copy_bandwidth_gb_s",)
+    return _table(
+        "Gaussians | px | cameras | both, ms | as a CUDA graph, ms | floor, ms | copy, GB/s",
+        (_cells(row, *names) for row in _of(rows, "floor")),
+    )
+
+
+def _steps(rows: Sequence[dict]) -> str:
+    names = ("preset", "phase", "pixels", "gaussians", "steps_per_second", "ms_per_step",
+             "scheduled", "seconds", "gpu_peak_memory_mb", "note")  # fmt: skip
+    return _table(
+        "preset | phase | px | Gaussians | steps a second | ms a step | steps of the preset | "
+        "seconds of these | GPU memory, MB | note",
+        (_cells(row, *names) for row in _of(rows, "steps")),
+    )
+
+
+def _chain(rows: Sequence[dict]) -> str:
+    names = ("clip", "preset", "stage", "engine", "seconds", "peak_memory_mb", "gpu_peak_memory_mb")
+    return _table(
+        "clip | preset | stage | engine | seconds | peak memory so far, MB | GPU memory, MB",
+        (_cells(row, *names) for row in _of(rows, "chain")),
+    )
+
+
+def _scaling(rows: Sequence[dict]) -> str:
+    return _table(
+        "cost of | over | from | to | fit, ms | R^2",
+        (
+            [row["cost"], row["over"], row["x"][0], row["x"][-1],
+             f"{_cell(row['intercept'])} + {row['slope']:.3g} x", f"{row['r2']:.4f}"]
+            for row in _of(rows, "scaling")
+        ),
+    )  # fmt: skip

@@ -1,0 +1,207 @@
+"""Training steps per second, on an object that is made up here: blobs that swing about."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.step import BLOBS, blobs
+from ds4d import device as devices
+from ds4d.cameras import rig_cameras
+from ds4d.config import PRESETS, FourdConfig
+from ds4d.events import Stage
+from ds4d.features import descriptors
+from ds4d.fourd.densify import rotate
+from ds4d.fourd.losses import structural
+from ds4d.fourd.threads import threads_for
+from ds4d.fourd.training import Training
+from ds4d.guidance import Perceptual, Zero123
+from ds4d.multiview import Views
+from ds4d.splat.splats import render
+
+from .measure import synchronize
+
+FRAMES, VIEWS = 24, 7
+# With how many Gaussians the steps are timed: about what the presets end with.
+GAUSSIANS = {"preview": 4500, "standard": 10_000, "paper": 30_000}
+NEVER = 10**9  # steps
+BLOCK = 100  # steps that are timed together: one look at who is visible from where
+SECONDS, BLOCKS = 20.0, 5  # for one row
+FAINT = 1e-9  # weight of judges whose networks know nothing: they cost the same and do no harm
+DINO = (37, 37, 768)  # patches and channels of DINOv2's features
+TINY = FourdConfig(
+    points=100, coarse_size=32, fine_size=48, plane_size=8, plane_levels=1, plane_width=4,
+    feature_width=4, hidden_width=16,
+)  # fmt: skip
+
+
+def run(quick: bool) -> Iterator[dict]:
+    """Rows of every preset, and on a GPU of the paper's with SDS by Zero123, random weights."""
+    if quick:
+        yield from preset("tiny", TINY, size=48, frames=3, grid=4, seconds=0.05)
+        return
+    cuda = devices.pick("auto").type == "cuda"
+    for name, config in PRESETS.items():
+        fourd = dataclasses.replace(config.fourd, points=GAUSSIANS[name], sds=0.0)
+        options = {"size": config.clip.size, "grid": config.features.grid}
+        yield from preset(name, fourd, **options)
+        if config.fourd.sds and cuda:
+            yield from preset(f"{name}, SDS", dataclasses.replace(fourd, sds=1.0), **options)
+
+
+def preset(
+    name: str,
+    config: FourdConfig,
+    *,
+    size: int,  # of the views, pixels
+    grid: int,  # patches of the features
+    frames: int = FRAMES,
+    seconds: float = SECONDS,  # for each row
+) -> Iterator[dict]:
+    """Rows for both phases at both sizes, and what the preset's whole schedule comes to."""
+    scheduled = 0.0
+    sizes = sorted({config.coarse_size, config.fine_size})
+    for moving, pixels in itertools.product((False, True), sizes):
+        counted = _scheduled(config, moving, pixels)
+        training = prepare(phase(config, moving, pixels), size=size, grid=grid, frames=frames)
+        row = {
+            "part": "steps", "preset": name, "phase": "dynamic" if moving else "static",
+            "pixels": pixels, "gaussians": len(training.gaussians), **pace(training, seconds),
+        }  # fmt: skip
+        if not torch.isfinite(training.loss):
+            row["note"] = "the loss is no number: not a figure to rely on"
+        del training
+        devices.release()
+        scheduled += counted * row["ms_per_step"] / 1e3
+        yield row | {"scheduled": counted}
+    steps = config.static_iterations + config.dynamic_iterations
+    yield {
+        "part": "steps", "preset": name, "phase": "whole schedule", "gaussians": config.points,
+        "scheduled": steps, "seconds": round(scheduled, 1),
+    }  # fmt: skip
+
+
+def _scheduled(config: FourdConfig, moving: bool, pixels: int) -> int:
+    """How many of the preset's steps are in this phase at this size."""
+    static = config.static_iterations
+    total = static + config.dynamic_iterations
+    if config.coarse_size == config.fine_size:
+        return config.dynamic_iterations if moving else static
+    fine = math.ceil(config.fine_from * total)  # the first fine step
+    first, last = (0, fine) if pixels == config.coarse_size else (fine, total)
+    first, last = (max(first, static), last) if moving else (first, min(last, static))
+    return max(last - first, 0)
+
+
+def phase(config: FourdConfig, moving: bool, pixels: int) -> FourdConfig:
+    """The same steps for ever, with a fixed number of Gaussians."""
+    return dataclasses.replace(
+        config, static_iterations=0 if moving else NEVER, dynamic_iterations=NEVER,
+        coarse_size=pixels, fine_size=pixels, densify_from=NEVER, densify_until=NEVER,
+    )  # fmt: skip
+
+
+def pace(training: Training, seconds: float) -> dict:
+    """Median pace of blocks of steps, after some that warm up."""
+    devices.reset_peak_memory()
+    begun = time.perf_counter()
+    while training.step < 2 or (training.step < 200 and time.perf_counter() - begun < seconds / 4):
+        single = _block(training, 1)
+    count = max(1, min(BLOCK, int(seconds / BLOCKS / single)))
+    times: list[float] = []
+    while len(times) < BLOCKS and (len(times) < 2 or sum(times) < seconds):
+        times.append(_block(training, count) / count)
+    step = float(np.median(times))
+    return {
+        "ms_per_step": round(1e3 * step, 3), "steps_per_second": round(1 / step, 2),
+        "steps": count, "repeats": len(times), **devices.peak_memory(),
+    }  # fmt: skip
+
+
+def _block(training: Training, count: int) -> float:
+    """Seconds of some steps in a row, as the stage does them."""
+    config = training.config
+    synchronize()
+    started = time.perf_counter()
+    for _ in range(count):
+        with threads_for(2 * config.times_per_step * config.coarse_size**2):
+            training.advance()
+    synchronize()
+    return time.perf_counter() - started
+
+
+def prepare(
+    config: FourdConfig, *, size: int, grid: int, frames: int = FRAMES, views: int = VIEWS
+) -> Training:
+    """The beginning of an optimization of the blobs, with points spread in them."""
+    seen, device = pictures(size, frames, views), devices.pick("auto")
+    middle, generator = blobs(0.5), torch.Generator().manual_seed(1)
+    blob = torch.randint(BLOBS, (config.points,), generator=generator)
+    away = 0.7 * middle.scales[blob] * torch.randn(config.points, 3, generator=generator)
+    points = middle.means[blob] + rotate(middle.quats[blob], away)
+    features = described(size, frames, views, grid, device)
+    perceptual, sds = judges(config, seen, device)
+    if device.type == "cuda":
+        config = dataclasses.replace(
+            config, perceptual=min(config.perceptual, FAINT), sds=min(config.sds, FAINT)
+        )
+    return Training(
+        seen, torch.linspace(0, 1, frames), features, points, middle.colors[blob], config, 0,
+        device, perceptual, sds,
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=1)
+def pictures(size: int, frames: int, views: int) -> Views:
+    """The blobs from the front and from the first of the six other sides."""
+    cameras = rig_cameras(size)[list(range(views))]
+    images = []
+    for position in torch.linspace(0, 1, frames).tolist():
+        rgb, alpha, _ = render(blobs(position), cameras, background=0.0)
+        image = torch.cat([rgb / alpha.clamp(min=1e-3), alpha], -1).clamp(0, 1)
+        images.append((image * 255).round().byte().numpy())
+    return Views(np.stack(images), cameras)
+
+
+@functools.lru_cache(maxsize=1)
+def described(size: int, frames: int, views: int, grid: int, device: torch.device) -> Tensor:
+    """What a run here has by itself: descriptors on a CPU; on a GPU, noise shaped as DINOv2's."""
+    if device.type == "cuda":
+        generator = torch.Generator(device).manual_seed(0)
+        return torch.randn(frames, views, *DINO, generator=generator, device=device)
+    return finished(descriptors.run(pictures(size, frames, views).images, grid))
+
+
+def judges(
+    config: FourdConfig, views: Views, device: torch.device
+) -> tuple[Perceptual, Zero123 | None]:
+    """Who judges the renders here; on a GPU LPIPS, and Zero123 where asked, of random weights."""
+    if device.type == "cpu":
+        return structural, None
+    from ds4d.guidance import lpips, networks
+
+    perceptual = lpips.judge(lpips.build(device))
+    if not config.sds:
+        return perceptual, None
+    from tests.tiny import zero123 as published
+
+    zero123 = Zero123(networks.build(published.REAL, device), stable=False)
+    finished(zero123.remember(views.images, views.cameras, torch.Generator().manual_seed(0)))
+    return perceptual, zero123
+
+
+def finished(stage: Stage):
+    """The result of a stage."""
+    while True:
+        try:
+            next(stage)
+        except StopIteration as end:
+            return end.value

@@ -1,0 +1,168 @@
+"""The benchmark runs from end to end in small; peers are called as their packages want it."""
+
+from __future__ import annotations
+
+import collections
+import importlib.util
+import json
+import sys
+import types
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+import torch
+
+from benchmarks.speed import chain, measure, peers, plot, rasterizer, report, steps
+from benchmarks.speed.__main__ import Options, main
+from ds4d.cameras import orbit_cameras, project
+from ds4d.config import PRESETS, FourdConfig
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    """What a quick run of the parts without processes of their own writes."""
+    path = tmp_path_factory.mktemp("speed") / "speed.json"
+    main(Options(only=("rasterizer", "steps", "scaling"), quick=True, json=path))
+    return path
+
+
+def test_rows_say_what_was_measured(file):
+    written = json.loads(file.read_text())
+    assert {"cpu", "cores", "torch_threads", "gpu", "torch"} <= written["machine"].keys()
+    parts = collections.defaultdict(list)
+    for row in written["rows"]:
+        parts[row["part"]].append(row)
+    drawn = [row for row in parts["rasterizer"] if row["engine"] == "numba"]
+    sizes = {(row["gaussians"], row["pixels"], row["cameras"]) for row in drawn}
+    assert len(sizes) == len(drawn) == 4
+    for row in drawn:
+        assert row["forward_ms"] > 0 and row["both_ms"] > 0 and row["repeats"] == 2
+    phases = [(row["phase"], row.get("pixels")) for row in parts["steps"]]
+    both = [("static", 32), ("static", 48), ("dynamic", 32), ("dynamic", 48)]
+    assert phases == [*both, ("whole schedule", None)]
+    assert all("note" not in row for row in parts["steps"])
+    curves = {(row["cost"].split(",")[0], row["over"]) for row in parts["scaling"]}
+    step = "training step"
+    assert curves == {
+        ("rasterizer", "Gaussians"), ("rasterizer", "pixels of a camera"),
+        ("rasterizer", "cameras"), (step, "Gaussians"), (step, "pixels of a view"),
+        (step, "frames in a step"), (step, "views of the object"),
+        ("stages before 4D", "frames of the clip"),
+    }  # fmt: skip
+
+
+def test_markdown_and_plot_lie_beside_the_figures(file):
+    rows = json.loads(file.read_text())["rows"]
+    text = file.with_suffix(".md").read_text()
+    assert "## Rasterizer" in text and "## Training steps" in text and "## How cost" in text
+    assert "## Whole run" not in text  # nothing of it was measured
+    widths = {line.count("|") for line in text.splitlines() if line.startswith("| numba")}
+    assert len(widths) == 1
+    root = ElementTree.fromstring(file.with_suffix(".svg").read_text())
+    panels = [child for child in root if child.tag.endswith("}g")]
+    cameras = {row["cameras"] for row in rows if row["part"] == "rasterizer"}
+    assert len(panels) == len(cameras) + sum(row["part"] == "scaling" for row in rows)
+    _, _, width, height = map(float, root.get("viewBox").split())
+    for dot in root.iter("{http://www.w3.org/2000/svg}circle"):
+        assert 0 <= float(dot.get("cx")) <= plot.WIDTH and 0 <= float(dot.get("cy")) <= plot.HEIGHT
+
+
+def test_a_part_alone_replaces_only_its_rows(file, tmp_path):
+    copy = tmp_path / "speed.json"
+    before = json.loads(file.read_text())
+    before["rows"] = [row for row in before["rows"] if row["part"] != "steps"]
+    before["rows"].append({"measured": "chain", "part": "chain", "stage": "kept"})
+    copy.write_text(json.dumps(before))
+    main(Options(only=("rasterizer",), quick=True, json=copy))
+    after = [row["part"] for row in json.loads(copy.read_text())["rows"]]
+    assert sorted(after) == sorted(row["part"] for row in before["rows"])
+    before["machine"]["cpu"] = "another"
+    copy.write_text(json.dumps(before))
+    main(Options(only=("rasterizer",), quick=True, json=copy))
+    assert {row["part"] for row in json.loads(copy.read_text())["rows"]} == {"rasterizer"}
+
+
+def test_a_whole_run_names_every_stage():
+    rows = list(chain.run(quick=True))
+    names = [row["stage"] for row in rows]
+    assert names[0] == "clip" and names[-2:] == ["export", "whole command"]
+    assert rows[-1]["seconds"] > sum(row["seconds"] for row in rows[:-1])
+    assert rows[-1]["peak_memory_mb"] == max(row["peak_memory_mb"] for row in rows)
+    assert "## Whole run" in report.markdown({"cpu": "one"}, rows)
+
+
+def test_the_fit_finds_a_line_and_says_when_there_is_none():
+    assert measure.fit([1, 2, 4], [5.0, 7.0, 11.0]) == pytest.approx(
+        {"slope": 2, "intercept": 3, "r2": 1}
+    )
+    assert measure.fit([1, 2, 3, 4], [0.0, 1.0, 1.0, 0.0])["r2"] == pytest.approx(0, abs=1e-5)
+
+
+def test_what_takes_too_long_is_skipped_and_what_takes_long_is_repeated_less():
+    calls = []
+    assert measure.timed(lambda: calls.append(1), repeats=5, cap=-1.0) == []
+    assert len(calls) == 2
+    assert len(measure.timed(lambda: calls.append(1), repeats=5, cap=1.0)) == 5
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_step_of_a_preset_is_scheduled_once(name):
+    config: FourdConfig = PRESETS[name].fourd
+    total = sum(
+        steps._scheduled(config, moving, pixels)
+        for moving in (False, True)
+        for pixels in {config.coarse_size, config.fine_size}
+    )
+    assert total == config.static_iterations + config.dynamic_iterations
+
+
+def test_the_phases_never_end_and_draw_at_one_size():
+    for moving in (False, True):
+        config = steps.phase(steps.TINY, moving, 48)
+        training = steps.prepare(config, size=48, grid=4, frames=3)
+        for _ in range(3):
+            training.advance()
+            assert training.moving == moving
+        assert set(training.targets) == {48}
+
+
+def test_diff_gaussian_is_given_the_matrices_it_expects(monkeypatch):
+    """A package that only projects: a white pixel where each centre falls, by its conventions."""
+    package = types.ModuleType("diff_gaussian_rasterization")
+    names = ("image_height image_width tanfovx tanfovy bg scale_modifier viewmatrix projmatrix "
+             "sh_degree campos prefiltered debug antialiasing")  # fmt: skip
+    package.GaussianRasterizationSettings = collections.namedtuple("Settings", names)
+    seen = []
+
+    class Rasterizer:
+        def __init__(self, settings):
+            self.settings = settings
+
+        def __call__(self, means3D, means2D, opacities, colors_precomp, scales, rotations):
+            s, N = self.settings, len(means3D)
+            assert means2D.shape == (N, 3) and opacities.shape == (N, 1)
+            clip = torch.cat([means3D, torch.ones(N, 1)], -1) @ s.projmatrix
+            ndc = clip[:, :2] / clip[:, 3:]
+            size = torch.tensor([s.image_width, s.image_height])
+            seen.append(((ndc + 1) * size - 1) / 2)  # ndc2Pix: pixel centres at whole numbers
+            depth = (torch.cat([means3D, torch.ones(N, 1)], -1) @ s.viewmatrix)[:, 2]
+            assert torch.allclose(depth, clip[:, 3], atol=1e-5) and (depth > 0).all()
+            assert torch.allclose(rotations.norm(dim=-1), torch.ones(N))
+            return torch.ones(3, s.image_height, s.image_width), torch.ones(N)
+
+    package.GaussianRasterizer = Rasterizer
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    parts = {name: part.detach() for name, part in rasterizer.scene(20, "cpu").items()}
+    cameras = orbit_cameras([10, 200], [0, 30], size=40)
+    (images,) = peers.diff_gaussian(parts, cameras, torch.ones(2, 3))
+    assert images.shape == (2, 40, 40, 3)
+    expected, _ = project(parts["means"], cameras)  # pixel centres at halves
+    assert torch.allclose(torch.stack(seen) + 0.5, expected, atol=1e-3)
+
+
+def test_only_installed_peers_on_a_gpu_are_measured():
+    found = rasterizer.engines()
+    assert found["numba"][0] == "cpu"
+    for name in peers.PEERS:
+        there = torch.cuda.is_available() and importlib.util.find_spec(name) is not None
+        assert (name in found) == there
