@@ -28,7 +28,7 @@ class Line:
 @dataclass(frozen=True)
 class Panel:
     title: str
-    note: str  # below the title
+    notes: list[tuple[str, str]]  # below the title, texts and colours
     x: str  # what runs along the axis
     lines: list[Line]
     logarithmic: bool
@@ -66,8 +66,9 @@ def _renderers(rows: Sequence[dict]) -> list[Panel]:
             for (engine, size), points in series.items()
         ]
         title = f"Forward + backward, ms: {C} camera{'s' * (C > 1)}"
-        note = f"pale to full: {', '.join(map(str, sizes))} px"
-        panels.append(Panel(title, note, "Gaussians", lines, logarithmic=True))
+        notes = [(name, COLORS[name]) for name in COLORS if name in {key[0] for key in series}]
+        along = f"Gaussians (pale to full: {', '.join(map(str, sizes))} px)"
+        panels.append(Panel(title, notes, along, lines, logarithmic=True))
     return panels
 
 
@@ -79,8 +80,8 @@ def _curve(row: dict) -> Panel:
         Line(measured, "#2f6db3"),
     ]
     note = f"{row['intercept']:.3g} + {row['slope']:.3g} x,  R² {row['r2']:.4f}"
-    title = f"{row['cost'].capitalize()}, ms"
-    return Panel(title, note, row["over"], lines, logarithmic=False)
+    title = f"{row['cost'][0].upper()}{row['cost'][1:]}, ms"
+    return Panel(title, [(note, "#333")], row["over"], lines, logarithmic=False)
 
 
 def _panel(panel: Panel) -> str:
@@ -88,9 +89,10 @@ def _panel(panel: Panel) -> str:
     x_ticks, to_x = _axis([x for x, _ in points], LEFT, WIDTH - RIGHT, panel.logarithmic)
     y_ticks, to_y = _axis([y for _, y in points], HEIGHT - BOTTOM, TOP, panel.logarithmic)
     left, right, top, bottom = LEFT, WIDTH - RIGHT, TOP, HEIGHT - BOTTOM
+    notes = " ".join(f'<tspan fill="{color}">{escape(text)}</tspan>' for text, color in panel.notes)
     parts = [
         f'<text x="{left}" y="16" font-size="12" font-weight="bold">{escape(panel.title)}</text>',
-        f'<text x="{left}" y="32">{escape(panel.note)}</text>',
+        f'<text x="{left}" y="32">{notes}</text>',
         f'<text x="{(left + right) / 2}" y="{HEIGHT - 8}" text-anchor="middle">'
         f"{escape(panel.x)}</text>",
     ]
@@ -111,8 +113,6 @@ def _panel(panel: Panel) -> str:
         if line.dots:
             style = f'r="2.2" fill="{line.color}" opacity="{line.opacity}"'
             parts += [f'<circle cx="{x}" cy="{y}" {style}/>' for x, y in places]
-    if panel.logarithmic:
-        parts += _legend({line.color for line in panel.lines})
     return "".join(parts)
 
 
@@ -140,13 +140,3 @@ def _rule(x1: float, y1: float, x2: float, y2: float) -> str:
 def _label(x: float, y: float, anchor: str, value: float) -> str:
     text = f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}"
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{text}</text>'
-
-
-def _legend(colors: set[str]) -> list[str]:
-    """The engines that are drawn, at the lower right of a panel."""
-    names = [name for name, color in COLORS.items() if color in colors]
-    return [
-        f'<text x="{WIDTH - RIGHT - 4}" y="{HEIGHT - BOTTOM - 6 - 12 * index}" text-anchor="end" '
-        f'fill="{COLORS[name]}" font-weight="bold">{name}</text>'
-        for index, name in enumerate(reversed(names))
-    ]

@@ -21,12 +21,14 @@ def markdown(machine: dict, rows: Sequence[dict]) -> str:
 
 
 def _table(header: str, rows: Iterable[Sequence]) -> str:
-    """A markdown table, or nothing where there are no rows."""
-    columns = header.split(" | ")
-    lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
-    if not lines:
+    """A markdown table without its empty columns, or nothing where there are no rows."""
+    cells = [list(map(_cell, row)) for row in rows]
+    columns = zip(header.split(" | "), *cells, strict=True)
+    columns = [column for column in columns if any(column[1:])]
+    if not columns:
         return ""
-    return "\n".join([f"| {header} |", "|" + "---|" * len(columns), *lines])
+    head, *body = ("| " + " | ".join(line) + " |" for line in zip(*columns, strict=True))
+    return "\n".join([head, "|" + "---|" * len(columns), *body])
 
 
 def _cell(value) -> str:

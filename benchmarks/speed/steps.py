@@ -31,7 +31,7 @@ from .measure import synchronize
 
 FRAMES, VIEWS = 24, 7
 # With how many Gaussians the steps are timed: about what the presets end with.
-GAUSSIANS = {"preview": 4500, "standard": 10_000, "paper": 30_000}
+GAUSSIANS = {"preview": 4000, "standard": 10_000, "paper": 30_000}
 NEVER = 10**9  # steps
 BLOCK = 100  # steps that are timed together: one look at who is visible from where
 SECONDS, BLOCKS = 20.0, 5  # for one row
@@ -175,8 +175,7 @@ def pictures(size: int, frames: int, views: int) -> Views:
 def described(size: int, frames: int, views: int, grid: int, device: torch.device) -> Tensor:
     """What a run here has by itself: descriptors on a CPU; on a GPU, noise shaped as DINOv2's."""
     if device.type == "cuda":
-        generator = torch.Generator(device).manual_seed(0)
-        return torch.randn(frames, views, *DINO, generator=generator, device=device)
+        return torch.randn(frames, views, *DINO, generator=torch.Generator().manual_seed(0))
     return finished(descriptors.run(pictures(size, frames, views).images, grid))
 
 

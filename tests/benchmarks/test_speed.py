@@ -56,8 +56,8 @@ def test_markdown_and_plot_lie_beside_the_figures(file):
     text = file.with_suffix(".md").read_text()
     assert "## Rasterizer" in text and "## Training steps" in text and "## How cost" in text
     assert "## Whole run" not in text  # nothing of it was measured
-    widths = {line.count("|") for line in text.splitlines() if line.startswith("| numba")}
-    assert len(widths) == 1
+    table = [line for line in text.splitlines() if line.startswith(("| engine", "| numba"))]
+    assert len(table) == 5 and len({line.count("|") for line in table}) == 1
     root = ElementTree.fromstring(file.with_suffix(".svg").read_text())
     panels = [child for child in root if child.tag.endswith("}g")]
     cameras = {row["cameras"] for row in rows if row["part"] == "rasterizer"}
