@@ -60,13 +60,24 @@ class Deformation(nn.Module):
         lookup: Lookup,
     ) -> Offsets:
         """Offsets to the raw parameters at one moment, K = 1."""
+        return self.at(means, means.new_tensor([position]), reduced[None], lookup)
+
+    def at(
+        self,
+        means: Tensor,  # [N, 3] canonical centres
+        positions: Tensor,  # [K] places in the clip, [0, 1]
+        reduced: Tensor,  # [K, V, h, w, C] reduced feature maps of these moments
+        lookup: Lookup,
+    ) -> Offsets:
+        """Offsets to the raw parameters at K moments."""
         # Detached: where a Gaussian rests is for the images to say, not for the planes' slopes.
         means = means.detach()
         if kernels.fit(means) and self._fits_kernels():
-            return self._by_kernels(means, position, reduced, lookup)
-        hidden = self.join_planes(self.planes(means, position))
+            moments = zip(positions.tolist(), reduced, strict=True)
+            return stacked([self._by_kernels(means, at, maps, lookup) for at, maps in moments])
+        hidden = self.join_planes(self.planes(means, positions))
         hidden = hidden + self.join_views(self.tssf(reduced, lookup))
-        return Offsets(**{name: head(hidden)[None] for name, head in self.heads.items()})
+        return Offsets(**{name: head(hidden) for name, head in self.heads.items()})
 
     def _fits_kernels(self) -> bool:
         widths = [plane.shape[1] for plane in self.planes.space]

@@ -42,30 +42,27 @@ class HexPlane(nn.Module):
     def forward(
         self,
         means: Tensor,  # [N, 3] world
-        position: float,  # place in the clip, [0, 1]
-    ) -> Tensor:  # [N, levels * width]
+        positions: Tensor,  # [K] places in the clip, [0, 1]
+    ) -> Tensor:  # [K, N, levels * width]
         coordinates = means / self.bound
         pairs = torch.stack([coordinates[:, pair] for pair in SPACE_PAIRS])[:, None]
-        lines = torch.stack([coordinates.T, torch.zeros_like(coordinates.T)], -1)[:, None]
+        x_y_z = coordinates.T[:, None].expand(-1, len(positions), -1)  # [3, K, N]
+        moments = self._coordinate(positions)[:, None].expand_as(x_y_z)
+        lines = torch.stack([x_y_z, moments], -1)
         levels = []
         for space, time in zip(self.space, self.time, strict=True):
-            xy, xz, yz = _sample(space, pairs)
-            # All points share the moment, so each time plane is reduced to a line first.
-            x, y, z = _sample(self._line(time, position), lines)
+            xy, xz, yz = _sample(space, pairs)  # [C, 1, N]: all moments share them
+            x, y, z = _sample(time, lines)  # [C, K, N]
             levels.append(xy * xz * yz * (x * y * z))
-        return torch.cat(levels)[:, 0].T
+        return torch.cat(levels).permute(1, 2, 0)
 
-    def _line(self, plane: Tensor, position: float) -> Tensor:
-        """A time plane [3, C, K, S] at one moment, [3, C, 1, S]."""
-        row = self.row(position)
-        below = min(int(row), plane.shape[2] - 2)
-        before, after = plane[:, :, below : below + 1], plane[:, :, below + 1 : below + 2]
-        return torch.lerp(before, after, row - below)
+    def _coordinate(self, position):
+        """Where a place in the clip lies along the time planes, from -1 to 1."""
+        return position if self.half_time else 2 * position - 1
 
     def row(self, position: float) -> float:
         """Where a place in the clip lies along the time planes, in cells."""
-        coordinate = position if self.half_time else 2 * position - 1
-        return (coordinate + 1) / 2 * (self.time[0].shape[2] - 1)
+        return (self._coordinate(position) + 1) / 2 * (self.time[0].shape[2] - 1)
 
     def smoothness(self) -> tuple[Tensor, Tensor]:
         """Mean squared second differences of the time planes along time, and of the space planes

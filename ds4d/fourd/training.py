@@ -20,7 +20,7 @@ from ..multiview import Views
 from ..splat import rasterize
 from .asset import Asset
 from .batches import Targets
-from .deformation import Deformation, stacked
+from .deformation import Deformation
 from .densify import Statistics, densify
 from .dsfd import decouple
 from .gaussians import Gaussians, Offsets, deformed, from_points
@@ -236,14 +236,11 @@ class Training:
         if not self.moving:
             zero = torch.zeros(len(times), 1, 1, device=self.device)
             return Offsets(zero, zero, zero)
-        return stacked([self._offsets_at(frame) for frame in times])
-
-    def _offsets_at(self, frame: int) -> Offsets:
         if self.lookup is None:
             self.lookup = self._look()
-        reduced = self.network.tssf.reduced(self.features[frame])
-        position = float(self.positions[frame])
-        return self.network(self.gaussians.means, position, reduced, self.lookup)
+        reduced = self.network.tssf.reduced(self.features[times])
+        positions = self.positions[times].to(self.device)
+        return self.network.at(self.gaussians.means, positions, reduced, self.lookup)
 
     def _look(self) -> Lookup:
         return Lookup.of(self.gaussians, self.cameras, self.config.visibility)

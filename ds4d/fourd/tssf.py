@@ -52,13 +52,15 @@ class Lookup:
         return cls(grid, seen.float())
 
     def sample(self, maps: Tensor) -> Tensor:
-        """Feature maps [V, h, w, C] at the Gaussians, [V, N, C]; zero where they are not seen.
+        """Feature maps [..., V, h, w, C] at the Gaussians, [..., V, N, C]; zero where not seen.
 
         Bilinear, patch centres at half cells, zeros beyond the map.
         """
-        maps = maps.permute(0, 3, 1, 2)
-        points = grid_sample(maps, self.grid[:, None], mode="bilinear", align_corners=False)
-        return points[:, :, 0].transpose(1, 2) * self.visible[..., None]
+        flat = maps.flatten(0, -4).permute(0, 3, 1, 2)  # [moments * V, C, h, w]
+        grid = self.grid.repeat(len(flat) // len(self.grid), 1, 1)[:, None]
+        points = grid_sample(flat, grid, mode="bilinear", align_corners=False)
+        points = points[:, :, 0].transpose(1, 2).unflatten(0, maps.shape[:-3])
+        return points * self.visible[..., None]
 
 
 class TSSF(nn.Module):
@@ -90,11 +92,11 @@ class TSSF(nn.Module):
         return maps @ self.reduce.weight.T
 
     def forward(self, reduced: Tensor, lookup: Lookup) -> Tensor:
-        """Fused features [N, C'] of one moment, from its `reduced` maps [V, h, w, C]."""
+        """Fused features [..., N, C'] of some moments, from their `reduced` maps [..., V, h, w, C]."""
         visible = lookup.visible
-        points = lookup.sample(reduced) + self.reduce.bias * visible[..., None]  # [V, N, C]
+        points = lookup.sample(reduced) + self.reduce.bias * visible[..., None]  # [..., V, N, C]
         if self.fusion == "average":
-            return points.sum(0) / visible.sum(0).clamp(min=1)[:, None]
+            return points.sum(-3) / visible.sum(0).clamp(min=1)[:, None]
         if self.fusion == "ga":
             scores = points @ self.score.weight[0] + self.score.bias
             return merge(points, view_weights(scores, visible))
@@ -106,9 +108,9 @@ class TSSF(nn.Module):
         A feature and its distance are never put side by side for all views: the halves of each
         score's weights are applied to them apart, which is the same sum.
         """
-        (front,), others = points.split([1, len(points) - 1])
+        front, others = points[..., 0, :, :], points[..., 1:, :, :]
         seen = visible[1:]
-        distances = (others - front).abs() * seen[..., None]
+        distances = (others - front[..., None, :, :]).abs() * seen[..., None]
         of_feature, of_distance = self.score_others.weight[0].chunk(2)
         scores = others @ of_feature + distances @ of_distance + self.score_others.bias
         weights = view_weights(scores, seen)
@@ -117,24 +119,24 @@ class TSSF(nn.Module):
         of_feature, of_distance = self.score_pair.weight[0].chunk(2)
         score_front = front @ of_feature  # the front's distance to itself is zero
         score_fused = feature @ of_feature + distance @ of_distance
-        scores = torch.stack([score_front, score_fused]) + self.score_pair.bias
+        scores = torch.stack([score_front, score_fused], -2) + self.score_pair.bias
         weights = view_weights(scores, torch.stack([visible[0], seen.amax(0)]))
-        front_weight, fused_weight = weights[..., None]
+        front_weight, fused_weight = weights[..., None].unbind(-3)
         mixed = front_weight * front + fused_weight * feature
         return torch.cat([mixed, fused_weight * distance], -1)
 
 
 def view_weights(
-    scores: Tensor,  # [V, N]
+    scores: Tensor,  # [..., V, N]
     visible: Tensor,  # [V, N], 1 or 0
-) -> Tensor:  # [V, N]
+) -> Tensor:  # [..., V, N]
     """Softmax over the views that see a point (eq. 3); over all of them where none does."""
-    return scores.masked_fill((visible == 0) & visible.any(0), -torch.inf).softmax(0)
+    return scores.masked_fill((visible == 0) & visible.any(0), -torch.inf).softmax(-2)
 
 
 def merge(
-    points: Tensor,  # [V, N, C]
-    weights: Tensor,  # [V, N]
-) -> Tensor:  # [N, C]
+    points: Tensor,  # [..., V, N, C]
+    weights: Tensor,  # [..., V, N]
+) -> Tensor:  # [..., N, C]
     """Weighted sum over views (eq. 4)."""
-    return (weights[..., None] * points).sum(0)
+    return (weights[..., None] * points).sum(-3)

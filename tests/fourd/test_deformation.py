@@ -35,11 +35,12 @@ def literal_look_up(plane: np.ndarray, x: float, y: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("half_time", [False, True])
-@pytest.mark.parametrize("position", [0.0, 0.37, 1.0])
-def test_hexplane_matches_the_letter(half_time, position):
-    hexplane = planes(half_time)
+@pytest.mark.parametrize("moment", range(3))
+def test_hexplane_matches_the_letter(half_time, moment):
+    hexplane, positions = planes(half_time), torch.tensor([0.0, 0.37, 1.0])
     points = torch.rand(20, 3, generator=torch.Generator().manual_seed(1)) * 1.6 - 0.8
-    got = hexplane(points, position).detach().numpy()
+    got = hexplane(points, positions)[moment].detach().numpy()
+    position = float(positions[moment])
     time = position if half_time else 2 * position - 1
     for index, point in enumerate((points / BOUND).tolist()):
         for level in range(LEVELS):
@@ -69,7 +70,8 @@ def test_fresh_planes_do_not_depend_on_time():
     hexplane = planes()
     hexplane.reset(torch.Generator().manual_seed(0))
     points = torch.rand(9, 3) - 0.5
-    torch.testing.assert_close(hexplane(points, 0.1), hexplane(points, 0.8))
+    first, second = hexplane(points, torch.tensor([0.1, 0.8]))
+    torch.testing.assert_close(first, second)
     assert hexplane.sparseness().item() == 0
 
 
@@ -109,3 +111,15 @@ def test_gradients_reach_every_parameter(fusion):
         shift_of_scores = "score" in name and name.endswith("bias")
         assert parameter.grad is not None, name
         assert parameter.grad.abs().max() > 0 or shift_of_scores, name
+
+
+@pytest.mark.parametrize("fusion", ["average", "ga", "da"])
+def test_moments_together_are_the_moments_apart(fusion):
+    network, (means, maps, lookup) = small(fusion=fusion)
+    reduced = network.tssf.reduced(torch.stack([maps, 2 * maps, -maps]))
+    positions = torch.tensor([0.1, 0.5, 0.9])
+    together = network.at(means, positions, reduced, lookup)
+    for k, position in enumerate(positions.tolist()):
+        apart = network(means, position, reduced[k], lookup)
+        for name in ("means", "log_scales", "quats"):
+            torch.testing.assert_close(getattr(together, name)[k], getattr(apart, name)[0])
