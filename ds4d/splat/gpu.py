@@ -148,6 +148,14 @@ def backward(
     return *results, v_offsets
 
 
+def outgrown() -> bool:
+    """Whether the last step of some shape had too little room: a CUDA graph of it stays slow.
+
+    Wait for the GPU first. Draw the shape once, then capture it again.
+    """
+    return any(int(room.count) > room.capacity for room in _rooms.values())
+
+
 def _channels(D: int) -> int:
     """Colours and depth, rounded up to a power of two."""
     return max(4, triton.next_power_of_2(D + 1))
@@ -209,7 +217,7 @@ def _capacity(shape: tuple[int, int, int], N: int, total: Tensor) -> int:
     elif not capturing and room.known is not None and not room.known.query():
         return room.capacity
     needed = int(room.count)
-    if not capturing and not needed * 1.1 <= room.capacity <= needed * 4 + STEP:
+    if not capturing and not 1 + needed * 1.1 <= room.capacity <= needed * 4 + STEP:
         room.capacity = triton.cdiv(int(needed * HEADROOM) + 1, STEP) * STEP
     room.count.copy_(total, non_blocking=True)
     if not capturing:

@@ -55,7 +55,7 @@ def rasterize(
     Gradients reach everything but the cameras. means2d_offsets are added to the projected centres:
     zeros there collect the gradient in the image plane. The projected covariance gains 0.3 px^2 on
     its diagonal; antialiased lowers the opacity to make up for it (Yu et al. 2024, Mip-Splatting).
-    The result is the same, bit by bit, on every run.
+    The result is the same, bit by bit, on every run (on a GPU: see gpu.py for the one exception).
 
     Raises ValueError when shapes, types or devices do not fit together.
     """

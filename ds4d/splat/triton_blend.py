@@ -160,37 +160,6 @@ def _row(s, p, q, weight, planes, D: tl.constexpr, channels: tl.constexpr, COLUM
     return row
 
 
-@triton.jit
-def _undo(
-    seen, k, transmitted, behind, stop, planes,
-    D: tl.constexpr, channels: tl.constexpr, COLUMNS: tl.constexpr,
-):  # fmt: skip
-    """Takes the k-th Gaussian of a tile away: what the pixels were before it, and its gradient."""
-    _, p, q, exponent, color = seen
-    raw = tl.exp2(exponent)
-    alpha = tl.minimum(raw, LARGEST)
-    alpha = tl.where((alpha >= MIN_ALPHA) & (k < stop), alpha, 0.0)
-    root = tl.rsqrt(1 - alpha)  # one instruction, as a quotient is not
-    transmitted *= root * root
-    weight = alpha * transmitted
-    gain = tl.sum(planes * color[:, None], 0) - behind
-    s = tl.where(raw <= LARGEST, weight * gain, 0.0)
-    row = _row(s, p, q, weight, planes, D, channels, COLUMNS)
-    return transmitted, behind + alpha * gain, row
-
-
-@triton.jit
-def _give(seen, row, i, present, places, gradients, totals, crowded, columns: tl.constexpr):
-    """Writes a Gaussian's gradient in the place of the i-th of the lists."""
-    column = tl.arange(0, row.shape[0])
-    kept = present & (column < columns)
-    if crowded:
-        tl.atomic_add(totals + seen[0] * columns + column, row, kept, sem="relaxed")
-    else:
-        place = tl.load(places + i, present, 0).to(tl.int32)
-        tl.store(gradients + place * columns + column, row, kept)
-
-
 @triton.jit(do_not_specialize=["capacity", "gaussians", "N", "C", "tiles_x", "tiles_y"])
 def blend_backward(
     records,  # as in blend
@@ -256,19 +225,25 @@ def blend_backward(
         i += 1
 
     i = drawn_end
-    while i > begin:
-        i -= 2
-        far = _look(
-            records, listed, i + 1, True, camera, N, crowded, x, y, left, top, channels
+    while i > begin:  # one at a time: two at once are slower, unlike in blend
+        i -= 1
+        seen = _look(
+            records, listed, i, True, camera, N, crowded, x, y, left, top, channels
         )  # fmt: skip
-        near = _look(
-            records, listed, i, i >= begin, camera, N, crowded, x, y, left, top, channels
-        )  # fmt: skip
-        transmitted, behind, far_row = _undo(
-            far, i + 1 - begin, transmitted, behind, stop, planes, D, channels, COLUMNS
-        )
-        transmitted, behind, near_row = _undo(
-            near, i - begin, transmitted, behind, stop, planes, D, channels, COLUMNS
-        )
-        _give(far, far_row, i + 1, True, places, gradients, totals, crowded, columns)
-        _give(near, near_row, i, i >= begin, places, gradients, totals, crowded, columns)
+        _, p, q, exponent, color = seen
+        raw = tl.exp2(exponent)
+        alpha = tl.minimum(raw, LARGEST)
+        alpha = tl.where((alpha >= MIN_ALPHA) & (i - begin < stop), alpha, 0.0)
+        root = tl.rsqrt(1 - alpha)  # one instruction, as a quotient is not
+        transmitted *= root * root
+        weight = alpha * transmitted
+        gain = tl.sum(planes * color[:, None], 0) - behind
+        behind += alpha * gain
+        s = tl.where(raw <= LARGEST, weight * gain, 0.0)
+        row = _row(s, p, q, weight, planes, D, channels, COLUMNS)
+        if crowded:
+            cells = totals + seen[0] * columns + column
+            tl.atomic_add(cells, row, column < columns, sem="relaxed")
+        else:
+            cells = gradients + tl.load(places + i).to(tl.int32) * columns + column
+            tl.store(cells, row, column < columns)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 def step(N=4):
     """Images of random Gaussians and their gradients."""
     g = torch.Generator().manual_seed(0)
-    cameras = orbit_cameras([0.0, 70.0], size=17)
+    cameras = orbit_cameras([0.0, 70.0], size=10)
     parts = [
         torch.rand(N, 3, generator=g) - 0.5,
         torch.randn(N, 4, generator=g),
@@ -29,7 +29,7 @@ def step(N=4):
         torch.rand(N, 3, generator=g),
     ]
     inputs = [part.requires_grad_() for part in parts]
-    images = rasterize(*inputs, cameras.viewmats, cameras.Ks, 17, 17)
+    images = rasterize(*inputs, cameras.viewmats, cameras.Ks, 10, 10)
     weights = [torch.randn(image.shape, generator=g) for image in images[:2]]
     return images, torch.autograd.grad(images[:2], inputs, weights)
 

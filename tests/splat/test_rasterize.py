@@ -67,7 +67,7 @@ CASES = {
 def test_images_and_gradients_match_the_twin(twin, small, case):
     options = dict(CASES[case])
     if small:
-        options["N"] = min(options.get("N", 60) // 5, 20)
+        options["N"] = min(options.get("N", 60) // 5, 15)
     C, own = options.pop("C", 2), options.pop("own", ())
     opaque, antialiased = options.pop("opaque", False), options.pop("antialiased", False)
     parts = scene(**options)
