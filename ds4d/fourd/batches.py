@@ -22,7 +22,10 @@ class Targets:
 
     def of(self, frames: list[int], views: list[int]) -> tuple[Tensor, Tensor]:
         """Colours over white [B, size, size, 3] and mattes [B, size, size, 1], in [0, 1]."""
-        return self.rgb[frames, views].float() / 255, self.alpha[frames, views].float() / 255
+        places = list(zip(frames, views, strict=True))
+        rgb = torch.stack([self.rgb[place] for place in places])
+        alpha = torch.stack([self.alpha[place] for place in places])
+        return rgb.float().div_(255), alpha.float().div_(255)
 
 
 def _resized(images: np.ndarray, size: int) -> Tensor:

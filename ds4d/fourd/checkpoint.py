@@ -68,9 +68,7 @@ def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
     training.gaussians = Gaussians(
         **{name: tensors[f"gaussians.{name}"].requires_grad_() for name in names}
     )
-    training.statistics = Statistics(
-        tensors["statistics.gradients"], tensors["statistics.count"]
-    )
+    training.statistics = Statistics(tensors["statistics.gradients"], tensors["statistics.count"])
     if "lookup.grid" in tensors:
         training.lookup = Lookup(tensors["lookup.grid"], tensors["lookup.visible"])
     for group in training.optimizer.param_groups:

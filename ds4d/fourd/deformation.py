@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from ..config import FourdConfig
+from ..lanes import LANES
 from . import kernels
 from .gaussians import Offsets
 from .hexplane import HexPlane
-from .kernels.deformation import deform
-from .kernels.lanes import LANES
+from .kernels.deformation import Layout, deform
 from .tssf import TSSF, Lookup
 
 HEADS = {"means": 3, "log_scales": 3, "quats": 4}
@@ -87,22 +89,39 @@ class Deformation(nn.Module):
     def _by_kernels(
         self, means: Tensor, position: float, reduced: Tensor, lookup: Lookup
     ) -> Offsets:
-        """The same as one function; all heads are one layer, with zeros between them."""
-        inner, last = zip(*((head[1], head[3]) for head in self.heads.values()), strict=True)
-        empty = -sum(HEADS.values()) % LANES
-        out = deform(
-            means, self.planes, self.planes.row(position), self.tssf, reduced, lookup,
-            layers=(
-                torch.cat([self.join_planes.weight, self.join_views.weight], 1),
-                self.join_planes.bias,
-                torch.cat([layer.weight for layer in inner]),
-                torch.cat([layer.bias for layer in inner]),
-                pad(torch.block_diag(*(layer.weight for layer in last)), (0, 0, 0, empty)),
-                pad(torch.cat([layer.bias for layer in last]), (0, empty)),
-            ),
-        )  # fmt: skip
-        *offsets, _ = out[None].split([*HEADS.values(), empty], -1)
+        """The same as one function of all parameters."""
+        row, pieces = self.planes.row(position), self._pieces()
+        parameters = torch.cat([means.new_zeros(1), *(piece.flatten() for piece in pieces)])
+        out = deform(means, self.planes, row, reduced, lookup, parameters, self._layout)
+        *offsets, _ = out[None].split([*HEADS.values(), out.shape[1] - sum(HEADS.values())], -1)
         return Offsets(**dict(zip(HEADS, offsets, strict=True)))
+
+    def _pieces(self) -> list[Tensor]:
+        """Parameters of the views and of the layers."""
+        tssf, join = self.tssf, self.join_planes
+        layers = [layer for head in self.heads.values() for layer in (head[1], head[3])]
+        return [
+            tssf.reduce.bias, tssf.score_others.weight, tssf.score_pair.weight,
+            join.weight, self.join_views.weight, join.bias,
+            *(tensor for layer in layers for tensor in (layer.weight, layer.bias)),
+        ]  # fmt: skip
+
+    @functools.cached_property
+    def _layout(self) -> Layout:
+        """The heads as one layer each, with zeros (number 0) between them."""
+        places, first = [], 1
+        for piece in self._pieces():
+            places.append(torch.arange(first, first + piece.numel()).view(piece.shape))
+            first += piece.numel()
+        bias, others, pair, by_planes, by_views, join, *heads = places
+        empty = -sum(HEADS.values()) % LANES
+        layers = (
+            torch.cat([by_planes, by_views], 1), join,
+            torch.cat(heads[0::4]), torch.cat(heads[1::4]),
+            pad(torch.block_diag(*heads[2::4]), (0, 0, 0, empty)),
+            pad(torch.cat(heads[3::4]), (0, empty)),
+        )  # fmt: skip
+        return Layout.of((bias, others[0], pair[0]), layers)
 
 
 def stacked(offsets: list[Offsets]) -> Offsets:

@@ -213,7 +213,8 @@ class Training:
             # One pseudo view of each pair: the second, which is never the front in the paper.
             chosen = [index for index in range(1, len(views), 2) if views[index] > 0]
             if chosen:
-                errors = self.perceptual(rgb[chosen], true_rgb[chosen])
+                pictures = (torch.stack([x[index] for index in chosen]) for x in (rgb, true_rgb))
+                errors = self.perceptual(*pictures)
                 loss = loss + config.perceptual * errors.sum()
         return loss + regularisers(self.network, config) if self.moving else loss
 

@@ -21,7 +21,7 @@ class Trace:
     records: np.ndarray  # [C * N, CHANNELS + channels] projected Gaussians
     tile_starts: np.ndarray  # [C * tiles + 1]
     gaussians: np.ndarray  # [intersections] by tile
-    rows: np.ndarray  # [intersections, 2] of pixels
+    bounds: np.ndarray  # [intersections, 4] pixel rows and columns in the tile
     starts: np.ndarray  # [C * N + 1]
     places: np.ndarray  # [intersections] in the listing by Gaussian
     ends: np.ndarray  # [C * tiles, 2, PIXELS]
@@ -53,7 +53,7 @@ def forward(
         *_arrays(means, quats, scales, opacities, colors, viewmats, Ks, offsets),
         width, height, antialiased, records, ellipses, keys, get_num_threads(),
     )  # fmt: skip
-    tile_starts, gaussians, rows, starts, places = list_tiles(
+    tile_starts, gaussians, bounds, starts, places = list_tiles(
         ellipses, keys.view(np.uint32), C, tiles_x, tiles_y
     )
     rendered = np.empty((C, height, width, D), np.float32)
@@ -61,10 +61,10 @@ def forward(
     depths = np.empty((C, height, width), np.float32)
     ends = np.empty((C * tiles_x * tiles_y, 2, PIXELS), np.float32)
     blend(
-        records, tile_starts, gaussians, rows, *_arrays(backgrounds),
+        records, tile_starts, gaussians, bounds, *_arrays(backgrounds),
         rendered, alphas, depths, ends, get_num_threads(),
     )  # fmt: skip
-    trace = Trace(records, tile_starts, gaussians, rows, starts, places, ends, depths)
+    trace = Trace(records, tile_starts, gaussians, bounds, starts, places, ends, depths)
     outputs = (torch.from_numpy(array) for array in (rendered, alphas, depths))
     return *outputs, trace
 
@@ -90,7 +90,7 @@ def backward(
     """Gradients of the first six arguments, shaped as these."""
     gradients = np.empty((len(trace.places), trace.records.shape[1]), np.float32)
     blend_backward(
-        trace.records, trace.tile_starts, trace.gaussians, trace.rows, trace.places,
+        trace.records, trace.tile_starts, trace.gaussians, trace.bounds, trace.places,
         *_arrays(backgrounds), trace.depths, trace.ends, *_arrays(v_colors, v_alphas, v_depths),
         gradients, get_num_threads(),
     )  # fmt: skip

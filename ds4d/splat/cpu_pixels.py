@@ -1,9 +1,7 @@
 """Kernels that blend the Gaussians of each tile, near to far, and their exact gradients.
 
-A tile's pixels are a row of planes in one scratch array that stays in the first-level cache, and
-every inner loop runs over a contiguous range of pixels, without a branch, so that it vectorises.
-Plane offsets and pixel indices are unsigned for the same reason: a signed index could be negative,
-which numpy defines as counting from the end.
+A tile's pixels are a row of planes in one scratch array that stays in the first-level cache. In
+each pixel row that a Gaussian reaches, vectors of FEW pixels begin where it does.
 """
 
 from __future__ import annotations
@@ -11,6 +9,24 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
+from ..lanes import (
+    FEW,
+    any_less,
+    exp2,
+    load_few,
+    minus,
+    minus_times,
+    over,
+    plus,
+    plus_times,
+    spread_few,
+    steps_few,
+    store,
+    times,
+    total,
+    totals,
+    where_less,
+)
 from .cpu_projection import (
     CHANNELS,
     LOG_OPACITY,
@@ -24,58 +40,27 @@ from .cpu_projection import (
 from .cpu_tiles import TILE_X, TILE_Y
 
 PIXELS = TILE_X * TILE_Y
-LINE = 16  # numbers in a line of the first-level cache: vectors that straddle two cost twice
+STEP = PIXELS + 48  # from plane to plane: at a power of two, processors mistake one for another
 GROUP = 4  # channels that are blended in one pass: red, green, blue and depth
 NEVER = np.float32(1e9)
 
-ZERO, ONE = np.float32(0), np.float32(1)
+ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 SMALLEST = np.float32(MIN_ALPHA)
 LARGEST = np.float32(0.99)  # alpha
 OPAQUE = np.float32(1e-4)  # a pixel is finished before its transmittance falls to this
 LEAST = np.float32(1e-10)  # alpha that the depth is divided by
 
-# Planes of the scratch array: pixel centres, transmittance, index of the Gaussian that finished
-# the pixel, weight of the Gaussian at hand, two that only the gradients need, and the channels.
-PLANES = 7
-X, Y, TRANSMITTANCE, STOP, WEIGHT, BEHIND, INNER = (np.uint64(k * PIXELS) for k in range(PLANES))
-PLANE0, PLANE1, PLANE2, PLANE3 = (np.uint64((PLANES + k) * PIXELS) for k in range(GROUP))
-
-# 2^t = 2^n 2^f with n an integer and f in (-1, 0]: 2^f is a polynomial (to 8e-8, minimax).
-LOWEST = np.float32(-100)
-BIAS, MANTISSA = np.int32(127), np.int32(23)
-P0, P1, P2, P3, P4, P5 = (
-    np.float32(p)
-    for p in (
-        0.9999999250634852,
-        0.6931422525915872,
-        0.24017218923635267,
-        0.05527972254853009,
-        0.009188611694741179,
-        0.0009387883226788661,
-    )
-)
-
-
-@njit(cache=True, fastmath=True, error_model="numpy")
-def _exp2(t):
-    """2^t for t <= 0 in float32, relative error below 5e-7."""
-    t = max(t, LOWEST)
-    n = np.int32(t)
-    f = t - np.float32(n)
-    power = np.int32((n + BIAS) << MANTISSA).view(np.float32)
-    return power * (P0 + f * (P1 + f * (P2 + f * (P3 + f * (P4 + f * P5)))))
+# Planes of the scratch array: transmittance, less than 0 where the pixel is finished, index of the
+# Gaussian that finished it, weight of the Gaussian at hand, two that only the gradients need, and
+# the channels.
+PLANES = 5
+TRANSMITTANCE, STOP, WEIGHT, BEHIND, INNER = (k * STEP for k in range(PLANES))
+PLANE0, PLANE1, PLANE2, PLANE3 = ((PLANES + k) * STEP for k in range(GROUP))
 
 
 @njit(cache=True, error_model="numpy")
 def _new_scratch(channels):
-    size = (PLANES + channels) * PIXELS
-    memory = np.zeros(size + LINE, np.float32)
-    skipped = -(memory.ctypes.data // 4) % LINE
-    scratch = memory[skipped : skipped + size]
-    for i in range(PIXELS):
-        scratch[X + np.uint64(i)] = i % TILE_X + 0.5
-        scratch[Y + np.uint64(i)] = i // TILE_X + 0.5
-    return scratch
+    return np.zeros((PLANES + channels) * STEP, np.float32)
 
 
 @njit(cache=True, error_model="numpy")
@@ -87,65 +72,91 @@ def _place(tile, C, width, tiles):
 
 
 @njit(cache=True, error_model="numpy")
-def _offsets(u, v, p_x, p_y, q_y):
-    """p_0 and q_0, so that p = p_x x + p_y y + p_0 and q = q_y y + q_0 at the pixels of a tile."""
-    return np.float32(-(p_x * u + p_y * v)), np.float32(-q_y * v)
+def _roots(records, g, left, top):
+    """p_0, p_x, p_y, q_0 and q_y: p = p_0 + p_x x + p_y y, q = q_0 + q_y y at a tile's pixels."""
+    p_x, p_y, q_y = records[g, ROOT_XX], records[g, ROOT_XY], records[g, ROOT_YY]
+    u, v = records[g, U] - np.float32(left) - HALF, records[g, V] - np.float32(top) - HALF
+    return -(p_x * u + p_y * v), p_x, p_y, -q_y * v, q_y
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
-def _blend_in_order(scratch, records, gaussians, rows, begin, end, left, top):
+@njit(cache=True, error_model="numpy")
+def _blend_in_order(scratch, records, gaussians, bounds, begin, end, left, top):
     """Blends the Gaussians of a tile into its pixels until all of these are finished."""
     channels = records.shape[1] - CHANNELS
     for i in range(begin, end):
         g, k = gaussians[i], np.float32(i - begin)
-        first, last = np.uint64(rows[i, 0] * TILE_X), np.uint64(rows[i, 1] * TILE_X)
-        p_x, p_y, q_y = records[g, ROOT_XX], records[g, ROOT_XY], records[g, ROOT_YY]
-        p_0, q_0 = _offsets(records[g, U] - left, records[g, V] - top, p_x, p_y, q_y)
+        p_0, p_x, p_y, q_0, q_y = _roots(records, g, left, top)
         log_opacity = records[g, LOG_OPACITY]
         c0, c1 = records[g, CHANNELS], records[g, CHANNELS + 1]
         c2, c3 = records[g, CHANNELS + 2], records[g, CHANNELS + 3]
-        for j in range(first, last):
-            y = scratch[Y + j]
-            p, q = p_x * scratch[X + j] + (p_y * y + p_0), q_y * y + q_0
-            alpha = min(_exp2(log_opacity - p * p - q * q), LARGEST)
-            before, stop = scratch[TRANSMITTANCE + j], scratch[STOP + j]
-            after = before - alpha * before
-            drawn = (alpha >= SMALLEST) & (k < stop)
-            weight = alpha * before if drawn & (after > OPAQUE) else ZERO
-            scratch[STOP + j] = min(stop, k if drawn & (after <= OPAQUE) else NEVER)
-            scratch[TRANSMITTANCE + j] = before - weight
-            scratch[WEIGHT + j] = weight
-            scratch[PLANE0 + j] += weight * c0
-            scratch[PLANE1 + j] += weight * c1
-            scratch[PLANE2 + j] += weight * c2
-            scratch[PLANE3 + j] += weight * c3
-        for channel in range(GROUP, channels):
-            color, plane = records[g, CHANNELS + channel], PLANE0 + np.uint64(channel * PIXELS)
-            for j in range(first, last):
-                scratch[plane + j] += scratch[WEIGHT + j] * color
-        if (i - begin) % 32 == 31:
-            latest = ZERO
-            for j in range(np.uint64(PIXELS)):
-                latest = max(latest, scratch[STOP + j])
-            if latest < NEVER:
-                break
+        steps = steps_few(p_x)
+        first, last = bounds[i, 0], bounds[i, 1]
+        for x in range(bounds[i, 2], bounds[i, 3], FEW):
+            p_x0 = plus(steps, p_0 + p_x * np.float32(x))
+            y = np.float32(first)
+            for j in range(first * TILE_X + x, last * TILE_X + x, TILE_X):
+                p, q = plus_times(p_x0, spread_few(p_y), y), q_0 + q_y * y
+                alpha = exp2(minus_times(minus_times(spread_few(log_opacity), q, q), p, p))
+                alpha = where_less(alpha, LARGEST, alpha, LARGEST)
+                alpha = where_less(alpha, SMALLEST, ZERO, alpha)
+                before = load_few(scratch, TRANSMITTANCE + j)
+                weight = times(alpha, before)
+                after = minus(before, weight)
+                ends = where_less(OPAQUE, after, ZERO, weight)  # not above 0 where it is finished
+                if any_less(ZERO, ends):
+                    stop = load_few(scratch, STOP + j)
+                    store(scratch, STOP + j, where_less(ZERO, ends, k, stop))
+                    after = where_less(ZERO, ends, minus(ZERO, before), after)
+                weight = where_less(OPAQUE, after, weight, ZERO)
+                after = where_less(before, ZERO, before, after)
+                store(scratch, TRANSMITTANCE + j, after)
+                plane = load_few(scratch, PLANE0 + j)
+                store(scratch, PLANE0 + j, plus_times(plane, weight, c0))
+                plane = load_few(scratch, PLANE1 + j)
+                store(scratch, PLANE1 + j, plus_times(plane, weight, c1))
+                plane = load_few(scratch, PLANE2 + j)
+                store(scratch, PLANE2 + j, plus_times(plane, weight, c2))
+                plane = load_few(scratch, PLANE3 + j)
+                store(scratch, PLANE3 + j, plus_times(plane, weight, c3))
+                y += ONE
+                for channel in range(GROUP, channels):
+                    at, color = PLANE0 + channel * STEP + j, records[g, CHANNELS + channel]
+                    store(scratch, at, plus_times(load_few(scratch, at), weight, color))
+        if (i - begin) % 32 == 31 and _all_finished(scratch):
+            break
+
+
+@njit(cache=True, error_model="numpy")
+def _all_finished(scratch):
+    for j in range(0, PIXELS, FEW):
+        if any_less(ZERO, load_few(scratch, TRANSMITTANCE + j)):
+            return False
+    return True
 
 
 @njit(cache=True, error_model="numpy")
 def _blend_tile(
-    scratch, tile, records, tile_starts, gaussians, rows, backgrounds, colors, alphas, depths, ends
+    scratch, tile, records, tile_starts, gaussians, bounds, backgrounds, colors, alphas, depths,
+    ends,
 ):  # fmt: skip
     C, height, width, D = colors.shape
     camera, left, top = _place(tile, C, width, len(tile_starts) - 1)
-    through, stops = scratch[TRANSMITTANCE:STOP], scratch[STOP:WEIGHT]
-    planes = scratch[PLANE0:].reshape(-1, PIXELS)
+    begin, end = tile_starts[tile], tile_starts[tile + 1]
+    if begin == end:
+        for y in range(top, min(top + TILE_Y, height)):
+            alphas[camera, y, left : left + TILE_X] = 0.0
+            depths[camera, y, left : left + TILE_X] = 0.0
+            colors[camera, y, left : left + TILE_X] = backgrounds[camera]
+        return
+    through, stops = scratch[:PIXELS], scratch[STOP : STOP + PIXELS]
+    planes = scratch[PLANE0:].reshape(-1, STEP)
     planes[:] = 0.0
-    through[:] = 1.0
     for i in range(PIXELS):
         inside = left + i % TILE_X < width and top + i // TILE_X < height
+        through[i] = 1.0 if inside else -1.0
         stops[i] = NEVER if inside else -1.0
-    begin, end = tile_starts[tile], tile_starts[tile + 1]
-    _blend_in_order(scratch, records, gaussians, rows, begin, end, left, top)
+    _blend_in_order(scratch, records, gaussians, bounds, begin, end, left, top)
+    through[:] = np.abs(through)
     ends[tile, 0] = through
     ends[tile, 1] = stops
     for y in range(top, min(top + TILE_Y, height)):
@@ -163,7 +174,7 @@ def blend(
     records,  # [C * N, CHANNELS + channels]
     tile_starts,  # [C * tiles + 1]
     gaussians,  # [intersections]
-    rows,  # [intersections, 2]
+    bounds,  # [intersections, 4]
     backgrounds,  # [C, D]
     colors,  # [C, H, W, D], written
     alphas,  # [C, H, W], written
@@ -175,14 +186,14 @@ def blend(
         scratch = _new_scratch(records.shape[1] - CHANNELS)
         for tile in range(worker, len(tile_starts) - 1, workers):  # neighbours to different workers
             _blend_tile(
-                scratch, tile, records, tile_starts, gaussians, rows, backgrounds,
+                scratch, tile, records, tile_starts, gaussians, bounds, backgrounds,
                 colors, alphas, depths, ends,
             )  # fmt: skip
 
 
-@njit(cache=True, fastmath=True, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def _undo_in_order(
-    scratch, records, gaussians, rows, places, begin, end, left, top, gradients
+    scratch, records, gaussians, bounds, places, begin, end, left, top, gradients
 ):  # fmt: skip
     """Takes the Gaussians of a tile away, far to near, and writes the gradient of each.
 
@@ -192,67 +203,88 @@ def _undo_in_order(
     """
     channels = records.shape[1] - CHANNELS
     for i in range(end - 1, begin - 1, -1):
-        g, place, k = gaussians[i], places[i], np.float32(i - begin)
-        first, last = np.uint64(rows[i, 0] * TILE_X), np.uint64(rows[i, 1] * TILE_X)
-        for channel in range(GROUP, channels):
-            color, plane = records[g, CHANNELS + channel], PLANE0 + np.uint64(channel * PIXELS)
-            for j in range(first, last):
-                inner = scratch[INNER + j] if channel > GROUP else ZERO
-                scratch[INNER + j] = inner + scratch[plane + j] * color
-        p_x, p_y, q_y = records[g, ROOT_XX], records[g, ROOT_XY], records[g, ROOT_YY]
-        p_0, q_0 = _offsets(records[g, U] - left, records[g, V] - top, p_x, p_y, q_y)
+        g, k, place = gaussians[i], np.float32(i - begin), places[i] * (CHANNELS + channels)
+        first, last, start, stop = bounds[i, 0], bounds[i, 1], bounds[i, 2], bounds[i, 3]
+        if channels > GROUP:
+            _set_inner(scratch, records, g, first, last, start, stop)
+        p_0, p_x, p_y, q_0, q_y = _roots(records, g, left, top)
         log_opacity = records[g, LOG_OPACITY]
         c0, c1 = records[g, CHANNELS], records[g, CHANNELS + 1]
         c2, c3 = records[g, CHANNELS + 2], records[g, CHANNELS + 3]
-        s_1 = s_p = s_q = s_pp = s_pq = s_qq = v_0 = v_1 = v_2 = v_3 = ZERO
-        for j in range(first, last):
-            y = scratch[Y + j]
-            p, q = p_x * scratch[X + j] + (p_y * y + p_0), q_y * y + q_0
-            raw = _exp2(log_opacity - p * p - q * q)
-            alpha = min(raw, LARGEST)
-            alpha = alpha if (alpha >= SMALLEST) & (k < scratch[STOP + j]) else ZERO
-            ratio = ONE / (ONE - alpha)
-            before, behind = scratch[TRANSMITTANCE + j] * ratio, scratch[BEHIND + j]
-            weight = alpha * before
-            inner = scratch[INNER + j] + (
-                (scratch[PLANE0 + j] * c0 + scratch[PLANE1 + j] * c1)
-                + (scratch[PLANE2 + j] * c2 + scratch[PLANE3 + j] * c3)
-            )
-            scratch[TRANSMITTANCE + j] = before
-            scratch[BEHIND + j] = behind + weight * inner
-            scratch[WEIGHT + j] = weight
-            s = weight * inner - alpha * ratio * behind
-            s = s if raw <= LARGEST else ZERO
-            s_1 += s
-            s_p += s * p
-            s_q += s * q
-            s_pp += s * p * p
-            s_pq += s * p * q
-            s_qq += s * q * q
-            v_0 += weight * scratch[PLANE0 + j]
-            v_1 += weight * scratch[PLANE1 + j]
-            v_2 += weight * scratch[PLANE2 + j]
-            v_3 += weight * scratch[PLANE3 + j]
-        gradients[place, 0], gradients[place, 1], gradients[place, 2] = s_1, s_p, s_q
-        gradients[place, 3], gradients[place, 4], gradients[place, 5] = s_pp, s_pq, s_qq
-        gradients[place, CHANNELS], gradients[place, CHANNELS + 1] = v_0, v_1
-        gradients[place, CHANNELS + 2], gradients[place, CHANNELS + 3] = v_2, v_3
+        steps = steps_few(p_x)
+        s_1 = s_p = s_q = s_pp = s_pq = s_qq = v_0 = v_1 = v_2 = v_3 = spread_few(ZERO)
+        for x in range(start, stop, FEW):
+            p_x0 = plus(steps, p_0 + p_x * np.float32(x))
+            y = np.float32(first)
+            for j in range(first * TILE_X + x, last * TILE_X + x, TILE_X):
+                p, q = plus_times(p_x0, spread_few(p_y), y), q_0 + q_y * y
+                raw = exp2(minus_times(minus_times(spread_few(log_opacity), q, q), p, p))
+                alpha = where_less(raw, LARGEST, raw, LARGEST)
+                alpha = where_less(alpha, SMALLEST, ZERO, alpha)
+                alpha = where_less(k, load_few(scratch, STOP + j), alpha, ZERO)
+                ratio = over(ONE, minus(ONE, alpha))
+                before = times(load_few(scratch, TRANSMITTANCE + j), ratio)
+                behind, weight = load_few(scratch, BEHIND + j), times(alpha, before)
+                v0, v1 = load_few(scratch, PLANE0 + j), load_few(scratch, PLANE1 + j)
+                v2, v3 = load_few(scratch, PLANE2 + j), load_few(scratch, PLANE3 + j)
+                inner = plus_times(times(v0, c0), v1, c1)
+                inner = plus_times(plus_times(inner, v2, c2), v3, c3)
+                if channels > GROUP:
+                    inner = plus(inner, load_few(scratch, INNER + j))
+                    store(scratch, WEIGHT + j, weight)
+                own = times(weight, inner)
+                store(scratch, TRANSMITTANCE + j, before)
+                store(scratch, BEHIND + j, plus(behind, own))
+                s = minus_times(own, times(alpha, ratio), behind)
+                s = where_less(LARGEST, raw, ZERO, s)
+                sp = times(s, p)
+                s_1, s_p, s_q = plus(s_1, s), plus(s_p, sp), plus_times(s_q, s, q)
+                s_pp, s_pq = plus_times(s_pp, sp, p), plus_times(s_pq, sp, q)
+                s_qq = plus_times(s_qq, s, q * q)
+                v_0, v_1 = plus_times(v_0, weight, v0), plus_times(v_1, weight, v1)
+                v_2, v_3 = plus_times(v_2, weight, v2), plus_times(v_3, weight, v3)
+                y += ONE
+        store(gradients, place, totals(s_1, s_p, s_q, s_pp, s_pq, s_qq, v_0, v_1))
+        gradients[place + CHANNELS + 2], gradients[place + CHANNELS + 3] = total(v_2), total(v_3)
         for channel in range(GROUP, channels):
-            plane, v = PLANE0 + np.uint64(channel * PIXELS), ZERO
-            for j in range(first, last):
-                v += scratch[WEIGHT + j] * scratch[plane + j]
-            gradients[place, CHANNELS + channel] = v
+            v = _sum_weighted(scratch, PLANE0 + channel * STEP, first, last, start, stop)
+            gradients[place + CHANNELS + channel] = v
+
+
+@njit(cache=True, error_model="numpy")
+def _set_inner(scratch, records, g, first, last, start, stop):
+    """The further channels' part of the product of a Gaussian's colour and the gradients."""
+    for y in range(first, last):
+        for j in range(y * TILE_X + start, y * TILE_X + stop, FEW):
+            inner = spread_few(ZERO)
+            for channel in range(GROUP, records.shape[1] - CHANNELS):
+                plane = load_few(scratch, PLANE0 + channel * STEP + j)
+                inner = plus_times(inner, plane, records[g, CHANNELS + channel])
+            store(scratch, INNER + j, inner)
+
+
+@njit(cache=True, error_model="numpy")
+def _sum_weighted(scratch, plane, first, last, start, stop):
+    sums = spread_few(ZERO)
+    for y in range(first, last):
+        for j in range(y * TILE_X + start, y * TILE_X + stop, FEW):
+            weight = load_few(scratch, WEIGHT + j)
+            sums = plus_times(sums, weight, load_few(scratch, plane + j))
+    return total(sums)
 
 
 @njit(cache=True, error_model="numpy")
 def _blend_tile_backward(
-    scratch, tile, records, tile_starts, gaussians, rows, places, backgrounds, depths, ends,
+    scratch, tile, records, tile_starts, gaussians, bounds, places, backgrounds, depths, ends,
     v_colors, v_alphas, v_depths, gradients,
 ):  # fmt: skip
     C, height, width, D = v_colors.shape
     camera, left, top = _place(tile, C, width, len(tile_starts) - 1)
-    through, stops = scratch[TRANSMITTANCE:STOP], scratch[STOP:WEIGHT]
-    behind, planes = scratch[BEHIND:INNER], scratch[PLANE0:].reshape(-1, PIXELS)
+    begin, end = tile_starts[tile], tile_starts[tile + 1]
+    if begin == end:
+        return
+    through, stops = scratch[:PIXELS], scratch[STOP : STOP + PIXELS]
+    behind, planes = scratch[BEHIND : BEHIND + PIXELS], scratch[PLANE0:].reshape(-1, STEP)
     through[:] = ends[tile, 0]
     stops[:] = ends[tile, 1]
     behind[:] = 0.0
@@ -267,12 +299,12 @@ def _blend_tile_backward(
                 loss += planes[d, i] * backgrounds[camera, d]
             planes[D, i] = v_depth
             behind[i] = through[i] * loss
-    begin, end = tile_starts[tile], tile_starts[tile + 1]
     finished = int(min(begin + stops.max(), end))  # behind this one no Gaussian was drawn
     for i in range(finished, end):
         gradients[places[i]] = 0.0
     _undo_in_order(
-        scratch, records, gaussians, rows, places, begin, finished, left, top, gradients
+        scratch, records, gaussians, bounds, places, begin, finished, left, top,
+        gradients.reshape(-1),
     )  # fmt: skip
 
 
@@ -281,7 +313,7 @@ def blend_backward(
     records,  # [C * N, CHANNELS + channels]
     tile_starts,  # [C * tiles + 1]
     gaussians,  # [intersections]
-    rows,  # [intersections, 2]
+    bounds,  # [intersections, 4]
     places,  # [intersections]
     backgrounds,  # [C, D]
     depths,  # [C, H, W]
@@ -296,6 +328,6 @@ def blend_backward(
         scratch = _new_scratch(records.shape[1] - CHANNELS)
         for tile in range(worker, len(tile_starts) - 1, workers):
             _blend_tile_backward(
-                scratch, tile, records, tile_starts, gaussians, rows, places, backgrounds,
+                scratch, tile, records, tile_starts, gaussians, bounds, places, backgrounds,
                 depths, ends, v_colors, v_alphas, v_depths, gradients,
             )  # fmt: skip

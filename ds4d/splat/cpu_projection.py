@@ -15,6 +15,7 @@ NEAR, FAR = 0.01, 1e10  # visible depths, world units
 BLUR = 0.3  # px^2, added to the diagonal of the 2D covariance
 MIN_COMPENSATION = 0.005  # of the opacity, when antialiased
 MIN_ALPHA = 1.0 / 255.0  # less is not drawn
+LOG_MIN_ALPHA = math.log2(MIN_ALPHA)
 
 # Columns of a record, one row per camera and Gaussian; the channels (colours, depth) follow.
 # alpha = 2^(LOG_OPACITY - p^2 - q^2) with p = ROOT_XX dx + ROOT_XY dy and q = ROOT_YY dy: the
@@ -110,11 +111,11 @@ def _jacobian_of_axes(lens, point, axes):
 
 
 @njit(cache=True, error_model="numpy")
-def _set_spans(ellipses, g, kind, xx, xy, yy, root_det, reach):
-    ellipses[g, kind + HALF] = math.sqrt(reach * yy)
-    ellipses[g, kind + SLOPE] = xy / yy
-    ellipses[g, kind + WIDTH] = root_det / yy
-    ellipses[g, kind + EXTREME] = xy * math.sqrt(reach / xx)
+def _set_spans(ellipses, g, kind, xy, over_yy, root_det, half, other_half, over_xx):
+    ellipses[g, kind + HALF] = half
+    ellipses[g, kind + SLOPE] = xy * over_yy
+    ellipses[g, kind + WIDTH] = root_det * over_yy
+    ellipses[g, kind + EXTREME] = xy * other_half * over_xx
 
 
 @njit(cache=True, error_model="numpy")
@@ -151,16 +152,19 @@ def _project_range(
         # Not-a-number fails every comparison: broken Gaussians vanish here.
         if not (opacity >= MIN_ALPHA and abs(u) + abs(v) < 1e8 and 0 < xx + yy < 1e12):
             continue
-        reach = 2 * math.log(opacity / MIN_ALPHA) + 1e-3  # rounding must not lose a pixel
-        root_det = math.sqrt(det)
+        log_opacity = math.log2(opacity)
+        reach = (log_opacity - LOG_MIN_ALPHA) / HALF_LOG2E + 1e-3  # rounding must not lose a pixel
+        root_det, over_xx, over_yy = math.sqrt(det), 1 / xx, 1 / yy
+        half_x, half_y = math.sqrt(reach * xx), math.sqrt(reach * yy)
+        root_yy = math.sqrt(HALF_LOG2E * over_yy)
         ellipses[g, CENTRE], ellipses[g, CENTRE + 1] = u, v
-        _set_spans(ellipses, g, ROWS, xx, xy, yy, root_det, reach)
-        _set_spans(ellipses, g, COLUMNS, yy, xy, xx, root_det, reach)
+        _set_spans(ellipses, g, ROWS, xy, over_yy, root_det, half_y, half_x, over_xx)
+        _set_spans(ellipses, g, COLUMNS, xy, over_xx, root_det, half_x, half_y, over_yy)
         records[g, U], records[g, V] = u, v
-        records[g, ROOT_XX] = math.sqrt(HALF_LOG2E * yy) / root_det
-        records[g, ROOT_XY] = -xy / root_det * math.sqrt(HALF_LOG2E / yy)
-        records[g, ROOT_YY] = math.sqrt(HALF_LOG2E / yy)
-        records[g, LOG_OPACITY] = math.log2(opacity)
+        records[g, ROOT_XX] = root_yy * yy / root_det
+        records[g, ROOT_XY] = -xy / root_det * root_yy
+        records[g, ROOT_YY] = root_yy
+        records[g, LOG_OPACITY] = log_opacity
         depths[g] = z
 
 

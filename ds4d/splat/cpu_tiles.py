@@ -7,9 +7,10 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from ..lanes import FEW
 from .cpu_projection import CENTRE, COLUMNS, EXTREME, HALF, ROWS, SLOPE, WIDTH
 
-TILE_X, TILE_Y = 16, 32  # pixels
+TILE_X, TILE_Y = 32, 16  # pixels
 RADIX = 1 << 11  # three digits make a 32-bit key
 
 
@@ -46,12 +47,26 @@ def _tile_rows(ellipse, tiles_y):
 
 
 @njit(cache=True, error_model="numpy")
-def _tile_columns(ellipse, row, tiles_x):
-    """The tile columns [first, last) where the ellipse covers pixel centres of the tile row."""
+def _pixel_columns(ellipse, row, tiles_x):
+    """The pixel columns [first, last) of the image that the ellipse covers in a tile row."""
     x, y = ellipse[CENTRE], ellipse[CENTRE + 1] - row * TILE_Y
     left, right = _span(ellipse, ROWS, 0.5 - y, TILE_Y - 0.5 - y)
-    first, last = _pixels_between(x + left, x + right, tiles_x * TILE_X)
+    return _pixels_between(x + left, x + right, tiles_x * TILE_X)
+
+
+@njit(cache=True, error_model="numpy")
+def _tile_columns(first, last):
+    """The tile columns [first, last) of pixel columns."""
     return first // TILE_X, (last + TILE_X - 1) // TILE_X
+
+
+@njit(cache=True, error_model="numpy")
+def _in_tile(first, last, column):
+    """A range of whole vectors inside a tile that covers the pixel columns [first, last)."""
+    first, last = max(first - column * TILE_X, 0), min(last - column * TILE_X, TILE_X)
+    length = (last - first + FEW - 1) // FEW * FEW
+    first = min(first, TILE_X - length)
+    return first, first + length
 
 
 @njit(cache=True, error_model="numpy")
@@ -98,7 +113,7 @@ def _count(ellipses, camera, C, tiles_x, tiles_y, starts, tile_starts):
         ellipse = _numbers(ellipses, g)
         first, last = _tile_rows(ellipse, tiles_y)
         for row in range(first, last):
-            left, right = _tile_columns(ellipse, row, tiles_x)
+            left, right = _tile_columns(*_pixel_columns(ellipse, row, tiles_x))
             starts[g + 1] += right - left
             for column in range(left, right):
                 tile_starts[first_tile + row * tiles_x + column + 1] += 1
@@ -111,7 +126,7 @@ def _accumulate(counts):
 
 
 @njit(cache=True, error_model="numpy")
-def _fill(ellipses, camera, order, tiles_x, tiles_y, starts, ends, gaussians, rows, places):
+def _fill(ellipses, camera, order, tiles_x, tiles_y, starts, ends, gaussians, bounds, places):
     """Appends a camera's Gaussians, in their order, to the tiles that they touch."""
     for n in order:
         g = camera * len(order) + n
@@ -119,11 +134,13 @@ def _fill(ellipses, camera, order, tiles_x, tiles_y, starts, ends, gaussians, ro
         ellipse = _numbers(ellipses, g)
         first, last = _tile_rows(ellipse, tiles_y)
         for row in range(first, last):
-            left, right = _tile_columns(ellipse, row, tiles_x)
+            first_pixel, last_pixel = _pixel_columns(ellipse, row, tiles_x)
+            left, right = _tile_columns(first_pixel, last_pixel)
             for column in range(left, right):
                 i = ends[row * tiles_x + column]
                 gaussians[i], places[i] = g, place
-                rows[i, 0], rows[i, 1] = _pixel_rows(ellipse, row, column)
+                bounds[i, 0], bounds[i, 1] = _pixel_rows(ellipse, row, column)
+                bounds[i, 2], bounds[i, 3] = _in_tile(first_pixel, last_pixel, column)
                 ends[row * tiles_x + column] += 1
                 place += 1
 
@@ -139,8 +156,9 @@ def list_tiles(
     """Lists the intersections of Gaussians and tiles, by tile and in it by depth.
 
     tile_starts [C * tiles + 1]: where each tile's part of the list begins; for each intersection,
-    gaussians: its row in the records, rows [.., 2]: the pixel rows of the tile that it reaches,
-    places: its place in a second listing by Gaussian, whose parts begin at starts [C * N + 1].
+    gaussians: its row in the records, bounds [.., 4]: the first and last + 1 of the tile's pixel
+    rows and columns (in whole vectors) that it reaches, places: its place in a second listing by
+    Gaussian, whose parts begin at starts [C * N + 1].
     """
     N, tiles = len(ellipses) // C, tiles_x * tiles_y
     starts = np.zeros(C * N + 1, np.int64)
@@ -150,10 +168,10 @@ def list_tiles(
     _accumulate(starts)
     _accumulate(tile_starts)
     gaussians = np.empty(starts[-1], np.int32)
-    rows = np.empty((starts[-1], 2), np.int32)
+    bounds = np.empty((starts[-1], 4), np.int32)
     places = np.empty(starts[-1], np.int32)
     for camera in prange(C):
         order = _sorted_by_key(depth_keys[camera * N : camera * N + N])
         ends = tile_starts[camera * tiles : camera * tiles + tiles].copy()
-        _fill(ellipses, camera, order, tiles_x, tiles_y, starts, ends, gaussians, rows, places)
-    return tile_starts, gaussians, rows, starts, places
+        _fill(ellipses, camera, order, tiles_x, tiles_y, starts, ends, gaussians, bounds, places)
+    return tile_starts, gaussians, bounds, starts, places

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from llvmlite import ir
 from numba import carray, get_num_threads, njit, prange, types
 from numba.extending import intrinsic
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 PARAMETER, GRADIENT, MEAN, SQUARE, STEP = range(5)  # columns of the table of addresses
 
@@ -61,37 +63,50 @@ class Adam(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self) -> None:
-        addresses, sizes, rates, kept = [], [], [], []
+        rows, sizes, rates, gradients = [], [], [], []
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
-                tensors = parameter, *self._in_step(parameter)
-                addresses.append([tensor.data_ptr() for tensor in tensors])
+                gradients.append(_like(parameter.grad, parameter))
+                row = self._addresses(parameter)
+                rows.append((row[0], gradients[-1].data_ptr(), *row[1:]))
                 sizes.append(parameter.numel())
                 rates.append(group["lr"])
-                kept.append(tensors)
         (beta1, beta2), eps = self.defaults["betas"], self.defaults["eps"]
-        if kept:
+        if rows:
             _step(
-                np.array(addresses), np.array(sizes), np.array(rates), beta1, beta2, eps,
+                np.array(rows), np.array(sizes), np.array(rates), beta1, beta2, eps,
                 get_num_threads(),
             )  # fmt: skip
 
-    def _in_step(self, parameter: Tensor) -> list[Tensor]:
-        """Gradient, mean, mean square and step count, laid out in memory like the parameter."""
+    def _addresses(self, parameter: Tensor) -> tuple[int, int, int, int]:
+        """Of the parameter, its mean, its mean square and its step count.
+
+        They are looked up once for each state: asking for them takes longer than a small step.
+        """
         state = self.state[parameter]
         if not state:
             state["step"] = torch.tensor(0.0)
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
-        for name in ("exp_avg", "exp_avg_sq"):
-            state[name] = _like(state[name], parameter)
-        gradient = _like(parameter.grad, parameter)
-        return [gradient, state["exp_avg"], state["exp_avg_sq"], state["step"]]
+        known = self._known.get(parameter)
+        if known is None or known[0] is not state["exp_avg"]:
+            for name in ("exp_avg", "exp_avg_sq"):
+                state[name] = _like(state[name], parameter)
+            tensors = parameter, state["exp_avg"], state["exp_avg_sq"], state["step"]
+            known = state["exp_avg"], tuple(tensor.data_ptr() for tensor in tensors)
+            self._known[parameter] = known
+        return known[1]
+
+    @functools.cached_property
+    def _known(self) -> WeakTensorKeyDictionary:
+        """For each parameter the mean that its addresses were found with, and these."""
+        return WeakTensorKeyDictionary()
 
 
 def _like(tensor: Tensor, parameter: Tensor) -> Tensor:
+    """The tensor, laid out in memory like the parameter."""
     if tensor.stride() == parameter.stride():
         return tensor
     return torch.empty_like(parameter).copy_(tensor)

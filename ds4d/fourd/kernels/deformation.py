@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..hexplane import HexPlane
-from ..tssf import TSSF, Lookup
+from ..tssf import Lookup
 from . import fusion, planes
 from .layers import ROWS, linear, linear_backward, relu, relu_backward
 
@@ -19,12 +20,53 @@ PARTS = 8  # that the Gaussians are cut into; their gradients are summed part by
 BLOCK = 64  # Gaussians whose features stay in the first-level cache, a multiple of ROWS
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How the kernels' weights are gathered from all parameters in a row, in one go."""
+
+    widths: tuple[int, int, int, int, int]  # C of the views; features, hidden, inner, outputs
+    order: np.ndarray  # [weights] see _cut
+    transposed: np.ndarray  # the three layers' weights once more, [O, I] by rows
+
+    @classmethod
+    def of(cls, views: Sequence[Tensor], layers: Sequence[Tensor]) -> Layout:
+        """From the place of each number: the bias [C] of reduced maps and the weights of both
+        scores [2 C], then weight [O, I] and bias [O] of three layers."""
+        widths = len(views[0]), layers[0].shape[1], *(len(bias) for bias in layers[1::2])
+        by_inputs = [x.t().flatten() for x in layers]  # of a bias this is itself
+        return cls(
+            widths,
+            torch.cat([*views, *by_inputs]).numpy(),
+            torch.cat([weight.flatten() for weight in layers[0::2]]).numpy(),
+        )
+
+
 @njit(cache=True, error_model="numpy")
-def _layers(features, layers, hidden, inner, out, first, last):
+def _cut(weights, widths):
+    """Bias and scores of the views, then weight [I, O], flat, and bias of three layers."""
+    C, F, W, W3, outputs = widths
+    views = weights[:C], weights[C : 3 * C], weights[3 * C : 5 * C]
+    a = 5 * C
+    b = a + F * W
+    c = b + W
+    d = c + W * W3
+    e = d + W3
+    f = e + W3 * outputs
+    return views, (
+        weights[a:b],
+        weights[b:c],
+        weights[c:d],
+        weights[d:e],
+        weights[e:f],
+        weights[f:],
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def _layers(features, layers, widths, hidden, inner, out, first, last):
     """The network from the features of the points [first, last) to their offsets."""
     weight1, bias1, weight2, bias2, weight3, bias3 = layers
-    width, W = len(weight1) // len(bias1), len(bias1)
-    W3, outputs = len(bias2), len(bias3)
+    _, width, W, W3, outputs = widths
     for row in range(first, last, BLOCK):
         end = min(row + BLOCK, last)
         x, h = features[row * width : end * width], hidden[row * W : end * W]
@@ -38,13 +80,13 @@ def _layers(features, layers, hidden, inner, out, first, last):
 
 @njit(cache=True, error_model="numpy")
 def _forward_part(
-    part, means, bound, spaces, lines, maps, grid, visible, views, layers, kept, out
+    part, means, bound, spaces, lines, maps, grid, visible, weights, widths, kept, out
 ):  # fmt: skip
     """See forward."""
-    bias, score_others, score_pair = views
+    (bias, score_others, score_pair), layers = _cut(weights, widths)
     samples, shares, fused, features, hidden, inner = kept
     V, h, w, C = maps.shape
-    N, width = len(means) // 3, len(layers[0]) // len(layers[1])
+    N, width = len(means) // 3, widths[1]
     rows = len(features) // width // PARTS
     first, last = part * rows, min(part * rows + rows, N)
     for level in range(len(spaces)):
@@ -58,7 +100,7 @@ def _forward_part(
         samples, C, V, visible, score_others, score_pair, shares.reshape(-1, V), fused, features,
         width, width - 2 * C, first, last,
     )  # fmt: skip
-    _layers(features, layers, hidden, inner, out, first, part * rows + rows)
+    _layers(features, layers, widths, hidden, inner, out, first, part * rows + rows)
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
@@ -70,8 +112,8 @@ def forward(
     maps,  # [V, h, w, C]
     grid,  # [V, N, 2]
     visible,  # [V, N]
-    views,  # bias [C], score_others [2 C], score_pair [2 C]
-    layers,  # weight [I, O], flat, and bias [O] of three layers
+    weights,  # see _cut
+    widths,
     kept,  # written: samples, shares, fused (see fusion), features, hidden, inner [rows, ..], flat
     out,  # flat [rows, O], written
     workers,  # number of threads
@@ -79,56 +121,52 @@ def forward(
     for worker in prange(workers):
         for part in range(worker, PARTS, workers):
             _forward_part(
-                part, means, bound, spaces, lines, maps, grid, visible, views, layers, kept, out
-            )  # fmt: skip
+                part, means, bound, spaces, lines, maps, grid, visible, weights, widths, kept, out
+            )
 
 
 @njit(cache=True, error_model="numpy")
 def _layers_backward(
-    features, hidden, inner, transposed, v_out, v_features, gradients, part, first, last
+    features, hidden, inner, transposed, widths, v_out, v_features, v_layers, first, last
 ):  # fmt: skip
-    """Gradients of `_layers`: v_features is written, the layers' are added to in their part."""
-    weights1, biases1, weights2, biases2, weights3, biases3 = gradients
-    weight1, bias1 = weights1[part].reshape(-1), biases1[part]
-    weight2, bias2 = weights2[part].reshape(-1), biases2[part]
-    weight3, bias3 = weights3[part].reshape(-1), biases3[part]
-    W, W3, outputs = len(bias1), len(bias2), len(bias3)
-    width = len(weight1) // W
+    """Gradients of `_layers`: v_features is written, the layers' are added to."""
+    v_weight1, v_bias1, v_weight2, v_bias2, v_weight3, v_bias3 = v_layers
+    _, width, W, W3, outputs = widths
+    first_end = width * W
+    second_end = first_end + W * W3
     v_hidden, v_inner = np.empty(BLOCK * W, np.float32), np.empty(BLOCK * W3, np.float32)
     for row in range(first, last, BLOCK):
         end = min(row + BLOCK, last)
         x, h = features[row * width : end * width], hidden[row * W : end * W]
         i, v = inner[row * W3 : end * W3], v_out[row * outputs : end * outputs]
         v_i, v_h = v_inner[: (end - row) * W3], v_hidden[: (end - row) * W]
-        linear_backward(i, transposed[2], v, v_i, weight3, bias3)
+        linear_backward(i, transposed[second_end:], v, v_i, v_weight3, v_bias3)
         relu_backward(i, v_i)
-        linear_backward(h, transposed[1], v_i, v_h, weight2, bias2)
+        linear_backward(h, transposed[first_end:second_end], v_i, v_h, v_weight2, v_bias2)
         relu_backward(h, v_h)
         v_x = v_features[row * width : end * width]
-        linear_backward(x, transposed[0], v_h, v_x, weight1, bias1)
+        linear_backward(x, transposed[:first_end], v_h, v_x, v_weight1, v_bias1)
 
 
 @njit(cache=True, error_model="numpy")
 def _backward_part(
-    part, means, maps, visible, views, transposed, kept, v_out, v_kept, v_layers, v_views
+    part, N, maps, visible, weights, transposed, widths, kept, v_out, v_kept, v_weights
 ):  # fmt: skip
     """Up to the gradients of features and samples, for one part of the Gaussians."""
-    _, score_others, score_pair = views
+    (_, score_others, score_pair), _ = _cut(weights, widths)
+    (v_bias, v_others, v_pair), v_layers = _cut(v_weights[part], widths)
     samples, shares, fused, features, hidden, inner = kept
     v_features, v_samples = v_kept
-    v_bias, v_others, v_pair, v_fused = v_views
-    V, h, w, C = maps.shape
-    N, width = len(means) // 3, len(transposed[0]) // v_layers[1].shape[1]
+    V, C, width = maps.shape[0], maps.shape[3], widths[1]
     rows = len(features) // width // PARTS
     first, last = part * rows, min(part * rows + rows, N)
     _layers_backward(
-        features, hidden, inner, transposed, v_out, v_features, v_layers, part, first,
+        features, hidden, inner, transposed, widths, v_out, v_features, v_layers, first,
         part * rows + rows,
     )  # fmt: skip
     fusion.merge_backward(
         samples, C, V, visible, score_others, score_pair, shares.reshape(-1, V), fused,
-        v_features, width, width - 2 * C, v_fused, v_samples, v_bias, v_others, v_pair, part,
-        first, last,
+        v_features, width, width - 2 * C, v_samples, v_bias, v_others, v_pair, first, last,
     )  # fmt: skip
 
 
@@ -152,14 +190,14 @@ def _scatter(
 
 @njit(cache=True, parallel=True, error_model="numpy")
 def backward(
-    means, bound, spaces, lines, maps, grid, visible, views,  # as in forward
+    means, bound, spaces, lines, maps, grid, visible, weights,  # as in forward
     transposed,  # weight [O, I], flat, of three layers
+    widths,
     kept,
     v_out,  # flat [rows, O], zeros beyond N
     v_kept,  # of features and samples, written
-    v_layers,  # weight [parts, I, O] and bias [parts, O] of three layers, zeros; written
-    v_views,  # flat [parts, ..], zeros; written: those of views, and scratch [parts, 2 C]
-    v_spaces,  # zeros, written, and so are the rest
+    v_weights,  # [parts, weights], zeros, written, and so are the rest
+    v_spaces,
     v_lines,
     v_maps,
     workers,
@@ -167,14 +205,13 @@ def backward(
     for worker in prange(workers):
         for part in range(worker, PARTS, workers):
             _backward_part(
-                part, means, maps, visible, views, transposed, kept, v_out, v_kept, v_layers,
-                v_views,
+                part, len(means) // 3, maps, visible, weights, transposed, widths, kept, v_out,
+                v_kept, v_weights,
             )  # fmt: skip
-    tasks, width = len(v_spaces) + len(v_maps), len(transposed[0]) // v_layers[1].shape[1]
     for worker in prange(workers):
-        for task in range(worker, tasks, workers):
+        for task in range(worker, len(v_spaces) + len(v_maps), workers):
             _scatter(
-                task, means, bound, spaces, lines, maps, grid, visible, width, v_kept,
+                task, means, bound, spaces, lines, maps, grid, visible, widths[1], v_kept,
                 v_spaces, v_lines, v_maps,
             )  # fmt: skip
 
@@ -183,86 +220,70 @@ def deform(
     means: Tensor,  # [N, 3]
     hexplane: HexPlane,
     row: float,  # of the planes over time
-    tssf: TSSF,
     reduced: Tensor,  # [V, h, w, C]
     lookup: Lookup,
-    layers: Sequence[Tensor],  # weight [O, I] and bias [O] of three layers
+    parameters: Tensor,  # all others in a row
+    layout: Layout,  # how to read them
 ) -> Tensor:  # [N, O]
     """Features of planes and views, side by side, through three layers with ReLU between them."""
-    settings = hexplane.bound, row, len(hexplane.space)
-    views = tssf.reduce.bias, tssf.score_others.weight[0], tssf.score_pair.weight[0]
+    settings = hexplane.bound, row, layout
     return _Deform.apply(
-        settings, means, lookup.grid, lookup.visible, reduced, *hexplane.space, *hexplane.time,
-        *views, *layers,
+        settings, means, lookup.grid, lookup.visible, reduced, parameters,
+        *hexplane.space, *hexplane.time,
     )  # fmt: skip
 
 
 class _Deform(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, settings, means, grid, visible, reduced, *parameters):
-        bound, row, levels = settings
-        space, time = parameters[:levels], parameters[levels : 2 * levels]
-        views, layers = parameters[2 * levels : 2 * levels + 3], parameters[2 * levels + 3 :]
-        weights, biases = layers[0::2], layers[1::2]
+    def forward(ctx, settings, means, grid, visible, reduced, parameters, *all_planes):
+        bound, row, layout = settings
+        levels = len(all_planes) // 2
         N, V, C = len(means), *reduced.shape[::3]
         rows = -(-N // (PARTS * ROWS)) * PARTS * ROWS
-        spaces = tuple(_last(plane) for plane in space)
-        lines = tuple(
-            planes.lines_at(_last(plane).reshape(-1), row, *_last(plane).shape[2:])
-            for plane in time
-        )
+        spaces = tuple(_last(plane) for plane in all_planes[:levels])
+        times = [_last(plane) for plane in all_planes[levels:]]
+        lines = tuple(planes.lines_at(time.reshape(-1), row, *time.shape[2:]) for time in times)
+        weights = parameters.detach().numpy()
         inputs = (
             _array(means).reshape(-1), np.float32(bound), spaces, lines, _array(reduced),
-            _array(grid), _array(visible), tuple(_array(x) for x in views),
+            _array(grid), _array(visible), weights[layout.order],
         )  # fmt: skip
-        forward_layers = []
-        for weight, bias in zip(weights, biases, strict=True):
-            forward_layers += [_array(weight.T).reshape(-1), _array(bias)]
-        widths = weights[0].shape[1], *(len(bias) for bias in biases)
-        features, hidden, inner, out = (np.empty(rows * width, np.float32) for width in widths)
-        features[N * widths[0] :] = 0
+        features, hidden, inner, out = (np.empty(rows * x, np.float32) for x in layout.widths[1:])
+        features[N * layout.widths[1] :] = 0
         samples = np.empty(N * V * C, np.float32)
         shares, fused = np.empty(N * V, np.float32), np.empty(N * 2 * C, np.float32)
         kept = samples, shares, fused, features, hidden, inner
-        forward(*inputs, tuple(forward_layers), kept, out, get_num_threads())
-        ctx.kept, ctx.inputs, ctx.widths, ctx.row = kept, inputs, widths, row
-        ctx.transposed = tuple(_array(weight).reshape(-1) for weight in weights)
-        ctx.times = [plane.shape[2] for plane in time]
+        forward(*inputs, layout.widths, kept, out, get_num_threads())
+        ctx.inputs, ctx.kept, ctx.settings = inputs, kept, settings
+        ctx.transposed, ctx.count = weights[layout.transposed], len(weights)
+        ctx.times = [time.shape for time in times]
         return torch.from_numpy(out.reshape(rows, -1)[:N])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, v_out):
-        _, _, spaces, lines, maps, _, _, views = ctx.inputs
+        _, row, layout = ctx.settings
+        _, _, spaces, lines, maps, _, _, weights = ctx.inputs
         samples, features = ctx.kept[0], ctx.kept[3]
-        rows, N = len(features) // ctx.widths[0], len(v_out)
-        v_last = np.zeros((rows, ctx.widths[3]), np.float32)
-        v_last[:N] = v_out.numpy()
-        v_layers = []
-        for inputs, outputs in zip(ctx.widths[:-1], ctx.widths[1:], strict=True):
-            v_layers += [_zeros(PARTS, inputs, outputs), _zeros(PARTS, outputs)]
-        v_views = *(_zeros(PARTS, len(x)) for x in views), _zeros(PARTS, len(views[1]))
-        v_spaces = tuple(np.zeros_like(space) for space in spaces)
-        v_lines = tuple(np.zeros_like(line) for line in lines)
-        v_maps = np.zeros_like(maps)
+        v_last = _zeros(len(features) // layout.widths[1], layout.widths[4])
+        v_last[: len(v_out)] = v_out.numpy()
         v_kept = np.empty_like(features), np.empty_like(samples)
+        v_weights, v_maps = _zeros(PARTS, len(weights)), _zeros(*maps.shape)
+        v_spaces = tuple(_zeros(*space.shape) for space in spaces)
+        v_lines = tuple(_zeros(len(line)) for line in lines)
         backward(
-            *ctx.inputs, ctx.transposed, ctx.kept, v_last.reshape(-1), v_kept, tuple(v_layers),
-            tuple(x.reshape(-1) for x in v_views), v_spaces, v_lines, v_maps, get_num_threads(),
+            *ctx.inputs, ctx.transposed, layout.widths, ctx.kept, v_last.reshape(-1), v_kept,
+            v_weights, v_spaces, v_lines, v_maps, get_num_threads(),
         )  # fmt: skip
-        v_times = []
-        for v_line, space, K in zip(v_lines, spaces, ctx.times, strict=True):
-            S, C = space.shape[2:]
-            v_times.append(_zeros(3, K, S, C))
-            planes.lines_backward(v_line, ctx.row, S, C, v_times[-1].reshape(-1))
-        summed = [x.sum(0) for x in (*v_views[:3], *v_layers)]
-        summed[3::2] = [x.T for x in summed[3::2]]
-        planar = [torch.from_numpy(x).permute(0, 3, 1, 2) for x in (*v_spaces, *v_times)]
-        ctx.kept = None
-        return (
-            None, None, None, None, torch.from_numpy(v_maps), *planar,
-            *(torch.from_numpy(x) for x in summed),
-        )  # fmt: skip
+        v_times = [_zeros(*shape) for shape in ctx.times]
+        for v_line, v_time in zip(v_lines, v_times, strict=True):
+            planes.lines_backward(v_line, row, *v_time.shape[2:], v_time.reshape(-1))
+        v_parameters = _zeros(ctx.count)
+        v_parameters[layout.order] = v_weights.sum(0)
+        ctx.inputs = ctx.kept = None
+        planar = (torch.from_numpy(x).permute(0, 3, 1, 2) for x in (*v_spaces, *v_times))
+        found = torch.from_numpy(v_maps), torch.from_numpy(v_parameters), *planar
+        return None, None, None, None, *found
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
-from .lanes import LANES, load, minus, plus, plus_times, signed, spread, store, times, total
+from ...lanes import LANES, load, minus, plus, plus_times, signed, spread, store, times, total
 
 ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 
@@ -145,15 +145,14 @@ def _add(sums, at, value):
 @njit(cache=True, error_model="numpy")
 def merge_backward(
     samples, C, V, visible, score_others, score_pair, shares, fused, v_out, width, column,
-    v_fused, v_samples, v_bias, v_others, v_pair, part, first, last,
+    v_samples, v_bias, v_others, v_pair, first, last,
 ):  # fmt: skip
     """Gradients of `merge` and of the bias of `sample`, for some Gaussians.
 
-    v_samples is written where a view sees a Gaussian; v_bias [parts, C], v_others and v_pair
-    [parts, 2 C] are added to in their part. v_fused [parts, 2 C] is scratch. The biases of scores
-    have no gradient: softmax does not change when all scores do.
+    v_samples is written where a view sees a Gaussian; v_bias [C], v_others and v_pair [2 C] are
+    added to. The biases of scores have no gradient: softmax does not change when all scores do.
     """
-    bias, pair = part * C, part * 2 * C
+    v_fused = np.empty(2 * C, np.float32)
     for n in range(first, last):
         front, both, mixed = n * V * C, n * 2 * C, n * width + column
         share = shares[n, 0]
@@ -169,14 +168,14 @@ def merge_backward(
             of_feature, of_distance = load(score_pair, k), load(score_pair, C + k)
             v_feature = times(load(v_out, mixed + k), ONE - share)
             v_distance = times(load(v_out, mixed + C + k), ONE - share)
-            store(v_fused, pair + k, plus_times(v_feature, of_feature, turn))
-            store(v_fused, pair + C + k, plus_times(v_distance, of_distance, turn))
+            store(v_fused, k, plus_times(v_feature, of_feature, turn))
+            store(v_fused, C + k, plus_times(v_distance, of_distance, turn))
             v_front = times(load(v_out, mixed + k), share)
             store(v_samples, front + k, plus_times(v_front, of_feature, -turn))
             change = minus(load(fused, both + k), load(samples, front + k))
-            _add(v_pair, pair + k, times(change, turn))
-            _add(v_pair, pair + C + k, times(load(fused, both + C + k), turn))
-        mean = _dot(fused, both, v_fused, pair, 2 * C)
+            _add(v_pair, k, times(change, turn))
+            _add(v_pair, C + k, times(load(fused, both + C + k), turn))
+        mean = _dot(fused, both, v_fused, 0, 2 * C)
         for v in range(1, V):
             if not visible[v, n]:
                 continue
@@ -184,21 +183,21 @@ def merge_backward(
             sums = spread(ZERO)
             for k in range(0, C, LANES):
                 distance = _distance(samples, at + k, front + k)
-                sums = plus_times(sums, load(samples, at + k), load(v_fused, pair + k))
-                sums = plus_times(sums, distance, load(v_fused, pair + C + k))
+                sums = plus_times(sums, load(samples, at + k), load(v_fused, k))
+                sums = plus_times(sums, distance, load(v_fused, C + k))
             v_score = share * (total(sums) - mean)
             for k in range(0, C, LANES):
                 difference = minus(load(samples, at + k), load(samples, front + k))
-                v_distance = times(load(v_fused, pair + C + k), share)
+                v_distance = times(load(v_fused, C + k), share)
                 v_distance = plus_times(v_distance, load(score_others, C + k), v_score)
                 v_distance = signed(difference, v_distance)
-                v_sample = plus_times(v_distance, load(v_fused, pair + k), share)
+                v_sample = plus_times(v_distance, load(v_fused, k), share)
                 v_sample = plus_times(v_sample, load(score_others, k), v_score)
                 store(v_samples, at + k, v_sample)
                 store(v_samples, front + k, minus(load(v_samples, front + k), v_distance))
-                _add(v_bias, bias + k, v_sample)
-                _add(v_others, pair + k, times(load(samples, at + k), v_score))
-                _add(v_others, pair + C + k, times(signed(difference, difference), v_score))
+                _add(v_bias, k, v_sample)
+                _add(v_others, k, times(load(samples, at + k), v_score))
+                _add(v_others, C + k, times(signed(difference, difference), v_score))
         if visible[0, n]:
             for k in range(0, C, LANES):
-                _add(v_bias, bias + k, load(v_samples, front + k))
+                _add(v_bias, k, load(v_samples, front + k))

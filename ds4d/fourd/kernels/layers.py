@@ -6,10 +6,12 @@ of LANES, the number of points is one of ROWS.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
-from .lanes import LANES, load, number, plus, plus_times, store, where_positive
+from ...lanes import LANES, load, number, plus, plus_times, store, where_less
 
+ZERO = np.float32(0)
 ROWS = 8  # rows of a product that are summed at the same time, in registers
 
 
@@ -79,11 +81,11 @@ def linear_backward(x, transposed, v_out, v_x, v_weight, v_bias):
 def relu(x):
     """Negative numbers become 0."""
     for i in range(0, len(x), LANES):
-        store(x, i, where_positive(load(x, i), load(x, i)))
+        store(x, i, where_less(load(x, i), ZERO, ZERO, load(x, i)))
 
 
 @njit(cache=True, error_model="numpy")
 def relu_backward(x, v_x):
     """The gradient before a ReLU, from the one after it and from what it made."""
     for i in range(0, len(x), LANES):
-        store(v_x, i, where_positive(load(x, i), load(v_x, i)))
+        store(v_x, i, where_less(ZERO, load(x, i), load(v_x, i), ZERO))
