@@ -24,7 +24,8 @@ from ds4d.cameras import Cameras, concatenate, project, read_case_cameras
 from ds4d.evaluation import metrics
 from ds4d.events import Stage
 from ds4d.images import load_images
-from ds4d.multiview import inflate
+from ds4d.multiview.inflate import draw
+from ds4d.multiview.solids import Model, describe, prepare, solid
 from ds4d.splat import Splats
 
 EVERY = 6  # of the frames one in so many is compared
@@ -82,21 +83,21 @@ def measure(case: Path) -> dict:
     front = read_case_cameras(case / "cameras.json")["input"]
     front = front.resized(*frames.shape[2:0:-1])
     started = time.perf_counter()
-    model = _finished(inflate.prepare(frames, front))
-    solids = [inflate.solid(model, moment) for moment in truth.moments]
+    model = _finished(prepare(frames, front))
+    solids = [solid(model, moment) for moment in truth.moments]
     seconds = time.perf_counter() - started
     shift = best_shift(solids, truth)
-    row = {"case": case.resolve().name, "said": inflate.describe(model.slant)}
+    row = {"case": case.resolve().name, "said": describe(model.slant)}
     row["seconds"] = round(seconds, 1)
     row["as_it_is"] = scores(solids, truth)
     row["shift"] = round(float(shift), 3)
-    row["shifted"] = scores([shifted(solid, shift) for solid in solids], truth)
+    row["shifted"] = scores([shifted(one, shift) for one in solids], truth)
     return row
 
 
 def scores(solids: list[Splats], truth: Truth) -> dict:
     """psnr_fg, mask IoU and motion PSNR of the held-out views; psnr_fg and IoU by camera."""
-    pictures = np.stack([inflate.draw(solid, truth.cameras)[0] for solid in solids])  # [K, C, ...]
+    pictures = np.stack([draw(one, truth.cameras)[0] for one in solids])  # [K, C, ...]
     by_camera, motions = {}, []
     for index, name in enumerate(truth.names):
         pairs = [
@@ -113,8 +114,8 @@ def scores(solids: list[Splats], truth: Truth) -> dict:
     chamfer = None
     if truth.vertices is not None:
         distances = [
-            chamfer_distance(solid.means.numpy(), vertices)
-            for solid, vertices in zip(solids, truth.vertices, strict=True)
+            chamfer_distance(one.means.numpy(), vertices)
+            for one, vertices in zip(solids, truth.vertices, strict=True)
         ]
         chamfer = round(float(np.mean(distances)), 4)
     return {
@@ -139,7 +140,7 @@ def best_shift(solids: list[Splats], truth: Truth) -> float:
     true = truth.images[:, :, ::step, ::step, 3] > 127
     overlaps = []
     for shift in SHIFTS:
-        masks = np.stack([_mask(shifted(solid, shift), cameras) for solid in solids])
+        masks = np.stack([_mask(shifted(one, shift), cameras) for one in solids])
         overlaps.append((masks & true).sum() / (masks | true).sum())
     return SHIFTS[int(np.argmax(overlaps))]
 
@@ -158,7 +159,7 @@ def _mask(solid: Splats, cameras: Cameras) -> np.ndarray:
     return mask
 
 
-def _finished(stage: Stage) -> inflate.Model:
+def _finished(stage: Stage) -> Model:
     """What a stage returns, its events unheard."""
     while True:
         try:

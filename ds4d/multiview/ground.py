@@ -14,6 +14,8 @@ import numpy as np
 
 PRIOR_SLOPE = 0.55  # slopes of objects as people film them: standard deviation around no slant
 STEEPEST = 1.2  # largest slope that is considered, depth per unit of width
+LOPSIDED = 0.3  # asymmetry of silhouettes from which on any slant is as likely
+FOOT = 0.09  # contacts this far apart are different feet, fraction of the image
 STANCE = 0.05  # how far before or behind the middle a foot stands, world units
 NOISE = 1.5 / 256  # how far off the lowest point of a foot is, fraction of the image
 TOUCHING = 0.3  # chance that a lowest point is on the floor; the others are in the air
@@ -90,24 +92,40 @@ def estimate_slant(
     weight = np.minimum(crowd, BIN_WEIGHT) / crowd
     u, v = points[:, 1] - size / 2, points[:, 2] - size / 2
     posterior = _floor_posterior(u, v, weight, focal, size)
-    stance = STANCE * _overhang(alphas, posterior.spread)
-    variance = posterior.variance + 0.5 * (stance / (posterior.spread * radius / focal)) ** 2
-    confidence = PRIOR_SLOPE**2 / (PRIOR_SLOPE**2 + variance)
+    stance = STANCE * _across(alphas) / (posterior.spread * radius / focal)
+    variance = posterior.variance + stance**2 / max(posterior.feet - 1, 0.1)
+    prior = PRIOR_SLOPE**2 * np.clip((1 - _symmetry(alphas)) / LOPSIDED, 0.1, 1) ** 2
+    confidence = prior / (prior + variance)
     slope = posterior.slope * confidence
     row = posterior.level * (1 - posterior.slope * posterior.middle / focal)
     floor = row / (1 - slope * posterior.middle / focal) / focal
     return Slant(slope, centre, confidence, floor)
 
 
-def _overhang(alphas: np.ndarray, spread: float) -> float:
-    """How much a long body reaches beyond its feet, >= 1: then these stand across it, not along.
+def _across(alphas: np.ndarray) -> float:
+    """How much feet stand before and behind the middle: more under a long body than an upright one.
 
-    An upright figure's feet are side by side as its shoulders are; a long body's on one spot are
-    its left and its right.
+    An upright figure's feet are side by side as its shoulders are. A long body seen from the side
+    has its left and its right ones, and where there are just two, they tell nothing else.
     """
-    rows, columns = (np.sqrt(_variance(alphas.sum(axes))) for axes in ((0, 2), (0, 1)))
-    long = np.clip(columns / rows - 1, 0, 1)
-    return 1 + 2 * long * max(columns / spread - 1.4, 0)
+    rows, columns = (_variance(alphas.sum(axes)) for axes in ((0, 2), (0, 1)))
+    return float(np.clip(columns / rows, 0.5, 1.5))
+
+
+def _symmetry(alphas: np.ndarray) -> float:
+    """How alike the silhouettes [T, S, S] and their mirror images are over the clip, in [0, 1].
+
+    What faces the camera is symmetric; turned by an angle, few things are.
+    """
+    mean = alphas.mean(0)
+    columns = np.flatnonzero(mean.max(0) > 0.5)
+    best, size = 0.0, len(mean)
+    for middle in range(columns[0] + len(columns) // 4, columns[-1] - len(columns) // 4 + 1):
+        reach = min(middle, size - 1 - middle)
+        left, right = mean[:, middle - reach : middle], mean[:, middle + reach : middle : -1]
+        overlap = 2 * np.minimum(left, right).sum() + mean[:, middle].sum()
+        best = max(best, overlap / (2 * mean.sum() - overlap))
+    return float(best)
 
 
 def _variance(weight: np.ndarray) -> float:
@@ -125,6 +143,7 @@ class _Floor:
     level: float  # at the posterior's peak, as are the next two
     middle: float  # mean column of the contacts on the floor
     spread: float  # standard deviation of their columns
+    feet: float  # how many separate places of the floor are touched
 
 
 def _floor_posterior(
@@ -155,4 +174,13 @@ def _floor_posterior(
     weight = weight * np.exp(-0.5 * (below / noise) ** 2) + 1e-9
     middle = (weight @ u) / weight.sum()
     spread = np.sqrt(weight @ (u - middle) ** 2 / weight.sum())
-    return _Floor(mean, variance, float(levels[j]), float(middle), max(float(spread), 1.0))
+    feet = _places(np.sort(u[np.abs(below) < 2 * noise]), FOOT * size)
+    return _Floor(mean, variance, float(levels[j]), float(middle), max(float(spread), 1.0), feet)
+
+
+def _places(columns: np.ndarray, width: float) -> float:
+    """How many feet of a width would cover sorted columns, at least one for each cluster."""
+    if len(columns) == 0:
+        return 0.0
+    clusters = np.split(columns, np.flatnonzero(np.diff(columns) > width / 2) + 1)
+    return float(sum(max(1.0, np.ptp(cluster) / width) for cluster in clusters))

@@ -8,9 +8,7 @@ from the six other sides. The silhouette is exact in every frame; depth is an in
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d
@@ -25,13 +23,9 @@ from ..cameras import (
 from ..events import Event, Stage
 from ..images import over, tile
 from ..splat import Splats, rasterize
-from . import Views, legs
-from .ground import Slant, contact_candidates, estimate_slant
-from .middle_surface import bent
-from .shell import half_thickness, shell
-from .texture import cast_votes, front_colors, palette, regional_colors
+from . import Views
+from .solids import prepare, resized, solid
 
-LARGEST_GRID = 256  # the shell is sampled at most this finely along a side
 SIDEWAYS = 0.5  # how far a view from the side can be trusted, compared with one from behind
 EDGE = (0.3, 0.9)  # drawn alphas that count as outside and as inside
 
@@ -60,71 +54,12 @@ def run(
     confidence = np.full(images.shape[:4], 255, np.uint8)
     others = cameras[[*range(1, 7)]]
     for index, frame in enumerate(frames):
-        images[index, 0] = np.rint(_resized(frame, size) * 255)
+        images[index, 0] = np.rint(resized(frame, size) * 255)
         images[index, 1:], known = draw(solid(model, index), others)
         confidence[index, 1:] = confidences(known, others)
         preview = tile(over(images[index, 1:]), columns=3)
         yield Event("multiview", index + 1, len(frames), f"frame {index + 1}", preview)
     return Views(images, cameras, confidence)
-
-
-@dataclass(frozen=True)
-class Model:
-    """What is known of the object over the whole clip: T frames at G x G."""
-
-    insides: np.ndarray  # [T, G, G] bool
-    halves: np.ndarray  # [T, G, G] half thickness, pixels
-    middles: np.ndarray  # [T, G, G] depth of the middle surface along the optical axis
-    fronts: np.ndarray  # [T, G, G, 3] colours, continued outside the silhouettes
-    palette: np.ndarray  # [K, 3]
-    votes: np.ndarray  # see texture.cast_votes
-    slant: Slant
-    camera: Cameras  # the front camera at G x G
-
-
-def prepare(
-    frames: np.ndarray,  # [T, S, S, 4] uint8 RGBA, straight alpha
-    front: Cameras,  # one camera at S x S
-    slant: float | None = None,  # degrees; None = found
-    depth: float = 1.0,  # scale of the depths
-) -> Stage[Model]:
-    """What the whole clip tells; the event says what it is."""
-    grid = min(frames.shape[1], LARGEST_GRID)
-    small = np.stack([_resized(frame, grid) for frame in frames])  # [T, G, G, 4] float32
-    camera = front.resized(grid, grid)
-    plane = estimate_slant(small[..., 3], float(camera.Ks[0, 0, 0]), float(front.centres().norm()))
-    if slant is not None:
-        plane = replace(plane, slope=math.tan(math.radians(slant)), confidence=1.0)
-    yield Event("multiview", 0, len(frames), describe(plane))
-    insides = small[..., 3] > 0.5
-    halves = depth * np.stack([half_thickness(inside) for inside in insides])
-    middles = _middles(small[..., 3], halves, plane, camera)
-    fronts = np.stack([front_colors(frame) for frame in small])
-    colors = palette(small)
-    votes = cast_votes(fronts, insides, colors)
-    return Model(insides, halves, middles, fronts, colors, votes, plane, camera)
-
-
-def solid(model: Model, index: int) -> Splats:
-    """The object in one frame."""
-    inside, front = model.insides[index], model.fronts[index]
-    hidden = regional_colors(model.votes[:, index], model.palette, len(inside))
-    return shell(inside, front, hidden, model.halves[index], model.middles[index], model.camera)
-
-
-def _middles(
-    alphas: np.ndarray,  # [T, G, G] in [0, 1]
-    halves: np.ndarray,  # [T, G, G] half thicknesses, pixels
-    slant: Slant,
-    camera: Cameras,
-) -> np.ndarray:
-    """Depth of the middle surface along the optical axis, [T, G, G]: a plane, and the legs' own."""
-    insides, size = alphas > 0.5, alphas.shape[1]
-    focal, radius = float(camera.Ks[0, 0, 0]), float(camera.centres().norm())
-    contacts = contact_candidates(alphas, max(2, size // 40))
-    own = legs.offsets(insides, halves, contacts, slant, focal, radius)
-    plane = slant.depths(size, focal, radius)
-    return np.stack([plane + bent(*parts) for parts in zip(insides, halves, own, strict=True)])
 
 
 def draw(splats: Splats, cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
@@ -167,25 +102,3 @@ def _around(front: Cameras, size: int, version: str) -> Cameras:
     radius = float(front.centres().norm())
     elevations = ZERO123PLUS_ELEVATIONS[version]
     return orbit_cameras(ZERO123PLUS_AZIMUTHS, elevations, size=size, radius=radius, fov_deg=fov)
-
-
-def _resized(frame: np.ndarray, size: int) -> np.ndarray:
-    """[S, S, 4] uint8 -> [size, size, 4] float32 in [0, 1]; colours weighted by their alpha."""
-    image = frame.astype(np.float32) / 255
-    if len(frame) == size:
-        return image
-    image[..., :3] *= image[..., 3:]
-    shrinks = size < len(frame)
-    image = cv2.resize(
-        image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
-    image[..., :3] /= np.maximum(image[..., 3:], 1e-4)
-    return image.clip(0, 1)
-
-
-def describe(slant: Slant) -> str:
-    angle = math.degrees(math.atan(slant.slope))
-    if abs(angle) < 2:
-        return "the object is taken to stand parallel to the image"
-    side = "right" if angle > 0 else "left"
-    return f"the object's {side} side is taken to be farther away, by {abs(angle):.0f} degrees"
