@@ -41,8 +41,8 @@ def main(options: Options) -> None:
         for row in PARTS[name].run(options.quick):
             rows.append({"measured": name, **row})
             print(json.dumps(row), flush=True)
-        if options.json:  # after each part: the next one may take long
-            _save(options.json, machine, rows)
+            if options.json:  # after each row: whoever stops here keeps what was measured
+                _save(options.json, machine, rows)
     print("\n" + report.markdown(machine, rows))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import importlib.util
+import inspect
 import json
 import sys
 import types
@@ -166,3 +167,12 @@ def test_only_installed_peers_on_a_gpu_are_measured():
     for name in peers.PEERS:
         there = torch.cuda.is_available() and importlib.util.find_spec(name) is not None
         assert (name in found) == there
+
+
+def test_the_floors_find_what_they_borrow_from_the_gpu_check():
+    pytest.importorskip("triton")
+    from benchmarks import gpu_check
+
+    inspect.signature(gpu_check.floor_ms).bind(4, 512, 30_000, 3, 1e12)
+    inspect.signature(gpu_check.captured).bind(print)
+    inspect.signature(gpu_check.copy_bandwidth).bind()
