@@ -23,12 +23,12 @@ def run(quick: bool, clip: str = "frog.mp4", preset: str = "preview") -> Iterato
     """A row for each stage and one for the whole command, Python's start included."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "ds4d", "generate", str(CLIPS / clip), "--out", folder]
+        command += ["--preset", preset, *(QUICK if quick else [])]
         started = time.perf_counter()
-        subprocess.run(
-            [*command, "--preset", preset, *(QUICK if quick else [])],
-            check=True, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True)
         seconds = time.perf_counter() - started
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
         stages = json.loads((Path(folder) / "run.json").read_text())["stages"]
     whole = {"seconds": round(seconds, 2)}
     for name in ("peak_memory_mb", "gpu_peak_memory_mb"):

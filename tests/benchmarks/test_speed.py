@@ -83,6 +83,7 @@ def test_a_part_alone_replaces_only_its_rows(file, tmp_path):
     assert {row["part"] for row in json.loads(copy.read_text())["rows"]} == {"rasterizer"}
 
 
+@pytest.mark.slow  # kernels may have to be compiled first
 def test_a_whole_run_names_every_stage():
     rows = list(chain.run(quick=True))
     names = [row["stage"] for row in rows]
