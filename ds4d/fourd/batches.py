@@ -17,14 +17,17 @@ class Targets:
     def __init__(self, views: Views, size: int, device: torch.device):
         self.cameras = views.cameras.resized(size, size).to(device)
         frames = [_resized(images, size).to(device) for images in views.images]
-        self.rgb = torch.stack([frame[..., :3] for frame in frames])  # [T, V, size, size, 3] uint8
-        self.alpha = torch.stack([frame[..., 3:] for frame in frames])
+        self.rgb = torch.cat([frame[..., :3] for frame in frames])  # [T * V, size, size, 3] uint8
+        self.alpha = torch.cat([frame[..., 3:] for frame in frames])
 
-    def of(self, frames: list[int], views: list[int]) -> tuple[Tensor, Tensor]:
+    def of(
+        self,
+        frames: Tensor,  # [B]
+        views: Tensor,  # [B]
+    ) -> tuple[Tensor, Tensor]:
         """Colours over white [B, size, size, 3] and mattes [B, size, size, 1], in [0, 1]."""
-        places = list(zip(frames, views, strict=True))
-        rgb = torch.stack([self.rgb[place] for place in places])
-        alpha = torch.stack([self.alpha[place] for place in places])
+        places = frames * len(self.cameras) + views
+        rgb, alpha = self.rgb.index_select(0, places), self.alpha.index_select(0, places)
         return rgb.float().div_(255), alpha.float().div_(255)
 
 

@@ -14,7 +14,7 @@ from ..cameras import Cameras, orbit_cameras
 from ..config import FourdConfig
 from ..events import Event
 from ..guidance import Perceptual, Zero123
-from ..guidance.schedule import draw_shots, render_size
+from ..guidance.schedule import render_size
 from ..images import tile
 from ..multiview import Views
 from ..splat import rasterize
@@ -26,6 +26,7 @@ from .dsfd import decouple
 from .gaussians import Gaussians, Offsets, deformed, from_points
 from .kernels.adam import Adam
 from .losses import photometric, regularisers
+from .replay import Replayed
 from .tssf import Lookup
 
 PREVIEW_EVERY = 100  # steps between two pictures
@@ -55,7 +56,7 @@ class Training:
         self.config = config
         self.device = device
         self.perceptual, self.sds = perceptual, sds
-        self.positions = positions.float()
+        self.positions = positions.float().to(device)
         self.cameras = views.cameras.to(device)
         self.targets = {
             size: Targets(views, size, device) for size in {config.coarse_size, config.fine_size}
@@ -73,6 +74,8 @@ class Training:
         self.statistics = Statistics.zeros(len(self.gaussians), device)
         self.lookup: Lookup | None = None  # made again when it is asked for
         self.loss = torch.zeros(())  # of the last step
+        self.changes = 0  # of what a captured step keeps
+        self.replayed = Replayed(self._compute) if device.type == "cuda" else None
         self.step = 0
         self.started = (time.perf_counter(), 0)  # and the step of that moment
 
@@ -102,32 +105,61 @@ class Training:
         groups += [{"name": "network", "params": network, "lr": 0.0}]
         if self.device.type == "cpu":
             return Adam(groups, eps=1e-15)
-        return torch.optim.Adam(groups, eps=1e-15, fused=True)
+        for group in groups:  # where a captured step finds them
+            group["lr"] = torch.tensor(group["lr"], device=self.device)
+        return torch.optim.Adam(groups, eps=1e-15, fused=True, capturable=True)
 
     def advance(self) -> None:
         """One step."""
         config = self.config
         if self.step % config.visibility_every == 0:
-            self.lookup = None
+            self._change(lookup=None)
+        if self.moving and self.lookup is None:
+            self._change(lookup=self._look())
         self._set_learning_rates()
-        loss, shifts = self._loss()
+        inputs = {name: tensor.to(self.device) for name, tensor in self._draw().items()}
+        if self.replayed is None:
+            self._compute(inputs)
+        else:
+            sizes = self._size, self.sds and min(render_size(self.step), config.fine_size)
+            self.replayed((sizes, self.moving, self.changes, self._densifies), inputs)
+        self.step += 1
+        if self._densifies and self.step > config.densify_from:
+            if self.step % config.densify_every == 0:
+                self._densify()
+
+    @property
+    def _size(self) -> int:
+        """Side of the images of this step, pixels."""
+        fine = self.step >= self.config.fine_from * self.total
+        return self.config.fine_size if fine else self.config.coarse_size
+
+    @property
+    def _densifies(self) -> bool:
+        return self.step < self.config.densify_until
+
+    def _compute(self, inputs: dict[str, Tensor]) -> None:
+        """What a step does once chance has had its say: loss, gradients, new parameters."""
+        loss, shifts = self._loss(inputs)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         self.loss = loss.detach()
-        self.step += 1
-        if self.step < config.densify_until:
+        if self._densifies:
             for shift in shifts:
                 self.statistics.add(shift.grad)
-            if self.step > config.densify_from and self.step % config.densify_every == 0:
-                self._densify()
 
     def _densify(self) -> None:
         self.gaussians = densify(
             self.gaussians, self.optimizer, self.statistics, self.config, self.generator
         )
         self.statistics = Statistics.zeros(len(self.gaussians), self.device)
-        self.lookup = None
+        self._change(lookup=None)
+
+    def _change(self, lookup: Lookup | None) -> None:
+        """Another lookup, perhaps because there are other Gaussians."""
+        self.lookup = lookup
+        self.changes += 1
 
     def _set_learning_rates(self) -> None:
         """Log-linear from first to last value; what deforms starts its clock with the motion."""
@@ -142,27 +174,30 @@ class Training:
         for group in self.optimizer.param_groups:
             if group["name"] in decaying:
                 (first, last), share_done = decaying[group["name"]]
-                group["lr"] = first * (last / first) ** share_done
+                self._set_rate(group, first * (last / first) ** share_done)
 
-    def _loss(self) -> tuple[Tensor, list[Tensor]]:
+    @staticmethod
+    def _set_rate(group: dict, rate: float) -> None:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+    def _loss(self, inputs: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
         """The step's loss, and the zeros that collect gradients of the projected centres."""
-        config = self.config
-        fine = self.step >= config.fine_from * self.total
-        targets = self.targets[config.fine_size if fine else config.coarse_size]
-        times, views = self._draw(len(targets.rgb))
+        targets = self.targets[self._size]
+        times, views = inputs["times"], inputs["views"]  # [K], [2 K]
         moments = deformed(self.gaussians, self._offsets(times))  # each [K, N, ...]
-        pairs = len(views) // len(times)
-        if len(times) == 1:  # all views share the Gaussians of a single moment
+        if len(times) == 1:  # both views share the Gaussians of a single moment
             at = [moment[0] for moment in moments]
         else:
-            at = [moment.repeat_interleave(pairs, 0) for moment in moments]
+            at = [moment.repeat_interleave(2, 0) for moment in moments]
         rgb, alpha, shifts = self._render(at, targets.cameras[views])
-        frames = [index for index in times for _ in range(pairs)]
-        true_rgb, true_alpha = targets.of(frames, views)
+        true_rgb, true_alpha = targets.of(times.repeat_interleave(2), views)
         loss = self._errors(rgb, alpha, true_rgb, true_alpha, views)
         if self.sds is None:
             return loss, [shifts]
-        distilled, others = self._distilled(moments, times)
+        distilled, others = self._distilled(moments, inputs)
         return loss + distilled, [shifts, others]
 
     def _render(
@@ -184,16 +219,14 @@ class Training:
         )  # fmt: skip
         return rgb, alpha, shifts
 
-    def _distilled(self, moments: Sequence[Tensor], times: list[int]) -> tuple[Tensor, Tensor]:
+    def _distilled(
+        self, moments: Sequence[Tensor], inputs: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """Score distillation of one random side of each moment (STAG4D, on which DS4D builds)."""
         size = min(render_size(self.step), self.config.fine_size)
-        shots = draw_shots(len(times), size, self.generator)
-        cameras, backgrounds = shots.cameras.to(self.device), shots.backgrounds.to(self.device)
-        rgb, _, shifts = self._render(moments, cameras, backgrounds)
-        loss = self.sds.loss(
-            rgb, times, shots.azimuths, shots.elevations, self.step, self.generator
-        )
-        return self.config.sds * loss, shifts
+        cameras = Cameras(inputs["viewmats"], inputs["Ks"], size, size)
+        rgb, _, shifts = self._render(moments, cameras, inputs["backgrounds"])
+        return self.config.sds * self.sds.judge(rgb, inputs), shifts
 
     def _errors(
         self,
@@ -201,47 +234,45 @@ class Training:
         alpha: Tensor,  # [B, H, W, 1]
         true_rgb: Tensor,
         true_alpha: Tensor,
-        views: list[int],  # B view indices
+        views: Tensor,  # [B] view indices
     ) -> Tensor:
         config = self.config
-        front = torch.tensor([view == 0 for view in views], device=self.device)
+        front = views == 0
         rgb_weight = torch.where(front, config.front_rgb, config.view_rgb)
         alpha_weight = torch.where(front, config.front_alpha, config.view_alpha)
         loss = (rgb_weight * photometric(rgb, true_rgb, config.robust)).sum()
         loss = loss + (alpha_weight * photometric(alpha, true_alpha, config.robust)).sum()
         if config.perceptual:
-            # One pseudo view of each pair: the second, which is never the front in the paper.
-            chosen = [index for index in range(1, len(views), 2) if views[index] > 0]
-            if chosen:
-                pictures = (torch.stack([x[index] for index in chosen]) for x in (rgb, true_rgb))
-                errors = self.perceptual(*pictures)
-                loss = loss + config.perceptual * errors.sum()
+            # One view of each pair: the second, which is never the front in the paper.
+            errors = self.perceptual(rgb[1::2], true_rgb[1::2])
+            loss = loss + config.perceptual * (errors * ~front[1::2]).sum()
         return loss + regularisers(self.network, config) if self.moving else loss
 
-    def _draw(self, frames: int) -> tuple[list[int], list[int]]:
-        """Frames of this step, and two views for each of them."""
-        count = len(self.cameras)
-        middle = frames // 2
+    def _draw(self) -> dict[str, Tensor]:
+        """All that chance decides in a step: frames, two views of each, and what SDS looks at."""
+        frames, count = len(self.positions), len(self.cameras)
         times, views = [], []
         for _ in range(self.config.times_per_step):
-            times.append(self._randint(frames) if self.moving else middle)
+            times.append(self._randint(frames) if self.moving else frames // 2)
             first = 0 if self.config.front_always else self._randint(count)
             views += [first, (first + 1 + self._randint(count - 1)) % count]
-        return times, views
+        drawn = {"times": torch.tensor(times), "views": torch.tensor(views)}
+        if self.sds is not None:
+            size = min(render_size(self.step), self.config.fine_size)
+            drawn |= self.sds.draw(drawn["times"], size, self.step, self.generator)
+        return drawn
 
     def _randint(self, bound: int) -> int:
         return int(torch.randint(bound, (), generator=self.generator))
 
-    def _offsets(self, times: list[int]) -> Offsets:
-        """What moves the Gaussians at the given frames; nothing does in the static stage."""
+    def _offsets(self, times: Tensor) -> Offsets:
+        """What moves the Gaussians at some frames [K]; nothing does in the static stage."""
         if not self.moving:
             zero = torch.zeros(len(times), 1, 1, device=self.device)
             return Offsets(zero, zero, zero)
-        if self.lookup is None:
-            self.lookup = self._look()
+        lookup = self.lookup or self._look()
         reduced = self.network.tssf.reduced(self.features[times])
-        positions = self.positions[times].to(self.device)
-        return self.network.at(self.gaussians.means, positions, reduced, self.lookup)
+        return self.network.at(self.gaussians.means, self.positions[times], reduced, lookup)
 
     def _look(self) -> Lookup:
         return Lookup.of(self.gaussians, self.cameras, self.config.visibility)
@@ -262,12 +293,13 @@ class Training:
     def _preview(self) -> tuple[np.ndarray, float]:
         """The frame, its render and an orbiting view, side by side, and the render's PSNR in dB."""
         targets = self.targets[self.config.fine_size]
-        frames = len(targets.rgb)
+        frames = len(self.positions)
         frame = self.step // PREVIEW_EVERY % frames if self.moving else frames // 2
-        moment = deformed(self.gaussians, self._offsets([frame]))
+        chosen = torch.tensor([frame], device=self.device)
+        moment = deformed(self.gaussians, self._offsets(chosen))
         size = targets.cameras.width
         orbit = orbit_cameras([self.step // PREVIEW_EVERY * 15], 10.0, size=size).to(self.device)
-        pictures = [targets.of([frame], [0])[0][0]]
+        pictures = [targets.of(chosen, torch.zeros_like(chosen))[0][0]]
         for camera in (targets.cameras[0], orbit):
             rgb, _, _ = self._render(moment, camera)
             pictures.append(rgb[0].clamp(0, 1))
@@ -281,6 +313,7 @@ class Training:
         gaussians = Gaussians(**{k: v.detach() for k, v in self.gaussians.tensors().items()})
         maps = self.network.tssf.reduced(self.features).half()
         asset = Asset(
-            gaussians, self.network, maps, self._look(), self.positions, self.cameras, self.config
-        )
+            gaussians, self.network, maps, self._look(), self.positions.cpu(), self.cameras,
+            self.config,
+        )  # fmt: skip
         return asset.to("cpu")

@@ -92,7 +92,7 @@ class TSSF(nn.Module):
         return maps @ self.reduce.weight.T
 
     def forward(self, reduced: Tensor, lookup: Lookup) -> Tensor:
-        """Fused features [..., N, C'] of some moments, from their `reduced` maps [..., V, h, w, C]."""
+        """Fused features [..., N, C'] of moments, from their `reduced` maps [..., V, h, w, C]."""
         visible = lookup.visible
         points = lookup.sample(reduced) + self.reduce.bias * visible[..., None]  # [..., V, N, C]
         if self.fusion == "average":

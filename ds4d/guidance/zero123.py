@@ -15,7 +15,7 @@ from ..images import over
 from ..weights import fetch
 from . import networks
 from .networks import Networks, seen
-from .schedule import angles, camera_vector, choose_references, timestep_range
+from .schedule import angles, camera_vector, choose_references, draw_shots, timestep_range
 
 GUIDANCE = 5.0
 BATCH = 8  # reference images that are embedded at once
@@ -81,23 +81,59 @@ class Zero123:
         generator: torch.Generator,  # on the CPU
     ) -> Tensor:  # scalar
         """The sum over the renders of 1/2 |z - stopgrad(z - w (eps - noise))|^2, as in STAG4D."""
-        parts = self.networks
-        B = len(rgb)
+        drawn = self._questions(torch.as_tensor(frames), azimuths, elevations, step, generator)
+        return self.judge(rgb, {name: tensor.to(rgb.device) for name, tensor in drawn.items()})
+
+    def draw(
+        self,
+        frames: Tensor,  # [B]
+        size: int,  # of the renders, pixels
+        step: int,
+        generator: torch.Generator,  # on the CPU
+    ) -> dict[str, Tensor]:
+        """Everything that chance decides in a step, on the CPU: cameras to render from, their
+        backgrounds, and what `judge` needs."""
+        shots = draw_shots(len(frames), size, generator)
+        cameras = shots.cameras
+        placed = {
+            "viewmats": cameras.viewmats, "Ks": cameras.Ks, "backgrounds": shots.backgrounds,
+        }  # fmt: skip
+        asked = self._questions(frames, shots.azimuths, shots.elevations, step, generator)
+        return placed | asked
+
+    def _questions(
+        self,
+        frames: Tensor,  # [B]
+        azimuths: Tensor,  # [B] degrees
+        elevations: Tensor,  # [B] degrees
+        step: int,
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """References, relative cameras, noise levels and noise."""
+        B = len(frames)
         references = choose_references(azimuths, self.azimuths, generator)
         camera = camera_vector(
             azimuths, elevations, self.azimuths[references], self.elevations[references],
             self.stable,
         )  # fmt: skip
-        chosen = (torch.as_tensor(frames), references)
         low, high = timestep_range(step)
         t = torch.randint(low, high + 1, (B,), generator=generator)
-        noise = torch.randn(2, B, 4, 32, 32, generator=generator).to(parts.device)
-        images = seen(rgb.to(parts.device).permute(0, 3, 1, 2))
-        latents = parts.encode(images, noise[0])
-        tokens = token(parts, self.embeddings[chosen], camera)
-        return distil(
-            parts, latents, tokens, self.latents[chosen], t.to(parts.device), noise[1]
-        ).to(rgb.device)
+        noise = torch.randn(2, B, 4, 32, 32, generator=generator)
+        return {
+            "frames": frames, "references": references, "camera": camera, "t": t, "noise": noise,
+        }  # fmt: skip
+
+    def judge(
+        self,
+        rgb: Tensor,  # [B, H, W, 3] in [0, 1], renders
+        drawn: dict[str, Tensor],  # by `draw`, on the networks' device
+    ) -> Tensor:  # scalar
+        """The sum over the renders of the distillation loss; waits for nothing on a GPU."""
+        parts, noise = self.networks, drawn["noise"]
+        chosen = drawn["frames"], drawn["references"]
+        latents = parts.encode(seen(rgb.permute(0, 3, 1, 2)), noise[0])
+        tokens = token(parts, self.embeddings[chosen], drawn["camera"])
+        return distil(parts, latents, tokens, self.latents[chosen], drawn["t"], noise[1])
 
     def forget(self) -> None:
         """Let go of the networks and of the references."""

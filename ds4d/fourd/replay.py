@@ -1,0 +1,43 @@
+"""A step of the optimization as a CUDA graph: on a GPU its launches cost more than its work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+
+import torch
+from torch import Tensor
+
+
+class Replayed:
+    """Runs a computation on tensors that differ from call to call; captured once per shape.
+
+    Args:
+        compute: reads and writes tensors that stay where they are, and the ones that it is given;
+            it neither waits for the GPU nor asks it for a number.
+    """
+
+    def __init__(self, compute: Callable[[dict[str, Tensor]], None]):
+        self.compute = compute
+        self.shape: Hashable = None
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.inputs: dict[str, Tensor] = {}
+
+    def __call__(self, shape: Hashable, inputs: dict[str, Tensor]) -> None:
+        """Compute.
+
+        Args:
+            shape: all that the computation depends on beside its inputs. The first call with
+                another shape is not captured: kernels are compiled in it, and buffers grow.
+        """
+        if shape != self.shape:
+            self.shape, self.graph = shape, None
+            self.compute(inputs)
+            return
+        if self.graph is None:
+            self.inputs = {name: tensor.clone() for name, tensor in inputs.items()}
+            self.graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.graph):
+                self.compute(self.inputs)
+        for name, tensor in inputs.items():
+            self.inputs[name].copy_(tensor)
+        self.graph.replay()
