@@ -119,13 +119,13 @@ def _leaves(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 def measure(training: Training, repeats: int) -> dict[str, dict[str, list[float]]]:
     """Milliseconds of whole steps and of their parts."""
-    frame, views = 3, [0, 2]
+    times, views = torch.tensor([3]), torch.tensor([0, 2])
     targets = training.targets[training.config.coarse_size]
-    offsets = _leaves(training._offsets([frame]).__dict__.values())
+    offsets = _leaves(training._offsets(times).__dict__.values())
     gaussians = list(training.gaussians.tensors().values())
     moment = _leaves(x[0] for x in deformed(training.gaussians, Offsets(*offsets)))
     drawn = _leaves(training._render(moment, targets.cameras[views])[:2])
-    truth = targets.of([frame, frame], views)
+    truth = targets.of(times.repeat_interleave(2), views)
     parameters = list(training.network.parameters())
 
     def step() -> tuple:
@@ -141,7 +141,7 @@ def measure(training: Training, repeats: int) -> dict[str, dict[str, list[float]
     parts = {
         "whole step": (step, []),
         "deformation network": (
-            lambda: list(training._offsets([frame]).__dict__.values()), parameters
+            lambda: list(training._offsets(times).__dict__.values()), parameters
         ),
         "activations": (
             lambda: deformed(training.gaussians, Offsets(*offsets)), [*offsets, *gaussians]
@@ -149,7 +149,7 @@ def measure(training: Training, repeats: int) -> dict[str, dict[str, list[float]
         "rasterizer": (
             lambda: training._render(moment, targets.cameras[views])[:2], [*moment, *gaussians]
         ),
-        "targets": (lambda: targets.of([frame, frame], views), []),
+        "targets": (lambda: targets.of(times.repeat_interleave(2), views), []),
         "losses": (lambda: [training._errors(*drawn, *truth, views)], drawn),
         "optimizer": (optimize, []),
     }  # fmt: skip

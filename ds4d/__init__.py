@@ -2,7 +2,7 @@
 
 import os
 
-# Idle OpenMP threads wait for the next piece of a step for a fifth of a millisecond, and then sleep.
+# Idle OpenMP threads wait a fifth of a millisecond for the next piece of a step, and then sleep.
 # With no wait at all every piece begins late, and with a long one two pools (torch's and numba's)
 # take the cores from each other: where anything else runs too, steps become ten times slower.
 # The variables are read once, when the first library that uses OpenMP is loaded.

@@ -27,7 +27,7 @@ class Statistics:
 
     def add(self, gradients: Tensor) -> None:
         """Gradients of the projected centres in B images, [B, N, 2]."""
-        norms = gradients.norm(dim=-1)
+        norms = gradients.square().sum(-1).sqrt()
         self.gradients += norms.sum(0)
         self.count += (norms > 0).sum(0)
 

@@ -189,7 +189,7 @@ class Training:
         times, views = inputs["times"], inputs["views"]  # [K], [2 K]
         moments = deformed(self.gaussians, self._offsets(times))  # each [K, N, ...]
         if len(times) == 1:  # both views share the Gaussians of a single moment
-            at = [moment[0] for moment in moments]
+            at = [moment.squeeze(0) for moment in moments]
         else:
             at = [moment.repeat_interleave(2, 0) for moment in moments]
         rgb, alpha, shifts = self._render(at, targets.cameras[views])

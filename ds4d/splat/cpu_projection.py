@@ -311,13 +311,14 @@ def _gather(first, last, camera, starts, gradients, totals, v_colors):
     """Sums the gradients of each Gaussian's intersections; the colours' are final."""
     N, D = v_colors.shape[1:]
     for n in range(first, last):
+        t = n - first
         for k in range(totals.shape[1]):
-            total = 0.0
-            for place in range(starts[camera * N + n], starts[camera * N + n + 1]):
-                total += gradients[place, k]
-            totals[n - first, k] = total
+            totals[t, k] = 0.0
+        for place in range(starts[camera * N + n], starts[camera * N + n + 1]):
+            for k in range(totals.shape[1]):
+                totals[t, k] += gradients[place, k]
         for d in range(D):
-            v_colors[camera % len(v_colors), n, d] += totals[n - first, CHANNELS + d]
+            v_colors[camera % len(v_colors), n, d] += totals[t, CHANNELS + d]
 
 
 @njit(cache=True, parallel=True, error_model="numpy")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +11,6 @@ from llvmlite import ir
 from numba import carray, get_num_threads, njit, prange, types
 from numba.extending import intrinsic
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 PARAMETER, GRADIENT, MEAN, SQUARE, STEP = range(5)  # columns of the table of addresses
 
@@ -63,16 +62,18 @@ class Adam(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self) -> None:
-        rows, sizes, rates, gradients = [], [], [], []
+        rows, sizes, rates, gradients, places = [], [], [], [], {}
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
                 gradients.append(_like(parameter.grad, parameter))
-                row = self._addresses(parameter)
-                rows.append((row[0], gradients[-1].data_ptr(), *row[1:]))
+                place = self._place(parameter)
+                rows.append((place.addresses[0], gradients[-1].data_ptr(), *place.addresses[1:]))
                 sizes.append(parameter.numel())
                 rates.append(group["lr"])
+                places[id(parameter)] = place
+        self._places = places
         (beta1, beta2), eps = self.defaults["betas"], self.defaults["eps"]
         if rows:
             _step(
@@ -80,29 +81,30 @@ class Adam(torch.optim.Adam):
                 get_num_threads(),
             )  # fmt: skip
 
-    def _addresses(self, parameter: Tensor) -> tuple[int, int, int, int]:
-        """Of the parameter, its mean, its mean square and its step count.
+    def _place(self, parameter: Tensor) -> _Place:
+        """Where a parameter and its state lie.
 
-        They are looked up once for each state: asking for them takes longer than a small step.
+        Kept from step to step: asking for addresses takes longer than many an update.
         """
         state = self.state[parameter]
         if not state:
             state["step"] = torch.tensor(0.0)
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
-        known = self._known.get(parameter)
-        if known is None or known[0] is not state["exp_avg"]:
-            for name in ("exp_avg", "exp_avg_sq"):
-                state[name] = _like(state[name], parameter)
-            tensors = parameter, state["exp_avg"], state["exp_avg_sq"], state["step"]
-            known = state["exp_avg"], tuple(tensor.data_ptr() for tensor in tensors)
-            self._known[parameter] = known
-        return known[1]
+        place = getattr(self, "_places", {}).get(id(parameter))
+        if place is not None and place.mean is state["exp_avg"]:
+            return place
+        for name in ("exp_avg", "exp_avg_sq"):
+            state[name] = _like(state[name], parameter)
+        tensors = parameter, state["exp_avg"], state["exp_avg_sq"], state["step"]
+        return _Place(parameter, state["exp_avg"], tuple(x.data_ptr() for x in tensors))
 
-    @functools.cached_property
-    def _known(self) -> WeakTensorKeyDictionary:
-        """For each parameter the mean that its addresses were found with, and these."""
-        return WeakTensorKeyDictionary()
+
+@dataclass(frozen=True)
+class _Place:
+    parameter: Tensor  # held, so that its id stays its own
+    mean: Tensor
+    addresses: tuple[int, int, int, int]  # of the parameter, mean, mean square and step count
 
 
 def _like(tensor: Tensor, parameter: Tensor) -> Tensor:

@@ -17,14 +17,13 @@ def _absolute(render, target, v_render):
     """Mean absolute error of each image [B, pixels], and its gradient."""
     B, size = render.shape
     errors = np.empty(B, np.float32)
-    weight, zero = np.float32(1 / size), np.float32(0)
+    weight = np.float32(1 / size)
     for b in range(B):
         error = 0.0
         for i in range(size):
             difference = render[b, i] - target[b, i]
             error += abs(difference)
-            slope = weight if difference > zero else zero
-            v_render[b, i] = -weight if difference < zero else slope
+            v_render[b, i] = _signed(weight, difference)
         errors[b] = error / size
     return errors
 
@@ -75,28 +74,39 @@ def _dissimilarity(a, b, v_a):
     return (1 - total / (rows * columns * channels)) / 2
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", fastmath=True)
 def _slope_error(a, b, v_a):
     """Mean absolute differences of the gradients in x and in y; adds its gradient to v_a."""
     h, w, channels = a.shape
+    rows, v = (a - b).reshape(h, -1), v_a.reshape(h, -1)
     error_x = error_y = 0.0
     weight_x = np.float32(1 / (h * (w - 1) * channels))
     weight_y = np.float32(1 / ((h - 1) * w * channels))
+    length = w * channels
+    from_left, from_above = np.zeros(length + channels, np.float32), np.zeros(length, np.float32)
     for y in range(h):
-        for x in range(w):
-            for c in range(channels):
-                here = a[y, x, c] - b[y, x, c]
-                if x + 1 < w:
-                    slope = (a[y, x + 1, c] - b[y, x + 1, c]) - here
-                    error_x += abs(slope)
-                    v_a[y, x + 1, c] += weight_x * np.sign(slope)
-                    v_a[y, x, c] -= weight_x * np.sign(slope)
-                if y + 1 < h:
-                    slope = (a[y + 1, x, c] - b[y + 1, x, c]) - here
-                    error_y += abs(slope)
-                    v_a[y + 1, x, c] += weight_y * np.sign(slope)
-                    v_a[y, x, c] -= weight_y * np.sign(slope)
+        row = rows[y]
+        for i in range(channels, length):
+            slope = row[i] - row[i - channels]
+            error_x += abs(slope)
+            from_left[i] = _signed(weight_x, slope)
+        for i in range(length):
+            v[y, i] += from_left[i] - from_left[i + channels] + from_above[i]
+        if y + 1 < h:
+            below = rows[y + 1]
+            for i in range(length):
+                slope = below[i] - row[i]
+                error_y += abs(slope)
+                from_above[i] = _signed(weight_y, slope)
+                v[y, i] -= from_above[i]
     return error_x * weight_x + error_y * weight_y
+
+
+@njit(cache=True, error_model="numpy")
+def _signed(weight, slope):
+    zero = np.float32(0)
+    positive = weight if slope > zero else zero
+    return -weight if slope < zero else positive
 
 
 @njit(cache=True, error_model="numpy")
