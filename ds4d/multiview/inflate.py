@@ -1,8 +1,10 @@
 """Six views of each frame from its front view alone, without any network.
 
-Every frame's silhouette is inflated about a middle surface whose slant is estimated over the whole
-clip, front and back get their colours, and the closed shell, as small opaque Gaussians, is drawn
-from the six other sides. The silhouette is exact in every frame; depth is an informed guess.
+Every frame's silhouette is inflated (as Teddy did with a drawn outline: Igarashi et al. 1999; by
+Poisson's equation: Monster Mash, Dvoroznak et al. 2020) about a middle surface that is estimated
+over the whole clip; a part that turns before a body at rest is inflated for itself. The closed
+shells, as small opaque Gaussians, are drawn from the six other sides. The silhouette is exact in
+every frame; depth is an informed guess.
 """
 
 from __future__ import annotations
@@ -36,17 +38,17 @@ def run(
     size: int,  # side of the views, pixels
     version: str = "v1.2",
     slant: float | None = None,  # degrees, positive: the right side is farther away; None = found
-    depth: float = 1.0,  # scale of the depths about the object's middle plane
+    depth: float = 1.0,  # scale of the thickness
 ) -> Stage[Views]:
     """The front view and six views around the object, in every frame.
 
-    The silhouette is inflated by Poisson's equation (shell.half_thickness): a disc becomes a
-    sphere. The middle surface is a vertical plane through the object's centre, which stands at the
-    depth of the camera's target, and is one for the whole clip.
+    What the front view cannot know may be told: the slant of the object's middle plane, and how
+    deep it is, as a factor of the engine's own guess.
 
     Yields one event per frame, whose preview is a grid of the six views over white; returns Views
-    with images [T, 7, size, size, 4] and the cameras of the front and the Zero123++ poses at the
-    front camera's distance and field of view. A frame with an empty matte has transparent views.
+    with images [T, 7, size, size, 4], the cameras of the front and the Zero123++ poses at the
+    front camera's distance and field of view, and confidences (confidences()). A frame with an
+    empty matte has transparent views.
     """
     model = yield from prepare(frames, front, slant, depth)
     cameras = concatenate([front.resized(size, size), _around(front, size, version)])

@@ -22,6 +22,9 @@ STRIDE = 0.06  # farthest that a foot gets from one frame to the next, fraction 
 LASTING = 3  # frames; a foot seen for less is not judged
 STANDING = 0.03  # how far off the floor's line a foot at its lowest may be, fraction of the image
 NOISE = 1.0 / 256  # how well a foot's lowest point is known, fraction of the image
+LONG = 1.2  # width by height of an animal that is seen from the side
+APART = 0.35  # how far off the middle its legs are, of the trunk's half thickness
+NEIGHBOURS = 0.1  # distance of feet that decides about their sides, fraction of the image
 INSIDE = 0.75  # legs are within this share of the trunk's half thickness
 
 
@@ -61,14 +64,41 @@ def offsets(
         return found
     heights -= np.median(heights[standing])
     trunk = np.median([half.max() for half in halves]) * radius / focal
-    for track, height, stands in zip(tracks, heights, standing, strict=True):
-        if stands:
-            sure = height**2 / (height**2 + (NOISE * size) ** 2)
-            beyond = -height * radius / (slant.floor * focal) * sure
-            beyond = np.clip(beyond, -INSIDE * trunk, INSIDE * trunk)
-            for foot in track:
-                found[foot.frame][labels[foot.frame] == foot.limb] = beyond
+    sure = heights**2 / (heights**2 + (NOISE * size) ** 2)
+    beyond = -heights * radius / (slant.floor * focal) * sure
+    if _long(insides):
+        these = [tracks[index] for index in np.flatnonzero(standing)]
+        sides = _sides(these, beyond[standing], size)
+        beyond[standing] = sides * np.maximum(np.abs(beyond[standing]), APART * trunk)
+    beyond = np.clip(beyond, -INSIDE * trunk, INSIDE * trunk)
+    for track, offset, stands in zip(tracks, beyond, standing, strict=True):
+        for foot in track if stands else ():
+            found[foot.frame][labels[foot.frame] == foot.limb] = offset
     return found
+
+
+def _long(insides: np.ndarray) -> bool:
+    """Whether silhouettes [T, G, G] are wider than high: an animal seen from the side."""
+    return bool(insides.any((0, 1)).sum() > LONG * insides.any((0, 2)).sum())
+
+
+def _sides(tracks: list[list[Foot]], beyond: np.ndarray, size: int) -> np.ndarray:
+    """Which side each foot is of, -1 near or 1 far.
+
+    What the floor says about its depth counts, and that neighbours alternate: a walking animal's
+    legs do, along it.
+    """
+    sides = np.zeros(len(tracks))
+    places = [{foot.frame: foot.column for foot in track} for track in tracks]
+    for one in sorted(range(len(tracks)), key=lambda index: -len(tracks[index])):
+        pull = beyond[one] / 0.02
+        for other in np.flatnonzero(sides):
+            shared = places[one].keys() & places[other].keys()
+            if shared:
+                way = np.mean([abs(places[one][t] - places[other][t]) for t in shared]) / size
+                pull -= sides[other] * np.exp(-way / NEIGHBOURS)
+        sides[one] = 1.0 if pull > 0 else -1.0
+    return sides
 
 
 def limbs(inside: np.ndarray, half: np.ndarray) -> np.ndarray:

@@ -20,7 +20,8 @@ from .shell import half_thickness, shell
 from .texture import cast_votes, front_colors, palette, regional_colors
 
 LARGEST_GRID = 256  # the shell is sampled at most this finely along a side
-SAIL = 0.4  # thickness of a part that turns, of a round one's
+ROUND = 0.9  # most things are a little less deep than a round thing of the same silhouette
+SAIL = 0.4  # thickness of a part that turns, of another's
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def prepare(
     resting = np.concatenate([apart.colors, apart.body[..., None]], -1, dtype=np.float32)
     body = yield from _layer(resting, depth, colors, _Standing(plane, camera))
     swept = apart.before.any(0) & body.insides.all(0)
-    reach = np.quantile(body.halves[:, swept], 0.9) if swept.any() else 0.0
+    reach = body.halves[:, swept].max() / ROUND if swept.any() else 0.0
 
     def before(alphas: np.ndarray, halves: np.ndarray) -> np.ndarray:
         """Clear of the body: the middle surface of a flat part that turns in front of it."""
@@ -129,7 +130,7 @@ def _layer(
     insides = frames[..., 3] > 0.5
     halves, fronts = np.empty(insides.shape), np.empty((*insides.shape, 3), np.float32)
     for index, frame in enumerate(frames):
-        halves[index] = depth * half_thickness(insides[index])
+        halves[index] = ROUND * depth * half_thickness(insides[index])
         fronts[index] = front_colors(frame)
         yield Event("multiview", 0, len(frames), f"inflating frame {index + 1}")
     votes = cast_votes(fronts, insides, colors)

@@ -58,13 +58,15 @@ def cast_votes(
     twice as wide, and farther around in time: what a turning head hides in one frame was seen in
     another.
     """
-    cells = []
+    cells, step = [], max(1, insides.shape[1] // (2 * CELLS))
     for front, inside in zip(fronts, insides, strict=True):
+        edge = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] / len(inside)
+        say = 1 / (1 + (edge / RIND) ** 2)[::step, ::step]
+        front, inside = front[::step, ::step], inside[::step, ::step]
         nearest = ((front[..., None, :] - palette) ** 2).sum(-1).argmin(-1)
         votes = (nearest[..., None] == np.arange(len(palette))) & inside[..., None]  # [G, G, K]
-        edge = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] / len(inside)
-        votes = votes / (1 + (edge / RIND) ** 2)[..., None]
-        ballots = votes[..., None] * np.insert(front, 0, 1, axis=-1)[:, :, None]  # [G, G, K, 4]
+        ballot = say[..., None] * np.insert(front, 0, 1, axis=-1)
+        ballots = votes[..., None] * ballot[:, :, None]  # [G, G, K, 4]
         own = [_in_cells(ballots[:, :, k].astype(np.float32)) for k in range(len(palette))]
         cells.append(np.concatenate(own, -1))
     ballots = np.stack(cells)

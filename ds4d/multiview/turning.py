@@ -24,7 +24,7 @@ MOVES = 0.4  # flow that counts as motion, pixels
 LEAST_TURN = 10.0  # over the clip, degrees
 AGREE = 0.4  # share of the motion that the turn has to explain
 SECTORS, AROUND = 12, 8  # of the circle's sectors, in which it has to be seen turning
-STEP = 4  # frames between the pictures that the turn is refined with
+STEP = 5  # frames between the pictures that the turn is refined with
 UNLIKE = 0.6  # sum of the channels' differences from which on pictures are just different
 STAYS = 0.85  # of the frames, in which a point of the part or of the body has to be seen
 BACKDROP = 0.5  # grey level around the object
@@ -93,8 +93,7 @@ def take_apart(frames: np.ndarray, turn: Turn) -> Apart | None:
     before |= bare & ~rests & nearer
     body = (inside & ~before) | (before & binary_fill_holes(rests))
     rgb = frames[..., :3]
-    colors = np.where((before & rests)[..., None], _median_where(bare, rgb), rgb)
-    return Apart(before, body, colors)
+    return Apart(before, body, np.where((before & body)[..., None], _behind(rgb, bare), rgb))
 
 
 def _flattened(frames: np.ndarray) -> np.ndarray:
@@ -153,7 +152,7 @@ def _refined(turn: Turn, images: np.ndarray) -> Turn:
     if not pairs:
         return turn
     least = unlike(*best)
-    for scale in (2.0, 1.0, 0.5, 0.25):
+    for scale in (2.0, 1.0, 0.5, 0.25, 0.1):
         for _ in range(3):
             for axis, step in enumerate((0.25 * abs(turn.speed), 0.01, 0.01)):
                 for sign in (-1, 1):
@@ -184,6 +183,12 @@ def _joined(part: np.ndarray) -> np.ndarray:
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return binary_fill_holes((sizes > 0.15 * sizes.max())[pieces] & part)
+
+
+def _behind(colors: np.ndarray, bare: np.ndarray) -> np.ndarray:
+    """The body's colours [G, G, 3]: seen where and when it is bare, else those of the nearest."""
+    nearest = distance_transform_edt(~bare.any(0), return_distances=False, return_indices=True)
+    return _median_where(bare, colors)[tuple(nearest)]
 
 
 def _median_where(mask: np.ndarray, images: np.ndarray) -> np.ndarray:

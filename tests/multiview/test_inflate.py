@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import binary_fill_holes
 
-from ds4d.cameras import FOV_DEG, RADIUS, orbit_cameras, project, rig_cameras
+from ds4d.cameras import RADIUS, orbit_cameras, project, rig_cameras
 from ds4d.multiview import inflate
-from ds4d.multiview.ground import Slant, estimate_slant
+from ds4d.multiview.ground import Slant
 from ds4d.multiview.shell import half_thickness, shell
 from ds4d.multiview.texture import cast_votes, front_colors, palette, regional_colors
 from ds4d.splat import Splats
@@ -50,47 +48,6 @@ def shelled(frame: np.ndarray, slant: Slant) -> Splats:
 
 def drawn(frame: np.ndarray, azimuths, slant: Slant = FLAT) -> np.ndarray:
     return inflate.draw(shelled(frame, slant), orbit_cameras(azimuths, size=SIZE))[0]
-
-
-def hopping(slope: float, frames: int = 12, drop: float = 0.0) -> np.ndarray:
-    """Alphas of a body on four legs that walks in place, standing along depth = slope * x.
-
-    In turn two legs stand on the floor and two are lifted; `drop` lifts the whole animal by a
-    random part of it, so that nothing stays on a floor.
-    """
-    size, random = 256, np.random.default_rng(0)
-    focal = size / 2 / math.tan(math.radians(FOV_DEG / 2))
-    alphas = np.zeros((frames, size, size), np.float32)
-    for index in range(frames):
-        height = random.uniform(0, drop)
-        for leg, x in enumerate((-0.3, -0.2, 0.2, 0.3)):
-            x = x + random.uniform(-0.03, 0.03)
-            lift = 0.04 * random.random() * ((leg + index) % 2)
-            depth = RADIUS + slope * x
-            column = size / 2 + focal * x / depth
-            foot = size / 2 + focal * (0.22 - lift - height) / depth
-            alphas[index, 128 : int(foot), int(column) - 3 : int(column) + 4] = 1
-            # the matte's last row is covered in part
-            alphas[index, int(foot), int(column) - 3 : int(column) + 4] = foot % 1
-        alphas[index, 100:140, 50:206] = 1
-    return alphas
-
-
-def test_a_disc_becomes_a_sphere():
-    radius = 30
-    half = half_thickness(disc(radius))
-    rows, columns = np.indices(half.shape) + 0.5 - SIZE / 2
-    expected = np.sqrt(np.maximum(radius**2 - rows**2 - columns**2, 0))
-    assert np.abs(half - expected)[disc(radius - 2)].max() < 0.05 * radius
-
-
-def test_a_strip_becomes_a_round_bar():
-    mask = np.zeros((SIZE, SIZE), bool)
-    mask[:, 38:58] = True
-    half = half_thickness(mask)
-    across = np.arange(38, 58) + 0.5 - SIZE / 2
-    expected = np.sqrt(10.5**2 - across**2)  # h is zero half a pixel outside
-    assert np.abs(half[SIZE // 2, 38:58] - expected)[2:-2].max() < 0.5
 
 
 def test_a_sphere_looks_the_same_from_every_side():
@@ -163,26 +120,6 @@ def test_the_shell_has_no_holes_and_stays_on_its_rays():
     assert mask[rows, columns].all()
 
 
-@pytest.mark.parametrize("slope", [-0.5, 0.0, 0.5])
-def test_the_slant_is_read_from_feet_on_the_floor(slope):
-    alphas = hopping(slope)
-    found = estimate_slant(alphas, 128 / math.tan(math.radians(15)), RADIUS)
-    assert found.slope == pytest.approx(slope, abs=0.2)
-    assert abs(found.slope) <= abs(slope) + 0.05
-    assert found.confidence > 0.6 or slope == 0  # it may be the symmetry that says so
-
-
-def test_there_is_no_slant_without_evidence():
-    focal = 128 / math.tan(math.radians(15))
-    ball = np.repeat(disc(80, 256)[None], 6, 0).astype(np.float32)
-    assert abs(estimate_slant(ball, focal, RADIUS).slope) < 0.05
-    one_legged = np.zeros((6, 256, 256), np.float32)
-    one_legged[:, 60:200, 120:136] = 1
-    one_legged[:, 200, 120:126] = 1  # its sole is not even
-    assert abs(estimate_slant(one_legged, focal, RADIUS).slope) < 0.1
-    assert abs(estimate_slant(hopping(0.0, drop=0.15), focal, RADIUS).slope) < 0.2
-
-
 def test_a_slanted_object_turns_its_broad_side():
     """What stands along depth = x shows its full width at azimuth 45 and its edge at -45."""
     mask = np.zeros((SIZE, SIZE), bool)
@@ -237,3 +174,35 @@ def test_closing_the_stage_stops_it():
     stage.close()
     with pytest.raises(StopIteration):
         next(stage)
+
+
+def test_a_given_slant_is_taken():
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[44:52, 16:80] = True
+    stage = inflate.run(painted(mask)[None], FRONT, SIZE, slant=30.0)
+    _, views = finished(stage)
+    broad, thin = views.images[0, [1, 6], ..., 3] > 127  # azimuths 30 and 330
+    assert np.ptp(np.nonzero(broad)[1]) > 1.5 * np.ptp(np.nonzero(thin)[1])
+
+
+def test_depth_scales_the_thickness_and_nothing_else():
+    widths = []
+    for depth in (0.5, 1.0):
+        _, views = finished(inflate.run(painted(disc(30))[None], FRONT, SIZE, depth=depth))
+        shown = views.images[0, [0, 2], ..., 3] > 127  # the front, and azimuth 90
+        widths.append([np.ptp(np.nonzero(view)[1]) for view in shown])
+    (front, flat), (same, round_) = widths
+    assert front == same
+    assert flat == pytest.approx(0.5 * round_, abs=3)
+
+
+def test_confidence_falls_from_seen_to_guessed():
+    _, views = finished(inflate.run(painted(disc(30))[None], FRONT, SIZE))
+    confidence = views.confidence
+    assert confidence.shape == views.images.shape[:4] and confidence.dtype == np.uint8
+    assert (confidence[:, 0] == 255).all()
+    middle = confidence[0, :, SIZE // 2, SIZE // 2].astype(int)
+    assert middle[1] > middle[2] and middle[6] > middle[5]  # 30 against 90, 330 against 270
+    assert middle[1] > 2 * middle[3]  # what the frame shows against its back
+    aside = confidence[0, :, 2, 2].astype(int)  # the background
+    assert aside[1] > aside[2] and aside[3] > aside[2]  # from the side the outline is a guess
