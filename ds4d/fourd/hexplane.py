@@ -44,9 +44,9 @@ class HexPlane(nn.Module):
         means: Tensor,  # [N, 3] world
         positions: Tensor,  # [K] places in the clip, [0, 1]
     ) -> Tensor:  # [K, N, levels * width]
-        coordinates = means / self.bound
-        pairs = torch.stack([coordinates[:, pair] for pair in SPACE_PAIRS])[:, None]
-        x_y_z = coordinates.T[:, None].expand(-1, len(positions), -1)  # [3, K, N]
+        axes = (means / self.bound).T  # [3, N]
+        pairs = torch.stack([torch.stack([axes[a], axes[b]], -1) for a, b in SPACE_PAIRS])[:, None]
+        x_y_z = axes[:, None].expand(-1, len(positions), -1)  # [3, K, N]
         moments = self._coordinate(positions)[:, None].expand_as(x_y_z)
         lines = torch.stack([x_y_z, moments], -1)
         levels = []
