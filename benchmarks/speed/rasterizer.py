@@ -122,22 +122,22 @@ def floor(N: int, size: int, C: int) -> dict:
 
     The step is also replayed as a CUDA graph: what is left without the launches of its kernels.
     """
-    from benchmarks import gpu_check
+    from benchmarks import gpu_steps
 
     step = Step("triton", N, size, C)
     both = timed(step.both, repeats=REPEATS, cap=CAP)
-    graph = timed(gpu_check.captured(step.both), repeats=REPEATS, cap=CAP)
+    graph = timed(gpu_steps.captured(step.both), repeats=REPEATS, cap=CAP)
     bandwidth = _bandwidth()
     return {
         "part": "floor", "engine": "triton", "gaussians": N, "pixels": size, "cameras": C,
         "both_ms": median_ms(both), "graph_ms": median_ms(graph),
-        "floor_ms": round(gpu_check.floor_ms(C, size, N, 3, bandwidth), 4),
+        "floor_ms": round(gpu_steps.floor_ms(C, size, N, 3, bandwidth), 4),
         "copy_bandwidth_gb_s": round(bandwidth / 1e9),
     }  # fmt: skip
 
 
 @functools.cache
 def _bandwidth() -> float:
-    from benchmarks import gpu_check
+    from benchmarks import gpu_steps
 
-    return gpu_check.copy_bandwidth()
+    return gpu_steps.copy_bandwidth()

@@ -72,6 +72,9 @@ def preset(
     for moving, pixels in itertools.product((False, True), sizes):
         counted = _scheduled(config, moving, pixels)
         training = prepare(phase(config, moving, pixels), size=size, grid=grid, frames=frames)
+        # The middle of the phase: SDS sees small pictures at first.
+        static, dynamic = config.static_iterations, config.dynamic_iterations
+        training.step = static + dynamic // 2 if moving else static // 2
         row = {
             "part": "steps", "preset": name, "phase": "dynamic" if moving else "static",
             "pixels": pixels, "gaussians": len(training.gaussians), **pace(training, seconds),
@@ -113,8 +116,10 @@ def pace(training: Training, seconds: float) -> dict:
     """Median pace of blocks of steps, after some that warm up."""
     devices.reset_peak_memory()
     begun = time.perf_counter()
-    while training.step < 2 or (training.step < 200 and time.perf_counter() - begun < seconds / 4):
+    for warm in range(200):
         single = _block(training, 1)
+        if warm and time.perf_counter() - begun > seconds / 4:
+            break
     count = max(1, min(BLOCK, int(seconds / BLOCKS / single)))
     times: list[float] = []
     while len(times) < BLOCKS and (len(times) < 2 or sum(times) < seconds):

@@ -170,10 +170,10 @@ def test_only_installed_peers_on_a_gpu_are_measured():
         assert (name in found) == there
 
 
-def test_the_floors_find_what_they_borrow_from_the_gpu_check():
+def test_the_floors_find_what_they_borrow_from_the_gpu_steps():
     pytest.importorskip("triton")
-    from benchmarks import gpu_check
+    from benchmarks import gpu_steps
 
-    inspect.signature(gpu_check.floor_ms).bind(4, 512, 30_000, 3, 1e12)
-    inspect.signature(gpu_check.captured).bind(print)
-    inspect.signature(gpu_check.copy_bandwidth).bind()
+    inspect.signature(gpu_steps.floor_ms).bind(4, 512, 30_000, 3, 1e12)
+    inspect.signature(gpu_steps.captured).bind(print)
+    inspect.signature(gpu_steps.copy_bandwidth).bind()
