@@ -19,7 +19,7 @@ Perceptual = Callable[[Tensor, Tensor], Tensor]  # [B, H, W, 3] twice, in [0, 1]
 
 
 def load(weights: str, device: torch.device) -> Perceptual:
-    """LPIPS on a device, in single precision: its squares do not fit half precision.
+    """LPIPS on a device.
 
     Args:
         weights: the user's own folder of weights, or "".
@@ -38,13 +38,18 @@ def load(weights: str, device: torch.device) -> Perceptual:
 
 
 def judge(network: nn.Module) -> Perceptual:
-    """The network as a judge of renders."""
+    """The network as a judge of renders.
+
+    On a GPU its convolutions are computed in half precision; the squares that would not fit it are
+    taken in single precision.
+    """
 
     def perceptual(
         render: Tensor,  # [B, H, W, 3] in [0, 1]
         target: Tensor,  # [B, H, W, 3] in [0, 1]
     ) -> Tensor:  # [B]
-        return network(_prepared(render), _prepared(target)).flatten()
+        with torch.autocast("cuda", torch.float16, enabled=render.is_cuda):
+            return network(_prepared(render), _prepared(target)).flatten().float()
 
     return perceptual
 

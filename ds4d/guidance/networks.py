@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from ..device import network_dtype
 from ..errors import UserError
-from ..weights import fill, read_state
+from ..weights import fill, modern, read_state
 
 CONFIGS = {
     "vae": "vae/config.json",
@@ -191,21 +190,6 @@ def build(configs: dict[str, dict], device: torch.device) -> Networks:
         modules[name] = nn.Module.to(module, network_dtype(device))
     alphas = DDIMScheduler.from_config(configs["scheduler"]).alphas_cumprod.to(device)
     return Networks(**modules, alphas=alphas, feature_extractor=configs["feature_extractor"])
-
-
-def modern(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Keys as the libraries name them now.
-
-    Files of diffusers up to 0.17 call the VAE's attention query, key, value, proj_attn; files of
-    transformers up to 4.30 hold CLIP's position numbers, which are no weights.
-    """
-    now = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-    old = re.compile(r"(?<=\.)(query|key|value|proj_attn)(?=\.(weight|bias)$)")
-    return {
-        old.sub(lambda match: now[match[0]], key): value
-        for key, value in state.items()
-        if not key.endswith("embeddings.position_ids")
-    }
 
 
 def _read_config(file: Path) -> dict:

@@ -22,11 +22,8 @@ from transformers import (
 )
 
 from ...errors import UserError
-from ...weights import fill, read_state
+from ...weights import fill, modern, read_state
 from .pixels import Pixels
-
-# What diffusers called the projections of the VAE's attention until version 0.17.
-OLD_VAE_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> Autoenco
     """The autoencoder between pictures and latents; `folder` is the repository's vae folder."""
     vae = build(lambda: AutoencoderKL.from_config(read_json(folder / "config.json")), dtype)
     file = checkpoint(folder, "diffusion_pytorch_model")
-    fill(vae, renamed_vae_keys(read_state(file)), file)
+    fill(vae, modern(read_state(file)), file)
     return vae.to(device)
 
 
@@ -142,17 +139,6 @@ def checkpoint(folder: Path, stem: str, old_stem: str | None = None) -> Path:
     return pickle if pickle.exists() else folder / f"{stem}.safetensors"
 
 
-def renamed_vae_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A VAE's checkpoint with the attention's projections under their newer names."""
-    renamed = {}
-    for key, value in state.items():
-        parts = key.split(".")
-        if "attentions" in parts and parts[-2] in OLD_VAE_NAMES:
-            parts[-2] = OLD_VAE_NAMES[parts[-2]]
-        renamed[".".join(parts)] = value
-    return renamed
-
-
 def read_json(file: Path) -> dict:
     try:
         facts = json.loads(file.read_text())
@@ -166,9 +152,9 @@ def read_json(file: Path) -> dict:
 
 
 def _fill_clip(network: nn.Module, folder: Path) -> None:
-    """Older files count positions in a buffer, and call the text model text_model."""
+    """Older files call the text model text_model."""
     file = checkpoint(folder, "model", "pytorch_model")
-    state = {k: v for k, v in read_state(file).items() if not k.endswith("position_ids")}
+    state = modern(read_state(file))
     if not any(key.startswith("text_model.") for key in network.state_dict()):
         state = {key.removeprefix("text_model."): value for key, value in state.items()}
     fill(network, state, file)
