@@ -1,0 +1,59 @@
+"""The empty scene, from frames in which something stands before it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from ds4d.matting import background, camera, colours
+
+SIZE = 160
+Y, X = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+
+
+def scene(kind: str) -> np.ndarray:
+    y, x = Y[..., None] / SIZE, X[..., None] / SIZE
+    if kind == "gradient":
+        return (1 - y) * (150, 190, 230) + y * (235, 225, 205) + 0 * x
+    fade = np.exp(-((x - 0.5) ** 2 + (y - 0.4) ** 2) / 0.2)
+    return fade * (235, 230, 240) + (1 - fade) * (95, 85, 120)
+
+
+def filmed(behind: np.ndarray, count: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """A disc that wanders before it: Lab frames and true masks."""
+    rng = np.random.default_rng(0)
+    masks = np.stack([np.hypot(X - 60 - 7 * i, Y - 80) < 30 for i in range(count)])
+    frames = [np.where(mask[..., None], (180, 90, 40), behind) for mask in masks]
+    noisy = np.stack(frames) + rng.normal(0, 2, (count, SIZE, SIZE, 3))
+    return np.stack([colours.lab(frame.clip(0, 255)) for frame in noisy]), masks
+
+
+def test_a_smooth_backdrop_is_found_behind_the_object():
+    for kind in ("gradient", "radial"):
+        lab, masks = filmed(scene(kind))
+        ground, share = background.open_ground(lab)
+        assert share > background.PLAIN
+        assert not (ground & masks).any() and ground[~masks].mean() > 0.85
+        behind, seen = background.backdrop(lab, ground)
+        off = colours.length(behind - colours.lab(scene(kind)))
+        assert off.max() < 6 and off.mean() < 1
+        assert seen[masks.all(axis=0)].max(initial=0) == 0
+
+
+def test_a_texture_is_no_backdrop():
+    rng = np.random.default_rng(1)
+    texture = cv2.resize(rng.uniform(60, 200, (40, 40, 3)), (SIZE, SIZE))
+    lab, _ = filmed(texture)
+    assert background.open_ground(lab)[1] < background.PLAIN
+
+
+def test_a_plate_is_the_mean_of_what_is_free():
+    lab, masks = filmed(scene("gradient"))
+    masks = masks | (np.hypot(X - 80, Y - 80) < 12)  # never free
+    still = np.stack([camera.IDENTITY] * len(lab))
+    plate = background.plate(lab, ~masks, still)
+    times = (~masks).sum(axis=0)
+    np.testing.assert_array_equal(plate.seen, times >= 2)
+    expected = (lab * ~masks[..., None]).sum(axis=0) / np.maximum(times, 1)[..., None]
+    np.testing.assert_allclose(plate.lab[times >= 2], expected[times >= 2], atol=1e-3)
+    assert abs(np.median(plate.spread) - lab.std(axis=0)[~masks.any(axis=0)].mean() * 3**0.5) < 0.3
