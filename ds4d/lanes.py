@@ -14,6 +14,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
+# What numba makes parallel: loops over prange and nothing else, which saves time to compile.
+LOOPS = {
+    "prange": True, "comprehension": False, "reduction": False, "inplace_binop": False,
+    "setitem": False, "numpy": False, "stencil": False, "fusion": False,
+}  # fmt: skip
+
 INT, FLOAT = ir.IntType(32), ir.FloatType()
 FAST = ("reassoc", "contract", "nsz")  # sums and products may be joined and reordered
 

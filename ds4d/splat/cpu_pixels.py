@@ -11,6 +11,7 @@ from numba import njit, prange
 
 from ..lanes import (
     FEW,
+    LOOPS,
     any_less,
     exp2,
     load_few,
@@ -144,9 +145,10 @@ def _blend_tile(
     begin, end = tile_starts[tile], tile_starts[tile + 1]
     if begin == end:
         for y in range(top, min(top + TILE_Y, height)):
-            alphas[camera, y, left : left + TILE_X] = 0.0
-            depths[camera, y, left : left + TILE_X] = 0.0
-            colors[camera, y, left : left + TILE_X] = backgrounds[camera]
+            for x in range(left, min(left + TILE_X, width)):
+                alphas[camera, y, x] = depths[camera, y, x] = ZERO
+                for d in range(D):
+                    colors[camera, y, x, d] = backgrounds[camera, d]
         return
     through, stops = scratch[:PIXELS], scratch[STOP : STOP + PIXELS]
     planes = scratch[PLANE0:].reshape(-1, STEP)
@@ -156,9 +158,9 @@ def _blend_tile(
         through[i] = 1.0 if inside else -1.0
         stops[i] = NEVER if inside else -1.0
     _blend_in_order(scratch, records, gaussians, bounds, begin, end, left, top)
-    through[:] = np.abs(through)
-    ends[tile, 0] = through
-    ends[tile, 1] = stops
+    for i in range(PIXELS):
+        through[i] = abs(through[i])
+        ends[tile, 0, i], ends[tile, 1, i] = through[i], stops[i]
     for y in range(top, min(top + TILE_Y, height)):
         for x in range(left, min(left + TILE_X, width)):
             i = (y - top) * TILE_X + x - left
@@ -169,7 +171,7 @@ def _blend_tile(
                 colors[camera, y, x, d] = planes[d, i] + through[i] * backgrounds[camera, d]
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS, error_model="numpy")
 def blend(
     records,  # [C * N, CHANNELS + channels]
     tile_starts,  # [C * tiles + 1]
@@ -285,9 +287,8 @@ def _blend_tile_backward(
         return
     through, stops = scratch[:PIXELS], scratch[STOP : STOP + PIXELS]
     behind, planes = scratch[BEHIND : BEHIND + PIXELS], scratch[PLANE0:].reshape(-1, STEP)
-    through[:] = ends[tile, 0]
-    stops[:] = ends[tile, 1]
-    behind[:] = 0.0
+    for i in range(PIXELS):
+        through[i], stops[i], behind[i] = ends[tile, 0, i], ends[tile, 1, i], ZERO
     planes[:] = 0.0
     for y in range(top, min(top + TILE_Y, height)):
         for x in range(left, min(left + TILE_X, width)):
@@ -308,7 +309,7 @@ def _blend_tile_backward(
     )  # fmt: skip
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS, error_model="numpy")
 def blend_backward(
     records,  # [C * N, CHANNELS + channels]
     tile_starts,  # [C * tiles + 1]

@@ -11,6 +11,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from ..lanes import LOOPS
+
 NEAR, FAR = 0.01, 1e10  # visible depths, world units
 BLUR = 0.3  # px^2, added to the diagonal of the 2D covariance
 MIN_COMPENSATION = 0.005  # of the opacity, when antialiased
@@ -177,7 +179,7 @@ def _set_channels(first, last, camera, colors, depths, records):
         records[camera * N + n, CHANNELS + D] = depths[camera * N + n]
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS, error_model="numpy")
 def project(
     means,  # [1 or C, N, 3]
     quats,  # [1 or C, N, 4]
@@ -321,7 +323,7 @@ def _gather(first, last, camera, starts, gradients, totals, v_colors):
             v_colors[camera % len(v_colors), n, d] += totals[t, CHANNELS + d]
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS, error_model="numpy")
 def project_backward(
     means,  # the inputs as in project
     quats,

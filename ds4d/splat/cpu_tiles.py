@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from ..lanes import FEW
+from ..lanes import FEW, LOOPS
 from .cpu_projection import CENTRE, COLUMNS, EXTREME, HALF, ROWS, SLOPE, WIDTH
 
 TILE_X, TILE_Y = 32, 16  # pixels
@@ -145,7 +145,7 @@ def _fill(ellipses, camera, order, tiles_x, tiles_y, starts, ends, gaussians, bo
                 place += 1
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS, error_model="numpy")
 def list_tiles(
     ellipses,  # [C * N, 10]
     depth_keys,  # [C * N] uint32, bits of the (positive) depths

@@ -12,6 +12,8 @@ from numba import carray, get_num_threads, njit, prange, types
 from numba.extending import intrinsic
 from torch import Tensor
 
+from ...lanes import LOOPS
+
 PARAMETER, GRADIENT, MEAN, SQUARE, STEP = range(5)  # columns of the table of addresses
 
 
@@ -35,7 +37,7 @@ def _update(parameter, gradient, mean, square, beta1, beta2, rate, correction, e
         parameter[i] -= rate * m / (np.sqrt(s) * correction + eps)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS, error_model="numpy")
 def _step(addresses, sizes, rates, beta1, beta2, eps, workers):
     """One step of P parameters; addresses [P, 5], sizes [P], rates [P]."""
     for p in range(len(sizes)):

@@ -11,6 +11,7 @@ from numba import get_num_threads, njit, prange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ...lanes import LOOPS
 from ..hexplane import HexPlane
 from ..tssf import Lookup
 from . import fusion, planes
@@ -103,7 +104,7 @@ def _forward_part(
     _layers(features, layers, widths, hidden, inner, out, first, part * rows + rows)
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS, error_model="numpy")
 def forward(
     means,  # flat [N, 3]
     bound,
@@ -188,7 +189,7 @@ def _scatter(
         fusion.sample_backward(v_samples, h, w, C, V, grid, visible, view, v_maps.reshape(-1))
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
+@njit(cache=True, parallel=LOOPS, error_model="numpy")
 def backward(
     means, bound, spaces, lines, maps, grid, visible, weights,  # as in forward
     transposed,  # weight [O, I], flat, of three layers

@@ -28,33 +28,45 @@ def _absolute(render, target, v_render):
     return errors
 
 
-@njit(cache=True, error_model="numpy")
-def _halved(image):
-    """Means over blocks of 2 x 2 pixels of [h, w, 3]; a rest is cut off."""
-    h, w, channels = image.shape
-    small = np.empty((h // 2, w // 2, channels), np.float32)
-    for y in range(h // 2):
-        for x in range(w // 2):
-            for c in range(channels):
-                above = image[2 * y, 2 * x, c] + image[2 * y, 2 * x + 1, c]
-                below = image[2 * y + 1, 2 * x, c] + image[2 * y + 1, 2 * x + 1, c]
-                small[y, x, c] = np.float32(0.25) * (above + below)
-    return small
+# An image [h, w, C] is rows [h, w C] here.
 
 
 @njit(cache=True, error_model="numpy")
-def _dissimilarity(a, b, v_a):
-    """(1 - SSIM) / 2 of [h, w, 3] over windows that do not overlap; adds its gradient to v_a."""
-    h, w, channels = a.shape
-    rows, columns, area = h // SSIM_WINDOW, w // SSIM_WINDOW, SSIM_WINDOW * SSIM_WINDOW
-    total, weight = 0.0, -0.5 / (rows * columns * channels * area)
-    for top in range(0, rows * SSIM_WINDOW, SSIM_WINDOW):
-        for left in range(0, columns * SSIM_WINDOW, SSIM_WINDOW):
-            for c in range(channels):
+def _halve(image, channels, small):
+    """Writes the means over blocks of 2 x 2 pixels."""
+    for y in range(small.shape[0]):
+        for i in range(small.shape[1]):
+            left = 2 * i - i % channels
+            above = image[2 * y, left] + image[2 * y, left + channels]
+            below = image[2 * y + 1, left] + image[2 * y + 1, left + channels]
+            small[y, i] = np.float32(0.25) * (above + below)
+
+
+@njit(cache=True, error_model="numpy")
+def _halve_backward(v_small, channels, v_image):
+    """Adds the gradient of `_halve`."""
+    for y in range(v_small.shape[0]):
+        for i in range(v_small.shape[1]):
+            left, v = 2 * i - i % channels, np.float32(0.25) * v_small[y, i]
+            v_image[2 * y, left] += v
+            v_image[2 * y, left + channels] += v
+            v_image[2 * y + 1, left] += v
+            v_image[2 * y + 1, left + channels] += v
+
+
+@njit(cache=True, error_model="numpy")
+def _dissimilarity(a, b, channels, scale, v_a):
+    """(1 - SSIM) / 2 over windows that do not overlap; adds `scale` times its gradient to v_a."""
+    window = SSIM_WINDOW
+    rows, columns, area = a.shape[0] // window, a.shape[1] // channels // window, window * window
+    total, weight = 0.0, -0.5 * scale / (rows * columns * channels * area)
+    for top in range(0, rows * window, window):
+        for window_left in range(0, columns * window * channels, window * channels):
+            for left in range(window_left, window_left + channels):
                 mean_a = mean_b = aa = bb = ab = 0.0
-                for y in range(top, top + SSIM_WINDOW):
-                    for x in range(left, left + SSIM_WINDOW):
-                        p, q = float(a[y, x, c]), float(b[y, x, c])
+                for y in range(top, top + window):
+                    for i in range(left, left + window * channels, channels):
+                        p, q = float(a[y, i]), float(b[y, i])
                         mean_a, mean_b = mean_a + p, mean_b + q
                         aa, bb, ab = aa + p * p, bb + q * q, ab + p * q
                 mean_a, mean_b = mean_a / area, mean_b / area
@@ -68,38 +80,39 @@ def _dissimilarity(a, b, v_a):
                 v_mean -= 2 * mean_a * similarity * (1 / levels - 1 / spread)
                 v_mean, v_aa = weight * v_mean, -weight * 2 * similarity / spread
                 v_ab = weight * 2 * level / (levels * spread)
-                for y in range(top, top + SSIM_WINDOW):
-                    for x in range(left, left + SSIM_WINDOW):
-                        v_a[y, x, c] += v_mean + v_aa * a[y, x, c] + v_ab * b[y, x, c]
+                for y in range(top, top + window):
+                    for i in range(left, left + window * channels, channels):
+                        v_a[y, i] += v_mean + v_aa * a[y, i] + v_ab * b[y, i]
     return (1 - total / (rows * columns * channels)) / 2
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
-def _slope_error(a, b, v_a):
-    """Mean absolute differences of the gradients in x and in y; adds its gradient to v_a."""
-    h, w, channels = a.shape
-    rows, v = (a - b).reshape(h, -1), v_a.reshape(h, -1)
+def _slope_error(a, b, channels, scale, v_a):
+    """Mean absolute differences of the gradients in x and in y; adds `scale` times its gradient."""
+    h, length = a.shape
+    across, down = 1 / (h * (length - channels)), 1 / ((h - 1) * length)
+    weight_x, weight_y = np.float32(scale * across), np.float32(scale * down)
     error_x = error_y = 0.0
-    weight_x = np.float32(1 / (h * (w - 1) * channels))
-    weight_y = np.float32(1 / ((h - 1) * w * channels))
-    length = w * channels
+    row, below = np.empty(length, np.float32), np.empty(length, np.float32)
     from_left, from_above = np.zeros(length + channels, np.float32), np.zeros(length, np.float32)
+    for i in range(length):
+        row[i] = a[0, i] - b[0, i]
     for y in range(h):
-        row = rows[y]
         for i in range(channels, length):
             slope = row[i] - row[i - channels]
             error_x += abs(slope)
             from_left[i] = _signed(weight_x, slope)
         for i in range(length):
-            v[y, i] += from_left[i] - from_left[i + channels] + from_above[i]
+            v_a[y, i] += from_left[i] - from_left[i + channels] + from_above[i]
         if y + 1 < h:
-            below = rows[y + 1]
             for i in range(length):
+                below[i] = a[y + 1, i] - b[y + 1, i]
                 slope = below[i] - row[i]
                 error_y += abs(slope)
                 from_above[i] = _signed(weight_y, slope)
-                v[y, i] -= from_above[i]
-    return error_x * weight_x + error_y * weight_y
+                v_a[y, i] -= from_above[i]
+            row, below = below, row
+    return error_x * across + error_y * down
 
 
 @njit(cache=True, error_model="numpy")
@@ -109,33 +122,19 @@ def _signed(weight, slope):
     return -weight if slope < zero else positive
 
 
-@njit(cache=True, error_model="numpy")
-def _add_quarters(v_small, v_image):
-    """The gradient of `_halved`."""
-    for y in range(2 * v_small.shape[0]):
-        for x in range(2 * v_small.shape[1]):
-            for c in range(v_small.shape[2]):
-                v_image[y, x, c] += np.float32(0.25) * v_small[y // 2, x // 2, c]
-
-
-@njit(cache=True, error_model="numpy")
-def _structural(render, target, scales, v_render):
-    """The structural loss of each image [B, H, W, 3], and its gradient added to zeros."""
-    errors = np.empty(len(render), np.float32)
-    for b in range(len(render)):
-        a, t, v = [render[b]], [target[b]], [v_render[b]]
-        error = 0.0
-        for scale in range(scales):
-            a.append(_halved(a[scale]))
-            t.append(_halved(t[scale]))
-            v.append(np.zeros_like(a[scale + 1]))
-            error += _dissimilarity(a[-1], t[-1], v[-1]) + _slope_error(a[-1], t[-1], v[-1])
-        v[scales] /= np.float32(scales)
-        for scale in range(scales - 1, -1, -1):
-            v[scale] /= np.float32(scales)
-            _add_quarters(v[scale + 1], v[scale])
-        errors[b] = error / scales
-    return errors
+def _structural(a: np.ndarray, b: np.ndarray, C: int, scales: int, weight: float, v_a: np.ndarray):
+    """Errors of an image [h, w C] at its next scales, summed; adds their gradient times weight."""
+    if scales == 0:
+        return 0.0
+    shape = a.shape[0] // 2, a.shape[1] // C // 2 * C
+    a2, b2 = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    v_a2 = np.zeros(shape, np.float32)
+    _halve(a, C, a2)
+    _halve(b, C, b2)
+    error = _dissimilarity(a2, b2, C, weight, v_a2) + _slope_error(a2, b2, C, weight, v_a2)
+    error += _structural(a2, b2, C, scales - 1, weight, v_a2)
+    _halve_backward(v_a2, C, v_a)
+    return error
 
 
 class _WithGradient(torch.autograd.Function):
@@ -163,7 +162,11 @@ def absolute(render: Tensor, target: Tensor) -> Tensor:
 
 def structural(render: Tensor, target: Tensor, scales: int) -> Tensor:
     """See ds4d.fourd.losses.structural."""
-    v_render = torch.zeros(render.shape)
-    images = (x.detach().contiguous().numpy() for x in (render, target))
-    errors = _structural(*images, scales, v_render.numpy())
-    return _WithGradient.apply(render, torch.from_numpy(errors), v_render)
+    C, v_render = render.shape[3], torch.zeros(render.shape)
+    images = (x.detach().contiguous().flatten(2).numpy() for x in (render, target, v_render))
+    weight = 1 / scales
+    errors = [
+        weight * _structural(a, b, C, scales, weight, v_a)
+        for a, b, v_a in zip(*images, strict=True)
+    ]
+    return _WithGradient.apply(render, torch.tensor(errors), v_render)
