@@ -21,6 +21,10 @@ class MachineConfig:
     """folder with weights, looked through before the hub's cache and the hub: OWNER/REPO/FILES"""
     low_memory: Annotated[bool, tyro.conf.arg(prefix_name=False)] = False
     """slower, but the whole chain fits a GPU with 16 GB; otherwise 24 GB"""
+    rasterizer: Annotated[
+        Literal["auto", "numba", "triton", "diff_gaussian"], tyro.conf.arg(prefix_name=False)
+    ] = "auto"
+    """who draws Gaussians in 4D stage and videos; auto = triton on a GPU, numba on a CPU"""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,11 @@ EMBEDDED = {
     "perceptual loss": "structural (SSIM and gradients)",
 }
 
+OPTIONAL = {  # package: what it is for
+    "diff_gaussian_rasterization": "draws with --rasterizer diff_gaussian",
+    "simple_knn": "finds neighbours of points on a GPU",
+}
+
 
 @dataclass(frozen=True)
 class Pretrained:
@@ -79,7 +84,7 @@ def report(machine: MachineConfig, download: bool = False) -> int:
     importable = _print_check("program", _program)
     checks = [
         ("python", _python), ("device", partial(_device, machine.device)),
-        ("rasterizer", _rasterizer), ("video writer", _ffmpeg), ("memory", _memory),
+        ("rasterizer", partial(_rasterizer, machine)), ("video writer", _ffmpeg), ("memory", _memory),
         ("disk", _disk),
     ]  # fmt: skip
     fine = all([importable, *(_print_check(name, check) for name, check in checks)])
@@ -89,6 +94,10 @@ def report(machine: MachineConfig, download: bool = False) -> int:
             print(f"ok  {stage:16} {engines}")
         print("\nPretrained engines")
         _print_pretrained(machine)
+        print("\nOptional packages (nothing needs them; not for commercial use)")
+        for name, words in OPTIONAL.items():
+            state = "not installed" if importlib.util.find_spec(name) is None else "installed"
+            print(f"    {name:28} {state}: {words}")
         _print_versions()
     print("\nThe main job can run here." if fine else "\nThe main job cannot run here: see above.")
     if not fetched:
@@ -235,13 +244,16 @@ def _device(asked: str) -> tuple[bool, str]:
     return True, f"{words}; with a GPU of 16 GB the pretrained engines would run"
 
 
-def _rasterizer() -> tuple[bool, str]:
+def _rasterizer(machine: MachineConfig) -> tuple[bool, str]:
     """Draw one Gaussian and look whether it is there; the first time compiles the kernels."""
     import torch
 
     from .cameras import orbit_cameras
+    from .device import pick
+    from .splat.rasterize import check
     from .splat.splats import Splats, render
 
+    check(machine.rasterizer, pick(machine.device))
     started = time.perf_counter()
     quats = torch.tensor([[1.0, 0, 0, 0]])
     one = Splats(torch.zeros(1, 3), quats, torch.full((1, 3), 0.1), torch.ones(1), torch.ones(1, 3))

@@ -48,6 +48,8 @@ from .images import checkerboard, load_images, over, save_images, tile
 from .multiview import Views
 from .multiview.check import flags as find_flags
 from .multiview.grid import grids
+from .splat.rasterize import check as check_rasterizer
+from .splat.rasterize import drawn_with
 from .workspace import Workspace, content_key
 
 VERSIONED = (
@@ -82,6 +84,7 @@ class _Run:
         if not source.exists():  # its content is the first thing that is looked at
             raise UserError(f"There is no clip {source}.", "Check the path.")
         turntable.frame_count(config.videos)  # told now, not after the optimization
+        check_rasterizer(config.machine.rasterizer, device.pick(config.machine.device))
         if device.is_small(device.pick(config.machine.device)):
             config = replace(config, machine=replace(config.machine, low_memory=True))
         self.source, self.workspace, self.config = source, workspace, config
@@ -236,11 +239,12 @@ class _Run:
             points, colors = mesh.load_points_ply(self.workspace / "points.ply")
             maps = features.load(self.workspace / "features.safetensors")
             positions = clip.load(self.workspace / "clip").positions
-            asset, facts = yield from train.run(
+            training = train.run(
                 self.views(), torch.as_tensor(positions), maps, points, colors, config.fourd,
                 config.seed, self.workspace / "checkpoints", self.keys["fourd"],
                 device.pick(config.machine.device), guides,
             )  # fmt: skip
+            asset, facts = yield from drawn_with(config.machine.rasterizer, training)
             with self.workspace.replacing("fourd.safetensors") as path:
                 asset.save(path)
             return facts
@@ -252,7 +256,8 @@ class _Run:
 
     def videos(self) -> Iterator[Event]:
         def make() -> Stage[dict[str, Any]]:
-            yield from turntable.run(self.asset(), self.workspace, self.config.videos)
+            drawing = turntable.run(self.asset(), self.workspace, self.config.videos)
+            yield from drawn_with(self.config.machine.rasterizer, drawing)
             return {}
 
         yield from self._stage("videos", (self.config.videos,), ("fourd",), ["videos"], make)

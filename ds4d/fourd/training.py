@@ -18,6 +18,7 @@ from ..guidance.schedule import render_size
 from ..images import tile
 from ..multiview import Views
 from ..splat import rasterize
+from ..splat.rasterize import capturable
 from .asset import Asset
 from .batches import Targets
 from .deformation import Deformation
@@ -75,7 +76,8 @@ class Training:
         self.lookup: Lookup | None = None  # made again when it is asked for
         self.loss = torch.zeros(())  # of the last step
         self.changes = 0  # of what a captured step keeps
-        self.replayed = Replayed(self._compute) if device.type == "cuda" else None
+        replays = device.type == "cuda" and capturable()
+        self.replayed = Replayed(self._compute) if replays else None
         self.step = 0
         self.started = (time.perf_counter(), 0)  # and the step of that moment
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -11,14 +13,27 @@ SMALLEST = 1e-7  # squared distance; copies of a point must not make a Gaussian 
 def mean_squared_neighbour_distance(points: Tensor) -> Tensor:  # [N, 3] -> [N]
     """Mean squared distance of each point to its three nearest others, at least 1e-7.
 
-    The start of 3D Gaussian splatting (Kerbl et al. 2023): scale = sqrt of this. Raises ValueError
-    for fewer than four points.
+    The start of 3D Gaussian splatting (Kerbl et al. 2023): scale = sqrt of this. Found by a
+    KD-tree, or, for points on a GPU, by the `simple_knn` package where it is installed: the same
+    search, without a way back to the CPU. Raises ValueError for fewer than four points.
     """
     if points.ndim != 2 or points.shape[1] != 3 or len(points) < 4:
         raise ValueError(f"points must be [N, 3] with N >= 4, got {list(points.shape)}")
+    search = _simple_knn() if points.is_cuda else None
+    if search is not None:
+        return search(points.detach().float().contiguous()).clamp(min=SMALLEST).to(points)
     from scipy.spatial import KDTree
 
     places = points.detach().cpu().double().numpy()
     distances, _ = KDTree(places).query(places, k=4)  # the nearest is the point itself
     squared = torch.from_numpy(distances[:, 1:] ** 2).mean(1)
     return squared.clamp(min=SMALLEST).to(points)
+
+
+def _simple_knn() -> Callable[[Tensor], Tensor] | None:
+    """Mean squared distances [N] of points [N, 3] on a GPU, by that package if it is there."""
+    try:
+        from simple_knn._C import distCUDA2
+    except ImportError:
+        return None
+    return distCUDA2

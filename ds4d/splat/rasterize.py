@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-ENGINES = {"numba": "cpu", "triton": "gpu"}  # name: module
+from ..errors import UserError
+
+ENGINES = {"numba": "cpu", "triton": "gpu", "diff_gaussian": "diff_gaussian"}  # name: module
+DEVICES = {
+    "numba": ("cpu",),
+    "triton": ("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",),
+    "diff_gaussian": ("cuda",),
+}
+Item, Result = TypeVar("Item"), TypeVar("Result")
 _chosen: ContextVar[str] = ContextVar("rasterizer", default="auto")
 
 
 @contextmanager
 def use(engine: str) -> Iterator[None]:
-    """Draw with "numba" (CPU), "triton" (GPU; its interpreter on a CPU), or "auto" inside this.
+    """Draw with "numba" (CPU), "triton" (GPU; its interpreter on a CPU), "diff_gaussian" (GPU,
+    where that package is installed), or "auto" inside this.
 
     Triton draws tensors on a CPU when TRITON_INTERPRET=1 was set before it was imported: slowly,
     for tests. Raises ValueError for another name.
@@ -29,6 +40,42 @@ def use(engine: str) -> Iterator[None]:
         yield
     finally:
         _chosen.reset(token)
+
+
+def drawn_with(engine: str, work: Generator[Item, None, Result]) -> Generator[Item, None, Result]:
+    """What `work` yields and returns; it draws with this engine, and nobody else does.
+
+    A generator may be resumed in another thread each time, so the choice holds for a step of it.
+    """
+    try:
+        while True:
+            with use(engine):
+                try:
+                    item = next(work)
+                except StopIteration as end:
+                    return end.value
+            yield item
+    finally:
+        work.close()
+
+
+def check(engine: str, device: torch.device) -> None:
+    """Raises UserError where an engine that was asked for cannot draw on this device, here."""
+    if engine == "auto":
+        return
+    if device.type not in DEVICES[engine]:
+        place = "a CPU" if device.type == "cpu" else "a GPU"
+        raise UserError(
+            f"The rasterizer {engine} does not draw on {place}.",
+            "Leave --rasterizer out to draw with what does.",
+        )
+    if engine == "diff_gaussian":
+        import_module(".diff_gaussian", __package__).package()
+
+
+def capturable() -> bool:
+    """Whether what draws on a GPU now can be captured in a CUDA graph."""
+    return _chosen.get() != "diff_gaussian"
 
 
 def rasterize(
@@ -56,6 +103,7 @@ def rasterize(
     zeros there collect the gradient in the image plane. The projected covariance gains 0.3 px^2 on
     its diagonal; antialiased lowers the opacity to make up for it (Yu et al. 2024, Mip-Splatting).
     The result is the same, bit by bit, on every run (on a GPU: see gpu.py for the one exception).
+    What is different with diff_gaussian: see diff_gaussian.py.
 
     Raises ValueError when shapes, types or devices do not fit together.
     """
@@ -74,7 +122,9 @@ def rasterize(
     tensors += [means2d_offsets, backgrounds, viewmats, Ks]
     settings = width, height, antialiased
     engine = _engine(means.device)
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+    if hasattr(engine, "draw"):  # made of differentiable operations
+        rendered, alphas, depths = engine.draw(*tensors, *settings)
+    elif torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         rendered, alphas, depths = _Rasterize.apply(engine, settings, *tensors)
     else:
         rendered, alphas, depths, _ = engine.forward(*tensors, *settings)
@@ -82,14 +132,13 @@ def rasterize(
 
 
 def _engine(device: torch.device):
-    """The module that draws on this device: numba where it can, Triton elsewhere."""
-    if device.type not in ("cpu", "cuda"):
-        raise ValueError(f"Gaussians are drawn on a CPU or a CUDA GPU, got tensors on {device}")
+    """The module that draws on this device: numba on a CPU, Triton on a GPU, or what was chosen."""
     name = _chosen.get()
     if name == "auto":
         name = "numba" if device.type == "cpu" else "triton"
-    if name == "numba" and device.type != "cpu":
-        raise ValueError(f"numba draws on the CPU, got tensors on {device}")
+    if device.type not in DEVICES[name]:
+        places = " or ".join(DEVICES[name])
+        raise ValueError(f"{name} draws tensors on {places}, got tensors on {device}")
     return import_module(f".{ENGINES[name]}", __package__)
 
 
