@@ -84,8 +84,8 @@ def report(machine: MachineConfig, download: bool = False) -> int:
     importable = _print_check("program", _program)
     checks = [
         ("python", _python), ("device", partial(_device, machine.device)),
-        ("rasterizer", partial(_rasterizer, machine)), ("video writer", _ffmpeg), ("memory", _memory),
-        ("disk", _disk),
+        ("rasterizer", partial(_rasterizer, machine)), ("video writer", _ffmpeg),
+        ("memory", _memory), ("disk", _disk),
     ]  # fmt: skip
     fine = all([importable, *(_print_check(name, check) for name, check in checks)])
     if importable:

@@ -19,10 +19,13 @@ TOTAL = size(sum(CATALOGUE[name].bytes for name in NAMES))
 ENGINES = [engine.name for engine in doctor.pretrained()]
 
 
+RASTERIZER = doctor._rasterizer
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Without the checks that compile or start programs."""
-    monkeypatch.setattr(doctor, "_rasterizer", lambda: (True, "not looked at"))
+    monkeypatch.setattr(doctor, "_rasterizer", lambda machine: (True, "not looked at"))
     monkeypatch.setattr(doctor, "_memory", lambda: (True, "not looked at"))
 
 
@@ -183,3 +186,17 @@ def test_a_gpu_that_is_not_there_is_told(capsys, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert main(["doctor", "--device", "cuda"]) == 1
     assert "no CUDA GPU" in capsys.readouterr().err
+
+
+def test_optional_packages_and_what_was_asked_for_are_looked_at(capsys, monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: name == "simple_knn" or real(name, *rest)
+    )
+    main(["doctor", "--device", "cpu"])
+    said = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert " not installed: draws with" in said["diff_gaussian_rasterization"]
+    assert " installed: finds" in said["simple_knn"] and "not" not in said["simple_knn"]
+    monkeypatch.setattr(doctor, "_rasterizer", RASTERIZER)
+    assert main(["doctor", "--device", "cpu", "--rasterizer", "diff_gaussian"]) == 1
+    assert "diff_gaussian does not draw on a CPU" in capsys.readouterr().err

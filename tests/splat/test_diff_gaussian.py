@@ -231,35 +231,21 @@ def test_a_run_that_cannot_draw_ends_before_any_work(tmp_path):
     assert not (tmp_path / "run" / "clip").exists()
 
 
-def test_a_resumed_generator_draws_with_its_engine_and_leaves_others_theirs(later, monkeypatch):
+def test_a_resumed_generator_keeps_its_engine_and_leaves_others_theirs():
     """As on a page, which resumes it in another context each time."""
-    from ds4d.splat import cpu, diff_gaussian
-
-    drawn = []
-    for engine, name in ((cpu, "forward"), (diff_gaussian, "draw")):
-        original = getattr(engine, name)
-
-        def noted(*arguments, original=original, name=name):
-            drawn.append(name)
-            return original(*arguments)
-
-        monkeypatch.setattr(engine, name, noted)
-    parts, cameras = scene(N=3), named(*views(1))
 
     def work():
-        for _ in range(2):
-            rasterize(**parts, **cameras)
-            yield "drawn"
-        rasterize(**parts, **cameras)
-        return "done"
+        yield capturable()
+        yield capturable()
+        return capturable()
 
     running = drawn_with("diff_gaussian", work())
     for _ in range(2):
-        assert contextvars.copy_context().run(next, running) == "drawn"
-        rasterize(**parts, **cameras)
-    with pytest.raises(StopIteration, match="done"):
+        assert contextvars.copy_context().run(next, running) is False
+        assert capturable()
+    with pytest.raises(StopIteration) as end:
         next(running)
-    assert drawn == ["draw", "forward", "draw", "forward", "draw"]
+    assert end.value.value is False and capturable()
 
 
 def test_closing_closes_the_work():
