@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -74,10 +74,10 @@ def prepare(
     swept = apart.before.any(0) & body.insides.all(0)
     reach = body.halves[:, swept].max() / ROUND if swept.any() else 0.0
 
-    def before(alphas: np.ndarray, halves: np.ndarray) -> np.ndarray:
+    def before(alphas: np.ndarray, halves: np.ndarray) -> Iterator[np.ndarray]:
         """Clear of the body: the middle surface of a flat part that turns in front of it."""
         flat = plane.depths(grid, focal, radius) - (reach + halves.max()) * radius / focal
-        return np.broadcast_to(flat, alphas.shape)
+        return iter(np.broadcast_to(flat, alphas.shape))
 
     part = np.where(apart.before[..., None], small, 0)
     part = yield from _layer(part, SAIL * depth, colors, before)
@@ -125,7 +125,7 @@ def _layer(
     frames: np.ndarray,  # [T, G, G, 4] in [0, 1]
     depth: float,  # scale of the thickness
     colors: np.ndarray,  # [K, 3] the palette
-    middles: Callable[[np.ndarray, np.ndarray], np.ndarray],  # of alphas and half thicknesses
+    middles: Callable[[np.ndarray, np.ndarray], Iterator[np.ndarray]],  # of alphas and halves
 ) -> Stage[Layer]:
     insides = frames[..., 3] > 0.5
     halves, fronts = np.empty(insides.shape), np.empty((*insides.shape, 3), np.float32)
@@ -133,8 +133,12 @@ def _layer(
         halves[index] = ROUND * depth * half_thickness(insides[index])
         fronts[index] = front_colors(frame)
         yield Event("multiview", 0, len(frames), f"inflating frame {index + 1}")
+    surfaces = []
+    for surface in middles(frames[..., 3], halves):
+        surfaces.append(surface)
+        yield Event("multiview", 0, len(frames), f"placing frame {len(surfaces)} in depth")
     votes = cast_votes(fronts, insides, colors)
-    return Layer(insides, halves, middles(frames[..., 3], halves), fronts, votes)
+    return Layer(insides, halves, np.stack(surfaces), fronts, votes)
 
 
 @dataclass(frozen=True)
@@ -144,10 +148,11 @@ class _Standing:
     plane: Slant
     camera: Cameras
 
-    def __call__(self, alphas: np.ndarray, halves: np.ndarray) -> np.ndarray:
+    def __call__(self, alphas: np.ndarray, halves: np.ndarray) -> Iterator[np.ndarray]:
         insides, size = alphas > 0.5, alphas.shape[1]
         focal, radius = float(self.camera.Ks[0, 0, 0]), float(self.camera.centres().norm())
         contacts = contact_candidates(alphas, max(2, size // 40))
         own = legs.offsets(insides, halves, contacts, self.plane, focal, radius)
         flat = self.plane.depths(size, focal, radius)
-        return np.stack([flat + bent(*parts) for parts in zip(insides, halves, own, strict=True)])
+        for parts in zip(insides, halves, own, strict=True):
+            yield flat + bent(*parts)

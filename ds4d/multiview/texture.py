@@ -8,6 +8,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter1d
 
 RIM = 1.5  # colours this close to the matte's edge are not trusted, pixels
 PALETTE = 8  # dominant colours of a clip
+BRIGHTNESS = 0.4  # how much it counts beside the tint, when colours are compared
 ALIKE = 0.15  # distance of colours that support each other, standard deviation in RGB
 REACH = 1.4  # how far around a hidden point its colour is sought, in its distances from the middle
 CELLS = 64  # along a side of the image: how finely the hidden side's colours are sought
@@ -39,10 +40,13 @@ def palette(frames: np.ndarray) -> np.ndarray:
     pixels = pixels[:: max(1, len(pixels) // 5000)]
     if len(pixels) < PALETTE:
         return np.full((1, 3), 0.5, np.float32)
+    tints = _tint(pixels)
     rank = pixels.sum(1).argsort(kind="stable").argsort(kind="stable")
     labels = (rank * PALETTE // len(pixels)).astype(np.int32)  # start: equal shares by brightness
     criteria = (cv2.TERM_CRITERIA_MAX_ITER, 20, 0.0)
-    return cv2.kmeans(pixels, PALETTE, labels, criteria, 1, cv2.KMEANS_USE_INITIAL_LABELS)[2]
+    start = cv2.KMEANS_USE_INITIAL_LABELS
+    labels = cv2.kmeans(tints, PALETTE, labels, criteria, 1, start)[1].ravel()
+    return np.stack([pixels[labels == k].mean(0) for k in np.unique(labels)])
 
 
 def cast_votes(
@@ -63,9 +67,9 @@ def cast_votes(
         edge = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] / len(inside)
         say = 1 / (1 + (edge / RIND) ** 2)[::step, ::step]
         front, inside = front[::step, ::step], inside[::step, ::step]
-        nearest = ((front[..., None, :] - palette) ** 2).sum(-1).argmin(-1)
+        nearest = ((_tint(front)[..., None, :] - _tint(palette)) ** 2).sum(-1).argmin(-1)
         votes = (nearest[..., None] == np.arange(len(palette))) & inside[..., None]  # [G, G, K]
-        ballot = say[..., None] * np.insert(front, 0, 1, axis=-1)
+        ballot = np.insert(front, 0, 1, axis=-1) * say[..., None]
         ballots = votes[..., None] * ballot[:, :, None]  # [G, G, K, 4]
         own = [_in_cells(ballots[:, :, k].astype(np.float32)) for k in range(len(palette))]
         cells.append(np.concatenate(own, -1))
@@ -122,6 +126,11 @@ def back_side(
     return (1 - share) * regional[low, at] + share * regional[low + 1, at]
 
 
+def _tint(rgb: np.ndarray) -> np.ndarray:
+    """Colours [..., 3] with less of their differences in brightness: shading is no mark."""
+    return rgb - (1 - BRIGHTNESS) * rgb.mean(-1, keepdims=True)
+
+
 def _in_cells(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
 
@@ -133,7 +142,8 @@ def _prevailing(ballots: np.ndarray, palette: np.ndarray) -> np.ndarray:
     """
     ballots = ballots.reshape(*ballots.shape[:2], len(palette), 4)
     votes = ballots[..., 0] + 1e-9
-    alike = np.exp(-((palette[:, None] - palette) ** 2).sum(-1) / (2 * ALIKE**2))
+    tints = _tint(palette)
+    alike = np.exp(-((tints[:, None] - tints) ** 2).sum(-1) / (2 * ALIKE**2))
     support = votes @ alike
     weight = (support / support.max(-1, keepdims=True)) ** 6
     shades = (weight[..., None] * (ballots[..., 1:] + 1e-9 * palette)).sum(2)
