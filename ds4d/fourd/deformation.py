@@ -6,7 +6,7 @@ import functools
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 
 from ..config import FourdConfig
 from ..lanes import LANES
@@ -79,7 +79,17 @@ class Deformation(nn.Module):
             return stacked([self._by_kernels(means, at, maps, lookup) for at, maps in moments])
         hidden = self.join_planes(self.planes(means, positions))
         hidden = hidden + self.join_views(self.tssf(reduced, lookup))
+        if hidden.is_cuda:
+            return self._heads_as_one(hidden)
         return Offsets(**{name: head(hidden) for name, head in self.heads.items()})
+
+    def _heads_as_one(self, hidden: Tensor) -> Offsets:
+        """All heads with two products of matrices instead of two for each."""
+        first, last = zip(*((head[1], head[3]) for head in self.heads.values()), strict=True)
+        weight, bias = (torch.cat([getattr(x, n) for x in first]) for n in ("weight", "bias"))
+        inner = linear(hidden.relu(), weight, bias).relu()
+        weight, bias = torch.block_diag(*(x.weight for x in last)), [x.bias for x in last]
+        return Offsets(*linear(inner, weight, torch.cat(bias)).split([*HEADS.values()], -1))
 
     def _fits_kernels(self) -> bool:
         widths = [plane.shape[1] for plane in self.planes.space]

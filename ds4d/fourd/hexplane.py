@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
+from . import kernels
+
 SPACE_PAIRS = ((0, 1), (0, 2), (1, 2))  # xy, xz, yz: the first axis runs along a plane's width
 
 
@@ -44,6 +46,10 @@ class HexPlane(nn.Module):
         means: Tensor,  # [N, 3] world
         positions: Tensor,  # [K] places in the clip, [0, 1]
     ) -> Tensor:  # [K, N, levels * width]
+        if kernels.fit_gpu(means, self.space[0].shape[1]):
+            from .triton_planes import read
+
+            return read(means, self.bound, self.space, self.time, self.row(positions))
         axes = (means / self.bound).T  # [3, N]
         pairs = torch.stack([torch.stack([axes[a], axes[b]], -1) for a, b in SPACE_PAIRS])[:, None]
         x_y_z = axes[:, None].expand(-1, len(positions), -1)  # [3, K, N]
@@ -60,7 +66,7 @@ class HexPlane(nn.Module):
         """Where a place in the clip lies along the time planes, from -1 to 1."""
         return position if self.half_time else 2 * position - 1
 
-    def row(self, position: float) -> float:
+    def row(self, position):
         """Where a place in the clip lies along the time planes, in cells."""
         return (self._coordinate(position) + 1) / 2 * (self.time[0].shape[2] - 1)
 
@@ -90,5 +96,9 @@ def _sample(planes: Tensor, grid: Tensor) -> Tensor:
 
 
 def _roughness(planes: Tensor) -> Tensor:
+    if kernels.fit_gpu(planes, planes.shape[1]):
+        from .triton_roughness import roughness
+
+        return roughness(planes)
     second = planes[:, :, 2:] - 2 * planes[:, :, 1:-1] + planes[:, :, :-2]
     return second.square().mean((1, 2, 3)).sum()

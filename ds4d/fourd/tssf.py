@@ -12,6 +12,7 @@ from torch.nn.functional import grid_sample
 
 from ..cameras import Cameras, project
 from ..splat import rasterize
+from . import kernels
 from .gaussians import Gaussians
 
 Fusion = Literal["average", "ga", "da"]
@@ -93,6 +94,8 @@ class TSSF(nn.Module):
 
     def forward(self, reduced: Tensor, lookup: Lookup) -> Tensor:
         """Fused features [..., N, C'] of moments, from their `reduced` maps [..., V, h, w, C]."""
+        if self.fusion == "da" and kernels.fit_gpu(reduced, reduced.shape[-1]):
+            return self._by_kernels(reduced, lookup)
         visible = lookup.visible
         points = lookup.sample(reduced) + self.reduce.bias * visible[..., None]  # [..., V, N, C]
         if self.fusion == "average":
@@ -101,6 +104,15 @@ class TSSF(nn.Module):
             scores = points @ self.score.weight[0] + self.score.bias
             return merge(points, view_weights(scores, visible))
         return self._distance_aware(points, visible)
+
+    def _by_kernels(self, reduced: Tensor, lookup: Lookup) -> Tensor:
+        """The same on a GPU, for "da"."""
+        from .triton_fusion import fuse
+
+        weights = (layer.weight[0] for layer in (self.score_others, self.score_pair))
+        maps = reduced.reshape(-1, *reduced.shape[-4:])
+        fused = fuse(maps, self.reduce.bias, *weights, lookup.grid, lookup.visible)
+        return fused.view(*reduced.shape[:-4], *fused.shape[1:])
 
     def _distance_aware(self, points: Tensor, visible: Tensor) -> Tensor:
         """Merge the other views by features and distance to the front, then with the front.
