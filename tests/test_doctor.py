@@ -171,9 +171,9 @@ def test_a_gpu_is_named_with_what_fits_it(full_hub, capsys, monkeypatch, gigabyt
 
 
 def test_a_gpu_that_is_too_small_for_an_engine_is_the_reason(full_hub, capsys, monkeypatch):
-    gpu(monkeypatch, 8)
+    gpu(monkeypatch, 4.5)
     main(["doctor"])
-    assert "auto leaves it out: the GPU has 8 GB, " in capsys.readouterr().out
+    assert "auto leaves it out: the GPU has 4 GB, " in capsys.readouterr().out
 
 
 def gpu(monkeypatch, gigabytes: float) -> None:

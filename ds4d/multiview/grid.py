@@ -19,8 +19,10 @@ def grids(
     flags: Sequence[Flag] = (),
 ) -> list[np.ndarray]:  # T pictures [H, W, 3] uint8
     """Three columns of views per frame, over white; a flagged view wears a frame."""
-    doubtful = {(flag.frame, flag.view) for flag in flags}
-    return [_grid(views, {view for f, view in doubtful if f == t}) for t, views in enumerate(images)]
+    return [
+        _grid(views, {flag.view for flag in flags if flag.frame == frame})
+        for frame, views in enumerate(images)
+    ]
 
 
 def _grid(views: np.ndarray, doubtful: set[int]) -> np.ndarray:
