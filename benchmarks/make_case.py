@@ -12,6 +12,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import tyro
+from tyro.conf import Positional
 
 from ds4d.cameras import FOV_DEG, orbit_cameras
 from examples.make_clips import render
@@ -21,7 +22,7 @@ FRAMES = 24
 EVERY = 6
 
 
-def make(scene: str, folder: Path, size: int = 256) -> None:
+def make(scene: Positional[str], folder: Positional[Path], size: int = 256) -> None:
     """Draw the object SCENE (frog, octopus, cactus or windmill) into FOLDER."""
     names = ["input", *(f"heldout/az{azimuth:+04d}" for azimuth in HELD_OUT)]
     cameras = orbit_cameras([0, *HELD_OUT], size=size)

@@ -21,7 +21,7 @@ from .texture import cast_votes, front_colors, palette, regional_colors
 
 LARGEST_GRID = 256  # the shell is sampled at most this finely along a side
 ROUND = 0.9  # most things are a little less deep than a round thing of the same silhouette
-SAIL = 0.4  # thickness of a part that turns, of another's
+SAIL = 0.6  # thickness of a part that turns, of another's
 
 
 @dataclass(frozen=True)
