@@ -30,8 +30,8 @@ CUT_LONGEST = 384  # pixels; of the graph cut
 SAYS = 2.0  # nats that a colour says at most
 KNOWN = 0.3  # the part of that which counts where the plate is known
 GAP = 4  # pixels; half the gap that a thin neck may leave between parts of the object
-DOUBT = 0.1  # share of the object that goes when the evidence weighs SWAY nats less
-SWAY = 0.7
+DOUBT = 0.11  # share of the object that may come or go when all evidence shifts by SWAY
+SWAY = 1.0  # nats
 
 
 def run(frames: np.ndarray) -> Stage[np.ndarray]:

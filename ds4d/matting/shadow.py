@@ -14,6 +14,7 @@ HUE_SHARE = 0.12
 FAINT = 1.5  # Lab units that nobody sees
 FINE, COARSE = 1.5, 4.0  # 1/512 of the picture
 SOFT = 0.75  # of an edge's slope is left after COARSE blur; of a sharp edge's 0.4
+THING = 35.0  # Lab units; what differs that much is no shadow
 LEVEL = 0.15  # Lab units per pixel; less is no slope
 ENTRY = 12  # 1/512 of the picture; length at least along which a shadow meets the lit floor
 
@@ -26,7 +27,8 @@ def shadows(
     """Where a frame shows the empty scene in a soft shadow: [h, w] bool.
 
     It is walked into from the lit floor without crossing a sharp edge. How sharp an edge is does
-    not depend on its contrast: more blur leaves little of a sharp one's slope.
+    not depend on its contrast: more blur leaves little of a sharp one's slope. And it lies below
+    the middle of what throws it: a limb in quick movement has soft edges too.
     """
     unit = max(frame.shape) / 512
     soft = cv2.GaussianBlur(frame - behind, (0, 0), FINE * unit)
@@ -46,11 +48,21 @@ def shadows(
     labels, numbers = ndimage.label(relit & ~sharp)
     empty = _grown((length(soft) < FAINT).astype(np.float32), 3) > 0
     entries = np.bincount(labels[empty], minlength=numbers + 1)
-    entered = entries > ENTRY * unit
+    entered = (entries > ENTRY * unit) & _low(labels, length(soft) > THING)
     entered[0] = False
     found = entered[labels].astype(np.float32)
     # Beside the feet that throw it, their own edge is near.
     return relit & (_grown(found, 2 * reach + 1) > 0)
+
+
+def _low(labels: np.ndarray, thing: np.ndarray) -> np.ndarray:
+    """Which of the areas labelled 1... in [h, w] lie mostly below the thing's middle row: [N]."""
+    rows = np.arange(len(labels))
+    sizes = np.maximum(1, np.bincount(labels.ravel()))
+    heights = np.bincount(labels.ravel(), np.repeat(rows, labels.shape[1])) / sizes
+    seen = np.flatnonzero(thing.any(axis=1))
+    middle = (seen[0] + seen[-1]) / 2 if len(seen) else -1
+    return heights > middle
 
 
 def _grown(image: np.ndarray, width: int) -> np.ndarray:

@@ -45,3 +45,17 @@ def test_a_thing_in_its_shadow_is_left():
     assert mask[thing].mean() < 0.05
     around = (np.hypot((X - 128) / 50, (Y - 128) / 22) < 1) & (np.hypot(X - 128, Y - 110) > 26)
     assert mask[around].mean() > 0.9
+
+
+def test_a_blurred_limb_above_is_no_shadow():
+    body = (np.abs(X - 128) < 30) & (Y > 60) & (Y < 230)
+    light = np.where(body, 0.2, 1.0)
+    limb = cv2.GaussianBlur(
+        (np.hypot((X - 70) / 40, (Y - 90) / 12) < 1).astype(np.float32), (0, 0), 6
+    )
+    floor = cv2.GaussianBlur(
+        (np.hypot((X - 70) / 40, (Y - 215) / 12) < 1).astype(np.float32), (0, 0), 6
+    )
+    mask = found(light * (1 - 0.3 * limb) * (1 - 0.3 * floor))
+    assert not mask[:140].any()
+    assert mask[210:220, 50:90].mean() > 0.9
