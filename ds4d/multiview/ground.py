@@ -109,7 +109,7 @@ def _across(alphas: np.ndarray) -> float:
     has its left and its right ones, and where there are just two, they tell nothing else.
     """
     rows, columns = (_variance(alphas.sum(axes)) for axes in ((0, 2), (0, 1)))
-    return float(np.clip(columns / rows, 0.5, 1.5))
+    return float(np.clip(columns / max(rows, 1e-9), 0.5, 1.5))
 
 
 def _symmetry(alphas: np.ndarray) -> float:
@@ -118,7 +118,7 @@ def _symmetry(alphas: np.ndarray) -> float:
     What faces the camera is symmetric; turned by an angle, few things are.
     """
     mean = alphas.mean(0)
-    columns = np.flatnonzero(mean.max(0) > 0.5)
+    columns = np.flatnonzero(mean.max(0) > 0.5 * mean.max())
     best, size = 0.0, len(mean)
     for middle in range(columns[0] + len(columns) // 4, columns[-1] - len(columns) // 4 + 1):
         reach = min(middle, size - 1 - middle)

@@ -80,3 +80,12 @@ def test_two_feet_under_a_long_body_say_little():
     leaning = estimate_slant(upright, FOCAL, RADIUS).slope
     assert leaning > 0.2
     assert 0 <= estimate_slant(long, FOCAL, RADIUS).slope < 0.7 * leaning
+
+
+def test_what_travels_or_hardly_shows_is_no_trouble():
+    falling, dot = (np.zeros((8, 96, 96), np.float32) for _ in range(2))
+    for index in range(8):
+        falling[index, 10 + 8 * index : 30 + 8 * index, 30:60] = 1
+    dot[:, 48, 48] = 1
+    for alphas in (falling, dot):
+        assert abs(estimate_slant(alphas, FOCAL, RADIUS).slope) < 0.1
