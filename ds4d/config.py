@@ -69,6 +69,10 @@ class MultiviewConfig:
     """how strongly Zero123++ follows the frame; 1 = no guidance, half the time"""
     anchor: Literal["first", "none"] = "first"
     """first = later frames see the first one's views, so that all agree; none = each on its own"""
+    slant: float | None = None
+    """inflate: by how many degrees the right side is farther away; None = looked for in the clip"""
+    depth: float = 1.0
+    """inflate: thickness of the object, times what its silhouettes say"""
 
 
 @dataclass(frozen=True)

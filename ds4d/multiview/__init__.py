@@ -72,7 +72,8 @@ def choose(
         return Engine("zero123plus", why, run, made_from, weights)
 
     def inflated(frames: np.ndarray, size: int) -> Stage[Views]:
-        return inflate.run(frames, given.front_camera(source, size), size)
+        front = given.front_camera(source, size)
+        return inflate.run(frames, front, size, slant=config.slant, depth=config.depth)
 
     return Engine("inflate", why if config.engine == "inflate" else f"no views; {why}", inflated)
 

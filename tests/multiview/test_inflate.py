@@ -6,7 +6,8 @@ import torch
 from scipy.ndimage import binary_fill_holes
 
 from ds4d.cameras import RADIUS, orbit_cameras, project, rig_cameras
-from ds4d.multiview import inflate
+from ds4d.config import MachineConfig, MultiviewConfig
+from ds4d.multiview import choose, inflate
 from ds4d.multiview.ground import Slant
 from ds4d.multiview.shell import half_thickness, shell
 from ds4d.multiview.texture import cast_votes, front_colors, palette, regional_colors
@@ -206,3 +207,17 @@ def test_confidence_falls_from_seen_to_guessed():
     assert middle[1] > 2 * middle[3]  # what the frame shows against its back
     aside = confidence[0, :, 2, 2].astype(int)  # the background
     assert aside[1] > aside[2] and aside[3] > aside[2]  # from the side the outline is a guess
+
+
+def test_the_two_numbers_that_one_view_cannot_know_are_the_person_s(tmp_path):
+    frames = np.zeros((2, 48, 48, 4), np.uint8)
+    frames[:, 12:36, 8:40] = (200, 90, 40, 255)
+
+    def sides(**chosen):
+        config = MultiviewConfig(engine="inflate", **chosen)
+        engine = choose(config, MachineConfig(device="cpu"), tmp_path, None, 0, lambda frames: None)
+        return finished(engine.run(frames, 48))[1].images[0, 1:, ..., 3]
+
+    plain, thick, slanted = sides(slant=0.0), sides(slant=0.0, depth=1.6), sides(slant=25.0)
+    assert (thick > 127).sum() > 1.05 * (plain > 127).sum()
+    assert (slanted != plain).any()
