@@ -88,8 +88,12 @@ class Deformation(nn.Module):
         first, last = zip(*((head[1], head[3]) for head in self.heads.values()), strict=True)
         weight, bias = (torch.cat([getattr(x, n) for x in first]) for n in ("weight", "bias"))
         inner = linear(hidden.relu(), weight, bias).relu()
-        weight, bias = torch.block_diag(*(x.weight for x in last)), [x.bias for x in last]
-        return Offsets(*linear(inner, weight, torch.cat(bias)).split([*HEADS.values()], -1))
+        # Rows of 16 bytes, or they would miss the fast products.
+        empty = -sum(HEADS.values()) % 4
+        weight = pad(torch.block_diag(*(x.weight for x in last)), (0, 0, 0, empty))
+        bias = pad(torch.cat([x.bias for x in last]), (0, empty))
+        *offsets, _ = linear(inner, weight, bias).split([*HEADS.values(), empty], -1)
+        return Offsets(*offsets)
 
     def _fits_kernels(self) -> bool:
         widths = [plane.shape[1] for plane in self.planes.space]

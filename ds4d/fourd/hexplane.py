@@ -96,9 +96,5 @@ def _sample(planes: Tensor, grid: Tensor) -> Tensor:
 
 
 def _roughness(planes: Tensor) -> Tensor:
-    if kernels.fit_gpu(planes, planes.shape[1]):
-        from .triton_roughness import roughness
-
-        return roughness(planes)
     second = planes[:, :, 2:] - 2 * planes[:, :, 1:-1] + planes[:, :, :-2]
     return second.square().mean((1, 2, 3)).sum()

@@ -76,10 +76,16 @@ def _gradient_error(a: Tensor, b: Tensor) -> Tensor:
 
 def regularisers(network: Deformation, config: FourdConfig) -> Tensor:
     """Smooth HexPlanes that stay near one along time, weighted."""
-    total = torch.zeros(())
+    planes, total = network.planes, torch.zeros(())
+    weighted = config.smooth_space or config.smooth_time or config.sparse_time
+    if weighted and kernels.fit_gpu(planes.space[0]):
+        from .triton_regular import irregularity
+
+        of_space = irregularity(planes.space, config.smooth_space, 0.0)
+        return of_space + irregularity(planes.time, config.smooth_time, config.sparse_time)
     if config.smooth_time or config.smooth_space:
-        time, space = network.planes.smoothness()
+        time, space = planes.smoothness()
         total = total + config.smooth_time * time + config.smooth_space * space
     if config.sparse_time:
-        total = total + config.sparse_time * network.planes.sparseness()
+        total = total + config.sparse_time * planes.sparseness()
     return total

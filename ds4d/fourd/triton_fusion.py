@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-BLOCK, WARPS = 16, 4  # Gaussians of a program and warps that share them
+BLOCK, WARPS = 8, 4  # Gaussians of a program and warps that share them
 LEAST = tl.constexpr(-1e30)  # below any score
 
 
@@ -68,7 +68,7 @@ def _halves(weights, C: tl.constexpr):
     return tl.load(weights), tl.load(weights + C)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["N"])
 def fuse_forward(
     maps,  # [K, V, h, w, C]
     bias,  # [C]
@@ -124,7 +124,7 @@ def fuse_forward(
     tl.store(out + row + C, (1 - share) * distance, inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["N"])
 def fuse_backward(
     maps,  # as in fuse_forward
     bias,

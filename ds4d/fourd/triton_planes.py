@@ -14,7 +14,9 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-BLOCK, WARPS = 16, 4  # Gaussians of a program and warps that share them
+BLOCK, WARPS = 8, 4  # Gaussians of a program and warps that share them
+COLUMNS = 512  # of a program that reads planes over time
+COPIES = 8  # of the lines' gradients: few cells, to which many programs would add at once
 
 
 @triton.jit
@@ -62,7 +64,7 @@ def _add_plane(plane, a, b, v, inside, S, C: tl.constexpr):
     _add_line(plane + S * C, a, v * b, inside, C)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["N"])
 def read_level(
     means,  # [N, 3]
     bound,
@@ -92,7 +94,7 @@ def read_level(
         tl.store(out + k * N * width, on_space * on_time, inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["N"])
 def read_level_backward(
     means,  # as in read_level
     bound,
@@ -100,7 +102,7 @@ def read_level_backward(
     lines,
     v_features,  # [K, N, width]
     v_space,  # added to
-    v_lines,  # added to
+    v_lines,  # [COPIES, 3, K, S, C], added to
     N,
     S,
     first,
@@ -108,7 +110,9 @@ def read_level_backward(
     K: tl.constexpr,
     C: tl.constexpr,
     BLOCK: tl.constexpr,
+    COPIES: tl.constexpr,
 ):
+    v_lines += tl.program_id(0) % COPIES * 3 * K * S * C
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = (n < N)[:, None]
     n = tl.minimum(n, N - 1)
@@ -134,6 +138,53 @@ def read_level_backward(
     _add_plane(v_space + yz, b, c, v_on_space * (on_xy * on_xz), inside, S, C)
 
 
+@triton.jit
+def _row(rows, k, T):
+    """Where a moment lies along time, in cells."""
+    return tl.minimum(tl.maximum(tl.load(rows + k), 0.0), T - 1.0)
+
+
+@triton.jit
+def write_lines(
+    time,  # [3, T, size]
+    rows,  # [K]
+    lines,  # [3, K, size], written
+    T,
+    size,
+    COLUMNS: tl.constexpr,
+):
+    """Reads the planes over time at some moments."""
+    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    k, axis, K = tl.program_id(1), tl.program_id(2), tl.num_programs(1)
+    row = _row(rows, k, T)
+    below = tl.minimum(row.to(tl.int32), T - 2)
+    at = time + (axis * T + below) * size + column
+    one, two = tl.load(at, column < size), tl.load(at + size, column < size)
+    line = one + (row - below) * (two - one)
+    tl.store(lines + (axis * K + k) * size + column, line, column < size)
+
+
+@triton.jit
+def write_lines_backward(
+    v_lines,  # [COPIES, 3, K, size]
+    rows,  # [K]
+    v_time,  # [3, T, size], written
+    size,
+    K: tl.constexpr,
+    COLUMNS: tl.constexpr,
+    COPIES: tl.constexpr,
+):
+    column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    t, axis, T = tl.program_id(1), tl.program_id(2), tl.num_programs(1)
+    v = tl.zeros([COLUMNS], tl.float32)
+    for k in range(K):
+        share = tl.maximum(1 - tl.abs(_row(rows, k, T) - t), 0.0)
+        line = v_lines + (axis * K + k) * size + column
+        for copy in range(COPIES):
+            v += share * tl.load(line + copy * 3 * K * size, column < size)
+    tl.store(v_time + (axis * T + t) * size + column, v, column < size)
+
+
 def read(
     means: Tensor,  # [N, 3] world; gets no gradient
     bound: float,  # half side of the cube
@@ -142,52 +193,47 @@ def read(
     rows: Tensor,  # [K] where the moments lie along T, cells
 ) -> Tensor:  # [K, N, levels * C]
     """Features of K moments, as HexPlane.forward has them; C is a power of two."""
-    last = time[0].shape[2] - 1
-    rows = rows.clamp(0, last)
-    below = rows.long().clamp(max=last - 1)
-    share = (rows - below)[:, None, None]
-    lines = []
-    for planes in time:
-        planes = _channels_last(planes)
-        # Not indexing, whose gradient would sort the indices.
-        pair = planes.index_select(1, below), planes.index_select(1, below + 1)
-        lines.append(torch.lerp(*pair, share))
-    return _Read.apply(means.contiguous(), bound, *map(_channels_last, space), *lines)
-
-
-def _channels_last(planes: Tensor) -> Tensor:
-    """Planes [3, C, h, w] as [3, h, w, C]: no copy where the channels lie last in memory."""
-    return planes.permute(0, 2, 3, 1).contiguous()
+    planes = (plane.permute(0, 2, 3, 1).contiguous() for plane in (*space, *time))
+    return _Read.apply(means.contiguous(), bound, rows, *planes)
 
 
 class _Read(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, means, bound, *tensors):
-        half = len(tensors) // 2
-        N, K, C = len(means), tensors[-1].shape[1], tensors[-1].shape[3]
-        features = means.new_empty(K, N, half * C)
-        for level, (space, lines) in enumerate(zip(tensors[:half], tensors[half:], strict=True)):
+    def forward(ctx, means, bound, rows, *planes):  # each [3, S or T, S, C]
+        levels = len(planes) // 2
+        N, K, C = len(means), len(rows), planes[0].shape[3]
+        features, lines = means.new_empty(K, N, levels * C), []
+        for level, (space, time) in enumerate(zip(planes[:levels], planes[levels:], strict=True)):
+            T, S = time.shape[1:3]
+            lines.append(means.new_empty(3, K, S, C))
+            write_lines[(triton.cdiv(S * C, COLUMNS), K, 3)](
+                time, rows, lines[-1], T, S * C, COLUMNS
+            )
             read_level[(triton.cdiv(N, BLOCK),)](
-                means, bound, space, lines, features, N, space.shape[1], level * C, half * C,
-                K, C, BLOCK, num_warps=WARPS,
+                means, bound, space, lines[-1], features, N, S, level * C, levels * C, K, C, BLOCK,
+                num_warps=WARPS,
             )  # fmt: skip
-        ctx.bound = bound
-        ctx.save_for_backward(means, *tensors)
+        ctx.bound, ctx.times = bound, planes[-1].shape[1]
+        ctx.save_for_backward(means, rows, *planes[:levels], *lines)
         return features
 
     @staticmethod
     @once_differentiable
     def backward(ctx, v_features):
-        means, *tensors = ctx.saved_tensors
-        half = len(tensors) // 2
-        N, K, C = len(means), tensors[-1].shape[1], tensors[-1].shape[3]
-        gradients = [torch.zeros_like(tensor) for tensor in tensors]
-        v_features = v_features.contiguous()
-        for level in range(half):
-            space = tensors[level]
+        means, rows, *tensors = ctx.saved_tensors
+        levels = len(tensors) // 2
+        N, K, C = len(means), len(rows), tensors[0].shape[3]
+        v_features, v_spaces, v_times = v_features.contiguous(), [], []
+        for level in range(levels):
+            space, lines = tensors[level], tensors[levels + level]
+            S, v_lines = space.shape[1], lines.new_zeros(COPIES, *lines.shape)
+            v_spaces.append(torch.zeros_like(space))
             read_level_backward[(triton.cdiv(N, BLOCK),)](
-                means, ctx.bound, space, tensors[half + level], v_features, gradients[level],
-                gradients[half + level], N, space.shape[1], level * C, half * C, K, C,
-                BLOCK, num_warps=WARPS,
+                means, ctx.bound, space, lines, v_features, v_spaces[-1], v_lines, N, S,
+                level * C, levels * C, K, C, BLOCK, COPIES, num_warps=WARPS,
             )  # fmt: skip
-        return None, None, *gradients
+            v_times.append(means.new_empty(3, ctx.times, S, C))
+            write_lines_backward[(triton.cdiv(S * C, COLUMNS), ctx.times, 3)](
+                v_lines, rows, v_times[-1], S * C, K, COLUMNS, COPIES
+            )
+        return None, None, None, *v_spaces, *v_times

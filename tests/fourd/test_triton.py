@@ -17,7 +17,7 @@ from ds4d.config import FourdConfig
 from ds4d.fourd import kernels
 from ds4d.fourd.deformation import HEADS, Deformation
 from ds4d.fourd.hexplane import HexPlane
-from ds4d.fourd.triton_roughness import roughness
+from ds4d.fourd.losses import regularisers
 from ds4d.fourd.tssf import TSSF, Lookup
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -28,7 +28,7 @@ N, K, V, SIDE, C, CHANNELS = 20, 2, 4, 5, 4, 6  # more Gaussians than a program 
 def by_triton(monkeypatch):
     """float32 goes to the kernels, float64 to torch."""
     monkeypatch.setattr(kernels, "fit", lambda tensor: False)
-    monkeypatch.setattr(kernels, "fit_gpu", lambda tensor, channels: tensor.dtype == torch.float32)
+    monkeypatch.setattr(kernels, "fit_gpu", lambda tensor, *_: tensor.dtype == torch.float32)
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -87,15 +87,17 @@ def test_fusion():
     assert got[:, 0].abs().max() == 0
 
 
-@pytest.mark.parametrize("rows", [3, 35])
-def test_roughness(rows):
-    planes = random(3, C, rows, 33).contiguous(memory_format=torch.channels_last).requires_grad_()
-    precise = planes.detach().double().requires_grad_()
-    second = precise[:, :, 2:] - 2 * precise[:, :, 1:-1] + precise[:, :, :-2]
-    want = second.square().mean((1, 2, 3)).sum()
-    agree(roughness(planes), want, [planes], [precise])
-    (gradient,) = grad(roughness(planes), planes)
-    assert gradient.stride() == planes.stride()  # or the optimizer would copy it
+def test_regularisers():
+    config = dataclasses.replace(
+        FourdConfig(), plane_size=17, plane_times=5, plane_width=C, smooth_time=5.0,
+        smooth_space=3.0, sparse_time=2.0,
+    )  # fmt: skip
+    network = scattered(Deformation(config, CHANNELS))
+    reference = copy.deepcopy(network).double()
+    of, precise = ([*n.planes.parameters()] for n in (network, reference))
+    agree(regularisers(network, config), regularisers(reference, config), of, precise)
+    for parameter, gradient in zip(of, grad(regularisers(network, config), of), strict=True):
+        assert gradient.stride() == parameter.stride()  # or the optimizer would copy it
 
 
 def test_all_together():

@@ -16,7 +16,7 @@ def fit(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
-def fit_gpu(tensor: Tensor, channels: int) -> bool:
+def fit_gpu(tensor: Tensor, channels: int = 1) -> bool:
     """Whether the Triton kernels can compute with such a tensor and so many channels."""
     power_of_two = channels & (channels - 1) == 0
     return tensor.device.type == "cuda" and tensor.dtype == torch.float32 and power_of_two
