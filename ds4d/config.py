@@ -48,7 +48,7 @@ class ClipConfig:
 @dataclass(frozen=True)
 class MattingConfig:
     engine: Literal["auto", "alpha", "rembg", "classical"] = "auto"
-    """who cuts the object out: alpha (already there), rembg (network), classical (GrabCut)"""
+    """who cuts the object out: alpha (already there), rembg (network), classical (graph cut)"""
     model: Literal["isnet-general-use", "birefnet-general-lite", "u2net"] = "isnet-general-use"
     """rembg's network"""
 

@@ -24,7 +24,7 @@ MEMORY_GB = 4.0  # what a preview needs
 DISK_GB = 1.0  # a run folder, generously
 
 EMBEDDED = {
-    "matting": "alpha (clips that have it), classical (background model and GrabCut)",
+    "matting": "alpha (clips that have it), classical (background model and graph cut)",
     "multiview": "given (case folders), inflate (from the silhouette)",
     "features": "descriptors (colour, gradients, coverage)",
     "mesh": "given (a file of yours), visual_hull (carved from the seven silhouettes)",

@@ -34,7 +34,7 @@ ENGINES = {
     "zero123plus": "drawn by Zero123++",
     "dinov2": "described by DINOv2",
     "instantmesh": "made by InstantMesh",
-    "classical": "by background model and GrabCut",
+    "classical": "by background model and graph cut",
     "given": "brought along",
     "inflate": "inflated from the silhouettes",
     "descriptors": "described by colour and gradients",
