@@ -48,9 +48,9 @@ def test_the_end_names_engines_seconds_and_warnings(tmp_path):
     progress.finish(FACTS)
     strip = progress.strip()
     assert card_states(progress) == ["done"] * 6
-    assert "by background model and GrabCut" in strip and "It touches the edge." in strip
+    assert "by background model and graph cut" in strip and "It touches the edge." in strip
     assert progress.seconds == 17.0
-    assert progress.engines() == "Engines: mattes by background model and GrabCut."
+    assert progress.engines() == "Engines: mattes by background model and graph cut."
 
 
 def test_skipped_stages_show_the_picture_they_left(tmp_path):
