@@ -93,7 +93,7 @@ def seconds(clip: str, folder: str, config: Config, stage: str) -> int:
         "multiview": step * config.multiview.steps * frames + 0.5 * 6 * frames,
         "features": 0.05 * views,
         "mesh": 30.0,
-        "fourd": steps * (0.004 * pictures + (0.08 * fourd.times_per_step if fourd.sds else 0)),
+        "fourd": steps * (0.0015 * pictures + 0.012 * bool(fourd.sds) * fourd.times_per_step),
         "videos": 0.2 * config.videos.fps * config.videos.seconds,
     }
     return round(SECONDS_TO_LOAD + work[stage])

@@ -114,10 +114,8 @@ class Training:
     def advance(self) -> None:
         """One step."""
         config = self.config
-        if self.step % config.visibility_every == 0:
-            self._change(lookup=None)
-        if self.moving and self.lookup is None:
-            self._change(lookup=self._look())
+        if self.moving and (self.lookup is None or self.step % config.visibility_every == 0):
+            self._look_around()
         self._set_learning_rates()
         inputs = {name: tensor.to(self.device) for name, tensor in self._draw().items()}
         if self.replayed is None:
@@ -157,6 +155,15 @@ class Training:
         )
         self.statistics = Statistics.zeros(len(self.gaussians), self.device)
         self._change(lookup=None)
+
+    def _look_around(self) -> None:
+        """Who is visible from where, now; in the same place, where a captured step reads it."""
+        seen = self._look()
+        if self.lookup is None:
+            self._change(seen)
+        else:
+            self.lookup.grid.copy_(seen.grid)
+            self.lookup.visible.copy_(seen.visible)
 
     def _change(self, lookup: Lookup | None) -> None:
         """Another lookup, perhaps because there are other Gaussians."""
