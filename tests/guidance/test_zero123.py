@@ -189,7 +189,8 @@ def test_references_are_embedded_once_over_white(weights, parts, images, monkeyp
     noise = torch.randn(8, 4, 32, 32, generator=generator())[3:4]
     embedding, latents = embed(parts, rgb[3:4], noise)
     assert torch.allclose(zero123.embeddings[0, 3], embedding[0], atol=1e-4)
-    assert torch.allclose(zero123.latents[0, 3], latents[0], atol=1e-2)
+    # Batches are rounded otherwise, which the random autoencoder amplifies; other frames are far.
+    assert (zero123.latents[0, 3] - latents[0]).abs().max() < 0.02 * latents.abs().max()
 
 
 def test_nothing_stays_after_forgetting(weights, images):
