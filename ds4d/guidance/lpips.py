@@ -40,16 +40,21 @@ def load(weights: str, device: torch.device) -> Perceptual:
 def judge(network: nn.Module) -> Perceptual:
     """The network as a judge of renders.
 
-    On a GPU its convolutions are computed in half precision; the squares that would not fit it are
-    taken in single precision.
+    On a GPU its convolutions become ones of half precision, and a kernel compares their features.
     """
+    if next(network.parameters()).is_cuda:
+        network.net.to(dtype=torch.float16, memory_format=torch.channels_last)
 
     def perceptual(
         render: Tensor,  # [B, H, W, 3] in [0, 1]
         target: Tensor,  # [B, H, W, 3] in [0, 1]
     ) -> Tensor:  # [B]
-        with torch.autocast("cuda", torch.float16, enabled=render.is_cuda):
-            return network(_prepared(render), _prepared(target)).flatten().float()
+        render, target = _prepared(render), _prepared(target)
+        if render.is_cuda:
+            from .triton_lpips import distance
+
+            return distance(render, target, network)
+        return network(render, target).flatten()
 
     return perceptual
 
