@@ -48,6 +48,7 @@ def test_where_nothing_is_felt_gradients_stay_finite():
 
 def test_whole_network():
     """Every image's gradient by its own weight; a weight too small for half precision counts."""
+    torch.manual_seed(0)
     network = lpips.build(DEVICE)
     render, target = 2 * random(2, 3, 18, 20) - 1, 2 * random(2, 3, 18, 20, seed=1) - 1
     v = torch.tensor([1e-6, 2.0], device=DEVICE)
@@ -60,8 +61,6 @@ def test_whole_network():
     precise = DEVICE.type == "cpu"
     torch.testing.assert_close(got, want, rtol=1e-5 if precise else 1e-2, atol=0)
     for mine, theirs in zip(v_got, v_want, strict=True):
-        likeness = torch.cosine_similarity(mine.flatten(), theirs.flatten(), 0)
-        assert likeness > (0.9999 if precise else 0.99)
-        assert mine.norm() / theirs.norm() == pytest.approx(1, abs=1e-4 if precise else 0.05)
+        assert (mine - theirs).norm() < (1e-3 if precise else 0.1) * theirs.norm()
     with torch.no_grad():
         torch.testing.assert_close(triton_lpips.distance(render, target, network), got)
