@@ -131,7 +131,7 @@ def check() -> dict:
     begin = time.perf_counter()
     crowded = results_of_a_step()
     torch.cuda.synchronize()
-    results["outgrown is noticed"] = gpu.outgrown()
+    results["crowding is noticed"] = not room.roomy()
     results["without room, s"] = time.perf_counter() - begin
     results["without room"] = max(_relative(a - b, b) for a, b in zip(crowded, first, strict=True))
     step.forward()

@@ -15,10 +15,13 @@ class Replayed:
     Args:
         compute: reads and writes tensors that stay where they are, and the ones that it is given;
             it neither waits for the GPU nor asks it for a number.
+        crowded: whether what was captured needs larger buffers, which an uncaptured call makes.
     """
 
-    def __init__(self, compute: Callable[[dict[str, Tensor]], None]):
-        self.compute = compute
+    def __init__(
+        self, compute: Callable[[dict[str, Tensor]], None], crowded: Callable[[], bool]
+    ):
+        self.compute, self.crowded = compute, crowded
         self.shape: Hashable = None
         self.graph: torch.cuda.CUDAGraph | None = None
         self.inputs: dict[str, Tensor] = {}
@@ -30,7 +33,7 @@ class Replayed:
             shape: all that the computation depends on beside its inputs. The first call with
                 another shape is not captured: kernels are compiled in it, and buffers grow.
         """
-        if shape != self.shape:
+        if shape != self.shape or (self.graph is not None and self.crowded()):
             self.shape, self.graph = shape, None
             with _fast_products():
                 self.compute(inputs)

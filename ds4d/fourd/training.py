@@ -18,7 +18,7 @@ from ..guidance.schedule import render_size
 from ..images import tile
 from ..multiview import Views
 from ..splat import rasterize
-from ..splat.rasterize import capturable
+from ..splat.rasterize import capturable, crowded
 from .asset import Asset
 from .batches import Targets
 from .deformation import Deformation
@@ -77,7 +77,7 @@ class Training:
         self.loss = torch.zeros(())  # of the last step
         self.changes = 0  # of what a captured step keeps
         replays = device.type == "cuda" and capturable()
-        self.replayed = Replayed(self._compute) if replays else None
+        self.replayed = Replayed(self._compute, crowded) if replays else None
         self.step = 0
         self.started = (time.perf_counter(), 0)  # and the step of that moment
 

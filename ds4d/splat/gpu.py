@@ -36,6 +36,11 @@ class Room:
     capacity: int
     count: Tensor  # [1] int32, pinned: the last known number
     known: torch.cuda.Event | None = None  # when it is
+    captured: bool = False  # in a CUDA graph, which keeps its capacity
+
+    def roomy(self) -> bool:
+        """Whether a tenth more would still find room."""
+        return 1 + int(self.count) * 1.1 <= self.capacity
 
 
 @dataclass(frozen=True)
@@ -148,12 +153,13 @@ def backward(
     return *results, v_offsets
 
 
-def outgrown() -> bool:
-    """Whether the last step of some shape had too little room: a CUDA graph of it stays slow.
+def crowded() -> bool:
+    """Whether a captured CUDA graph has hardly any room left, as far as is known without waiting.
 
-    Wait for the GPU first. Draw the shape once, then capture it again.
+    Without room it stays right but becomes slow. Draw the shape once, which makes room, then
+    capture it again.
     """
-    return any(int(room.count) > room.capacity for room in _rooms.values())
+    return any(room.captured and not room.roomy() for room in _rooms.values())
 
 
 def _channels(D: int) -> int:
@@ -217,8 +223,9 @@ def _capacity(shape: tuple[int, int, int], N: int, total: Tensor) -> int:
     elif not capturing and room.known is not None and not room.known.query():
         return room.capacity
     needed = int(room.count)
-    if not capturing and not 1 + needed * 1.1 <= room.capacity <= needed * 4 + STEP:
+    if not capturing and not (room.roomy() and room.capacity <= needed * 4 + STEP):
         room.capacity = triton.cdiv(int(needed * HEADROOM) + 1, STEP) * STEP
+    room.captured = capturing
     room.count.copy_(total, non_blocking=True)
     if not capturing:
         room.known = torch.cuda.Event()

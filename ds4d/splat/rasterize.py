@@ -78,6 +78,13 @@ def capturable() -> bool:
     return _chosen.get() != "diff_gaussian"
 
 
+def crowded() -> bool:
+    """Whether a captured CUDA graph should be captured again, after a drawing that is not."""
+    from . import gpu
+
+    return gpu.crowded()
+
+
 def rasterize(
     means: Tensor,  # [N, 3] or [C, N, 3] world
     quats: Tensor,  # [N, 4] or [C, N, 4] w, x, y, z, of any length but zero

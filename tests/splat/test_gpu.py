@@ -71,3 +71,15 @@ def test_a_step_is_freed_without_the_garbage_collector(monkeypatch):
 def test_an_engine_that_does_not_exist_is_named():
     with pytest.raises(ValueError, match="vulkan"), use("vulkan"):
         pass
+
+
+def test_only_a_graph_that_was_captured_asks_to_be_captured_again(monkeypatch):
+    roomy = gpu.Room(10, capacity=200, count=torch.tensor([100]))
+    full = gpu.Room(10, capacity=105, count=torch.tensor([100]))
+    monkeypatch.setattr(gpu, "_rooms", {1: roomy, 2: full})
+    roomy.captured = True
+    assert not gpu.crowded()  # the full one belongs to a drawing of the past
+    full.captured = True
+    assert gpu.crowded()
+    full.capacity = 130
+    assert not gpu.crowded()
