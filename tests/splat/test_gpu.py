@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ds4d.cameras import orbit_cameras
-from ds4d.splat import rasterize
+from ds4d.splat import gpu, rasterize
 from ds4d.splat.rasterize import use
 
 pytestmark = pytest.mark.skipif(
