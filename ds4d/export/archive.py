@@ -19,7 +19,7 @@ CONTENTS = (
     "frames/*",
     "multiview/**/*",
 )
-COMPRESSED_ALREADY = (".png", ".mp4", ".jpg", ".webp")
+NOT_COMPRESSED = (".png", ".mp4", ".jpg", ".webp", ".safetensors")  # it would gain next to nothing
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the same contents give the same zip; the earliest a zip knows
 
 
@@ -35,7 +35,7 @@ def write_zip(target: Path, root: Path) -> Iterator[Path]:
         for path in members(root):
             entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), TIMESTAMP)
             entry.external_attr = 0o644 << 16  # an ordinary file that its owner may write
-            stored = path.suffix in COMPRESSED_ALREADY
+            stored = path.suffix in NOT_COMPRESSED
             entry.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
             entry.file_size = path.stat().st_size
             with path.open("rb") as source, archive.open(entry, "w") as destination:
