@@ -146,10 +146,11 @@ def lpips(folder: Path) -> Iterator[dict]:
     from ds4d.guidance import lpips as judge
 
     network = judge.build(torch.device("cuda"))
-    render = torch.rand(4, 3, 256, 256, device="cuda", requires_grad=True)
-    target = torch.rand(4, 3, 256, 256, device="cuda")
-    seconds, peak = _timed(lambda: network(render, target).sum().backward())
-    yield _row("LPIPS (VGG16), batch 4 at 256 px", _count(network), peak, seconds, "step")
+    parameters, perceptual = _count(network), judge.judge(network)
+    render = torch.rand(4, SIZE, SIZE, 3, device="cuda", requires_grad=True)
+    target = torch.rand(4, SIZE, SIZE, 3, device="cuda")
+    seconds, peak = _timed(lambda: perceptual(render, target).sum().backward())
+    yield _row("LPIPS (VGG16), batch 4 at 512 px", parameters, peak, seconds, "step")
 
 
 MEASURES: dict[str, Callable[[Path], Iterator[dict]]] = {
