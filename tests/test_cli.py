@@ -12,6 +12,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from ds4d.cli import INTERRUPTED, main
+from ds4d.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 VIDEOS = {"orbit", "front", "back", "left", "right", "bullet"}
@@ -149,3 +150,26 @@ def test_help_comes_at_once_and_says_units_and_defaults():
         shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         assert f"default: {points}" in " ".join(shown.split())
         assert "pixels" in shown and "seconds" in shown
+
+
+def test_a_mesh_of_one_s_own_takes_the_place_of_the_carved_one(run, case, tmp_path):
+    from dataclasses import replace
+
+    from ds4d import pipeline
+    from ds4d.config import Config
+    from ds4d.workspace import Workspace
+
+    config = Config()
+    config = replace(
+        config,
+        clip=replace(config.clip, size=64),
+        mesh=replace(config.mesh, file=str(run / "mesh.glb")),
+    )
+    workspace = Workspace(tmp_path)
+    events = list(pipeline.generate(case, workspace, config, until="mesh"))
+    stage = workspace.record["stages"]["mesh"]
+    assert stage["engine"] == "given" and stage["why"] == "mesh.glb"
+    assert max(event.metrics.get("iou", 0) for event in events if event.stage == "mesh") > 0.85
+    with pytest.raises(UserError, match="There is no mesh"):
+        gone = replace(config, mesh=replace(config.mesh, file="gone.glb"))
+        list(pipeline.generate(case, workspace, gone, until="mesh"))
