@@ -125,7 +125,7 @@ def test_a_stopped_run_goes_on_with_the_stage_it_was_in(tiny_weights, dark_clip,
             process.send_signal(signal.SIGINT)
             break
         time.sleep(0.05)
-    assert process.wait(timeout=120) == INTERRUPTED, (tmp_path / "log").read_text()
+    assert process.wait(timeout=300) == INTERRUPTED, (tmp_path / "log").read_text()
     done = json.loads(record.read_text())["stages"]
     assert "matting" in done and "videos" not in done
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
