@@ -199,15 +199,15 @@ def _check_mattes(alphas: np.ndarray) -> tuple[str, ...]:
     remarks = []
     missing = np.flatnonzero(covered < 2e-4)
     if len(missing):
-        remarks.append(f"The object is not visible in {_frames(missing)}.")
+        remarks.append(f"The object is not visible in {named_frames(missing)}.")
     rim = np.concatenate([solid[:, 0], solid[:, -1], solid[:, :, 0], solid[:, :, -1]], axis=1)
     cut = np.flatnonzero(rim.sum(axis=1) >= 3)
     if len(cut):
-        remarks.append(f"The border of the picture cuts the object off in {_frames(cut)}.")
+        remarks.append(f"The border of the picture cuts the object off in {named_frames(cut)}.")
     return tuple(remarks)
 
 
-def _frames(indices: np.ndarray) -> str:
+def named_frames(indices: np.ndarray) -> str:
     """Frame numbers for a person, counted from 1 among the sampled ones."""
     numbers = [str(index + 1) for index in indices]
     if len(numbers) == 1:

@@ -44,7 +44,7 @@ class Pretrained:
     stage: str
     name: str
     weights: tuple[str, ...]  # names in the catalogue
-    library: str  # what it is computed with, beside torch
+    package: str  # what it is computed with, beside torch
     gpu_gb: float  # of a GPU's memory
     cached_on_cpu: bool = False  # as `engines.usable` takes it
     extras: tuple[str, ...] = ()  # what it reads where it is there
@@ -117,7 +117,7 @@ def _print_check(name: str, check: Callable[[], tuple[bool, str]]) -> bool:
 
 
 def _print_pretrained(machine: MachineConfig) -> None:
-    """Whether each engine's weights and library are here, and what "auto" makes of it."""
+    """Whether each engine's weights and package are here, and what "auto" makes of it."""
     from .engines import usable
 
     engines = pretrained(machine.low_memory)
@@ -136,8 +136,8 @@ def _print_pretrained(machine: MachineConfig) -> None:
 def _readiness(engine: Pretrained, found: dict[str, Found]) -> tuple[bool, str]:
     from .weights import CATALOGUE, size
 
-    if importlib.util.find_spec(engine.library) is None:
-        return False, f"{engine.library} is not installed: pip install -r requirements.txt"
+    if importlib.util.find_spec(engine.package) is None:
+        return False, f"{engine.package} is not installed: pip install -r requirements.txt"
     for name in engine.weights:
         if found[name].where == "missing":
             return False, f"{name}: {found[name].words}"

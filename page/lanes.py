@@ -62,7 +62,8 @@ def stage_by_stage(clip: Path, workspace: Workspace, config: Config) -> Iterator
             for item in news:
                 if isinstance(item, UserError):
                     raise item
-                workspace.reload()
+                if item.skipped or item.step in (0, item.total):  # the record may have changed
+                    workspace.reload()
                 yield item
 
 

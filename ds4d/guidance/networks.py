@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from ..device import network_dtype
 from ..errors import UserError
-from ..weights import fill, modern, read_state
+from ..weights import fill, modern, read_json, read_state
 
 CONFIGS = {
     "vae": "vae/config.json",
@@ -151,7 +150,7 @@ def load(folder: Path, device: torch.device) -> Networks:
     Raises:
         UserError: a file is missing or damaged, or its keys, shapes or configuration do not fit.
     """
-    configs = {name: _read_config(folder / file) for name, file in CONFIGS.items()}
+    configs = {name: read_json(folder / file) for name, file in CONFIGS.items()}
     for name, needed in NEEDED.items():
         for key, value in needed.items():
             if configs[name].get(key) != value:
@@ -190,14 +189,3 @@ def build(configs: dict[str, dict], device: torch.device) -> Networks:
         modules[name] = nn.Module.to(module, network_dtype(device))
     alphas = DDIMScheduler.from_config(configs["scheduler"]).alphas_cumprod.to(device)
     return Networks(**modules, alphas=alphas, feature_extractor=configs["feature_extractor"])
-
-
-def _read_config(file: Path) -> dict:
-    try:
-        return json.loads(file.read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"{file} is missing.", "Download the weights again.") from error
-    except ValueError as error:
-        raise UserError(
-            f"{file} is damaged: {error}.", "Delete the file and download it again."
-        ) from error

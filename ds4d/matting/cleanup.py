@@ -66,12 +66,6 @@ def jumps(alphas: np.ndarray) -> np.ndarray:
     return seen[off > max(JUMP * np.median(areas), 6 * np.median(off))]
 
 
-def named(frames: np.ndarray) -> str:
-    """Frame numbers for a person, counted from 1."""
-    numbers = [str(frame + 1) for frame in frames]
-    return f"frame {numbers[0]}" if len(numbers) == 1 else f"frames {', '.join(numbers)}"
-
-
 def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
     """An image [H, W, ...] whose longer side has `longest` pixels at most."""
     height, width = image.shape[:2]

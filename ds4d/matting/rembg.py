@@ -14,12 +14,13 @@ import torch
 from PIL import Image
 
 from .. import device, weights
+from ..clip import named_frames
 from ..config import MachineConfig
 from ..errors import UserError
 from ..events import Event, Stage
 from ..images import checkerboard, over
 from ..workspace import content_key, replacing
-from .cleanup import cleaned, jumps, named
+from .cleanup import cleaned, jumps
 
 SIZES = {"isnet-general-use": 1024, "birefnet-general-lite": 1024, "u2net": 320}  # of the input
 # What a network has to answer at its surest pixel for there to be an object: 0.3 as an opacity.
@@ -53,10 +54,10 @@ def run(
     alphas = cleaned(alphas)
     jumping = jumps(alphas)
     if len(empty):
-        message = f"{model} sees no object in {named(empty)}."
+        message = f"{model} sees no object in {named_frames(empty)}."
         yield Event("matting", len(frames), len(frames), message, warning=True)
     if len(jumping):
-        message = f"The cut-out's size jumps in {named(jumping)}: check it there."
+        message = f"The cut-out's size jumps in {named_frames(jumping)}: check it there."
         yield Event("matting", len(frames), len(frames), message, warning=True)
     return alphas
 

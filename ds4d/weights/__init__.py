@@ -11,9 +11,9 @@ from .catalogue import CATALOGUE, Weights, size
 from .download import fetch, fetching
 from .find import Found, find
 from .names import modern
-from .read import fill, read_state
+from .read import fill, read_json, read_state
 
 __all__ = [
-    "CATALOGUE", "Found", "Weights", "fetch", "fetching", "fill", "find", "modern", "read_state",
-    "size",
+    "CATALOGUE", "Found", "Weights", "fetch", "fetching", "fill", "find", "modern", "read_json",
+    "read_state", "size",
 ]  # fmt: skip

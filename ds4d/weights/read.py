@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import re
 import zipfile
@@ -97,3 +98,21 @@ def fill(module: nn.Module, state: dict[str, Tensor], file: Path) -> None:
 def _listed(keys: list[str]) -> str:
     more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
     return ", ".join(keys[:LISTED]) + more
+
+
+def read_json(file: Path) -> dict:
+    """The settings in a file that lies beside weights.
+
+    Raises:
+        UserError: it is missing, or holds something else.
+    """
+    again = "Delete the file and download it again."
+    try:
+        settings = json.loads(file.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{file} is missing.", "Download the weights again.") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} is damaged: {error}.", again) from error
+    if not isinstance(settings, dict):
+        raise UserError(f"{file} holds no settings.", again)
+    return settings

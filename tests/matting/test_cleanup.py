@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ds4d.matting.cleanup import cleaned, jumps, named
+from ds4d.clip import named_frames
+from ds4d.matting.cleanup import cleaned, jumps
 
 
 def body(count: int = 6, height: int = 60, width: int = 80) -> np.ndarray:
@@ -70,5 +71,5 @@ def test_growing_shrinking_and_missing_frames_are_no_jumps():
 
 
 def test_numbers_for_a_person():
-    assert named(np.array([2])) == "frame 3"
-    assert named(np.array([0, 4])) == "frames 1, 5"
+    assert named_frames(np.array([2])) == "frame 3"
+    assert named_frames(np.array([0, 4])) == "frames 1, 5"

@@ -7,7 +7,6 @@ say how large it is and where, since the views' generator normalises both.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
@@ -21,7 +20,7 @@ from ...config import MachineConfig
 from ...device import network_dtype, pick, release
 from ...events import Event, Stage
 from ...images import over
-from ...weights import CATALOGUE, fetch, find
+from ...weights import CATALOGUE, fetch, find, read_json
 from .. import Mesh, align
 from .extract import sampled_density, surface
 from .model import LRM, load
@@ -144,7 +143,7 @@ def _normalisation(weights: str) -> tuple[Sequence[float], Sequence[float]]:
     found = find("dino-vitb16", weights)
     if found.path is None:
         return IMAGENET
-    settings = json.loads((found.path / "preprocessor_config.json").read_text())
+    settings = read_json(found.path / "preprocessor_config.json")
     return settings["image_mean"], settings["image_std"]
 
 

@@ -5,7 +5,6 @@ Every key and shape of a checkpoint has to match, so that no layer keeps random 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from transformers import (
 )
 
 from ...errors import UserError
-from ...weights import fill, modern, read_state
+from ...weights import fill, modern, read_json, read_state
 from .pixels import Pixels
 
 
@@ -137,18 +136,6 @@ def checkpoint(folder: Path, stem: str, old_stem: str | None = None) -> Path:
     """The checkpoint in a folder: safetensors, else a pickle, which may be named otherwise."""
     pickle = folder / f"{old_stem or stem}.bin"
     return pickle if pickle.exists() else folder / f"{stem}.safetensors"
-
-
-def read_json(file: Path) -> dict:
-    try:
-        facts = json.loads(file.read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"The file {file} is missing.", "Download the model again.") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"The file {file} cannot be read.", "Download it again.") from error
-    if not isinstance(facts, dict):
-        raise UserError(f"The file {file} holds no settings.", "Download it again.")
-    return facts
 
 
 def _fill_clip(network: nn.Module, folder: Path) -> None:
