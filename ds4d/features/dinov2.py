@@ -7,7 +7,6 @@ published preprocessor is passed by: it resizes to 256 and cuts the border off.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,10 +144,7 @@ def _load(folder: Path, place: torch.device) -> nn.Module:
 def _config(file: Path):
     from transformers import Dinov2Config
 
-    try:
-        facts = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read.", "Delete it and download it again.") from error
+    facts = weights.read_json(file)
     if facts.get("model_type") != "dinov2" or facts.get("patch_size") != PATCH:
         raise UserError(
             f"{file} describes {facts.get('model_type', 'an unknown network')}, not DINOv2 with "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ...errors import UserError
+from ...weights import read_json
 
 GREY, WHITE = 127, 255  # backgrounds that Zero123++ and InstantMesh's UNet were trained with
 
@@ -35,8 +35,8 @@ class Pixels:
             UserError: the file is missing, or lacks something.
         """
         file = folder / "preprocessor_config.json"
+        facts = read_json(file)
         try:
-            facts = json.loads(file.read_text())
             shortest = facts["size"]["shortest_edge"] if facts["do_resize"] else None
             crop = facts["crop_size"]
             return Pixels(
@@ -47,8 +47,8 @@ class Pixels:
                 tuple(np.atleast_1d(facts["image_std"]).tolist()),
                 facts["rescale_factor"],
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"The file {file} cannot be read.", "Download it again.") from error
+        except (KeyError, TypeError) as error:
+            raise UserError(f"The file {file} lacks a setting.", "Download it again.") from error
 
     def __call__(self, image: Image.Image) -> Tensor:
         """An RGB picture as [3, H, W] float32."""
