@@ -78,7 +78,7 @@ def test_a_clip_becomes_videos(visit, red_clip, screenshot, tmp_path):
     page = visit()
     screenshot(page, "1_arrival")
     choose(page, red_clip)
-    assert page.wait_for_selector(".clip video").evaluate("video => video.videoWidth") > 0
+    page.wait_for_function("document.querySelector('.clip video')?.videoWidth > 0")
     set_values(page, dynamic_steps=300)
     page.click("#run")
     wait_for_card(page, "4D", "running")
