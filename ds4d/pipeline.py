@@ -187,7 +187,8 @@ class _Run:
                 yield Event("multiview", len(frames), len(frames), flag.words, warning=True)
             pictures = grids(views.images, flags)
             with self.workspace.replacing("multiview") as folder:
-                multiview.save_views(folder, views.images[:, 1:])
+                trust = None if views.confidence is None else views.confidence[:, 1:]
+                multiview.save_views(folder, views.images[:, 1:], trust)
                 save_cameras(folder / "cameras.json", views.cameras)
                 clip.write_video(folder / "grid.mp4", pictures, fps=12)
             middle = pictures[len(pictures) // 2]
@@ -330,5 +331,6 @@ def peak_memory_mb() -> int:
 def load_run_views(workspace: Workspace) -> Views:
     """The front frames and the six views of each of a run."""
     fronts = load_images(workspace / "frames")
-    pseudo = multiview.load_views(workspace / "multiview")
-    return multiview.join(fronts, pseudo, load_cameras(workspace / "multiview" / "cameras.json"))
+    pseudo, confidence = multiview.load_views(workspace / "multiview")
+    cameras = load_cameras(workspace / "multiview" / "cameras.json")
+    return multiview.join(fronts, pseudo, cameras, confidence)

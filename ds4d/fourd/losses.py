@@ -17,12 +17,13 @@ def photometric(
     render: Tensor,  # [B, H, W, ...]
     target: Tensor,  # [B, H, W, ...]
     robust: bool,
+    trust: Tensor | None = None,  # [B, H, W, 1] weights of the pixels' errors
 ) -> Tensor:  # [B]
     """Mean absolute (robust) or squared error of each image."""
     if robust and kernels.fit(render):
-        return kernels.losses.absolute(render, target)
-    error = (render - target).flatten(1)
-    return error.abs().mean(1) if robust else error.square().mean(1)
+        return kernels.losses.absolute(render, target, trust)
+    error = (render - target).abs() if robust else (render - target).square()
+    return (error if trust is None else trust * error).flatten(1).mean(1)
 
 
 def structural(

@@ -202,8 +202,8 @@ class Training:
         else:
             at = [moment.repeat_interleave(2, 0) for moment in moments]
         rgb, alpha, shifts = self._render(at, targets.cameras[views])
-        true_rgb, true_alpha = targets.of(times.repeat_interleave(2), views)
-        loss = self._errors(rgb, alpha, true_rgb, true_alpha, views)
+        truth = targets.of(times.repeat_interleave(2), views)
+        loss = self._errors(rgb, alpha, *truth, views)
         if self.sds is None:
             return loss, [shifts]
         distilled, others = self._distilled(moments, inputs)
@@ -243,14 +243,16 @@ class Training:
         alpha: Tensor,  # [B, H, W, 1]
         true_rgb: Tensor,
         true_alpha: Tensor,
+        trust: Tensor | None,  # [B, H, W, 1] in [0, 1], of both
         views: Tensor,  # [B] view indices
     ) -> Tensor:
         config = self.config
         front = views == 0
         rgb_weight = torch.where(front, config.front_rgb, config.view_rgb)
         alpha_weight = torch.where(front, config.front_alpha, config.view_alpha)
-        loss = (rgb_weight * photometric(rgb, true_rgb, config.robust)).sum()
-        loss = loss + (alpha_weight * photometric(alpha, true_alpha, config.robust)).sum()
+        loss = (rgb_weight * photometric(rgb, true_rgb, config.robust, trust)).sum()
+        errors = photometric(alpha, true_alpha, config.robust, trust)
+        loss = loss + (alpha_weight * errors).sum()
         if config.perceptual:
             # One view of each pair: the second, which is never the front in the paper.
             errors = self.perceptual(rgb[1::2], true_rgb[1::2])

@@ -18,6 +18,7 @@ from ..events import Stage
 from ..layouts import image_files
 
 Matte = Callable[[np.ndarray], "Stage[np.ndarray]"]  # [T, H, W, 3] -> [T, H, W], uint8
+CONFIDENCE = "confidence.npz"
 ZERO123PLUS_GB, ZERO123PLUS_LOW_GB = 8.0, 6.0  # of a GPU's memory
 
 
@@ -78,24 +79,42 @@ def choose(
     return Engine("inflate", why if config.engine == "inflate" else f"no views; {why}", inflated)
 
 
-def join(fronts: np.ndarray, pseudo: np.ndarray, cameras: Cameras) -> Views:
-    """Front frames [T, S, S, 4] and the views beside them [T, V - 1, S, S, 4] as one."""
-    return Views(np.concatenate([fronts[:, None], pseudo], axis=1), cameras)
+def join(
+    fronts: np.ndarray,  # [T, S, S, 4]
+    pseudo: np.ndarray,  # [T, V - 1, S, S, 4] the views beside them
+    cameras: Cameras,
+    confidence: np.ndarray | None = None,  # [T, V - 1, S, S] of the views beside the front
+) -> Views:
+    """Front frames and the views beside them as one."""
+    if confidence is not None:
+        seen = np.full((len(confidence), 1, *confidence.shape[2:]), 255, np.uint8)
+        confidence = np.concatenate([seen, confidence], axis=1)
+    return Views(np.concatenate([fronts[:, None], pseudo], axis=1), cameras, confidence)
 
 
-def save_views(folder: Path, images: np.ndarray) -> None:
-    """Write views beside the front [T, V - 1, S, S, 4] as 0000/0.png, 0000/1.png, ..."""
+def save_views(
+    folder: Path,
+    images: np.ndarray,  # [T, V - 1, S, S, 4] the views beside the front
+    confidence: np.ndarray | None = None,  # [T, V - 1, S, S] uint8
+) -> None:
+    """Write views as 0000/0.png, 0000/1.png, ..., and how far to trust them as confidence.npz."""
     import imageio.v3 as iio
 
+    if confidence is not None:
+        np.savez_compressed(folder / CONFIDENCE, confidence=confidence)
     for frame, views in enumerate(images):
         (folder / f"{frame:04d}").mkdir(parents=True, exist_ok=True)
         for view, image in enumerate(views):
             iio.imwrite(folder / f"{frame:04d}" / f"{view}.png", image, compress_level=1)
 
 
-def load_views(folder: Path) -> np.ndarray:
-    """What save_views wrote, [T, V - 1, S, S, 4] uint8."""
+def load_views(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """What save_views wrote: images [T, V - 1, S, S, 4] and, where known, confidence, uint8."""
     import imageio.v3 as iio
 
     frames = sorted(path for path in folder.iterdir() if path.is_dir())
-    return np.stack([[iio.imread(file) for file in image_files(path)] for path in frames])
+    images = np.stack([[iio.imread(file) for file in image_files(path)] for path in frames])
+    if not (folder / CONFIDENCE).exists():
+        return images, None
+    with np.load(folder / CONFIDENCE) as file:
+        return images, file["confidence"]

@@ -43,6 +43,16 @@ def test_photometric_is_the_mean_error_of_each_picture():
         assert float(photometric(a, b, False)[index]) == pytest.approx(squared, rel=1e-5)
 
 
+def test_a_pixel_counts_as_much_as_it_can_be_trusted():
+    a, b = pictures()
+    trust = torch.zeros(2, *a.shape[1:3], 1)
+    trust[0, 4, 7], trust[1, :8] = 0.5, 1.0
+    error = (a - b).abs().mean(-1)
+    weighted = photometric(a, b, True, trust) * a[0, ..., 0].numel()
+    assert float(weighted[0]) == pytest.approx(0.5 * float(error[0, 4, 7]), rel=1e-5)
+    assert float(weighted[1]) == pytest.approx(float(error[1, :8].sum()), rel=1e-5)
+
+
 def test_structure_weighs_more_than_a_change_of_level():
     """What the perceptual loss is for: views that differ in brightness, but not in shape."""
     rows = torch.linspace(0, 12, 64)
@@ -53,8 +63,18 @@ def test_structure_weighs_more_than_a_change_of_level():
     assert structural(a, brighter) < 0.2 * structural(a, blank)
 
 
+def photometric_robust(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return photometric(a, b, robust=True)
+
+
+def photometric_trusting(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    trust = torch.linspace(0, 1, a.shape[1] * a.shape[2], dtype=a.dtype)
+    trust = trust.reshape(1, *a.shape[1:3], 1).expand(2, -1, -1, -1)
+    return photometric(a, b, robust=True, trust=trust)
+
+
 @pytest.mark.parametrize("size", [32, 61])
-@pytest.mark.parametrize("loss", [structural, lambda a, b: photometric(a, b, robust=True)])
+@pytest.mark.parametrize("loss", [structural, photometric_robust, photometric_trusting])
 def test_values_and_gradients_of_the_kernels_are_those_of_the_formulas(loss, size):
     """In float64 the formulas are computed as they are written."""
     a, b = pictures(size=size)

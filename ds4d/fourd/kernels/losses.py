@@ -28,6 +28,23 @@ def _absolute(render, target, v_render):
     return errors
 
 
+@njit(cache=True, error_model="numpy", fastmath=True)
+def _trusted(render, target, trust, v_render):
+    """`_absolute` with a weight for each pixel [B, pixels]; images are [B, pixels, C] here."""
+    B, pixels, channels = render.shape
+    errors = np.empty(B, np.float32)
+    for b in range(B):
+        error = 0.0
+        for i in range(pixels):
+            weight = trust[b, i] / (pixels * channels)
+            for c in range(channels):
+                difference = render[b, i, c] - target[b, i, c]
+                error += weight * abs(difference)
+                v_render[b, i, c] = _signed(weight, difference)
+        errors[b] = error
+    return errors
+
+
 # An image [h, w, C] is rows [h, w C] here.
 
 
@@ -152,11 +169,15 @@ class _WithGradient(torch.autograd.Function):
         return v_errors.view(-1, 1, 1, 1) * v_render, None, None
 
 
-def absolute(render: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute error of each image [B, H, W, C]."""
+def absolute(render: Tensor, target: Tensor, trust: Tensor | None) -> Tensor:
+    """Mean absolute error of each image [B, H, W, C], its pixels weighted by trust [B, H, W, 1]."""
     v_render = torch.empty(render.shape)
-    images = (x.detach().contiguous().flatten(1).numpy() for x in (render, target, v_render))
-    errors = _absolute(*images)
+    images = [x.detach().contiguous() for x in (render, target, v_render)]
+    if trust is None:
+        errors = _absolute(*(x.flatten(1).numpy() for x in images))
+    else:
+        a, b, v_a = (x.flatten(1, 2).numpy() for x in images)
+        errors = _trusted(a, b, trust.contiguous().flatten(1).numpy(), v_a)
     return _WithGradient.apply(render, torch.from_numpy(errors), v_render)
 
 
