@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class Clip:
     """The sampled frames of a clip."""
 
     frames: np.ndarray  # [T, H, W, 3 or 4] uint8, straight alpha
-    positions: np.ndarray  # [T] float64 in [0, 1], increasing: 0 = first source frame, 1 = last
+    positions: np.ndarray  # [T] float64 in [0, 1], increasing: 0 = start of the used part, 1 = end
     indices: np.ndarray  # [T] int64, numbers of the sampled source frames
     source_frames: int
     fps: float | None  # of the source
@@ -34,7 +35,8 @@ class Clip:
 
 
 def read(path: Path, config: ClipConfig) -> Stage[Clip]:
-    """Read a clip and sample it evenly to `config.frames` (a shorter clip: all of its frames).
+    """Read a clip and sample it evenly to `config.frames` (a shorter clip: all of its frames),
+    between `config.start` and `config.end`.
 
     Args:
         path: a video, an animated image, a folder of images, or a prepared folder (layouts.py).
@@ -44,10 +46,10 @@ def read(path: Path, config: ClipConfig) -> Stage[Clip]:
     """
     path = Path(path)
     source, prepared = open_source(path, config)
-    frames, indices = yield from _sample(source, config.frames)
+    frames, indices = yield from _sample(source, config)
     if len(frames) < len(indices):  # cut off or damaged: the file promised more than it holds
         source = replace(source, count=source.recount())
-        frames, indices = yield from _sample(source, config.frames)
+        frames, indices = yield from _sample(source, config)
     if len(frames) < 2:
         raise UserError(
             f"{source.name} has {'no frame' if not frames else 'only one frame'} that can be read.",
@@ -67,7 +69,7 @@ def read(path: Path, config: ClipConfig) -> Stage[Clip]:
     yield Event("clip", len(frames), len(frames), f"{len(frames)} of {source.count} frames")
     return Clip(
         frames=stack,
-        positions=indices / (source.count - 1),
+        positions=(indices - indices[0]) / (indices[-1] - indices[0]),
         indices=indices,
         source_frames=source.count,
         fps=source.fps,
@@ -105,16 +107,40 @@ def load(folder: Path) -> Clip:
 # --- sampling -----------------------------------------------------------------------------------
 
 
-def _sample(source: Source, wanted: int) -> Stage[tuple[list[np.ndarray], np.ndarray]]:
+def _sample(source: Source, config: ClipConfig) -> Stage[tuple[list[np.ndarray], np.ndarray]]:
     """The evenly chosen frames, as far as they can be read, and the numbers that were chosen."""
-    count = min(wanted, source.count)
-    indices = np.linspace(0, source.count - 1, count).round().astype(np.int64)
+    indices = chosen(source, config)
     frames: list[np.ndarray] = []
     for frame in source.pick(indices.tolist()):
         frames.append(frame)
         message = f"frame {indices[len(frames) - 1] + 1} of {source.count}"
-        yield Event("clip", len(frames), count, message, preview=_preview(frame))
+        yield Event("clip", len(frames), len(indices), message, preview=_preview(frame))
     return frames, indices
+
+
+def chosen(source: Source, config: ClipConfig) -> np.ndarray:
+    """Numbers [T] of the source's frames that a run uses: evenly, from start to end.
+
+    Raises:
+        UserError: there are fewer than two frames between them, or the source knows no seconds.
+    """
+    first, last = 0, source.count - 1
+    if config.start or config.end is not None:
+        if source.fps is None:
+            raise UserError(
+                f"{source.name} has no seconds to choose from.",
+                "Take the images out that are not wanted, and leave start and end away.",
+            )
+        first = max(0, math.ceil(config.start * source.fps - 1e-6))
+        if config.end is not None:
+            last = min(last, math.floor(config.end * source.fps + 1e-6))
+        if last <= first:
+            until = "its end" if config.end is None else f"{config.end:g} s"
+            raise UserError(
+                f"From {config.start:g} s to {until}, {source.name} has fewer than two frames.",
+                f"It lasts {source.count / source.fps:.1f} s.",
+            )
+    return np.linspace(first, last, min(config.frames, last - first + 1)).round().astype(np.int64)
 
 
 def _stack(frames: list[np.ndarray], name: str) -> np.ndarray:

@@ -37,6 +37,10 @@ class ClipConfig:
     """side of the square frames, pixels"""
     margin: float = 0.1
     """free border around the object on each side, fraction of the square's side"""
+    start: float = 0.0
+    """first moment of the clip that is used, seconds"""
+    end: float | None = None
+    """last moment of the clip that is used, seconds; None = its end"""
     max_seconds: float = 60.0
     """longest clip that is accepted, seconds"""
     max_pixels: int = 4096 * 2304

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .config import MachineConfig
-from .device import pick
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ def usable(
     On a GPU that is large enough: when its weights are on the disk, or the hub can be reached. On a
     CPU, where such networks take minutes to hours: when the person gave a folder that holds them.
     """
+    from .device import pick  # brings torch, which mattes without a network do not need
     from .weights import find
 
     device = pick(machine.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -367,3 +368,27 @@ def test_closing_the_reader_ends_the_decoder(tmp_path):
     stage.close()
     with pytest.raises(StopIteration):
         next(stage)
+
+
+def test_only_the_chosen_seconds_are_used(tmp_path):
+    path = encode(tmp_path / "a.mp4", moving(12), "-pix_fmt", "yuv420p")  # 10 frames a second
+    part = read(path, replace(CONFIG, start=0.3, end=0.8))
+    assert part.indices.tolist() == [3, 4, 5, 6, 7, 8]
+    assert part.positions[0] == 0 and part.positions[-1] == 1
+    assert abs(left_edge(part.frames[0]) - (8 + 3 * 3)) <= 1
+    assert read(path, replace(CONFIG, start=0.9)).indices.tolist() == [9, 10, 11]
+    assert read(path, replace(CONFIG, end=60.0)).indices[-1] == 11
+
+
+@pytest.mark.parametrize("part", [{"start": 5.0}, {"start": 0.31, "end": 0.39}, {"end": -1.0}])
+def test_a_part_without_frames_is_refused_with_the_clip_s_length(tmp_path, part):
+    path = encode(tmp_path / "a.mp4", moving(12), "-pix_fmt", "yuv420p")
+    with pytest.raises(UserError, match="fewer than two frames") as caught:
+        read(path, replace(CONFIG, **part))
+    assert "1.2 s" in caught.value.hint
+
+
+def test_images_have_no_seconds(tmp_path):
+    save_images(tmp_path / "images", moving(4))
+    with pytest.raises(UserError, match="no seconds"):
+        read(tmp_path / "images", replace(CONFIG, start=1.0))
