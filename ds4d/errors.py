@@ -1,4 +1,4 @@
-"""The only error that a person is shown."""
+"""The only error that a person is shown, and how a stage says that its time is up."""
 
 
 class UserError(Exception):
@@ -11,3 +11,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"{self.sentence} {self.hint}".strip()
+
+
+class Paused(Exception):
+    """A stage has saved its state when its time was up; the same call goes on from there."""

@@ -50,7 +50,7 @@ from .multiview.check import flags as find_flags
 from .multiview.grid import grids
 from .splat.rasterize import check as check_rasterizer
 from .splat.rasterize import drawn_with
-from .workspace import Workspace, content_key
+from .workspace import FINISH_FLAG, Workspace, content_key
 
 VERSIONED = (
     "torch", "diffusers", "transformers", "numpy", "numba", "opencv-python-headless",
@@ -59,7 +59,11 @@ VERSIONED = (
 
 
 def generate(
-    source: Path, workspace: Workspace, config: Config, until: str = STAGES[-1]
+    source: Path,
+    workspace: Workspace,
+    config: Config,
+    until: str = STAGES[-1],
+    pause_after: float | None = None,
 ) -> Iterator[Event]:
     """A clip in, a 4D asset with videos and exports in the run folder.
 
@@ -68,11 +72,13 @@ def generate(
         workspace: the run folder; what is current in it is not made again.
         config: every setting, including the seed.
         until: the last stage to run, one of STAGES.
+        pause_after: seconds of optimizing after which it saves its state and raises Paused.
 
     Raises:
+        Paused: the time is up; the same call goes on from there.
         UserError: the clip cannot be used, or an engine that was asked for cannot run.
     """
-    run = _Run(Path(source), workspace, config)
+    run = _Run(Path(source), workspace, config, pause_after)
     for stage in STAGES[: STAGES.index(until) + 1]:
         yield from getattr(run, stage)()
 
@@ -80,7 +86,9 @@ def generate(
 class _Run:
     """One pass over the stages; `keys` says what each stage's artifacts were made from."""
 
-    def __init__(self, source: Path, workspace: Workspace, config: Config):
+    def __init__(
+        self, source: Path, workspace: Workspace, config: Config, pause_after: float | None
+    ):
         if not source.exists():  # its content is the first thing that is looked at
             raise UserError(f"There is no clip {source}.", "Check the path.")
         turntable.frame_count(config.videos)  # told now, not after the optimization
@@ -88,6 +96,7 @@ class _Run:
         if device.is_small(device.pick(config.machine.device)):
             config = replace(config, machine=replace(config.machine, low_memory=True))
         self.source, self.workspace, self.config = source, workspace, config
+        self.pause_after = pause_after
         self.keys: dict[str, str] = {}
         workspace.record |= {
             "source": source.name,
@@ -111,6 +120,10 @@ class _Run:
     ) -> Iterator[Event]:
         chosen = () if engine is None else (engine.name, *engine.made_from)
         key = content_key(__version__, name, *inputs, chosen, [self.keys[s] for s in after])
+        # A stage that was stopped early is done only for whoever still asks for that.
+        stopped = self.workspace.record["stages"].get(name, {}).get("stopped_at_step")
+        if stopped and (self.workspace / FINISH_FLAG).exists():
+            key = content_key(key, stopped)
         self.keys[name] = key
         if self.workspace.is_current(name, key):
             yield Event(name, 1, 1, "done before", skipped=True)
@@ -128,6 +141,8 @@ class _Run:
             "peak_memory_mb": peak_memory_mb(),
             **device.peak_memory(),
         }
+        if "stopped_at_step" in facts:
+            key = self.keys[name] = content_key(key, facts["stopped_at_step"])
         self.workspace.finish(name, key, artifacts, **facts)
         self.workspace.log(f"{name}: {json.dumps(facts, default=str)}")
 
@@ -243,7 +258,7 @@ class _Run:
             training = train.run(
                 self.views(), torch.as_tensor(positions), maps, points, colors, config.fourd,
                 config.seed, self.workspace / "checkpoints", self.keys["fourd"],
-                device.pick(config.machine.device), guides,
+                device.pick(config.machine.device), guides, self.pause_after,
             )  # fmt: skip
             asset, facts = yield from drawn_with(config.machine.rasterizer, training)
             with self.workspace.replacing("fourd.safetensors") as path:

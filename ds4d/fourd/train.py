@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..config import FourdConfig
+from ..errors import Paused
 from ..events import Event, Stage
 from ..guidance import Guidance
 from ..multiview import Views
-from ..workspace import replacing
+from ..workspace import FINISH_FLAG, replacing
 from . import checkpoint
 from .asset import Asset
 from .losses import structural
@@ -19,6 +21,7 @@ from .threads import threads_for
 from .training import Training
 
 EVENT_EVERY = 20  # steps between two events with figures
+FINISH = Path(FINISH_FLAG).name
 
 
 def run(
@@ -33,11 +36,18 @@ def run(
     key: str,  # what the state must have been made from to be resumed
     device: torch.device,
     guidance: Guidance,
+    pause_after: float | None = None,  # seconds of optimizing after which to raise Paused
 ) -> Stage[tuple[Asset, dict]]:
     """Optimize, with events; resumes from the last checkpoint of the same key.
 
+    While the file FINISH is among the checkpoints, an object that moves already is good enough.
+    A run that ends early, by closing, too, saves its state where the last step left it.
+
     Returns:
         The asset, on the CPU, and the facts of the run for its record.
+
+    Raises:
+        Paused: the time is up and steps are left.
     """
     perceptual = guidance.perceptual(device) or structural
     sds = yield from guidance.sds(views.images, views.cameras, seed, device)
@@ -49,8 +59,9 @@ def run(
     if resumed:
         words = f"resumed at step {training.step} of {training.total}"
         yield Event("fourd", training.step, training.total, words, warning=True)
+    deadline = time.monotonic() + (float("inf") if pause_after is None else pause_after)
     try:
-        yield from _steps(training, state, key)
+        yield from _steps(training, state, key, deadline)
     finally:
         if sds is not None:
             sds.forget()
@@ -59,19 +70,37 @@ def run(
         **guidance.facts(),
         "resumed_from_step": resumed,
     }
+    if training.step < training.total:
+        facts |= {"stopped_at_step": training.step, "of_steps": training.total}
     return training.asset(), facts
 
 
-def _steps(training: Training, state: Path, key: str) -> Stage[None]:
-    """Every step that is left, with events and checkpoints."""
-    config = training.config
+def _steps(training: Training, state: Path, key: str, deadline: float) -> Stage[None]:
+    """The steps that are left, with events and checkpoints; fewer where FINISH appears."""
+    config, first = training.config, training.step
     pixels = 2 * config.times_per_step * config.coarse_size**2
-    while training.step < training.total:
-        with threads_for(pixels):
-            training.advance()
-        if training.step % config.checkpoint_every == 0:
-            with replacing(state) as path:
-                checkpoint.save(path, training, key)
-        told = training.step % EVENT_EVERY == 0 or training.step == training.total
-        # An event every step, so that whoever closes the generator waits for one step only.
-        yield training.event() if told else Event("fourd", training.step, training.total)
+    finish = state.with_name(FINISH)
+    try:
+        while training.step < training.total:
+            if training.moving and finish.exists():
+                _save(state, training, key)
+                words = f"stopped at step {training.step} of {training.total}, as asked"
+                yield Event("fourd", training.step, training.total, words, warning=True)
+                return
+            if time.monotonic() > deadline and training.step > first:
+                raise Paused
+            with threads_for(pixels):
+                training.advance()
+            if training.step % config.checkpoint_every == 0:
+                _save(state, training, key)
+            told = training.step % EVENT_EVERY == 0 or training.step == training.total
+            # An event every step, so that whoever closes the generator waits for one step only.
+            yield training.event() if told else Event("fourd", training.step, training.total)
+    except (GeneratorExit, Paused):
+        _save(state, training, key)
+        raise
+
+
+def _save(state: Path, training: Training, key: str) -> None:
+    with replacing(state) as path:
+        checkpoint.save(path, training, key)

@@ -7,7 +7,7 @@ import torch
 
 from ds4d import guidance
 from ds4d.config import MachineConfig
-from ds4d.errors import UserError
+from ds4d.errors import Paused, UserError
 from ds4d.fourd import train
 from ds4d.fourd.asset import Asset
 from ds4d.fourd.gaussians import Offsets
@@ -17,10 +17,10 @@ from tests.stages import finished
 CPU = torch.device("cpu")
 
 
-def start(scene, config, folder, key="key", seed=0):
+def start(scene, config, folder, key="key", seed=0, pause_after=None):
     return train.run(
         scene.views, scene.positions, scene.features, scene.points, scene.colors, config, seed,
-        folder, key, CPU, guidance.choose(config, MachineConfig(device="cpu")),
+        folder, key, CPU, guidance.choose(config, MachineConfig(device="cpu")), pause_after,
     )  # fmt: skip
 
 
@@ -66,16 +66,53 @@ def test_events_count_to_the_end_and_bring_pictures(trained, scene):
     assert preview.shape == (32, 96, 3) and preview.std() > 5
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(scene, small_config, tmp_path):
+def test_a_killed_run_goes_on_and_ends_the_same(scene, small_config, tmp_path, monkeypatch):
     whole, (asset, _) = finished(start(scene, small_config, tmp_path / "whole"))
     stage = start(scene, small_config, tmp_path / "killed")
     for event in stage:
         if event.step >= 180:
             break
-    stage.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_save", lambda *_: None)  # nothing is saved by what is killed
+        stage.close()
     events, (resumed, facts) = finished(start(scene, small_config, tmp_path / "killed"))
     assert facts["resumed_from_step"] == 160
     assert "resumed at step 160" in events[0].message
+    assert_same(asset, resumed)
+
+
+def test_a_run_in_slices_ends_the_same(scene, small_config, tmp_path):
+    short = dataclasses.replace(small_config, dynamic_iterations=40)
+    _, (asset, _) = finished(start(scene, short, tmp_path / "whole"))
+    slices = 0
+    while True:
+        try:
+            _, (sliced, _) = finished(start(scene, short, tmp_path / "sliced", pause_after=0.05))
+            break
+        except Paused:
+            slices += 1
+    assert slices > 1
+    assert_same(asset, sliced)
+
+
+def test_good_enough_is_an_asset_at_once_and_can_go_on(scene, small_config, tmp_path):
+    _, (asset, _) = finished(start(scene, small_config, tmp_path / "whole"))
+    folder = tmp_path / "stopped"
+    stage = start(scene, small_config, folder)
+    try:
+        while True:
+            if next(stage).step == small_config.static_iterations + 17:
+                folder.mkdir(exist_ok=True)
+                (folder / train.FINISH).touch()
+    except StopIteration as end:
+        early, facts = end.value
+    step = facts["stopped_at_step"]
+    assert step == small_config.static_iterations + 17
+    assert facts["of_steps"] == small_config.static_iterations + small_config.dynamic_iterations
+    assert height(early, 0.0, slice(0, 32)) > 0
+    (folder / train.FINISH).unlink()
+    _, (resumed, facts) = finished(start(scene, small_config, folder))
+    assert facts["resumed_from_step"] == step and "stopped_at_step" not in facts
     assert_same(asset, resumed)
 
 
