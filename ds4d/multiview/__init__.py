@@ -100,12 +100,12 @@ def save_views(
     """Write views as 0000/0.png, 0000/1.png, ..., and how far to trust them as confidence.npz."""
     import imageio.v3 as iio
 
-    if confidence is not None:
-        np.savez_compressed(folder / CONFIDENCE, confidence=confidence)
     for frame, views in enumerate(images):
         (folder / f"{frame:04d}").mkdir(parents=True, exist_ok=True)
         for view, image in enumerate(views):
             iio.imwrite(folder / f"{frame:04d}" / f"{view}.png", image, compress_level=1)
+    if confidence is not None:
+        np.savez_compressed(folder / CONFIDENCE, confidence=confidence)
 
 
 def load_views(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:

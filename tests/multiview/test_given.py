@@ -179,8 +179,9 @@ def test_views_are_saved_and_loaded(tmp_path):
 def test_how_far_views_can_be_trusted_is_kept(tmp_path):
     views = inflate.run(np.zeros((2, 8, 8, 4), np.uint8), orbit_cameras([0.0], size=8), 8)
     views = finished(views)[1]
-    multiview.save_views(tmp_path, views.images[:, 1:], views.confidence[:, 1:])
-    images, trust = multiview.load_views(tmp_path)
+    folder = tmp_path / "new"
+    multiview.save_views(folder, views.images[:, 1:], views.confidence[:, 1:])
+    images, trust = multiview.load_views(folder)
     loaded = multiview.join(views.images[:, 0], images, views.cameras, trust)
     np.testing.assert_array_equal(loaded.confidence, views.confidence)
 
