@@ -17,6 +17,7 @@ import tyro
 
 from .config import PRESETS, Config, MachineConfig, VideoConfig
 from .errors import UserError
+from .fourd.ablations import ABLATIONS
 
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
@@ -86,9 +87,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _commands(arguments: list[str]) -> Any:
-    """The commands as a type for tyro; the asked preset gives generate's defaults."""
-    preset = PRESETS.get(_preset_in(arguments), Config())
-    start = Generate(clip=tyro.MISSING, out=tyro.MISSING, config=preset)
+    """The commands as a type for tyro; the asked preset and ablation give generate's defaults."""
+    preset = PRESETS.get(_asked("--preset", arguments), Config())
+    ablation = ABLATIONS.get(_asked("--ablation", arguments), ABLATIONS["none"])
+    config = dataclasses.replace(preset, fourd=ablation(preset.fourd))
+    start = Generate(clip=tyro.MISSING, out=tyro.MISSING, config=config)
     return (
         Annotated[Generate, tyro.conf.subcommand("generate", default=start)]
         | Annotated[Render, tyro.conf.subcommand("render")]
@@ -98,13 +101,13 @@ def _commands(arguments: list[str]) -> Any:
     )
 
 
-def _preset_in(arguments: list[str]) -> str:
+def _asked(option: str, arguments: list[str]) -> str | None:
     for index, argument in enumerate(arguments):
-        if argument == "--preset" and index + 1 < len(arguments):
+        if argument == option and index + 1 < len(arguments):
             return arguments[index + 1]
-        if argument.startswith("--preset="):
-            return argument.removeprefix("--preset=")
-    return Config().preset
+        if argument.startswith(f"{option}="):
+            return argument.removeprefix(f"{option}=")
+    return None
 
 
 def _generate(command: Generate) -> int:

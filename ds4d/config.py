@@ -116,7 +116,9 @@ class FourdConfig:
     """The 4D optimization: paper sections 3.2 to 3.5."""
 
     points: int = 4000
-    """Gaussians at the start, sampled on the mesh"""
+    """Gaussians at the start"""
+    points_from: Literal["mesh", "random"] = "mesh"
+    """where they start: on the mesh, or grey and anywhere in a ball"""
     static_iterations: int = 300
     """steps on the middle frame alone, before anything moves"""
     dynamic_iterations: int = 4400
@@ -132,12 +134,14 @@ class FourdConfig:
     fine_from: float = 0.8
     """share of the steps after which images are fine"""
 
+    features: Literal["none", "frames", "dsfd"] = "dsfd"
+    """what the deformation reads of the views: nothing, features as they are, or decoupled ones"""
     projection: Literal["token", "map"] = "token"
     """DSFD's product (eq. 1): per token, or one scalar for a whole feature map"""
     reference: Literal["middle", "average", "both"] = "both"
     """what DSFD calls static: the middle frame, the mean over time, or both averaged"""
-    fusion: Literal["average", "ga", "da"] = "da"
-    """TSSF's fusion over views: mean, global awareness, or distance awareness"""
+    fusion: Literal["front", "average", "ga", "da"] = "da"
+    """whose features: the front view's, or TSSF's mean, global awareness, distance awareness"""
     feature_width: int = 16
     """channels that DSFD's features are reduced to before they are sampled"""
     visibility: Literal["depth", "none"] = "depth"
@@ -228,6 +232,8 @@ class Config:
 
     preset: Literal["preview", "standard", "paper"] = "preview"
     """which set of values the run started from"""
+    ablation: Literal["none", "plain", "A", "B", "C", "D", "E", "F", "G", "H"] = "none"
+    """which row of the paper's ablation table the preset was changed to; plain = 4D-GS alone"""
     seed: int = 0
     """the only source of randomness"""
     clip: ClipConfig = field(default_factory=ClipConfig)

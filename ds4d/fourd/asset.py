@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..cameras import Cameras
+from ..cameras import Cameras, Similarity
 from ..config import FourdConfig
 from ..errors import UserError
 from ..splat.splats import Splats
@@ -28,11 +28,12 @@ class Asset:
 
     gaussians: Gaussians
     network: Deformation
-    maps: Tensor  # [T, V, h, w, C] float16, reduced features of each frame
+    maps: Tensor  # [T, V, h, w, C] float16, reduced features of each frame; empty without any
     lookup: Lookup
     positions: Tensor  # [T] place of each frame in the clip, from 0 to 1, on the CPU
     cameras: Cameras  # the V cameras of the optimization; 0 is the front view
     config: FourdConfig
+    scene: Similarity | None = None  # how a scene of real cameras came into our world
 
     def __post_init__(self):
         self._offsets: dict[int, Offsets] = {}  # of the frames that were asked for
@@ -63,7 +64,7 @@ class Asset:
         lookup = Lookup(self.lookup.grid.to(device), self.lookup.visible.to(device))
         return Asset(
             gaussians, self.network.to(device), self.maps.to(device), lookup, self.positions,
-            self.cameras.to(device), self.config,
+            self.cameras.to(device), self.config, self.scene,
         )  # fmt: skip
 
     def save(self, path: Path) -> None:
@@ -82,6 +83,8 @@ class Asset:
             "config": json.dumps(dataclasses.asdict(self.config)),
             "image_size": json.dumps([self.cameras.width, self.cameras.height]),
         }
+        if self.scene is not None:
+            metadata["scene"] = self.scene.to_json()
         save_file({k: v.detach().contiguous() for k, v in tensors.items()}, path, metadata)
 
     @classmethod
@@ -114,13 +117,15 @@ class Asset:
         cameras = Cameras(tensors["viewmats"], tensors["Ks"], width, height)
         gaussians = Gaussians(**_part(tensors, "gaussians."))
         state = _part(tensors, "network.")
-        network = Deformation(config, channels=state["tssf.reduce.weight"].shape[1])
+        reads = config.features != "none"
+        network = Deformation(config, state["tssf.reduce.weight"].shape[1] if reads else 0)
         network.load_state_dict(state)
         everywhere = Lookup.of(gaussians, cameras, "none")
         lookup = Lookup(everywhere.grid, tensors["visible"].float())
         return cls(
-            gaussians, network, tensors["maps"], lookup, tensors["positions"], cameras, config
-        )
+            gaussians, network, tensors["maps"], lookup, tensors["positions"], cameras, config,
+            Similarity.from_json(metadata["scene"]) if "scene" in metadata else None,
+        )  # fmt: skip
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -20,7 +20,10 @@ HEADS = {"means": 3, "log_scales": 3, "quats": 4}
 
 
 class Deformation(nn.Module):
-    """HexPlane features and fused view features, joined by a linear layer, read by three heads."""
+    """HexPlane features and fused view features, joined by a linear layer, read by three heads.
+
+    Without features of the views (config.features), HexPlane features alone: no TSSF.
+    """
 
     def __init__(self, config: FourdConfig, channels: int):
         super().__init__()
@@ -28,10 +31,13 @@ class Deformation(nn.Module):
             config.plane_size, config.plane_times, config.plane_levels, config.plane_width,
             config.bound, half_time=config.time_map == "half",
         )  # fmt: skip
-        self.tssf = TSSF(channels, config.feature_width, config.fusion)
+        self.tssf = None
+        if config.features != "none":
+            self.tssf = TSSF(channels, config.feature_width, config.fusion)
         width = config.hidden_width
         self.join_planes = nn.Linear(config.plane_levels * config.plane_width, width)
-        self.join_views = nn.Linear(self.tssf.out_width, width, bias=False)
+        if self.tssf is not None:
+            self.join_views = nn.Linear(self.tssf.out_width, width, bias=False)
         self.heads = nn.ModuleDict(
             {
                 name: nn.Sequential(
@@ -53,6 +59,10 @@ class Deformation(nn.Module):
             if zero_heads:
                 for head in self.heads.values():
                     head[-1].weight.zero_()
+
+    def reduced(self, maps: Tensor) -> Tensor:
+        """Feature maps [..., V, h, w, 2D] as TSSF samples them, [..., V, h, w, C]."""
+        return maps if self.tssf is None else self.tssf.reduced(maps)
 
     def forward(
         self,
@@ -78,7 +88,8 @@ class Deformation(nn.Module):
             moments = zip(positions.tolist(), reduced, strict=True)
             return stacked([self._by_kernels(means, at, maps, lookup) for at, maps in moments])
         hidden = self.join_planes(self.planes(means, positions))
-        hidden = hidden + self.join_views(self.tssf(reduced, lookup))
+        if self.tssf is not None:
+            hidden = hidden + self.join_views(self.tssf(reduced, lookup))
         if hidden.is_cuda:
             return self._heads_as_one(hidden)
         return Offsets(**{name: head(hidden) for name, head in self.heads.items()})
@@ -96,9 +107,12 @@ class Deformation(nn.Module):
         return Offsets(*offsets)
 
     def _fits_kernels(self) -> bool:
-        widths = [plane.shape[1] for plane in self.planes.space]
-        widths += [self.tssf.reduce.out_features, self.join_planes.out_features]
-        return self.tssf.fusion == "da" and all(width % LANES == 0 for width in widths)
+        widths = [plane.shape[1] for plane in self.planes.space] + [self.join_planes.out_features]
+        if self.tssf is not None:
+            if self.tssf.fusion != "da":
+                return False
+            widths.append(self.tssf.reduce.out_features)
+        return all(width % LANES == 0 for width in widths)
 
     def _by_kernels(
         self, means: Tensor, position: float, reduced: Tensor, lookup: Lookup
@@ -111,12 +125,16 @@ class Deformation(nn.Module):
         return Offsets(**dict(zip(HEADS, offsets, strict=True)))
 
     def _pieces(self) -> list[Tensor]:
-        """Parameters of the views and of the layers."""
-        tssf, join = self.tssf, self.join_planes
+        """Parameters of the views and of the layers; without views theirs are empty."""
+        join = self.join_planes
+        none = join.weight.new_empty(1, 0)
+        views, by_views = (none[0], none, none), none.expand(len(join.bias), 0)
+        if (tssf := self.tssf) is not None:
+            views = tssf.reduce.bias, tssf.score_others.weight, tssf.score_pair.weight
+            by_views = self.join_views.weight
         layers = [layer for head in self.heads.values() for layer in (head[1], head[3])]
         return [
-            tssf.reduce.bias, tssf.score_others.weight, tssf.score_pair.weight,
-            join.weight, self.join_views.weight, join.bias,
+            *views, join.weight, by_views, join.bias,
             *(tensor for layer in layers for tensor in (layer.weight, layer.bias)),
         ]  # fmt: skip
 

@@ -7,7 +7,25 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..config import FourdConfig
+
 EPSILON = 1e-6
+
+
+def view_features(
+    features: Tensor,  # [T, V, h, w, D]
+    config: FourdConfig,
+) -> Tensor:  # [T, V, h, w, 2D]
+    """What is known of the views besides their pictures, float32; the paper's is "dsfd".
+
+    For the ablations: D channels with features of the frames as they are, and no maps at all,
+    [T, 0, 0, 0, 0], without features.
+    """
+    if config.features == "none":
+        return torch.zeros(len(features), 0, 0, 0, 0, device=features.device)
+    if config.features == "frames":
+        return features.float()
+    return decouple(features, config.projection, config.reference)
 
 
 def decouple(

@@ -12,6 +12,7 @@ from ..splat.splats import Splats
 
 SH_C0 = 0.28209479177387814  # value of the constant spherical harmonic
 INITIAL_OPACITY = 0.1
+BALL = 0.5 * 0.5473  # radius of random starts, world units; 0.5 in the published code's
 LONGEST_GLIDE = 0.04  # world units from one frame to the next
 
 
@@ -34,6 +35,13 @@ class Gaussians:
     def colors(self) -> Tensor:
         """[N, 3], not below 0."""
         return (0.5 + SH_C0 * self.sh0).clamp(min=0)
+
+
+def random_points(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Points [count, 3] anywhere in a ball, and grey [count, 3] (method.md section 6)."""
+    directions = torch.randn(count, 3, generator=generator)
+    radii = BALL * torch.rand(count, 1, generator=generator) ** (1 / 3)
+    return radii * torch.nn.functional.normalize(directions, dim=-1), torch.full((count, 3), 0.5)
 
 
 def from_points(

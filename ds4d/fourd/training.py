@@ -23,8 +23,8 @@ from .asset import Asset
 from .batches import Targets
 from .deformation import Deformation
 from .densify import Statistics, densify
-from .dsfd import decouple
-from .gaussians import Gaussians, Offsets, deformed, from_points
+from .dsfd import view_features
+from .gaussians import Gaussians, Offsets, deformed, from_points, random_points
 from .kernels.adam import Adam
 from .losses import photometric, regularisers
 from .replay import Replayed
@@ -58,13 +58,14 @@ class Training:
         self.device = device
         self.perceptual, self.sds = perceptual, sds
         self.positions = positions.float().to(device)
-        self.cameras = views.cameras.to(device)
+        self.cameras, self.scene = views.cameras.to(device), views.scene
         self.targets = {
             size: Targets(views, size, device) for size in {config.coarse_size, config.fine_size}
         }
-        features = features.to(device)
-        self.features = decouple(features, config.projection, config.reference)  # [T, V, h, w, 2D]
+        self.features = view_features(features.to(device), config)  # [T, V, h, w, 2D]
         self.generator = torch.Generator().manual_seed(seed)  # of the CPU: the same draws anywhere
+        if config.points_from == "random":
+            points, colors = random_points(len(points), torch.Generator().manual_seed(seed))
         self.gaussians = from_points(points.to(device), colors.to(device))
         for tensor in self.gaussians.tensors().values():
             tensor.requires_grad_()
@@ -282,11 +283,13 @@ class Training:
             zero = torch.zeros(len(times), 1, 1, device=self.device)
             return Offsets(zero, zero, zero)
         lookup = self.lookup or self._look()
-        reduced = self.network.tssf.reduced(self.features[times])
+        reduced = self.network.reduced(self.features[times])
         return self.network.at(self.gaussians.means, self.positions[times], reduced, lookup)
 
     def _look(self) -> Lookup:
-        return Lookup.of(self.gaussians, self.cameras, self.config.visibility)
+        reads = self.config.features != "none"
+        visibility = self.config.visibility if reads else "none"
+        return Lookup.of(self.gaussians, self.cameras, visibility)
 
     def event(self) -> Event:
         """News of the run, with a picture now and then."""
@@ -311,6 +314,8 @@ class Training:
         size = targets.cameras.width
         orbit = orbit_cameras([self.step // PREVIEW_EVERY * 15], 10.0, size=size).to(self.device)
         pictures = [targets.of(chosen, torch.zeros_like(chosen))[0][0]]
+        if self.scene is not None:  # from where nobody looked, nothing is known
+            orbit = targets.cameras[1 + self.step // PREVIEW_EVERY % (len(self.cameras) - 1)]
         for camera in (targets.cameras[0], orbit):
             rgb, _, _ = self._render(moment, camera)
             pictures.append(rgb[0].clamp(0, 1))
@@ -322,9 +327,9 @@ class Training:
     def asset(self) -> Asset:
         """The result so far."""
         gaussians = Gaussians(**{k: v.detach() for k, v in self.gaussians.tensors().items()})
-        maps = self.network.tssf.reduced(self.features).half()
+        maps = self.network.reduced(self.features).half()
         asset = Asset(
             gaussians, self.network, maps, self._look(), self.positions.cpu(), self.cameras,
-            self.config,
+            self.config, self.scene,
         )  # fmt: skip
         return asset.to("cpu")

@@ -15,7 +15,7 @@ from ..splat import rasterize
 from . import kernels
 from .gaussians import Gaussians
 
-Fusion = Literal["average", "ga", "da"]
+Fusion = Literal["front", "average", "ga", "da"]
 DEPTH_TOLERANCE = 0.02  # world units that a centre may lie behind the surface and still be seen
 DEPTH_SIZE = 128  # side of the depth images that visibility is read from, pixels
 
@@ -73,8 +73,9 @@ class TSSF(nn.Module):
     Args:
         channels: width 2D of the decoupled features.
         width: channels C that they are reduced to.
-        fusion: "average" over the visible views; "ga", weights by a softmax over views (eq. 3, 4);
-            "da", which tells the front view and the distance of the others from it apart.
+        fusion: "front", the front view's alone; "average" over the visible views; "ga", weights by
+            a softmax over views (eq. 3, 4); "da", which tells the front view and the distance of
+            the others from it apart.
     """
 
     def __init__(self, channels: int, width: int, fusion: Fusion):
@@ -98,6 +99,8 @@ class TSSF(nn.Module):
             return self._by_kernels(reduced, lookup)
         visible = lookup.visible
         points = lookup.sample(reduced) + self.reduce.bias * visible[..., None]  # [..., V, N, C]
+        if self.fusion == "front":
+            return points[..., 0, :, :]
         if self.fusion == "average":
             return points.sum(-3) / visible.sum(0).clamp(min=1)[:, None]
         if self.fusion == "ga":

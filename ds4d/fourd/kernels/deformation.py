@@ -96,11 +96,12 @@ def _forward_part(
             means, bound, spaces[level].reshape(-1), lines[level], S, channels,
             features, width, level * channels, first, last,
         )  # fmt: skip
-    fusion.sample(maps.reshape(-1), h, w, C, V, grid, visible, bias, samples, first, last)
-    fusion.merge(
-        samples, C, V, visible, score_others, score_pair, shares.reshape(-1, V), fused, features,
-        width, width - 2 * C, first, last,
-    )  # fmt: skip
+    if V:
+        fusion.sample(maps.reshape(-1), h, w, C, V, grid, visible, bias, samples, first, last)
+        fusion.merge(
+            samples, C, V, visible, score_others, score_pair, shares.reshape(-1, V), fused,
+            features, width, width - 2 * C, first, last,
+        )  # fmt: skip
     _layers(features, layers, widths, hidden, inner, out, first, part * rows + rows)
 
 
@@ -110,7 +111,7 @@ def forward(
     bound,
     spaces,  # per level [3, S, S, C]
     lines,  # per level flat [3, S, C]
-    maps,  # [V, h, w, C]
+    maps,  # [V, h, w, C]; no views, V = 0, have no features
     grid,  # [V, N, 2]
     visible,  # [V, N]
     weights,  # see _cut
@@ -165,10 +166,11 @@ def _backward_part(
         features, hidden, inner, transposed, widths, v_out, v_features, v_layers, first,
         part * rows + rows,
     )  # fmt: skip
-    fusion.merge_backward(
-        samples, C, V, visible, score_others, score_pair, shares.reshape(-1, V), fused,
-        v_features, width, width - 2 * C, v_samples, v_bias, v_others, v_pair, first, last,
-    )  # fmt: skip
+    if V:
+        fusion.merge_backward(
+            samples, C, V, visible, score_others, score_pair, shares.reshape(-1, V), fused,
+            v_features, width, width - 2 * C, v_samples, v_bias, v_others, v_pair, first, last,
+        )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")

@@ -1,0 +1,54 @@
+"""The paper's ablations (section 4.3, table 2) as settings of the 4D stage.
+
+Each row adds one thing to the row before it, and this file is where its words become settings:
+
+- "point initialization": on the mesh of the middle frame instead of in a ball;
+- "LPIPS loss": the perceptual error of the pseudo views;
+- "frame features": features of the views beside the HexPlane's. Views are fused by TSSF, which is
+  not there yet, and the mean over views is row F: so this is the real view's feature;
+- "DSFD": these features decoupled;
+- "TSSF": all views, by mean, global awareness or distance awareness.
+
+The table says nothing of photometric losses or of score distillation: rows keep the preset's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ..config import FourdConfig
+
+NOTHING = {"features": "none", "fusion": "front"}  # of the views; the fusion has no part in it
+A = {"points_from": "random", "perceptual": 0.0, **NOTHING}
+B = {"perceptual": 0.0, **NOTHING}
+C = NOTHING
+D = {"features": "frames", "fusion": "front"}
+E = {"features": "dsfd", "fusion": "front"}
+F = {"features": "dsfd", "fusion": "average"}
+G = {"features": "dsfd", "fusion": "ga"}
+H = {"features": "dsfd", "fusion": "da"}
+# 4D Gaussian splatting of all given views with nothing of the method and no regularisers: what the
+# method has to beat at equal seconds.
+PLAIN = B | {
+    "robust": True, "sds": 0.0, "smooth_time": 0.0, "smooth_space": 0.0, "sparse_time": 0.0,
+    "densify_until": 0,
+}  # fmt: skip
+
+
+def _changed(changes: dict[str, Any]) -> Callable[[FourdConfig], FourdConfig]:
+    return lambda config: replace(config, **changes)
+
+
+def plain(config: FourdConfig) -> FourdConfig:
+    """Plain 4D-GS: every given view is as good as the real one."""
+    return replace(config, **PLAIN, view_rgb=config.front_rgb, view_alpha=config.front_alpha)
+
+
+# Name -> what the 4D stage's settings become. "none" leaves them as they are.
+ABLATIONS: dict[str, Callable[[FourdConfig], FourdConfig]] = {
+    "none": lambda config: config,
+    "plain": plain,
+    **{name: _changed(row) for name, row in zip("ABCDEFGH", (A, B, C, D, E, F, G, H), strict=True)},
+}
