@@ -123,10 +123,55 @@ def read_case_cameras(path: Path) -> dict[str, Cameras]:
     for entry in json.loads(Path(path).read_text())["cameras"]:
         c2w = torch.tensor(entry["c2w_opengl"], dtype=torch.float64)
         width, height = entry["width"], entry["height"]
-        K = intrinsics(entry["fov_deg"], width, height)[None]
+        K = _entry_intrinsics(entry, width, height)[None]
         viewmat = viewmat_from_opengl(c2w).float()[None]
         cameras[entry["name"]] = Cameras(viewmat, K, width, height)
     return cameras
+
+
+def _entry_intrinsics(entry: dict, width: int, height: int) -> Tensor:
+    """K [3, 3] of a camera that says fx, fy, cx, cy (pixels) or its vertical fov_deg."""
+    if "fx" not in entry:
+        return intrinsics(entry["fov_deg"], width, height)
+    fx, fy, cx, cy = (entry[name] for name in ("fx", "fy", "cx", "cy"))
+    return torch.tensor([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], dtype=torch.float32)
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """How a scene of its own world was moved into ours: x -> scale * rotation @ (x - centre)."""
+
+    scale: float  # our units per unit of the scene
+    rotation: Tensor  # [3, 3] float64, determinant 1: nothing is mirrored
+    centre: Tensor  # [3] float64, the place of the scene that becomes our origin
+
+    def points(self, points: Tensor) -> Tensor:
+        """Places [N, 3] of the scene in our world, float32."""
+        return (self.scale * (points.double() - self.centre) @ self.rotation.T).float()
+
+    def back(self, points: Tensor) -> Tensor:
+        """Places [N, 3] of our world in the scene's own, float32."""
+        return (points.double() / self.scale @ self.rotation + self.centre).float()
+
+    def cameras(self, cameras: Cameras) -> Cameras:
+        """Cameras of the scene in our world; their pictures stay the same."""
+        viewmats = cameras.viewmats.double().clone()
+        turn, shift = viewmats[:, :3, :3], viewmats[:, :3, 3]
+        viewmats[:, :3, 3] = self.scale * (turn @ self.centre + shift)
+        viewmats[:, :3, :3] = turn @ self.rotation.T
+        return Cameras(viewmats.float(), cameras.Ks, cameras.width, cameras.height)
+
+    def to_json(self) -> str:
+        facts = {"scale": self.scale, "rotation": self.rotation.tolist()}
+        return json.dumps(facts | {"centre": self.centre.tolist()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Similarity:
+        facts = json.loads(text)
+        rotation, centre = (
+            torch.tensor(facts[name], dtype=torch.float64) for name in ("rotation", "centre")
+        )
+        return cls(facts["scale"], rotation, centre)
 
 
 def project(points: Tensor, cameras: Cameras) -> tuple[Tensor, Tensor]:

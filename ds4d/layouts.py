@@ -1,12 +1,14 @@
 """Folders whose frames were made by known cameras: our cases, and the data of STAG4D and 4DGen.
 
-    case     input/0000.png ..., VIEWS/0000/0..5.png, cameras.json
-    STAG4D   ref/{i}_rgba.png, zero123/{i}_rgba/0..5.png
-    4DGen    NAME_pose0/{i}.png, NAME_sync/{i}_0_{0..15}_rgba.png
+case     input/0000.png ..., VIEWS/0000/0..5.png, cameras.json
+STAG4D   ref/{i}_rgba.png, zero123/{i}_rgba/0..5.png
+4DGen    NAME_pose0/{i}.png, NAME_sync/{i}_0_{0..15}_rgba.png
+scene    views/CAMERA/0000.png ..., cameras.json (multiview/scene.py)
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ class Prepared:
     """Front frames by a known camera; they must not be cropped, only resized."""
 
     root: Path  # the folder that holds both the front frames and the views
-    kind: Literal["case", "STAG4D", "4DGen"]
+    kind: Literal["case", "STAG4D", "4DGen", "scene"]
     fronts: tuple[Path, ...]  # the front frames in the order of time
 
     def views_folder(self, views: str) -> Path:
@@ -55,6 +57,9 @@ def find_prepared(path: Path) -> Prepared | None:
         return Prepared(path, "STAG4D", _fronts(path / "ref"))
     if (path / "input").is_dir():
         return Prepared(path, "case", _fronts(path / "input"))
+    if (path / "views").is_dir() and (path / "cameras.json").is_file():
+        first = listed_cameras(path)[0]
+        return Prepared(path, "scene", _fronts(path / "views" / first))
     poses = sorted(folder for folder in path.glob("*_pose0") if folder.is_dir())
     if len(poses) > 1:
         raise UserError(
@@ -62,6 +67,30 @@ def find_prepared(path: Path) -> Prepared | None:
             "Give one of these folders.",
         )
     return Prepared(path, "4DGen", _fronts(poses[0])) if poses else None
+
+
+def listed_cameras(root: Path) -> list[str]:
+    """Names of the cameras in a scene's cameras.json, in its order, without those held out.
+
+    "views/cam0" and "cam0" are the same camera; what starts with heldout/ or orbit/ is truth to
+    compare with.
+
+    Raises:
+        UserError: the file cannot be understood, or lists no camera.
+    """
+    try:
+        names = [
+            entry["name"] for entry in json.loads((root / "cameras.json").read_text())["cameras"]
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"The cameras.json of {root.name} cannot be understood: {error}.",
+            'It should hold "cameras", a list of cameras with a name each.',
+        ) from error
+    names = [name for name in names if not name.startswith(("heldout/", "orbit/"))]
+    if not names:
+        raise UserError(f"The cameras.json of {root.name} lists no cameras.")
+    return [name.removeprefix("views/") for name in names]
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -76,7 +105,7 @@ def _natural(path: Path) -> list[tuple[int, int | str]]:
 
 
 def _fronts(folder: Path) -> tuple[Path, ...]:
-    files = image_files(folder)
+    files = image_files(folder) if folder.is_dir() else []
     if not files:
         raise UserError(f"The folder {folder} holds no images.", "It should hold the front frames.")
     return tuple(files)

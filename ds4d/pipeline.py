@@ -37,7 +37,7 @@ from . import (
     turntable,
     weights,
 )
-from .cameras import load_cameras, save_cameras
+from .cameras import Similarity, load_cameras, save_cameras
 from .config import Config
 from .engines import Engine
 from .errors import UserError
@@ -45,7 +45,8 @@ from .events import STAGES, Event, Stage
 from .fourd import train
 from .fourd.asset import Asset
 from .images import checkerboard, load_images, over, save_images, tile
-from .multiview import Views
+from .mesh import scene_points
+from .multiview import Views, scene
 from .multiview.check import flags as find_flags
 from .multiview.grid import grids
 from .splat.rasterize import check as check_rasterizer
@@ -95,6 +96,9 @@ class _Run:
         check_rasterizer(config.machine.rasterizer, device.pick(config.machine.device))
         if device.is_small(device.pick(config.machine.device)):
             config = replace(config, machine=replace(config.machine, low_memory=True))
+        self.scene = scene.find(source, config.multiview)
+        if self.scene is not None:
+            config = replace(config, fourd=scene.settings(config.fourd))
         self.source, self.workspace, self.config = source, workspace, config
         self.pause_after = pause_after
         self.keys: dict[str, str] = {}
@@ -162,6 +166,9 @@ class _Run:
 
     def matting(self) -> Iterator[Event]:
         read = clip.load(self.workspace / "clip")
+        if self.scene is not None:
+            yield from self._keep_whole(read)
+            return
         engine = self._matting_engine(read.frames)
 
         def make() -> Stage[dict[str, Any]]:
@@ -176,6 +183,19 @@ class _Run:
 
         inputs = (self.config.matting,)
         yield from self._stage("matting", inputs, ("clip",), ["frames"], make, engine)
+
+    def _keep_whole(self, read: clip.Clip) -> Iterator[Event]:
+        """The frames of a scene's front camera: nothing is cut out."""
+
+        def make() -> Stage[dict[str, Any]]:
+            frames = scene.whole(read.frames, self.config.clip.size)
+            with self.workspace.replacing("frames") as folder:
+                save_images(folder, frames)
+            yield Event("matting", 1, 1, "a scene is kept whole", _matte_strip(frames))
+            return {}
+
+        inputs = ("whole", self.config.clip.size)
+        yield from self._stage("matting", inputs, ("clip",), ["frames"], make)
 
     def _matting_engine(self, frames: np.ndarray) -> Engine:
         config = self.config
@@ -197,7 +217,7 @@ class _Run:
         def make() -> Stage[dict[str, Any]]:
             frames = load_images(self.workspace / "frames")
             views = yield from engine.run(frames, config.clip.size)
-            flags = find_flags(views.images)
+            flags = [] if views.scene else find_flags(views.images)
             for flag in flags:
                 yield Event("multiview", len(frames), len(frames), flag.words, warning=True)
             pictures = grids(views.images, flags)
@@ -205,9 +225,13 @@ class _Run:
                 trust = None if views.confidence is None else views.confidence[:, 1:]
                 multiview.save_views(folder, views.images[:, 1:], trust)
                 save_cameras(folder / "cameras.json", views.cameras)
+                if views.scene is not None:
+                    (folder / "scene.json").write_text(views.scene.to_json())
+                    mesh.save_points_ply(folder / "points.ply", *views.cloud)
                 clip.write_video(folder / "grid.mp4", pictures, fps=12)
             middle = pictures[len(pictures) // 2]
-            yield Event("multiview", len(frames), len(frames), "six views", middle)
+            words = f"{len(views.cameras)} cameras" if views.scene else "six views"
+            yield Event("multiview", len(frames), len(frames), words, middle)
             return {"flags": [[flag.frame, flag.view, flag.words] for flag in flags]}
 
         # The clip's key stands for the whole source folder, so for views that lie in it, too.
@@ -227,6 +251,9 @@ class _Run:
         yield from self._stage("features", inputs, ("multiview",), artifacts, make, engine)
 
     def mesh(self) -> Iterator[Event]:
+        if self.scene is not None:
+            yield from self._start_from_points()
+            return
         views_engine = self.workspace.record["stages"]["multiview"]["engine"]
         engine = mesh.choose(self.config.mesh, self.config.machine, views_engine)
 
@@ -245,6 +272,21 @@ class _Run:
         inputs = (self.config.mesh, self.config.fourd.points, self.config.seed)
         artifacts = ["mesh.glb", "points.ply"]
         yield from self._stage("mesh", inputs, ("multiview",), artifacts, make, engine)
+
+    def _start_from_points(self) -> Iterator[Event]:
+        """A scene has no mesh: its Gaussians start where its cameras agree."""
+        config = self.config
+
+        def make() -> Stage[dict[str, Any]]:
+            cloud = mesh.load_points_ply(self.workspace / "multiview" / "points.ply")
+            generator = torch.Generator().manual_seed(config.seed)
+            chosen = yield from scene_points.run(*cloud, config.fourd.points, generator)
+            with self.workspace.replacing("points.ply") as path:
+                mesh.save_points_ply(path, *chosen)
+            return {"found": len(cloud[0])}
+
+        inputs = (config.fourd.points, config.seed)
+        yield from self._stage("mesh", inputs, ("multiview",), ["points.ply"], make)
 
     def fourd(self) -> Iterator[Event]:
         config = self.config
@@ -348,4 +390,8 @@ def load_run_views(workspace: Workspace) -> Views:
     fronts = load_images(workspace / "frames")
     pseudo, confidence = multiview.load_views(workspace / "multiview")
     cameras = load_cameras(workspace / "multiview" / "cameras.json")
-    return multiview.join(fronts, pseudo, cameras, confidence)
+    views = multiview.join(fronts, pseudo, cameras, confidence)
+    placed = workspace / "multiview" / "scene.json"
+    if not placed.exists():
+        return views
+    return replace(views, scene=Similarity.from_json(placed.read_text()))

@@ -8,6 +8,9 @@ left     the same at azimuth -90: the side of the object that is on the left of 
 right    the same at azimuth +90: the side that is on the right of the front view
 
 Both turns start at the front and go to the right. Time runs forward once in every video.
+
+A scene of real cameras is shown from where they stood (flight.py): orbit and bullet fly past all
+of them and back; front is the first one, left, right and back the outermost and the farthest.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import flight
 from .cameras import Cameras, concatenate, orbit_cameras
 from .config import VideoConfig
 from .errors import UserError
@@ -41,11 +45,9 @@ def run(asset: Asset, workspace: Workspace, config: VideoConfig) -> Stage[dict[s
     Raises UserError for a size that H.264 cannot have, or a video without a frame.
     """
     count = frame_count(config)
-    turn = orbit_cameras(np.arange(count) * 360 / count, TURN_ELEVATION, size=config.size)
-    still = orbit_cameras(list(STILL_AZIMUTHS.values()), size=config.size)
-    videos = {
-        name: np.empty((count, config.size, config.size, 3), np.uint8) for name in VIDEOS
-    }  # each [F, S, S, 3]
+    turn, still = _cameras(asset, config.size, count)
+    shape = (count, turn.height, turn.width, 3)
+    videos = {name: np.empty(shape, np.uint8) for name in VIDEOS}
     bullet_starts = range(0, count, CAMERAS_AT_ONCE)
     total = count + len(bullet_starts) + len(VIDEOS)
     step = 0
@@ -73,6 +75,16 @@ def run(asset: Asset, workspace: Workspace, config: VideoConfig) -> Stage[dict[s
         step += 1
         yield Event("videos", step, total, f"wrote {name}.mp4", frames[0])
     return paths
+
+
+def _cameras(asset: Asset, size: int, count: int) -> tuple[Cameras, Cameras]:
+    """The cameras of a turn, and the four that stand still."""
+    if asset.scene is None:
+        turn = orbit_cameras(np.arange(count) * 360 / count, TURN_ELEVATION, size=size)
+        return turn, orbit_cameras(list(STILL_AZIMUTHS.values()), size=size)
+    cameras = flight.shown(asset.cameras.to("cpu"), size)
+    where = flight.stills(cameras)
+    return flight.path(cameras, count), cameras[[where[name] for name in STILL_AZIMUTHS]]
 
 
 def frame_count(config: VideoConfig) -> int:

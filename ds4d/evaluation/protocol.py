@@ -61,6 +61,8 @@ def evaluate(asset: Asset, case: Path, folder: Path) -> Stage[dict[str, Any]]:
         for (position, _), group in groupby(shots, _moment):  # a moment is computed once
             together = list(group)
             cameras = concatenate([shot.camera for shot in together])
+            if asset.scene is not None:
+                cameras = asset.scene.cameras(cameras)
             images = render_views(asset, cameras, [position] * len(together))
             for shot, image in zip(together, images, strict=True):
                 path = aside / shot.name
@@ -152,7 +154,7 @@ def case_shots(case: Path) -> list[Shot]:
     try:
         cameras = read_case_cameras(path)
         description = json.loads(path.read_text())
-        frames = {entry["name"]: entry["frames"] for entry in description["cameras"]}
+        frames = {entry["name"]: entry.get("frames", "all") for entry in description["cameras"]}
         last = max(description["n_frames"] - 1, 1)
     except (ValueError, KeyError) as error:
         raise UserError(

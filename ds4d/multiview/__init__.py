@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
-from ..cameras import Cameras
+from ..cameras import Cameras, Similarity
 from ..clip import Clip
 from ..config import MachineConfig, MultiviewConfig
 from ..engines import Engine, identity, usable
@@ -29,6 +30,8 @@ class Views:
     images: np.ndarray  # [T, V, S, S, 4] uint8 RGBA, straight alpha
     cameras: Cameras  # V cameras at S x S
     confidence: np.ndarray | None = None  # [T, V, S, S] uint8, 255 = seen; None = not known
+    scene: Similarity | None = None  # where all views are real: how they came into our world
+    cloud: tuple[Tensor, Tensor] | None = None  # then also points [M, 3] and colours [M, 3]
 
 
 def choose(
@@ -50,8 +53,12 @@ def choose(
     Raises:
         UserError: views were asked for that the source does not hold.
     """
-    from . import given, inflate
+    from . import given, inflate, scene
 
+    found = scene.find(source, config)
+    if found is not None:
+        words = f"{len(found)} real cameras of a scene"
+        return Engine("given", words, partial(scene.run, found, clip))
     prepared = given.find(source, config.views)
     if config.engine == "given" and prepared is None:
         raise UserError(
