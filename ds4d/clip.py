@@ -55,7 +55,7 @@ def read(path: Path, config: ClipConfig) -> Stage[Clip]:
             f"{source.name} has {'no frame' if not frames else 'only one frame'} that can be read.",
             "Give a clip in which the object moves: a video, a GIF or a folder of images.",
         )
-    stack = _stack(frames, source.name)
+    stack = stacked(frames, source.name)
     remarks = []
     if source.promised and source.count < source.promised:
         remarks.append(
@@ -143,7 +143,7 @@ def chosen(source: Source, config: ClipConfig) -> np.ndarray:
     return np.linspace(first, last, min(config.frames, last - first + 1)).round().astype(np.int64)
 
 
-def _stack(frames: list[np.ndarray], name: str) -> np.ndarray:
+def stacked(frames: list[np.ndarray], name: str) -> np.ndarray:
     """[T, H, W, 4] where any frame is transparent anywhere, else [T, H, W, 3]."""
     if len({frame.shape[:2] for frame in frames}) > 1:
         raise UserError(f"{name} changes the size of its frames.", "Export it with one size.")

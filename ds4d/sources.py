@@ -31,6 +31,7 @@ class Source:
     pick: Callable[[Sequence[int]], Iterator[np.ndarray]]  # [H, W, 3 or 4] uint8, in order
     recount: Callable[[], int]  # frames that can really be decoded; asked when some are missing
     promised: int | None = None  # frames that a file names which ends before them
+    size: tuple[int, int] | None = None  # width and height as stored, pixels
 
 
 def open_source(path: Path, config: ClipConfig) -> tuple[Source, bool]:
@@ -61,6 +62,7 @@ def _open_video(path: Path, config: ClipConfig) -> Source:
         pick=lambda indices: video.decode(found, indices, LONGEST),
         recount=lambda: video.count_decodable(found),
         promised=found.promised,
+        size=(found.width, found.height),
     )
 
 
@@ -71,6 +73,7 @@ def _open_picture(path: Path, config: ClipConfig) -> Source | None:
     try:
         with _opened(path, config) as image:
             promised = getattr(image, "n_frames", 1) if image.format in ANIMATED else 1
+            size = image.size
             count, seconds = 0, 0.0
             while count < promised and _frame(image, count):
                 count, seconds = count + 1, seconds + image.info.get("duration", 0) / 1000
@@ -92,7 +95,7 @@ def _open_picture(path: Path, config: ClipConfig) -> Source | None:
                 yield _pixels(image)
 
     fps = count / seconds if seconds > 0 else None
-    return Source(path.name, count, fps, pick, lambda: count, promised)
+    return Source(path.name, count, fps, pick, lambda: count, promised, size)
 
 
 def _frame(image, index: int) -> bool:
@@ -143,7 +146,7 @@ def _open_images(name: str, files: list[Path], config: ClipConfig) -> Source:
                 except DAMAGED as error:
                     raise _unreadable(files[index]) from error
 
-    return Source(name, len(files), None, pick, lambda: len(files))
+    return Source(name, len(files), None, pick, lambda: len(files), size=next(iter(sizes)))
 
 
 def _unreadable(file: Path) -> UserError:

@@ -1,0 +1,113 @@
+"""What a run will take, before it is started: seconds and memory of each stage, roughly.
+
+The figures below were measured (benchmarks/README.md) and are scaled by what each stage's work
+grows with. They are estimates: another machine, or one that others use too, may take half or twice
+as long.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .config import PRESETS, Config, FourdConfig
+from .events import STAGES
+
+# Two x86-64 cores without a GPU, a bundled clip (24 frames, preview preset): seconds of each stage.
+CORES = 2
+ON_CPU = {
+    "clip": 0.5, "matting": 6.9, "multiview": 8.3, "features": 1.3, "mesh": 3.0, "videos": 4.8,
+    "export": 0.7,
+}  # fmt: skip
+STEP_ON_CPU = {"preview": 0.0185, "standard": 0.036, "paper": 1.2}  # seconds of a step
+CPU_GB = 1.5  # of a preview, at its peak
+
+# One NVIDIA H200 with the pretrained networks.
+ON_H200 = {
+    "clip": 0.5, "matting": 24.0, "multiview": 31.0, "features": 1.9, "mesh": 5.8, "videos": 3.0,
+    "export": 2.0,
+}  # fmt: skip
+STEP_ON_H200 = {"preview": 0.0053, "standard": 0.0024, "paper": 0.0071}  # without SDS
+SDS_STEP = 0.033  # more, for four moments
+GPU_GB = {"matting": 1.0, "multiview": 6.5, "features": 0.7, "mesh": 1.7, "fourd": 4.5}
+LOADING = 10.0  # seconds until weights are on the GPU
+
+# Memory bandwidth as the makers state it, TB/s: these stages mostly wait for memory.
+BANDWIDTH = {
+    "T4": 0.32, "L4": 0.30, "A10G": 0.60, "L40S": 0.86, "RTX PRO 6000": 1.79, "A100": 2.0,
+    "H100": 3.35, "H200": 4.8,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one stage is expected to take."""
+
+    stage: str
+    seconds: float
+    memory_gb: float  # of the GPU where there is one, else of the machine
+
+
+def expected(config: Config, frames: int, gpu: str, cores: int) -> list[Cost]:
+    """What the stages of a run will take, in their order.
+
+    Args:
+        frames: how many are used of the clip.
+        gpu: its name; empty = none.
+        cores: of the processor; they count where there is no GPU.
+    """
+    fourd, start = config.fourd, PRESETS["preview"]
+    share = frames / start.clip.frames
+    area = (config.clip.size / start.clip.size) ** 2
+    grows = {
+        "clip": share,
+        "matting": share,
+        "multiview": share * (config.multiview.steps / start.multiview.steps if gpu else area),
+        "features": share * (1 if gpu else (config.features.grid / start.features.grid) ** 2),
+        "mesh": (config.mesh.resolution / start.mesh.resolution) ** 2,
+        "videos": _video_pixels(config) / _video_pixels(start),
+        "export": share * fourd.max_gaussians / start.fourd.max_gaussians,
+    }
+    slower = slowness(gpu, cores)
+    base = ON_H200 if gpu else ON_CPU
+    steps = fourd.static_iterations + fourd.dynamic_iterations
+    seconds = {stage: base[stage] * growth * slower for stage, growth in grows.items()}
+    seconds["fourd"] = steps * _step(config, bool(gpu)) * slower
+    pictures_gb = 2 * 7 * frames * config.clip.size**2 * 4 / 1e9
+    return [
+        Cost(
+            stage,
+            seconds[stage] + (LOADING if gpu and stage in GPU_GB else 0),
+            GPU_GB.get(stage, 1.0) if gpu else CPU_GB + pictures_gb,
+        )
+        for stage in STAGES
+    ]
+
+
+def slowness(gpu: str, cores: int) -> float:
+    """How many times as long as on the measured machine it takes; 1 for a GPU nobody knows."""
+    if not gpu:
+        return max(CORES / max(cores, 1), 0.5)  # more cores than four help little
+    for name, speed in BANDWIDTH.items():
+        if re.search(rf"\b{name}\b", gpu.upper()):
+            return BANDWIDTH["H200"] / speed
+    return 1.0
+
+
+def _step(config: Config, on_gpu: bool) -> float:
+    """Seconds of a step: about half of it grows with the Gaussians, half with the pixels."""
+    fourd, start = config.fourd, PRESETS[config.preset].fourd
+    base = (STEP_ON_H200 if on_gpu else STEP_ON_CPU)[config.preset]
+    points = fourd.max_gaussians / start.max_gaussians
+    pixels = _pixels(fourd) / _pixels(start)
+    step = base * (0.5 * points + 0.5 * pixels) * fourd.times_per_step / start.times_per_step
+    return step + (SDS_STEP * fourd.times_per_step / 4 if on_gpu and fourd.sds else 0)
+
+
+def _pixels(fourd: FourdConfig) -> float:
+    """Of a picture, on average over the steps."""
+    return fourd.fine_from * fourd.coarse_size**2 + (1 - fourd.fine_from) * fourd.fine_size**2
+
+
+def _video_pixels(config: Config) -> float:
+    return config.videos.size**2 * config.videos.seconds * config.videos.fps
