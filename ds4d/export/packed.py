@@ -1,0 +1,202 @@
+"""The packed 4D file: every frame of an asset in a few megabytes, in the order a player needs it.
+
+docs/packed_format.md describes the bytes. The first frame can be shown as soon as its block has
+arrived; every block after it adds one frame.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..errors import UserError
+from ..fourd.gaussians import LONGEST_GLIDE
+from ..splat.splats import Splats
+
+if TYPE_CHECKING:
+    from ..cameras import Cameras
+    from ..fourd.asset import Asset
+
+MAGIC = b"DS4D"
+VERSION = 1
+MEAN_LEVELS = 2**14 - 1  # of the longest side of the object's box over all frames
+SCALE_LEVELS = 255  # from the smallest to the largest, on a logarithmic scale
+SMALLEST_SCALE = 1e-4  # world units: a twentieth of a pixel where the object fills 512 of them
+QUAT_LEVELS = 127  # of each component, from 0 to 1
+FRAME_BYTES = 13  # of a Gaussian in a frame: 3 x 2 for its mean, 4 for its rotation, 3 for scales
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What a packed file holds, dequantised."""
+
+    frames: list[Splats]  # T, of N Gaussians each
+    positions: list[float]  # [T] place of each frame in the clip, from 0 to 1
+    seconds: float  # length of the clip
+    camera: dict[str, float]  # of the input: azimuth, elevation, fov in degrees, radius
+
+
+def pack(
+    asset: Asset,
+    seconds: float,  # that the clip takes to play
+) -> bytes:
+    """The asset at its training frames as a packed 4D file."""
+    positions = asset.positions.tolist()
+    frames = [asset.splats(position) for position in positions]
+    means = np.stack([_array(frame.means) for frame in frames])  # [T, N, 3]
+    log_scales = np.stack(
+        [_array(frame.scales.clamp(min=SMALLEST_SCALE).log()) for frame in frames]
+    )  # [T, N, 3]
+    quats = np.stack([_array(frame.quats) for frame in frames])  # [T, N, 4]
+    origin = means.min((0, 1))
+    step = max(float((means.max((0, 1)) - origin).max()) / MEAN_LEVELS, 1e-9)
+    smallest = math.log(SMALLEST_SCALE)
+    scale_step = max((float(log_scales.max()) - smallest) / SCALE_LEVELS, 1e-9)
+
+    looks = torch.cat([frames[0].colors, frames[0].opacities[:, None]], 1)
+    blocks = [zlib.compress(np.round(_array(looks).T * 255).astype(np.uint8).tobytes(), 9)]
+    blocks += _frame_blocks(
+        np.round((means - origin) / step).astype(np.int32),
+        np.round(quats * QUAT_LEVELS).astype(np.int32),
+        np.round((log_scales - smallest) / scale_step).astype(np.int32),
+    )
+    header = {
+        "gaussians": means.shape[1],
+        "positions": positions,
+        "seconds": seconds,
+        "means": {"origin": origin.tolist(), "step": step},
+        "log_scales": {"origin": smallest, "step": scale_step},
+        "longest_glide": LONGEST_GLIDE,
+        "camera": input_camera(asset.cameras),
+        "background": [1.0, 1.0, 1.0],
+        "blocks": [len(block) for block in blocks],
+    }
+    text = json.dumps(header, separators=(",", ":")).encode()
+    start = MAGIC + np.array([VERSION, len(text)], "<u4").tobytes()
+    return b"".join([start, text, *blocks])
+
+
+def write_packed(path: Path, asset: Asset, seconds: float) -> None:
+    """Write the packed 4D file of an asset whose clip takes some seconds to play."""
+    path.write_bytes(pack(asset, seconds))
+
+
+def unpack(data: bytes) -> Packed:
+    """Read a packed file.
+
+    Raises:
+        UserError: it is not a packed 4D file of this version, or not a whole one.
+    """
+    header, blocks = _parse(data)
+    N, T = header["gaussians"], len(header["positions"])
+    looks = torch.from_numpy(_inflate(blocks[0], 4 * N).reshape(4, N).T / np.float32(255))
+    means, quats, log_scales = (np.zeros((N, width), np.int32) for width in (3, 4, 3))
+    frames = []
+    for block in blocks[1 : T + 1]:
+        planes = _inflate(block, FRAME_BYTES * N).reshape(FRAME_BYTES, N).astype(np.int32)
+        means = means + _unzigzag(planes[:3] * 256 + planes[3:6]).T
+        quats = _signed(quats + _unzigzag(planes[6:10]).T)
+        log_scales = (log_scales + _unzigzag(planes[10:]).T) & 255
+        frames.append(
+            Splats(
+                torch.from_numpy(_scaled(means, header["means"])),
+                torch.nn.functional.normalize(torch.from_numpy(quats.astype(np.float32)), dim=-1),
+                torch.from_numpy(np.exp(_scaled(log_scales, header["log_scales"]))),
+                looks[:, 3],
+                looks[:, :3],
+            )
+        )
+    return Packed(frames, header["positions"], header["seconds"], header["camera"])
+
+
+def input_camera(cameras: Cameras) -> dict[str, float]:
+    """Azimuth, elevation and field of view (degrees), and radius, of the first camera.
+
+    It looks at the origin with +Z up, like every camera of an asset.
+    """
+    x, y, z = cameras.centres()[0].tolist()
+    radius = math.sqrt(x * x + y * y + z * z)
+    focal = float(cameras.Ks[0, 1, 1])
+    return {
+        "azimuth": round(math.degrees(math.atan2(x, -y)), 4) + 0.0,  # not -0.0
+        "elevation": round(math.degrees(math.asin(z / radius)), 4) + 0.0,
+        "radius": radius,
+        "fov": 2 * math.degrees(math.atan(cameras.height / 2 / focal)),
+    }
+
+
+def _frame_blocks(
+    means: np.ndarray,  # [T, N, 3] int32
+    quats: np.ndarray,  # [T, N, 4] int32
+    log_scales: np.ndarray,  # [T, N, 3] int32
+) -> list[bytes]:
+    """Each frame's differences from the frame before it (from zero: the first), compressed."""
+    blocks = []
+    before = [np.zeros_like(array[0]) for array in (means, quats, log_scales)]
+    for now in zip(means, quats, log_scales, strict=True):
+        moved, turned, grown = (a - b for a, b in zip(now, before, strict=True))
+        moved = _zigzag(moved).T
+        planes = [moved >> 8, moved & 255, _zigzag(_signed(turned)).T, _zigzag(_signed(grown)).T]
+        blocks.append(zlib.compress(np.concatenate(planes).astype(np.uint8).tobytes(), 9))
+        before = now
+    return blocks
+
+
+def _zigzag(numbers: np.ndarray) -> np.ndarray:
+    """0, -1, 1, -2, ... as 0, 1, 2, 3, ...: small differences have a high byte of zero."""
+    return (numbers << 1) ^ (numbers >> 31)
+
+
+def _unzigzag(numbers: np.ndarray) -> np.ndarray:
+    return (numbers >> 1) ^ -(numbers & 1)
+
+
+def _signed(numbers: np.ndarray) -> np.ndarray:
+    """The number in [-128, 127] that has the same last byte."""
+    return ((numbers + 128) & 255) - 128
+
+
+def _scaled(levels: np.ndarray, scale: dict[str, Any]) -> np.ndarray:
+    return (np.array(scale["origin"]) + levels * scale["step"]).astype(np.float32)
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy()
+
+
+def _parse(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    version, length = np.frombuffer(data[4:12].ljust(8, b"\0"), "<u4").tolist()
+    if data[:4] != MAGIC or version != VERSION:
+        raise UserError("This is not a packed 4D file of this version.", "Export it again.")
+    try:
+        header = json.loads(data[12 : 12 + length])
+    except ValueError as error:
+        raise _cut_off() from error
+    blocks, start = [], 12 + length
+    for size in header["blocks"]:
+        blocks.append(data[start : start + size])
+        start += size
+    if start > len(data):
+        raise _cut_off()
+    return header, blocks
+
+
+def _inflate(block: bytes, size: int) -> np.ndarray:
+    try:
+        numbers = np.frombuffer(zlib.decompress(block), np.uint8)
+    except zlib.error as error:
+        raise _cut_off() from error
+    if len(numbers) != size:
+        raise _cut_off()
+    return numbers
+
+
+def _cut_off() -> UserError:
+    return UserError("The packed 4D file is damaged or cut off.", "Export or download it again.")

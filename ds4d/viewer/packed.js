@@ -1,0 +1,114 @@
+// Reads the packed 4D file (docs/packed_format.md) while it arrives.
+
+const MAGIC = 0x44345344; // "DS4D", little-endian
+const VERSION = 1;
+const FRAME_BYTES = 13;
+
+/**
+ * The header, then each frame as soon as it is whole.
+ *
+ * onHeader(header, looks): looks are N x 4 bytes, red, green, blue, opacity.
+ * onFrame(index, texels, means): N x 4 uint32 for the graphics card (see renderer.js), and N x 3
+ * uint16 levels of the means for sorting. Awaited: a slow receiver slows the reading down.
+ */
+export async function readPacked(chunks, onHeader, onFrame) {
+  const bytes = new Incoming(chunks);
+  const start = new DataView((await bytes.take(12)).buffer);
+  if (start.getUint32(0, true) !== MAGIC || start.getUint32(4, true) !== VERSION) {
+    throw new Error("This is not a packed 4D file of this version.");
+  }
+  const header = JSON.parse(new TextDecoder().decode(await bytes.take(start.getUint32(8, true))));
+  const count = header.gaussians;
+  const [first, ...rest] = header.blocks;
+  onHeader(header, looksOf(await inflated(await bytes.take(first), 4 * count), count));
+  const state = { means: new Int32Array(3 * count), quats: new Uint8Array(4 * count), scales: new Uint8Array(3 * count) };
+  for (let index = 0; index < rest.length; index++) {
+    addDifferences(state, await inflated(await bytes.take(rest[index]), FRAME_BYTES * count), count);
+    await onFrame(index, texelsOf(state, count), Uint16Array.from(state.means));
+  }
+}
+
+/** The chunks of a file: of an address, or of the text of an element of this page, in base64. */
+export async function* chunksOf(source, signal) {
+  if (source.startsWith("#")) {
+    const text = document.querySelector(source).textContent.trim();
+    for (let at = 0; at < text.length; at += 1 << 18) { // a multiple of four letters
+      yield Uint8Array.from(atob(text.slice(at, at + (1 << 18))), (letter) => letter.charCodeAt(0));
+    }
+    return;
+  }
+  const response = await fetch(source, { signal });
+  if (!response.ok) throw new Error(`The 4D file cannot be loaded (${response.status}).`);
+  const reader = response.body.getReader();
+  for (let part = await reader.read(); !part.done; part = await reader.read()) yield part.value;
+}
+
+class Incoming {
+  constructor(chunks) {
+    this.chunks = chunks;
+    this.waiting = []; // chunks that arrived and were not taken
+    this.held = 0; // their bytes
+  }
+
+  /** The next bytes, once so many have arrived, in a buffer of their own. */
+  async take(size) {
+    while (this.held < size) {
+      const { value, done } = await this.chunks.next();
+      if (done) throw new Error("The 4D file is cut off.");
+      this.waiting.push(value);
+      this.held += value.length;
+    }
+    const taken = new Uint8Array(size);
+    let filled = 0;
+    while (filled < size) {
+      const chunk = this.waiting[0];
+      const part = chunk.subarray(0, size - filled);
+      taken.set(part, filled);
+      filled += part.length;
+      if (part.length === chunk.length) this.waiting.shift();
+      else this.waiting[0] = chunk.subarray(part.length);
+    }
+    this.held -= size;
+    return taken;
+  }
+}
+
+async function inflated(block, size) {
+  const stream = new Blob([block]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  if (bytes.length !== size) throw new Error("The 4D file is damaged.");
+  return bytes;
+}
+
+function looksOf(planes, count) {
+  const looks = new Uint8Array(4 * count);
+  for (let n = 0; n < count; n++) {
+    for (let channel = 0; channel < 4; channel++) looks[4 * n + channel] = planes[channel * count + n];
+  }
+  return looks;
+}
+
+const unzigzag = (number) => (number >>> 1) ^ -(number & 1);
+
+function addDifferences({ means, quats, scales }, planes, count) {
+  for (let n = 0; n < count; n++) {
+    for (let axis = 0; axis < 3; axis++) {
+      const high = planes[axis * count + n], low = planes[(3 + axis) * count + n];
+      means[3 * n + axis] += unzigzag((high << 8) | low);
+      scales[3 * n + axis] += unzigzag(planes[(10 + axis) * count + n]);
+    }
+    for (let part = 0; part < 4; part++) quats[4 * n + part] += unzigzag(planes[(6 + part) * count + n]);
+  }
+}
+
+/** x | y << 16, z | scale x << 16 | scale y << 24, quaternion w x y z from the lowest byte, scale z. */
+function texelsOf({ means, quats, scales }, count) {
+  const texels = new Uint32Array(4 * count);
+  for (let n = 0; n < count; n++) {
+    texels[4 * n] = means[3 * n] | (means[3 * n + 1] << 16);
+    texels[4 * n + 1] = means[3 * n + 2] | (scales[3 * n] << 16) | (scales[3 * n + 1] << 24);
+    texels[4 * n + 2] = quats[4 * n] | (quats[4 * n + 1] << 8) | (quats[4 * n + 2] << 16) | (quats[4 * n + 3] << 24);
+    texels[4 * n + 3] = scales[3 * n + 2];
+  }
+  return texels;
+}

@@ -1,0 +1,218 @@
+// Draws Gaussians with WebGL2: one quad each, from far to near, premultiplied over a clear picture.
+// Projection, blur and cut-offs are those of ds4d.splat.rasterize.
+
+import { axes, focalLength } from "./camera.js";
+
+const TEXTURE_WIDTH = 1024;
+
+const VERTEX = `#version 300 es
+precision highp float;
+precision highp int;
+precision highp usampler2D;
+uniform usampler2D before, after;
+uniform sampler2D looks;
+uniform float share, glide, meanStep, scaleOrigin, scaleStep, focal, radius;
+uniform vec3 meanOrigin;
+uniform mat3 toCamera;
+uniform vec2 size;
+in uint index;
+out vec2 place;   // in standard deviations
+flat out vec4 look;
+
+const float NEAR = 0.01, BLUR = 0.3, MARGIN = 0.15, SMALLEST = 1.0 / 255.0;
+
+struct Gaussian { vec3 levels; vec4 quat; vec3 scales; };
+
+Gaussian unpack(uvec4 t) {
+  vec4 quat = vec4((ivec4(t.b) << ivec4(24, 16, 8, 0)) >> 24);
+  return Gaussian(
+    vec3(t.r & 0xffffu, t.r >> 16, t.g & 0xffffu),
+    quat / length(quat),
+    vec3((t.g >> 16) & 0xffu, t.g >> 24, t.a)
+  );
+}
+
+mat3 rotation(vec4 q) {
+  float w = q.x, x = q.y, y = q.z, z = q.w;
+  return mat3(
+    1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y + w * z), 2.0 * (x * z - w * y),
+    2.0 * (x * y - w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z + w * x),
+    2.0 * (x * z + w * y), 2.0 * (y * z - w * x), 1.0 - 2.0 * (x * x + y * y)
+  );
+}
+
+void main() {
+  gl_Position = vec4(0.0, 0.0, 2.0, 1.0); // outside: not drawn
+  ivec2 texel = ivec2(index % ${TEXTURE_WIDTH}u, index / ${TEXTURE_WIDTH}u);
+  look = texelFetch(looks, texel, 0);
+  Gaussian a = unpack(texelFetch(before, texel, 0)), b = unpack(texelFetch(after, texel, 0));
+  // Gaussians glide, but those with a long way jump in the middle of it.
+  float gone = distance(a.levels, b.levels) > glide ? step(0.5, share) : share;
+  vec3 mean = meanOrigin + meanStep * mix(a.levels, b.levels, gone);
+  vec3 scales = exp(scaleOrigin + scaleStep * mix(a.scales, b.scales, gone));
+  vec4 quat = normalize(mix(a.quat, b.quat, gone));
+
+  vec3 p = toCamera * mean + vec3(0.0, 0.0, radius);
+  if (p.z <= NEAR || look.a < SMALLEST) return;
+  mat3 inCamera = transpose(toCamera * rotation(quat)); // its columns are the rows that we need
+  vec2 limit = (0.5 + MARGIN) * size / focal;
+  vec2 slope = clamp(p.xy / p.z, -limit, limit);
+  vec3 rootX = focal / p.z * (inCamera[0] - slope.x * inCamera[2]) * scales;
+  vec3 rootY = focal / p.z * (inCamera[1] - slope.y * inCamera[2]) * scales;
+  float xx = dot(rootX, rootX) + BLUR, yy = dot(rootY, rootY) + BLUR, xy = dot(rootX, rootY);
+
+  float middle = 0.5 * (xx + yy), spread = length(vec2(0.5 * (xx - yy), xy));
+  float longest = middle + spread, shortest = max(middle - spread, BLUR);
+  float turn = 0.5 * atan(2.0 * xy, xx - yy);
+  vec2 major = vec2(cos(turn), sin(turn)), minor = vec2(-major.y, major.x);
+  float reach = sqrt(2.0 * log(look.a / SMALLEST)) + 1e-3;
+  place = reach * (2.0 * vec2(gl_VertexID & 1, gl_VertexID >> 1) - 1.0);
+  vec2 pixel = focal * p.xy / p.z + place.x * sqrt(longest) * major + place.y * sqrt(shortest) * minor;
+  gl_Position = vec4(2.0 * pixel / size * vec2(1.0, -1.0), 0.0, 1.0);
+}`;
+
+const FRAGMENT = `#version 300 es
+precision highp float;
+in vec2 place;
+flat in vec4 look;
+out vec4 color;
+void main() {
+  float alpha = min(look.a * exp(-0.5 * dot(place, place)), 0.99);
+  if (alpha < 1.0 / 255.0) discard;
+  color = vec4(look.rgb * alpha, alpha);
+}`;
+
+export class Renderer {
+  /** Throws where the browser has no WebGL2. */
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.gl = canvas.getContext("webgl2", {
+      alpha: true, premultipliedAlpha: true, antialias: false, depth: false, powerPreference: "high-performance",
+    });
+    if (!this.gl) throw new Error("WebGL2 is missing");
+    this.frames = []; // texels of each frame: the card may lose them
+    this.prepare();
+  }
+
+  /** Everything on the card; called again when the context was lost and came back. */
+  prepare() {
+    const { gl } = this;
+    this.program = compile(gl);
+    gl.useProgram(this.program);
+    this.at = {};
+    for (let i = 0; i < gl.getProgramParameter(this.program, gl.ACTIVE_UNIFORMS); i++) {
+      const { name } = gl.getActiveUniform(this.program, i);
+      this.at[name] = gl.getUniformLocation(this.program, name);
+    }
+    ["before", "after", "looks"].forEach((name, unit) => gl.uniform1i(this.at[name], unit));
+    gl.enable(gl.BLEND);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
+    gl.bindVertexArray(gl.createVertexArray());
+    gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
+    const index = gl.getAttribLocation(this.program, "index");
+    gl.enableVertexAttribArray(index);
+    gl.vertexAttribIPointer(index, 1, gl.UNSIGNED_INT, 0, 0);
+    gl.vertexAttribDivisor(index, 1);
+    this.textures = [];
+    if (this.header) this.setHeader(this.header, this.looks);
+    this.frames.forEach((texels) => this.upload(texels));
+  }
+
+  setHeader(header, looks) {
+    const { gl, at } = this;
+    Object.assign(this, { header, looks });
+    gl.uniform3fv(at.meanOrigin, header.means.origin);
+    gl.uniform1f(at.meanStep, header.means.step);
+    gl.uniform1f(at.scaleOrigin, header.log_scales.origin);
+    gl.uniform1f(at.scaleStep, header.log_scales.step);
+    gl.uniform1f(at.glide, header.longest_glide / header.means.step);
+    this.looksTexture = texture(gl, header.gaussians, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, looks);
+  }
+
+  addFrame(texels) {
+    this.frames.push(texels);
+    this.upload(texels);
+  }
+
+  upload(texels) {
+    const { gl } = this;
+    this.textures.push(texture(gl, this.header.gaussians, gl.RGBA32UI, gl.RGBA_INTEGER, gl.UNSIGNED_INT, texels));
+  }
+
+  /** Draw a moment { before, after, share } in an order, far to near. */
+  draw(camera, { before, after, share }, order) {
+    const { gl, at } = this;
+    const { width, height } = this.canvas;
+    gl.viewport(0, 0, width, height);
+    gl.uniform2f(at.size, width, height);
+    gl.uniform1f(at.focal, focalLength(camera, width, height));
+    gl.uniform1f(at.radius, camera.radius);
+    gl.uniformMatrix3fv(at.toCamera, true, axes(camera).flat());
+    gl.uniform1f(at.share, share);
+    [this.textures[before], this.textures[after], this.looksTexture].forEach((name, unit) => {
+      gl.activeTexture(gl.TEXTURE0 + unit);
+      gl.bindTexture(gl.TEXTURE_2D, name);
+    });
+    gl.bufferData(gl.ARRAY_BUFFER, order, gl.STREAM_DRAW);
+    gl.clearColor(0, 0, 0, 0);
+    gl.clear(gl.COLOR_BUFFER_BIT);
+    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, order.length);
+    this.fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    gl.flush();
+  }
+
+  /** Whether the card has finished what was drawn last. */
+  finished() {
+    const { gl } = this;
+    if (this.fence && gl.getSyncParameter(this.fence, gl.SYNC_STATUS) === gl.UNSIGNALED) return gl.isContextLost();
+    gl.deleteSync(this.fence ?? null);
+    this.fence = null;
+    return true;
+  }
+
+  /** The picture that was just drawn, premultiplied RGBA, rows from the top. */
+  pixels() {
+    const { gl } = this;
+    const { width, height } = this.canvas;
+    const upsideDown = new Uint8Array(4 * width * height), data = new Uint8Array(4 * width * height);
+    gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, upsideDown);
+    for (let y = 0; y < height; y++) {
+      data.set(upsideDown.subarray(4 * width * (height - 1 - y), 4 * width * (height - y)), 4 * width * y);
+    }
+    return { width, height, data };
+  }
+
+  close() {
+    this.gl.getExtension("WEBGL_lose_context")?.loseContext();
+  }
+}
+
+function compile(gl) {
+  const program = gl.createProgram();
+  for (const [type, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+    const shader = gl.createShader(type);
+    gl.shaderSource(shader, source);
+    gl.compileShader(shader);
+    gl.attachShader(program, shader);
+  }
+  gl.linkProgram(program);
+  if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
+    const logs = gl.getAttachedShaders(program).map((shader) => gl.getShaderInfoLog(shader));
+    throw new Error(`The shaders do not compile: ${logs.join(" ")} ${gl.getProgramInfoLog(program)}`);
+  }
+  return program;
+}
+
+/** A texture of four numbers per Gaussian, in rows of TEXTURE_WIDTH. */
+function texture(gl, count, internal, format, type, numbers) {
+  const rows = Math.ceil(count / TEXTURE_WIDTH);
+  const padded = new numbers.constructor(4 * TEXTURE_WIDTH * rows);
+  padded.set(numbers);
+  gl.activeTexture(gl.TEXTURE0);
+  const made = gl.createTexture();
+  gl.bindTexture(gl.TEXTURE_2D, made);
+  gl.texImage2D(gl.TEXTURE_2D, 0, internal, TEXTURE_WIDTH, rows, 0, format, type, padded);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
+  gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+  return made;
+}

@@ -1,0 +1,271 @@
+// What is seen and when: camera, time, motion, and when a picture is drawn.
+
+import { between, limited } from "./camera.js";
+import { Renderer } from "./renderer.js";
+import { Sorter } from "./sorter.js";
+
+const SHARPNESS = [1, 0.8, 0.64, 0.5, 0.4]; // of the resolution, while it moves and is slow
+const SLOW = 45, FAST = 20; // ms from picture to picture: less sharp above, sharper below
+const MOST_PIXELS = 1600; // along a side
+const SETTLES = 250; // ms without motion until the sharp picture
+const GLIDE_STOPS = 0.004; // degrees per ms
+const ROTATION = 20 / 1000; // degrees per ms of the turntable
+
+export class Stage {
+  /** changed() is called whenever camera, time or a mode is another; calm: no motion unasked for. */
+  constructor(canvas, { changed, calm }) {
+    Object.assign(this, { canvas, changed, calm });
+    this.renderer = new Renderer(canvas);
+    this.sorter = new Sorter();
+    this.camera = this.start = this.input = null;
+    this.time = 0;
+    this.playing = this.rotating = this.following = this.held = false;
+    this.visible = true;
+    this.loaded = 0; // frames
+    this.level = 0; // of SHARPNESS
+    this.streak = 0; // slow (+) or fast (-) pictures one after the other
+    this.movedAt = -Infinity;
+    this.speed = { azimuth: 0, elevation: 0 }; // degrees per ms, after the hand has let go
+    this.waiting = []; // for a sharp picture
+    this.intervals = []; // ms between the last pictures
+    this.observers = [
+      new ResizeObserver(() => this.wake(true)),
+      new IntersectionObserver(([entry]) => { this.visible = entry.isIntersecting; this.wake(true); }),
+    ];
+    this.observers.forEach((observer) => observer.observe(canvas));
+  }
+
+  setHeader(header, looks, start) {
+    this.header = header;
+    this.renderer.setHeader(header, looks);
+    this.sorter.setGlide(header.longest_glide / header.means.step);
+    this.input = header.camera;
+    this.start = { ...this.input, ...start };
+    this.camera = { ...this.start };
+  }
+
+  addFrame(texels, means) {
+    this.renderer.addFrame(texels);
+    this.sorter.addFrame(means);
+    this.loaded++;
+    this.order = null;
+    this.wake(true);
+  }
+
+  // --- what a person does ------------------------------------------------------------------------
+
+  /** Degrees; the turntable and the input's view are left. */
+  turn(azimuth, elevation) {
+    this.interrupt();
+    this.setCamera({ azimuth: this.camera.azimuth + azimuth, elevation: this.camera.elevation + elevation });
+  }
+
+  zoom(factor) {
+    this.interrupt();
+    this.setCamera({ radius: this.camera.radius * factor });
+  }
+
+  /** The hand has let go at a speed in degrees per ms. */
+  release(azimuth, elevation) {
+    this.held = false;
+    if (!this.calm) this.speed = { azimuth, elevation };
+    this.wake(true);
+  }
+
+  interrupt() {
+    this.flight = null;
+    this.speed = { azimuth: 0, elevation: 0 };
+    this.rotating = this.following = false;
+  }
+
+  /** Set some of azimuth, elevation, radius, fov at once. */
+  setCamera(part) {
+    this.camera = limited({ ...this.camera, ...part }, this.input);
+    this.wake(true);
+  }
+
+  flyTo(camera) {
+    this.interrupt();
+    this.flight = { from: { ...this.camera }, to: camera, began: performance.now(), lasts: this.calm ? 0 : 600 };
+    this.wake(true);
+  }
+
+  follow() {
+    this.flyTo(this.input);
+    this.following = true;
+  }
+
+  setTime(time) {
+    this.time = Math.min(Math.max(time, 0), 1);
+    this.wake(true);
+  }
+
+  /** To the frame that lies so many frames away, round the ends. */
+  step(frames) {
+    const count = this.header.positions.length;
+    this.playing = false;
+    this.setTime(this.header.positions[(this.frame() + frames + count) % count]);
+  }
+
+  play(playing = true) {
+    this.playing = playing && this.header.positions.length > 1;
+    this.wake(true);
+  }
+
+  rotate(rotating = true) {
+    this.interrupt();
+    this.rotating = rotating;
+    this.wake(true);
+  }
+
+  // --- time --------------------------------------------------------------------------------------
+
+  /** The frames around the moment that is shown, and the share of the way between them. */
+  moment() {
+    const { positions } = this.header, last = this.loaded - 1;
+    if (last === 0) return { before: 0, after: 0, share: 0 };
+    const found = positions.findIndex((position) => position >= this.time);
+    const after = Math.min(Math.max(found < 0 ? last : found, 1), last);
+    const [from, to] = [positions[after - 1], positions[after]];
+    return { before: after - 1, after, share: Math.min(Math.max((this.time - from) / (to - from), 0), 1) };
+  }
+
+  /** The number of the nearest frame. */
+  frame() {
+    const away = this.header.positions.map((position) => Math.abs(position - this.time));
+    return away.indexOf(Math.min(...away));
+  }
+
+  passTime(ms) {
+    const { positions, seconds } = this.header;
+    const whole = this.loaded === positions.length;
+    const next = this.time + ms / 1000 / seconds;
+    if (whole) this.time = next % 1;
+    else this.time = Math.min(next, positions[this.loaded - 1]); // wait for what comes
+  }
+
+  // --- drawing -----------------------------------------------------------------------------------
+
+  /** Something may have to be drawn. */
+  wake(dirty = false) {
+    this.dirty ||= dirty;
+    if (this.closed || this.ticking || !this.loaded) return;
+    this.ticking = true;
+    requestAnimationFrame((now) => this.tick(now));
+  }
+
+  /** A sharp picture of what is asked for now, finished. */
+  draw() {
+    return new Promise((resolve) => {
+      this.waiting.push(resolve);
+      this.wake(true);
+    });
+  }
+
+  tick(now) {
+    this.ticking = false;
+    const ms = Math.min(now - (this.tickedAt ?? now), 100);
+    this.tickedAt = now;
+    if (this.advance(now, ms)) {
+      this.movedAt = now;
+      this.dirty = true;
+    }
+    this.changed();
+    if (this.drawing?.sent && this.renderer.finished()) this.finish(now);
+    const settled = now - this.movedAt > SETTLES && !this.held;
+    const sharp = settled || this.waiting.length > 0;
+    if (!this.drawing && (this.visible || this.waiting.length) && (this.dirty || (sharp && this.blurred))) this.render(sharp);
+    if (this.drawing || this.dirty || this.moving() || this.blurred) {
+      if (this.visible || this.waiting.length) this.wake();
+    } else this.tickedAt = undefined;
+  }
+
+  moving() {
+    return this.playing || this.rotating || this.held || Boolean(this.flight) || this.speed.azimuth !== 0 || this.speed.elevation !== 0;
+  }
+
+  /** Let time and camera go on; whether anything moves. */
+  advance(now, ms) {
+    if (this.playing && !this.scrubbing) this.passTime(ms);
+    if (this.rotating) this.camera.azimuth += ROTATION * ms;
+    if (this.flight) {
+      const { from, to, began, lasts } = this.flight;
+      const share = lasts ? Math.min((now - began) / lasts, 1) : 1;
+      this.camera = between(from, to, share * share * (3 - 2 * share));
+      if (share >= 1) this.flight = null;
+    }
+    const { azimuth, elevation } = this.speed;
+    if (azimuth || elevation) {
+      this.camera = limited({ ...this.camera, azimuth: this.camera.azimuth + azimuth * ms, elevation: this.camera.elevation + elevation * ms }, this.input);
+      const left = Math.exp(-ms / 180);
+      const stops = Math.hypot(azimuth, elevation) * left < GLIDE_STOPS;
+      this.speed = stops ? { azimuth: 0, elevation: 0 } : { azimuth: azimuth * left, elevation: elevation * left };
+    }
+    return this.moving();
+  }
+
+  async render(sharp) {
+    const drawing = { sharp, answers: this.waiting.splice(0), sent: false };
+    this.drawing = drawing;
+    this.dirty = false;
+    const camera = { ...this.camera }, moment = this.moment();
+    const key = JSON.stringify([moment, camera.azimuth, camera.elevation]);
+    const order = this.order?.key === key ? this.order : { key, order: await this.sorted(moment, camera) };
+    if (this.closed) return;
+    this.order = order;
+    this.last = { camera, moment };
+    this.resize(sharp ? 1 : SHARPNESS[this.level]);
+    this.redraw();
+    drawing.sent = true;
+  }
+
+  sorted(moment, { azimuth, elevation }) {
+    const a = (azimuth * Math.PI) / 180, e = (elevation * Math.PI) / 180;
+    const forward = [-Math.cos(e) * Math.sin(a), Math.cos(e) * Math.cos(a), -Math.sin(e)];
+    return this.sorter.order(moment, forward);
+  }
+
+  redraw() {
+    this.renderer.draw(this.last.camera, this.last.moment, this.order.order);
+  }
+
+  resize(sharpness) {
+    const { clientWidth, clientHeight } = this.canvas;
+    const ratio = Math.min(devicePixelRatio, MOST_PIXELS / Math.max(clientWidth, clientHeight, 1)) * sharpness;
+    const width = Math.max(Math.round(clientWidth * ratio), 1), height = Math.max(Math.round(clientHeight * ratio), 1);
+    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+    this.blurred = sharpness < 1;
+  }
+
+  finish(now) {
+    if (this.finishedAt !== undefined && this.moving()) this.pace(now - this.finishedAt);
+    this.finishedAt = this.moving() ? now : undefined;
+    const { answers } = this.drawing;
+    this.drawing = null;
+    answers.forEach((resolve) => resolve());
+  }
+
+  /** Fewer pixels where pictures are slow, more where they are fast for a while. */
+  pace(interval) {
+    this.intervals = [...this.intervals.slice(-119), interval];
+    if (interval > SLOW) this.streak = Math.max(this.streak, 0) + 1;
+    else if (interval < FAST) this.streak = Math.min(this.streak, 0) - 1;
+    else this.streak = 0;
+    if (this.streak >= 3 && this.level < SHARPNESS.length - 1) [this.level, this.streak] = [this.level + 1, 0];
+    if (this.streak <= -45 && this.level > 0) [this.level, this.streak] = [this.level - 1, 0];
+  }
+
+  /** The card has forgotten everything, and is back. */
+  restore() {
+    this.renderer.prepare();
+    this.drawing = null;
+    this.wake(true);
+  }
+
+  close() {
+    this.closed = true;
+    this.observers.forEach((observer) => observer.disconnect());
+    this.sorter.close();
+    this.renderer.close();
+  }
+}
