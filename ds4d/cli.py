@@ -135,7 +135,7 @@ def _export(command: Export) -> int:
     from . import export
 
     asset, workspace = _finished(command.run)
-    return _redo(export.run(asset, workspace))
+    return _redo(export.run(asset, workspace, _recorded_videos(workspace).seconds))
 
 
 def _evaluate(command: Evaluate) -> int:
@@ -162,6 +162,11 @@ def _finished(run: Path) -> tuple[Any, Any]:
     if not run.is_dir():
         raise UserError(f"There is no run folder {run}.", "Give the --out folder of a generate.")
     return Asset.load(run / "fourd.safetensors"), Workspace(run)
+
+
+def _recorded_videos(workspace: Any) -> VideoConfig:
+    """How the videos of a run were made."""
+    return VideoConfig(**workspace.record["config"]["videos"])
 
 
 def _redo(events: Iterable) -> int:

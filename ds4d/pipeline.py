@@ -139,7 +139,8 @@ class _Run:
             yield Event(name, message=f"{engine.name}: {engine.why}")
             yield from self._fetched(name, engine.weights)
         facts = yield from _watched(make(), self.workspace, name)
-        facts |= {} if engine is None else {"engine": engine.name, "why": engine.why}
+        if engine is not None:
+            facts |= {"engine": engine.name, "why": engine.why, "weights": engine.weights}
         facts |= {
             "seconds": round(time.perf_counter() - started, 2),
             "peak_memory_mb": peak_memory_mb(),
@@ -305,7 +306,7 @@ class _Run:
             asset, facts = yield from drawn_with(config.machine.rasterizer, training)
             with self.workspace.replacing("fourd.safetensors") as path:
                 asset.save(path)
-            return facts
+            return facts | {"weights": guides.networks}
 
         judges = (guides.perceptual_loss, guides.sds_model, *guides.made_from)
         inputs = (config.fourd, config.seed, judges)
@@ -322,7 +323,8 @@ class _Run:
 
     def export(self) -> Iterator[Event]:
         def make() -> Stage[dict[str, Any]]:
-            files = yield from export.run(self.asset(), self.workspace)
+            seconds = self.config.videos.seconds
+            files = yield from export.run(self.asset(), self.workspace, seconds)
             return {"files": [str(path.relative_to(self.workspace.root)) for path in files]}
 
         yield from self._stage("export", (), ("videos",), ["exports"], make)

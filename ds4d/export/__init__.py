@@ -1,38 +1,59 @@
-"""Files to take away: a sequence of splat files, and a zip of everything."""
+"""Files to take away: for splat editors, modelling programs and the web, and a zip of them all."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import UserError
 from ..events import Event, Stage
 from ..workspace import Workspace
-from .archive import write_zip
-from .ply import to_ply_axes, write_ply
+from . import archive, ply, splat
+from .scene import Scene
 
 if TYPE_CHECKING:
     from ..fourd.asset import Asset
 
-ZIP = "exports/ds4d.zip"
+# Each writes its files into the run folder and yields their names there while it works, a large
+# file's again and again. The zip comes last: it holds what the others wrote.
+FORMATS: dict[str, Callable[[Scene], Iterator[str]]] = {
+    "ply": ply.write,
+    "splat": splat.write,
+    "zip": archive.write,
+}
 
 
-def run(asset: Asset, workspace: Workspace) -> Stage[list[Path]]:
-    """Write exports/ply/frame_0001.ply ... (one per training frame) and exports/ds4d.zip.
+def run(
+    asset: Asset,
+    workspace: Workspace,
+    seconds: float,
+    formats: Sequence[str] = tuple(FORMATS),
+    moment: float = 0.5,
+) -> Stage[list[Path]]:
+    """Write the chosen formats into exports/ of the run folder; returns the files' paths.
 
-    Returns their paths, the zip last. Everything else that belongs in the zip has to be in the
-    run folder already.
+    Everything else that belongs in the zip has to be in the run folder already.
+
+    Args:
+        seconds: how long the clip plays in formats that play.
+        formats: names in FORMATS; written in the order of FORMATS.
+        moment: place in the clip, in [0, 1], for formats that hold one moment.
+
+    Raises:
+        UserError: the moment is not in the clip.
     """
-    names = [f"frame_{number:04d}.ply" for number in range(1, len(asset.positions) + 1)]
-    total = len(names) + 1  # the zip is the last unit of work
-
-    with workspace.replacing("exports/ply") as folder:
-        folder.mkdir()
-        for step, (name, position) in enumerate(zip(names, asset.positions.tolist(), strict=True)):
-            write_ply(folder / name, to_ply_axes(asset.splats(position)))
-            yield Event("export", step + 1, total, f"wrote {name}")
-
-    with workspace.replacing(ZIP) as target:
-        for path in write_zip(target, workspace.root):
-            yield Event("export", len(names), total, f"packing {path.relative_to(workspace.root)}")
-    yield Event("export", total, total, "wrote ds4d.zip")
-    return [*(workspace / "exports/ply" / name for name in names), workspace / ZIP]
+    if not 0 <= moment <= 1:
+        raise UserError(
+            f"The moment {moment:g} is not in the clip.",
+            "Choose one from 0 (the first frame) to 1 (the last).",
+        )
+    scene = Scene(asset, workspace, seconds, moment)
+    chosen = [name for name in FORMATS if name in formats]
+    files: dict[str, None] = {}  # in the order in which they were written
+    for step, name in enumerate(chosen):
+        for file in FORMATS[name](scene):
+            files[file] = None
+            yield Event("export", step, len(chosen), f"writing {file}")
+        yield Event("export", step + 1, len(chosen), f"{name} is written")
+    return [workspace / file for file in files]

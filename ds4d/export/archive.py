@@ -7,37 +7,39 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-# What goes in, in this order; checkpoints and features can be made again and stay out.
-CONTENTS = (
-    "fourd.safetensors",
-    "run.json",
-    "log.txt",
-    "mesh.glb",
-    "points.ply",
-    "videos/*",
-    "exports/ply/*",
-    "frames/*",
-    "multiview/**/*",
-)
-NOT_COMPRESSED = (".png", ".mp4", ".jpg", ".webp", ".safetensors")  # it would gain next to nothing
+from .readme import kind, readme
+from .scene import Scene
+
+NAME = "exports/ds4d.zip"
+NOT_COMPRESSED = (".png", ".mp4", ".jpg", ".webp", ".safetensors", ".ds4d", ".npz")  # next to none
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the same contents give the same zip; the earliest a zip knows
 
 
-def members(root: Path) -> list[Path]:
-    """The files of a run folder that go into the zip, in its order."""
-    found = [sorted(path for path in root.glob(c) if path.is_file()) for c in CONTENTS]
-    return [path for group in found for path in group if ".partial-" not in path.name]
-
-
-def write_zip(target: Path, root: Path) -> Iterator[Path]:
-    """Write the files of the run folder to a zip, yielding each one when it is in."""
-    with zipfile.ZipFile(target, "w") as archive:
-        for path in members(root):
-            entry = zipfile.ZipInfo(path.relative_to(root).as_posix(), TIMESTAMP)
-            entry.external_attr = 0o644 << 16  # an ordinary file that its owner may write
-            stored = path.suffix in NOT_COMPRESSED
-            entry.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
-            entry.file_size = path.stat().st_size
-            with path.open("rb") as source, archive.open(entry, "w") as destination:
+def write(scene: Scene) -> Iterator[str]:
+    """Write exports/ds4d.zip: the run folder's files, and README.txt, which explains them."""
+    root = scene.workspace.root
+    names = members(root)
+    with scene.workspace.replacing(NAME) as target, zipfile.ZipFile(target, "w") as archive:
+        archive.writestr(_entry("README.txt"), readme(names, scene.workspace.record))
+        for name in names:
+            entry = _entry(name)
+            entry.file_size = (root / name).stat().st_size
+            with (root / name).open("rb") as source, archive.open(entry, "w") as destination:
                 shutil.copyfileobj(source, destination, 1 << 20)
-            yield path
+            yield NAME
+
+
+def members(root: Path) -> list[str]:
+    """The files of a run folder that go into the zip: those that the README explains."""
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    return sorted(
+        (name for name in files if kind(name) is not None and ".partial-" not in name), key=kind
+    )
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, TIMESTAMP)
+    entry.external_attr = 0o644 << 16  # an ordinary file that its owner may write
+    stored = name.endswith(NOT_COMPRESSED)
+    entry.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
+    return entry

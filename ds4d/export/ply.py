@@ -7,6 +7,7 @@ the constant term of a spherical-harmonics expansion.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..splat.splats import Splats
+from .scene import Scene
 
 PROPERTIES = (
     *("x", "y", "z"),
@@ -35,6 +37,15 @@ SMALLEST_SCALE = 1e-9  # world units; keeps the logarithm of 0 finite
 # (0, -1, 0), and then right (1, 0, 0) becomes (-1, 0, 0).
 PLY_FROM_WORLD = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]])
 PLY_FROM_WORLD_QUAT = torch.tensor([0.0, 0.0, 0.5**0.5, -(0.5**0.5)])  # the same, (w, x, y, z)
+
+
+def write(scene: Scene) -> Iterator[str]:
+    """Write exports/ply/frame_0001.ply ..., one for each training frame."""
+    with scene.workspace.replacing("exports/ply") as folder:
+        folder.mkdir()
+        for number, splats in enumerate(scene.frames(), 1):
+            write_ply(folder / f"frame_{number:04d}.ply", to_ply_axes(splats))
+            yield f"exports/ply/frame_{number:04d}.ply"
 
 
 def to_ply_axes(splats: Splats) -> Splats:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ds4d import export
+from ds4d.errors import UserError
 from ds4d.export.ply import read_ply, to_ply_axes
 from ds4d.splat.splats import Splats
 from ds4d.workspace import Workspace
@@ -45,50 +46,80 @@ def workspace(tmp_path) -> Workspace:
 
 
 def test_each_training_frame_becomes_a_splat_file(workspace):
-    events, paths = finished(export.run(Asset(), workspace))
-    names = [path.name for path in paths]
-    assert names == ["frame_0001.ply", "frame_0002.ply", "frame_0003.ply", "ds4d.zip"]
-    assert all(path.exists() for path in paths)
-    for path, position in zip(paths, Asset.positions.tolist(), strict=False):
+    events, paths = finished(export.run(Asset(), workspace, 2.0, ["ply"]))
+    assert [path.name for path in paths] == ["frame_0001.ply", "frame_0002.ply", "frame_0003.ply"]
+    for path, position in zip(paths, Asset.positions.tolist(), strict=True):
         means = to_ply_axes(Asset().splats(position)).means
         torch.testing.assert_close(read_ply(path).means, means)
     assert events[-1].step == events[-1].total
     assert {event.stage for event in events} == {"export"}
 
 
-def test_the_zip_holds_what_the_run_made(workspace):
-    finished(export.run(Asset(), workspace))
+def test_only_the_formats_that_were_asked_for_are_written(workspace):
+    _, paths = finished(export.run(Asset(), workspace, 2.0, ["splat"]))
+    assert [path.name for path in paths] == ["moment.splat"]
+    assert [path.name for path in (workspace / "exports").iterdir()] == ["moment.splat"]
+
+
+def test_all_that_is_said_to_be_written_is_there_and_the_zip_is_last(workspace):
+    _, paths = finished(export.run(Asset(), workspace, 2.0))
+    assert len(set(paths)) == len(paths) and all(path.exists() for path in paths)
+    assert paths[-1].name == "ds4d.zip"
+
+
+def test_a_moment_outside_of_the_clip_is_the_users_mistake(workspace):
+    with pytest.raises(UserError, match="not in the clip"):
+        finished(export.run(Asset(), workspace, 2.0, ["splat"], moment=1.5))
+
+
+def test_the_zip_holds_what_the_run_made_and_explains_it(workspace):
+    _, paths = finished(export.run(Asset(), workspace, 2.0))
+    made = {path.relative_to(workspace.root).as_posix() for path in paths[:-1]}
+    brought = {
+        "fourd.safetensors", "run.json", "log.txt", "mesh.glb", "points.ply", "videos/orbit.mp4",
+        "frames/0000.png", "multiview/0000/0.png", "multiview/grid.mp4",
+    }  # fmt: skip
     with zipfile.ZipFile(workspace / "exports/ds4d.zip") as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == [
-            "fourd.safetensors", "run.json", "log.txt", "mesh.glb", "points.ply",
-            "videos/orbit.mp4", "exports/ply/frame_0001.ply", "exports/ply/frame_0002.ply",
-            "exports/ply/frame_0003.ply", "frames/0000.png", "multiview/0000/0.png",
-            "multiview/grid.mp4",
-        ]  # fmt: skip
-        for name in archive.namelist():
+        first, *names = archive.namelist()
+        assert first == "README.txt" and names[0] == "fourd.safetensors"
+        assert set(names) == made | brought and len(set(names)) == len(names)
+        for name in names:
             assert archive.read(name) == (workspace / name).read_bytes()
+        text = archive.read("README.txt").decode()
+    for name in ("moment.splat", "exports/ply/*", "frames/*", "run.json"):
+        assert name in text
+    assert "compare.mp4" not in text  # there is none
+    assert "No pretrained weights were used" in text
+
+
+def test_the_zip_names_the_licences_of_the_weights_that_were_used(workspace):
+    workspace.record["stages"]["multiview"] = {"weights": ["zero123plus-v1.2"]}
+    finished(export.run(Asset(), workspace, 2.0, ["zip"]))
+    with zipfile.ZipFile(workspace / "exports/ds4d.zip") as archive:
+        text = archive.read("README.txt").decode()
+    assert "CC-BY-NC 4.0" in text and "No pretrained weights" not in text
 
 
 def test_the_same_run_gives_the_same_zip(workspace):
-    finished(export.run(Asset(), workspace))
+    finished(export.run(Asset(), workspace, 2.0))
     first = (workspace / "exports/ds4d.zip").read_bytes()
     (workspace / "frames/0000.png").touch()
-    finished(export.run(Asset(), workspace))
+    finished(export.run(Asset(), workspace, 2.0))
     assert (workspace / "exports/ds4d.zip").read_bytes() == first
 
 
 def test_a_shorter_clip_leaves_no_frames_of_the_longer_one(workspace):
-    finished(export.run(Asset(), workspace))
+    finished(export.run(Asset(), workspace, 2.0))
     shorter = Asset()
     shorter.positions = torch.tensor([0.0])
-    finished(export.run(shorter, workspace))
+    finished(export.run(shorter, workspace, 2.0))
     assert [path.name for path in (workspace / "exports/ply").iterdir()] == ["frame_0001.ply"]
 
 
 @pytest.mark.parametrize("events", [1, 3, 5])
 def test_cancelling_leaves_nothing_half_written(workspace, events):
-    stage = export.run(Asset(), workspace)
+    stage = export.run(Asset(), workspace, 2.0)
     for _ in range(events):
         next(stage)
     stage.close()
