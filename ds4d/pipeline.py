@@ -45,6 +45,7 @@ from .events import STAGES, Event, Stage
 from .fourd import train
 from .fourd.asset import Asset
 from .images import checkerboard, load_images, over, save_images, tile
+from .matting import corrections
 from .mesh import scene_points
 from .multiview import Views, scene
 from .multiview.check import flags as find_flags
@@ -174,6 +175,8 @@ class _Run:
 
         def make() -> Stage[dict[str, Any]]:
             alphas = yield from engine.run(read.frames)
+            root = self.workspace.root
+            alphas = yield from corrections.run(root, read.frames, read.indices, alphas)
             frames, crop, warnings = clip.square(read, alphas, self.config.clip)
             for warning in warnings:
                 yield Event("matting", len(frames), len(frames), warning, warning=True)
@@ -182,7 +185,7 @@ class _Run:
             yield Event("matting", len(frames), len(frames), "cut out", _matte_strip(frames))
             return {"crop": crop}
 
-        inputs = (self.config.matting,)
+        inputs = (self.config.matting, *corrections.folder_of(self.workspace.root))
         yield from self._stage("matting", inputs, ("clip",), ["frames"], make, engine)
 
     def _keep_whole(self, read: clip.Clip) -> Iterator[Event]:

@@ -122,9 +122,7 @@ def _length(source: Source, used: np.ndarray) -> Check:
     if gap > SPARSE:
         return Check("Length", words, False, "Choose the one to five seconds in which it moves.")
     if lasts < SHORT:
-        return Check(
-            "Length", words, False, "A longer part has more time to move in."
-        )
+        return Check("Length", words, False, "A longer part has more time to move in.")
     return Check("Length", words)
 
 
