@@ -61,15 +61,15 @@ def path(cameras: Cameras, count: int) -> Cameras:
 
 
 def stills(cameras: Cameras) -> dict[str, int]:
-    """Which camera is the front (0), the farthest from it ("back"), and the outermost on its left
-    and on its right."""
+    """Which camera is the front (0), the outermost on its left and on its right, and of the others
+    the farthest from it ("back")."""
     centres = cameras.centres()
     apart = (centres - centres[0]).norm(dim=-1)
     sideways = (centres - centres[0]) @ cameras.viewmats[0, 0, :3]
-    return {
-        "front": 0, "back": int(apart.argmax()), "left": int(sideways.argmin()),
-        "right": int(sideways.argmax()),
-    }  # fmt: skip
+    left, right = int(sideways.argmin()), int(sideways.argmax())
+    others = [k for k in range(len(cameras)) if k not in (0, left, right)] or [left]
+    back = max(others, key=lambda k: float(apart[k]))
+    return {"front": 0, "back": back, "left": left, "right": right}
 
 
 def _to_and_fro(count: int, start: float) -> np.ndarray:

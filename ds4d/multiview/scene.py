@@ -14,6 +14,7 @@ with them: a pinhole stays one, no pixel is lost, and none is made up.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from ..layouts import Prepared, find_prepared, image_files, listed_cameras
 from . import Views, sweep
 
 POINTS = "points3d.ply"
+DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")  # of a lens; ours are pinholes
 REACH = 0.9  # share of the points that come to lie inside our unit box
 LARGEST = 0.5  # world units: what is far away is drawn by large Gaussians
 
@@ -165,6 +167,13 @@ def read_points(path: Path) -> tuple[Tensor, Tensor]:
 
 def _read(path: Path) -> dict[str, Cameras]:
     try:
+        for entry in json.loads(path.read_text())["cameras"]:
+            bent = [name for name in DISTORTION if entry.get(name)]
+            if bent:
+                raise UserError(
+                    f"The camera {entry['name']} has a lens that bends lines: {', '.join(bent)}.",
+                    "Undistort its pictures first.",
+                )
         cameras = read_case_cameras(path)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise UserError(
