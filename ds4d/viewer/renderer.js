@@ -1,21 +1,23 @@
 // Draws Gaussians with WebGL2: one quad each, from far to near, premultiplied over a clear picture.
+// An instance is a row of quads: cards, and software that stands in for them, take long for each.
 // Projection, blur and cut-offs are those of ds4d.splat.rasterize.
 
 import { axes, focalLength } from "./camera.js";
 
 const TEXTURE_WIDTH = 1024;
+const QUADS = 256; // of an instance
 
 const VERTEX = `#version 300 es
 precision highp float;
 precision highp int;
 precision highp usampler2D;
-uniform usampler2D before, after;
+uniform usampler2D before, after, order;
 uniform sampler2D looks;
 uniform float share, glide, meanStep, scaleOrigin, scaleStep, focal, radius;
 uniform vec3 meanOrigin;
 uniform mat3 toCamera;
 uniform vec2 size;
-in uint index;
+uniform int count;
 out vec2 place;   // in standard deviations
 flat out vec4 look;
 
@@ -43,7 +45,10 @@ mat3 rotation(vec4 q) {
 
 void main() {
   gl_Position = vec4(0.0, 0.0, 2.0, 1.0); // outside: not drawn
-  ivec2 texel = ivec2(index % ${TEXTURE_WIDTH}u, index / ${TEXTURE_WIDTH}u);
+  int turn = gl_InstanceID * ${QUADS} + (gl_VertexID >> 2);
+  if (turn >= count) return;
+  int index = int(texelFetch(order, ivec2(turn % ${TEXTURE_WIDTH}, turn / ${TEXTURE_WIDTH}), 0).r);
+  ivec2 texel = ivec2(index % ${TEXTURE_WIDTH}, index / ${TEXTURE_WIDTH});
   look = texelFetch(looks, texel, 0);
   Gaussian a = unpack(texelFetch(before, texel, 0)), b = unpack(texelFetch(after, texel, 0));
   // Gaussians glide, but those with a long way jump in the middle of it.
@@ -63,10 +68,10 @@ void main() {
 
   float middle = 0.5 * (xx + yy), spread = length(vec2(0.5 * (xx - yy), xy));
   float longest = middle + spread, shortest = max(middle - spread, BLUR);
-  float turn = 0.5 * atan(2.0 * xy, xx - yy);
-  vec2 major = vec2(cos(turn), sin(turn)), minor = vec2(-major.y, major.x);
+  float tilt = 0.5 * atan(2.0 * xy, xx - yy);
+  vec2 major = vec2(cos(tilt), sin(tilt)), minor = vec2(-major.y, major.x);
   float reach = sqrt(2.0 * log(look.a / SMALLEST)) + 1e-3;
-  place = reach * (2.0 * vec2(gl_VertexID & 1, gl_VertexID >> 1) - 1.0);
+  place = reach * (2.0 * vec2(gl_VertexID & 1, (gl_VertexID >> 1) & 1) - 1.0);
   vec2 pixel = focal * p.xy / p.z + place.x * sqrt(longest) * major + place.y * sqrt(shortest) * minor;
   gl_Position = vec4(2.0 * pixel / size * vec2(1.0, -1.0), 0.0, 1.0);
 }`;
@@ -104,15 +109,13 @@ export class Renderer {
       const { name } = gl.getActiveUniform(this.program, i);
       this.at[name] = gl.getUniformLocation(this.program, name);
     }
-    ["before", "after", "looks"].forEach((name, unit) => gl.uniform1i(this.at[name], unit));
+    ["before", "after", "looks", "order"].forEach((name, unit) => gl.uniform1i(this.at[name], unit));
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     gl.bindVertexArray(gl.createVertexArray());
-    gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
-    const index = gl.getAttribLocation(this.program, "index");
-    gl.enableVertexAttribArray(index);
-    gl.vertexAttribIPointer(index, 1, gl.UNSIGNED_INT, 0, 0);
-    gl.vertexAttribDivisor(index, 1);
+    const corners = Uint16Array.from({ length: 6 * QUADS }, (_, i) => 4 * Math.floor(i / 6) + [0, 1, 2, 2, 1, 3][i % 6]);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, corners, gl.STATIC_DRAW);
     this.textures = [];
     if (this.header) this.setHeader(this.header, this.looks);
     this.frames.forEach((texels) => this.upload(texels));
@@ -126,6 +129,8 @@ export class Renderer {
     gl.uniform1f(at.scaleOrigin, header.log_scales.origin);
     gl.uniform1f(at.scaleStep, header.log_scales.step);
     gl.uniform1f(at.glide, header.longest_glide / header.means.step);
+    gl.uniform1i(at.count, header.gaussians);
+    this.orderTexture = texture(gl, header.gaussians, gl.R32UI, gl.RED_INTEGER, gl.UNSIGNED_INT, new Uint32Array(header.gaussians));
     this.looksTexture = texture(gl, header.gaussians, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, looks);
   }
 
@@ -149,14 +154,14 @@ export class Renderer {
     gl.uniform1f(at.radius, camera.radius);
     gl.uniformMatrix3fv(at.toCamera, true, axes(camera).flat());
     gl.uniform1f(at.share, share);
-    [this.textures[before], this.textures[after], this.looksTexture].forEach((name, unit) => {
+    [this.textures[before], this.textures[after], this.looksTexture, this.orderTexture].forEach((name, unit) => {
       gl.activeTexture(gl.TEXTURE0 + unit);
       gl.bindTexture(gl.TEXTURE_2D, name);
     });
-    gl.bufferData(gl.ARRAY_BUFFER, order, gl.STREAM_DRAW);
+    fill(gl, order, gl.RED_INTEGER, gl.UNSIGNED_INT); // the texture that was bound last
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, order.length);
+    gl.drawElementsInstanced(gl.TRIANGLES, 6 * QUADS, gl.UNSIGNED_SHORT, 0, Math.ceil(order.length / QUADS));
     this.fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
     gl.flush();
   }
@@ -203,16 +208,23 @@ function compile(gl) {
   return program;
 }
 
-/** A texture of four numbers per Gaussian, in rows of TEXTURE_WIDTH. */
+/** A texture of the same numbers for each Gaussian, in rows of TEXTURE_WIDTH. */
 function texture(gl, count, internal, format, type, numbers) {
-  const rows = Math.ceil(count / TEXTURE_WIDTH);
-  const padded = new numbers.constructor(4 * TEXTURE_WIDTH * rows);
-  padded.set(numbers);
   gl.activeTexture(gl.TEXTURE0);
   const made = gl.createTexture();
   gl.bindTexture(gl.TEXTURE_2D, made);
-  gl.texImage2D(gl.TEXTURE_2D, 0, internal, TEXTURE_WIDTH, rows, 0, format, type, padded);
+  gl.texStorage2D(gl.TEXTURE_2D, 1, internal, TEXTURE_WIDTH, Math.ceil(count / TEXTURE_WIDTH));
   gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.NEAREST);
   gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MAG_FILTER, gl.NEAREST);
+  fill(gl, numbers, format, type);
   return made;
+}
+
+/** Write into the bound texture: its full rows, then what is left. */
+function fill(gl, numbers, format, type) {
+  const per = format === gl.RED_INTEGER ? 1 : 4;
+  const rows = Math.floor(numbers.length / (per * TEXTURE_WIDTH)), full = rows * per * TEXTURE_WIDTH;
+  const left = (numbers.length - full) / per;
+  if (rows) gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, TEXTURE_WIDTH, rows, format, type, numbers, 0);
+  if (left) gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, rows, left, 1, format, type, numbers, full);
 }
