@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,14 @@ import torch
 from ..errors import UserError
 from ..fourd.gaussians import LONGEST_GLIDE
 from ..splat.splats import Splats
+from ..viewer import write_html
+from .scene import Scene
 
 if TYPE_CHECKING:
     from ..cameras import Cameras
     from ..fourd.asset import Asset
 
+NAME, PAGE = "exports/object.ds4d", "exports/player.html"
 MAGIC = b"DS4D"
 VERSION = 1
 MEAN_LEVELS = 2**14 - 1  # of the longest side of the object's box over all frames
@@ -41,6 +45,18 @@ class Packed:
     positions: list[float]  # [T] place of each frame in the clip, from 0 to 1
     seconds: float  # length of the clip
     camera: dict[str, float]  # of the input: azimuth, elevation, fov in degrees, radius
+
+
+def write(scene: Scene) -> Iterator[str]:
+    """Write exports/object.ds4d, and exports/player.html, which shows it without any server."""
+    packed = pack(scene.asset, scene.seconds)
+    with scene.workspace.replacing(NAME) as path:
+        path.write_bytes(packed)
+    yield NAME
+    source = Path(scene.workspace.record.get("source", "object")).stem
+    with scene.workspace.replacing(PAGE) as path:
+        write_html(path, packed, f"{source} in 4D")
+    yield PAGE
 
 
 def pack(
@@ -81,11 +97,6 @@ def pack(
     text = json.dumps(header, separators=(",", ":")).encode()
     start = MAGIC + np.array([VERSION, len(text)], "<u4").tobytes()
     return b"".join([start, text, *blocks])
-
-
-def write_packed(path: Path, asset: Asset, seconds: float) -> None:
-    """Write the packed 4D file of an asset whose clip takes some seconds to play."""
-    path.write_bytes(pack(asset, seconds))
 
 
 def unpack(data: bytes) -> Packed:

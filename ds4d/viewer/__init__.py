@@ -1,17 +1,17 @@
 """The browser player: orbit and scrub a packed 4D file, with WebGL2 and nothing else.
 
 How a page embeds it: put `head()` into the page's <head> once (in Gradio: `launch(head=head())`, or
-`gr.HTML(head=head())`), and show `element(url)` wherever a player shall stand (in Gradio: as the value
-of a `gr.HTML`; a new value opens the new file). The script is inlined and asks the network for
-nothing but the packed file; `url` may be absolute or relative to the page, so a path prefix does
-no harm: any address under which the server hands out exports/object.ds4d, such as
-"gradio_api/file=/path/to/exports/object.ds4d". In the page's scripts, the element has
-`camera` ({azimuth, elevation, radius, fov}, degrees), `time` (0 to 1), `play()`, `pause()`, the
-promises `ready` (first picture) and `loaded` (last frame), `draw()` (resolves when the present view
-is on the canvas) and `pixels()`. The page can set the custom properties --ds4d-accent,
---ds4d-radius and --ds4d-aspect (of the stage) on ds4d-player; dark and light follow the
-`color-scheme` that the element inherits, or an ancestor with the class "dark". `write_html` makes a file that
-needs no page and no server.
+`gr.HTML(head=head())`), and show `element(url)` wherever a player shall stand (in Gradio: as the
+value of a `gr.HTML`; a new value opens the new file). The script is inlined and asks the network
+for nothing but the packed file; `url` may be absolute or relative to the page, so a path prefix
+does no harm: any address under which the server hands out exports/object.ds4d, such as
+"gradio_api/file=/path/to/exports/object.ds4d". In the page's scripts, the element has `camera`
+({azimuth, elevation, radius, fov}, degrees), `time` (0 to 1), `play()`, `pause()`, the promises
+`ready` (first picture) and `loaded` (last frame), `draw()` (resolves when the present view is on
+the canvas) and `pixels()`. The page can set the custom properties --ds4d-accent, --ds4d-radius
+and --ds4d-aspect (of the stage) on ds4d-player; dark and light follow the `color-scheme` that the
+element inherits, or an ancestor with the class "dark". `write_html` makes a file that needs no
+page and no server.
 """
 
 from __future__ import annotations

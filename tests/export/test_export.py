@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ds4d import export
+from ds4d.cameras import orbit_cameras
 from ds4d.errors import UserError
 from ds4d.export.ply import read_ply, to_ply_axes
 from ds4d.splat.splats import Splats
@@ -17,6 +18,7 @@ from tests.stages import finished
 
 class Asset:
     positions = torch.tensor([0.0, 0.25, 1.0])
+    cameras = orbit_cameras([0.0], size=16)
 
     def splats(self, position: float) -> Splats:
         return Splats(
