@@ -163,6 +163,8 @@ class FourdConfig:
     """cells that the clip's time covers: half as published code has it, or all"""
     hidden_width: int = 32
     """width of the deformation network"""
+    hidden_layers: int = 1
+    """layers that join all features, before each head's two"""
     zero_heads: bool = True
     """whether the deformation heads start at zero, so that nothing moves at first"""
 

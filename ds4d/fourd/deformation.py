@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import torch
 from torch import Tensor, nn
@@ -38,14 +39,9 @@ class Deformation(nn.Module):
         self.join_planes = nn.Linear(config.plane_levels * config.plane_width, width)
         if self.tssf is not None:
             self.join_views = nn.Linear(self.tssf.out_width, width, bias=False)
-        self.heads = nn.ModuleDict(
-            {
-                name: nn.Sequential(
-                    nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size)
-                )
-                for name, size in HEADS.items()
-            }
-        )
+        more = [(nn.ReLU(), nn.Linear(width, width)) for _ in range(config.hidden_layers - 1)]
+        self.trunk = nn.Sequential(*itertools.chain(*more))
+        self.heads = nn.ModuleDict({name: head(width, size) for name, size in HEADS.items()})
 
     def reset(self, generator: torch.Generator, zero_heads: bool) -> None:
         """Xavier weights and zero biases; zero last layers mean that nothing moves at first."""
@@ -87,12 +83,19 @@ class Deformation(nn.Module):
         if kernels.fit(means) and self._fits_kernels():
             moments = zip(positions.tolist(), reduced, strict=True)
             return stacked([self._by_kernels(means, at, maps, lookup) for at, maps in moments])
-        hidden = self.join_planes(self.planes(means, positions))
-        if self.tssf is not None:
-            hidden = hidden + self.join_views(self.tssf(reduced, lookup))
+        hidden = self.hidden(means, positions, reduced, lookup)
         if hidden.is_cuda:
             return self._heads_as_one(hidden)
         return Offsets(**{name: head(hidden) for name, head in self.heads.items()})
+
+    def hidden(
+        self, means: Tensor, positions: Tensor, reduced: Tensor, lookup: Lookup | None
+    ) -> Tensor:  # [K, N, hidden_width]
+        """What the heads read: all features, joined."""
+        hidden = self.join_planes(self.planes(means, positions))
+        if self.tssf is not None:
+            hidden = hidden + self.join_views(self.tssf(reduced, lookup))
+        return self.trunk(hidden)
 
     def _heads_as_one(self, hidden: Tensor) -> Offsets:
         """All heads with two products of matrices instead of two for each."""
@@ -107,12 +110,16 @@ class Deformation(nn.Module):
         return Offsets(*offsets)
 
     def _fits_kernels(self) -> bool:
-        widths = [plane.shape[1] for plane in self.planes.space] + [self.join_planes.out_features]
+        widths = [self.planes.width, self.join_planes.out_features]
         if self.tssf is not None:
             if self.tssf.fusion != "da":
                 return False
             widths.append(self.tssf.reduce.out_features)
-        return all(width % LANES == 0 for width in widths)
+        return (
+            self.planes.even
+            and len(self.trunk) == 0
+            and all(width % LANES == 0 for width in widths)
+        )
 
     def _by_kernels(
         self, means: Tensor, position: float, reduced: Tensor, lookup: Lookup
@@ -154,6 +161,11 @@ class Deformation(nn.Module):
             pad(torch.cat(heads[3::4]), (0, empty)),
         )  # fmt: skip
         return Layout.of((bias, others[0], pair[0]), layers)
+
+
+def head(width: int, size: int) -> nn.Sequential:
+    """From what is joined, [.., width], to what is added to a parameter, [.., size]."""
+    return nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size))
 
 
 def stacked(offsets: list[Offsets]) -> Offsets:

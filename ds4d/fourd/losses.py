@@ -79,7 +79,7 @@ def regularisers(network: Deformation, config: FourdConfig) -> Tensor:
     """Smooth HexPlanes that stay near one along time, weighted."""
     planes, total = network.planes, torch.zeros(())
     weighted = config.smooth_space or config.smooth_time or config.sparse_time
-    if weighted and kernels.fit_gpu(planes.space[0]):
+    if weighted and planes.even and kernels.fit_gpu(planes.space[0]):
         from .triton_regular import irregularity
 
         of_space = irregularity(planes.space, config.smooth_space, 0.0)

@@ -20,20 +20,20 @@ COPIES = 8  # of the lines' gradients: few cells, to which many programs would a
 
 
 @triton.jit
-def _cell(means, axis: tl.constexpr, bound, S):
+def _cell(places, axis: tl.constexpr, S):
     """The cell along an axis, and how far into it; beyond the cube its border holds."""
-    at = (tl.load(means + axis) / bound + 1) * 0.5 * (S - 1)
+    at = (tl.load(places + axis) + 1) * 0.5 * (S - 1)
     at = tl.minimum(tl.maximum(at, 0.0), S - 1.0)
     cell = tl.minimum(at.to(tl.int32), S - 2)
     return cell, (at - cell)[:, None]
 
 
 @triton.jit
-def _places(means, bound, n, S, C: tl.constexpr):
+def _places(places, n, S, C: tl.constexpr):
     """Where the Gaussians n read the planes xy, xz, yz and the lines x, y, z; shares of cells."""
-    x, a = _cell(means + 3 * n, 0, bound, S)
-    y, b = _cell(means + 3 * n, 1, bound, S)
-    z, c = _cell(means + 3 * n, 2, bound, S)
+    x, a = _cell(places + 3 * n, 0, S)
+    y, b = _cell(places + 3 * n, 1, S)
+    z, c = _cell(places + 3 * n, 2, S)
     channel = tl.arange(0, C)[None, :]
     xy = (y * S + x)[:, None] * C + channel
     xz = ((S + z) * S + x)[:, None] * C + channel
@@ -66,8 +66,7 @@ def _add_plane(plane, a, b, v, inside, S, C: tl.constexpr):
 
 @triton.jit(do_not_specialize=["N"])
 def read_level(
-    means,  # [N, 3]
-    bound,
+    places,  # [N, 3] in the cube, from -1 to 1
     space,  # [3, S, S, C]: xy, xz, yz; the first axis runs along the columns
     lines,  # [3, K, S, C]: x, y, z
     features,  # [K, N, width], written from column first to first + C
@@ -83,7 +82,7 @@ def read_level(
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = (n < N)[:, None]
     n = tl.minimum(n, N - 1)
-    xy, xz, yz, x, y, z, a, b, c = _places(means, bound, n, S, C)
+    xy, xz, yz, x, y, z, a, b, c = _places(places, n, S, C)
     on_space = _on_plane(space + xy, a, b, S, C) * _on_plane(space + xz, a, c, S, C)
     on_space *= _on_plane(space + yz, b, c, S, C)
     out = features + n[:, None] * width + first + tl.arange(0, C)[None, :]
@@ -96,8 +95,7 @@ def read_level(
 
 @triton.jit(do_not_specialize=["N"])
 def read_level_backward(
-    means,  # as in read_level
-    bound,
+    places,  # as in read_level
     space,
     lines,
     v_features,  # [K, N, width]
@@ -116,7 +114,7 @@ def read_level_backward(
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = (n < N)[:, None]
     n = tl.minimum(n, N - 1)
-    xy, xz, yz, x, y, z, a, b, c = _places(means, bound, n, S, C)
+    xy, xz, yz, x, y, z, a, b, c = _places(places, n, S, C)
     on_xy, on_xz = _on_plane(space + xy, a, b, S, C), _on_plane(space + xz, a, c, S, C)
     on_yz = _on_plane(space + yz, b, c, S, C)
     on_space = on_xy * on_xz * on_yz
@@ -186,54 +184,53 @@ def write_lines_backward(
 
 
 def read(
-    means: Tensor,  # [N, 3] world; gets no gradient
-    bound: float,  # half side of the cube
+    places: Tensor,  # [N, 3] in the cube, from -1 to 1; gets no gradient
     space: Sequence[Tensor],  # per level [3, C, S, S]
     time: Sequence[Tensor],  # per level [3, C, T, S]
     rows: Tensor,  # [K] where the moments lie along T, cells
 ) -> Tensor:  # [K, N, levels * C]
     """Features of K moments, as HexPlane.forward has them; C is a power of two."""
     planes = (plane.permute(0, 2, 3, 1).contiguous() for plane in (*space, *time))
-    return _Read.apply(means.contiguous(), bound, rows, *planes)
+    return _Read.apply(places.contiguous(), rows, *planes)
 
 
 class _Read(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, means, bound, rows, *planes):  # each [3, S or T, S, C]
+    def forward(ctx, places, rows, *planes):  # each [3, S or T, S, C]
         levels = len(planes) // 2
-        N, K, C = len(means), len(rows), planes[0].shape[3]
-        features, lines = means.new_empty(K, N, levels * C), []
+        N, K, C = len(places), len(rows), planes[0].shape[3]
+        features, lines = places.new_empty(K, N, levels * C), []
         for level, (space, time) in enumerate(zip(planes[:levels], planes[levels:], strict=True)):
             T, S = time.shape[1:3]
-            lines.append(means.new_empty(3, K, S, C))
+            lines.append(places.new_empty(3, K, S, C))
             write_lines[(triton.cdiv(S * C, COLUMNS), K, 3)](
                 time, rows, lines[-1], T, S * C, COLUMNS
             )
             read_level[(triton.cdiv(N, BLOCK),)](
-                means, bound, space, lines[-1], features, N, S, level * C, levels * C, K, C, BLOCK,
+                places, space, lines[-1], features, N, S, level * C, levels * C, K, C, BLOCK,
                 num_warps=WARPS,
             )  # fmt: skip
-        ctx.bound, ctx.times = bound, planes[-1].shape[1]
-        ctx.save_for_backward(means, rows, *planes[:levels], *lines)
+        ctx.times = planes[-1].shape[1]
+        ctx.save_for_backward(places, rows, *planes[:levels], *lines)
         return features
 
     @staticmethod
     @once_differentiable
     def backward(ctx, v_features):
-        means, rows, *tensors = ctx.saved_tensors
+        places, rows, *tensors = ctx.saved_tensors
         levels = len(tensors) // 2
-        N, K, C = len(means), len(rows), tensors[0].shape[3]
+        N, K, C = len(places), len(rows), tensors[0].shape[3]
         v_features, v_spaces, v_times = v_features.contiguous(), [], []
         for level in range(levels):
             space, lines = tensors[level], tensors[levels + level]
             S, v_lines = space.shape[1], lines.new_zeros(COPIES, *lines.shape)
             v_spaces.append(torch.zeros_like(space))
             read_level_backward[(triton.cdiv(N, BLOCK),)](
-                means, ctx.bound, space, lines, v_features, v_spaces[-1], v_lines, N, S,
+                places, space, lines, v_features, v_spaces[-1], v_lines, N, S,
                 level * C, levels * C, K, C, BLOCK, COPIES, num_warps=WARPS,
             )  # fmt: skip
-            v_times.append(means.new_empty(3, ctx.times, S, C))
+            v_times.append(places.new_empty(3, ctx.times, S, C))
             write_lines_backward[(triton.cdiv(S * C, COLUMNS), ctx.times, 3)](
                 v_lines, rows, v_times[-1], S * C, K, COLUMNS, COPIES
             )
-        return None, None, None, *v_spaces, *v_times
+        return None, None, *v_spaces, *v_times

@@ -81,19 +81,19 @@ def _layers(features, layers, widths, hidden, inner, out, first, last):
 
 @njit(cache=True, error_model="numpy")
 def _forward_part(
-    part, means, bound, spaces, lines, maps, grid, visible, weights, widths, kept, out
+    part, inside, spaces, lines, maps, grid, visible, weights, widths, kept, out
 ):  # fmt: skip
     """See forward."""
     (bias, score_others, score_pair), layers = _cut(weights, widths)
     samples, shares, fused, features, hidden, inner = kept
     V, h, w, C = maps.shape
-    N, width = len(means) // 3, widths[1]
+    N, width = len(inside) // 3, widths[1]
     rows = len(features) // width // PARTS
     first, last = part * rows, min(part * rows + rows, N)
     for level in range(len(spaces)):
         S, channels = spaces[level].shape[2:]
         planes.read(
-            means, bound, spaces[level].reshape(-1), lines[level], S, channels,
+            inside, spaces[level].reshape(-1), lines[level], S, channels,
             features, width, level * channels, first, last,
         )  # fmt: skip
     if V:
@@ -107,8 +107,7 @@ def _forward_part(
 
 @njit(cache=True, parallel=LOOPS, error_model="numpy")
 def forward(
-    means,  # flat [N, 3]
-    bound,
+    inside,  # flat [N, 3], places in the cube that the planes cover, from -1 to 1
     spaces,  # per level [3, S, S, C]
     lines,  # per level flat [3, S, C]
     maps,  # [V, h, w, C]; no views, V = 0, have no features
@@ -123,7 +122,7 @@ def forward(
     for worker in prange(workers):
         for part in range(worker, PARTS, workers):
             _forward_part(
-                part, means, bound, spaces, lines, maps, grid, visible, weights, widths, kept, out
+                part, inside, spaces, lines, maps, grid, visible, weights, widths, kept, out
             )
 
 
@@ -175,7 +174,7 @@ def _backward_part(
 
 @njit(cache=True, error_model="numpy")
 def _scatter(
-    task, means, bound, spaces, lines, maps, grid, visible, width, v_kept, v_spaces, v_lines, v_maps
+    task, inside, spaces, lines, maps, grid, visible, width, v_kept, v_spaces, v_lines, v_maps
 ):  # fmt: skip
     """From there to one level's planes, or to one view's map."""
     v_features, v_samples = v_kept
@@ -183,8 +182,8 @@ def _scatter(
     if task < len(spaces):
         S, channels = spaces[task].shape[2:]
         planes.read_backward(
-            means, bound, spaces[task].reshape(-1), lines[task], S, channels, v_features, width,
-            task * channels, len(means) // 3, v_spaces[task].reshape(-1), v_lines[task],
+            inside, spaces[task].reshape(-1), lines[task], S, channels, v_features, width,
+            task * channels, len(inside) // 3, v_spaces[task].reshape(-1), v_lines[task],
         )  # fmt: skip
     else:
         view = task - len(spaces)
@@ -193,7 +192,7 @@ def _scatter(
 
 @njit(cache=True, parallel=LOOPS, error_model="numpy")
 def backward(
-    means, bound, spaces, lines, maps, grid, visible, weights,  # as in forward
+    inside, spaces, lines, maps, grid, visible, weights,  # as in forward
     transposed,  # weight [O, I], flat, of three layers
     widths,
     kept,
@@ -208,13 +207,13 @@ def backward(
     for worker in prange(workers):
         for part in range(worker, PARTS, workers):
             _backward_part(
-                part, len(means) // 3, maps, visible, weights, transposed, widths, kept, v_out,
+                part, len(inside) // 3, maps, visible, weights, transposed, widths, kept, v_out,
                 v_kept, v_weights,
             )  # fmt: skip
     for worker in prange(workers):
         for task in range(worker, len(v_spaces) + len(v_maps), workers):
             _scatter(
-                task, means, bound, spaces, lines, maps, grid, visible, widths[1], v_kept,
+                task, inside, spaces, lines, maps, grid, visible, widths[1], v_kept,
                 v_spaces, v_lines, v_maps,
             )  # fmt: skip
 
@@ -229,26 +228,25 @@ def deform(
     layout: Layout,  # how to read them
 ) -> Tensor:  # [N, O]
     """Features of planes and views, side by side, through three layers with ReLU between them."""
-    settings = hexplane.bound, row, layout
     return _Deform.apply(
-        settings, means, lookup.grid, lookup.visible, reduced, parameters,
+        (row, layout), hexplane.inside(means), lookup.grid, lookup.visible, reduced, parameters,
         *hexplane.space, *hexplane.time,
     )  # fmt: skip
 
 
 class _Deform(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, settings, means, grid, visible, reduced, parameters, *all_planes):
-        bound, row, layout = settings
+    def forward(ctx, settings, inside, grid, visible, reduced, parameters, *all_planes):
+        row, layout = settings
         levels = len(all_planes) // 2
-        N, V, C = len(means), *reduced.shape[::3]
+        N, V, C = len(inside), *reduced.shape[::3]
         rows = -(-N // (PARTS * ROWS)) * PARTS * ROWS
         spaces = tuple(_last(plane) for plane in all_planes[:levels])
         times = [_last(plane) for plane in all_planes[levels:]]
         lines = tuple(planes.lines_at(time.reshape(-1), row, *time.shape[2:]) for time in times)
         weights = parameters.detach().numpy()
         inputs = (
-            _array(means).reshape(-1), np.float32(bound), spaces, lines, _array(reduced),
+            _array(inside).reshape(-1), spaces, lines, _array(reduced),
             _array(grid), _array(visible), weights[layout.order],
         )  # fmt: skip
         features, hidden, inner, out = (np.empty(rows * x, np.float32) for x in layout.widths[1:])
@@ -265,8 +263,8 @@ class _Deform(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, v_out):
-        _, row, layout = ctx.settings
-        _, _, spaces, lines, maps, _, _, weights = ctx.inputs
+        row, layout = ctx.settings
+        _, spaces, lines, maps, _, _, weights = ctx.inputs
         samples, features = ctx.kept[0], ctx.kept[3]
         v_last = _zeros(len(features) // layout.widths[1], layout.widths[4])
         v_last[: len(v_out)] = v_out.numpy()

@@ -1,7 +1,8 @@
 """Kernels that read HexPlane features of one level, and add up their gradients.
 
-Space planes are flat [3, S, S, C] (xy, xz, yz; the first axis runs along the columns). All points
-share the moment, so each plane over time is a line at it: flat [3, S, C] along x, y and z.
+Places in the cube are flat [N, 3], from -1 to 1. Space planes are flat [3, S, S, C] (xy, xz, yz;
+the first axis runs along the columns). All points share the moment, so each plane over time is a
+line at it: flat [3, S, C] along x, y and z.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ ONE, HALF = np.float32(1), np.float32(0.5)
 
 
 @njit(cache=True, error_model="numpy")
-def _cell(coordinate, bound, S):
+def _cell(coordinate, S):
     """The cell along an axis, and how far into it; beyond the cube its border holds."""
-    at = (coordinate / bound + ONE) * HALF * np.float32(S - 1)
+    at = (coordinate + ONE) * HALF * np.float32(S - 1)
     at = min(max(at, np.float32(0)), np.float32(S - 1))
     cell = min(int(at), S - 2)
     return cell, at - np.float32(cell)
@@ -49,20 +50,20 @@ def _add(v_planes, at, v, weight):
 
 
 @njit(cache=True, error_model="numpy")
-def _places(means, n, bound, S, C):
+def _places(inside, n, S, C):
     """Where a point reads the three planes and the three lines, and its shares of their cells."""
-    x, a = _cell(means[3 * n], bound, S)
-    y, b = _cell(means[3 * n + 1], bound, S)
-    z, c = _cell(means[3 * n + 2], bound, S)
+    x, a = _cell(inside[3 * n], S)
+    y, b = _cell(inside[3 * n + 1], S)
+    z, c = _cell(inside[3 * n + 2], S)
     planes = (y * S + x) * C, ((S + z) * S + x) * C, ((2 * S + z) * S + y) * C
     return planes, (x * C, (S + y) * C, (2 * S + z) * C), (a, b, c)
 
 
 @njit(cache=True, error_model="numpy")
-def read(means, bound, space, lines, S, C, out, width, column, first, last):
+def read(inside, space, lines, S, C, out, width, column, first, last):
     """Writes the products of six reads to some columns of out [.., width], for some points."""
     for n in range(first, last):
-        (xy, xz, yz), (x, y, z), (a, b, c) = _places(means, n, bound, S, C)
+        (xy, xz, yz), (x, y, z), (a, b, c) = _places(inside, n, S, C)
         ab, ac, bc = _weights(a, b), _weights(a, c), _weights(b, c)
         for k in range(0, C, LANES):
             on_space = times(
@@ -77,12 +78,10 @@ def read(means, bound, space, lines, S, C, out, width, column, first, last):
 
 
 @njit(cache=True, error_model="numpy")
-def read_backward(
-    means, bound, space, lines, S, C, v_out, width, column, N, v_space, v_lines
-):  # fmt: skip
+def read_backward(inside, space, lines, S, C, v_out, width, column, N, v_space, v_lines):
     """Adds the gradients of all points, in order, to v_space and v_lines."""
     for n in range(N):
-        (xy, xz, yz), (x, y, z), (a, b, c) = _places(means, n, bound, S, C)
+        (xy, xz, yz), (x, y, z), (a, b, c) = _places(inside, n, S, C)
         ab, ac, bc = _weights(a, b), _weights(a, c), _weights(b, c)
         for k in range(0, C, LANES):
             v = load(v_out, n * width + column + k)
