@@ -91,8 +91,8 @@ class FeaturesConfig:
 
 @dataclass(frozen=True)
 class MeshConfig:
-    engine: Literal["auto", "given", "instantmesh", "visual_hull"] = "auto"
-    """who makes the mesh: given (a file), instantmesh (network), visual_hull (carved)"""
+    engine: Literal["auto", "given", "instantmesh", "inflated", "visual_hull"] = "auto"
+    """who makes the mesh: given (file), instantmesh (network), inflated, visual_hull (carved)"""
     file: Annotated[str, tyro.conf.arg(name="mesh", prefix_name=False)] = ""
     """a mesh of the object that you bring: glb, obj or ply; it is fitted to the views"""
     model: Literal["large", "base"] = "large"

@@ -27,7 +27,7 @@ EMBEDDED = {
     "matting": "alpha (clips that have it), classical (background model and graph cut)",
     "multiview": "given (case folders), inflate (from the silhouette)",
     "features": "descriptors (colour, gradients, coverage)",
-    "mesh": "given (a file of yours), visual_hull (carved from the seven silhouettes)",
+    "mesh": "given (a file of yours), inflated (with the views), visual_hull (carved from them)",
     "perceptual loss": "structural (SSIM and gradients)",
 }
 

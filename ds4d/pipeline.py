@@ -229,6 +229,8 @@ class _Run:
                 trust = None if views.confidence is None else views.confidence[:, 1:]
                 multiview.save_views(folder, views.images[:, 1:], trust)
                 save_cameras(folder / "cameras.json", views.cameras)
+                if views.surface is not None:
+                    views.surface.save(folder / multiview.SURFACE)
                 if views.scene is not None:
                     (folder / "scene.json").write_text(views.scene.to_json())
                     mesh.save_points_ply(folder / "points.ply", *views.cloud)
@@ -259,7 +261,8 @@ class _Run:
             yield from self._start_from_points()
             return
         views_engine = self.workspace.record["stages"]["multiview"]["engine"]
-        engine = mesh.choose(self.config.mesh, self.config.machine, views_engine)
+        drawn_from = self.workspace / "multiview" / multiview.SURFACE
+        engine = mesh.choose(self.config.mesh, self.config.machine, views_engine, drawn_from)
 
         def make() -> Stage[dict[str, Any]]:
             views = self.views()

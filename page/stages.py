@@ -38,6 +38,7 @@ ENGINES = {
     "given": "brought along",
     "inflate": "inflated from the silhouettes",
     "descriptors": "described by colour and gradients",
+    "inflated": "inflated with the views",
     "visual_hull": "carved from the silhouettes",
 }
 NOUNS = {"matting": "mattes", "multiview": "views", "features": "patches", "mesh": "mesh"}

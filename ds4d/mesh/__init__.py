@@ -36,11 +36,17 @@ class Mesh:
     colors: Tensor  # [M, 3] float32 in [0, 1], sRGB
 
 
-def choose(config: MeshConfig, machine: MachineConfig, views_engine: str) -> Engine:
+def choose(
+    config: MeshConfig,
+    machine: MachineConfig,
+    views_engine: str,
+    surface: Path,  # the file of what the views were drawn from; it may not exist
+) -> Engine:
     """The engine; its run(images [V, S, S, 4], cameras, resolution) returns a Mesh.
 
     "auto" takes the mesh that a person brought, else InstantMesh where it can run and the six
-    views are of the kind that it was trained on, else carves.
+    views are of the kind that it was trained on, else the surface that the views were drawn from,
+    else carves.
 
     Raises:
         UserError: a mesh was asked for that was not given, or does not exist.
@@ -65,6 +71,15 @@ def choose(config: MeshConfig, machine: MachineConfig, views_engine: str) -> Eng
 
         run = partial(instantmesh.run, model=config.model, machine=machine)
         return Engine("instantmesh", why, run, identity(weights, machine), weights)
+    if config.engine == "inflated" and not surface.exists():
+        raise UserError(
+            "These views were not drawn from a surface.",
+            "Choose the mesh engine visual_hull: it carves one.",
+        )
+    if surface.exists() and config.engine in ("auto", "inflated"):
+        from . import inflated
+
+        return Engine("inflated", why, partial(inflated.run, file=surface))
     from . import visual_hull
 
     return Engine("visual_hull", why, visual_hull.run)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
@@ -18,8 +19,11 @@ from ..errors import UserError
 from ..events import Stage
 from ..layouts import image_files
 
+if TYPE_CHECKING:
+    from .surface import Surface
+
 Matte = Callable[[np.ndarray], "Stage[np.ndarray]"]  # [T, H, W, 3] -> [T, H, W], uint8
-CONFIDENCE = "confidence.npz"
+CONFIDENCE, SURFACE = "confidence.npz", "surface.npz"
 ZERO123PLUS_GB, ZERO123PLUS_LOW_GB = 8.0, 6.0  # of a GPU's memory
 
 
@@ -31,6 +35,7 @@ class Views:
     cameras: Cameras  # V cameras at S x S
     confidence: np.ndarray | None = None  # [T, V, S, S] uint8, 255 = seen; None = not known
     scene: Similarity | None = None  # where all views are real: how they came into our world
+    surface: Surface | None = None  # of the middle frame, where the views are drawn from it
     cloud: tuple[Tensor, Tensor] | None = None  # then also points [M, 3] and colours [M, 3]
 
 

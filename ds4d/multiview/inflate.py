@@ -26,7 +26,7 @@ from ..events import Event, Stage
 from ..images import over, tile
 from ..splat import Splats, rasterize
 from . import Views
-from .solids import prepare, resized, solid
+from .solids import prepare, resized, solid, surface
 
 SIDEWAYS = 0.5  # how far a view from the side can be trusted, compared with one from behind
 EDGE = (0.3, 0.9)  # drawn alphas that count as outside and as inside
@@ -47,8 +47,8 @@ def run(
 
     Yields one event per frame, whose preview is a grid of the six views over white; returns Views
     with images [T, 7, size, size, 4], the cameras of the front and the Zero123++ poses at the
-    front camera's distance and field of view, and confidences (confidences()). A frame with an
-    empty matte has transparent views.
+    front camera's distance and field of view, confidences (confidences()), and the middle frame's
+    surface. A frame with an empty matte has transparent views.
     """
     model = yield from prepare(frames, front, slant, depth)
     cameras = concatenate([front.resized(size, size), _around(front, size, version)])
@@ -61,7 +61,7 @@ def run(
         confidence[index, 1:] = confidences(known, others)
         preview = tile(over(images[index, 1:]), columns=3)
         yield Event("multiview", index + 1, len(frames), f"frame {index + 1}", preview)
-    return Views(images, cameras, confidence)
+    return Views(images, cameras, confidence, surface=surface(model, len(frames) // 2))
 
 
 def draw(splats: Splats, cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:

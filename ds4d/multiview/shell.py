@@ -60,7 +60,7 @@ def shell(
     depth, offset = middle.ravel()[at], np.concatenate([-before, behind]) * pixel
     scales = torch.from_numpy((FOOTPRINT * depth / focal).astype(np.float32))
     return Splats(
-        _unproject(_pixel_positions(inside).reshape(-1, 2)[at], depth, offset, camera),
+        unproject(pixel_positions(inside).reshape(-1, 2)[at], depth, offset, camera),
         torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(len(at), 4),
         scales[:, None].expand(-1, 3),
         torch.full((len(at),), OPACITY),
@@ -149,7 +149,7 @@ def _sheet(
     return np.maximum(surface.ravel()[at] - step, bottom), at
 
 
-def _pixel_positions(inside: np.ndarray) -> np.ndarray:
+def pixel_positions(inside: np.ndarray) -> np.ndarray:
     """Columns and rows [G, G, 2] that the pixels stand for: their centres, but at the rim inwards.
 
     A Gaussian reaches beyond its centre; drawn from there, the silhouette keeps its size.
@@ -161,7 +161,7 @@ def _pixel_positions(inside: np.ndarray) -> np.ndarray:
     return np.stack([columns, rows], -1) + shift[..., None] * inward
 
 
-def _unproject(
+def unproject(
     pixels: np.ndarray,  # [M, 2] columns and rows
     middle: np.ndarray,  # [M] depths along the optical axis
     offset: np.ndarray,  # [M] beyond the middle, world units

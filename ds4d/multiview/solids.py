@@ -17,6 +17,7 @@ from . import legs, turning
 from .ground import Slant, contact_candidates, estimate_slant
 from .middle_surface import bent
 from .shell import half_thickness, shell
+from .surface import Surface, closed, joined
 from .texture import cast_votes, front_colors, palette, regional_colors
 
 LARGEST_GRID = 256  # the shell is sampled at most this finely along a side
@@ -86,16 +87,24 @@ def prepare(
 
 def solid(model: Model, index: int) -> Splats:
     """The object in one frame; its colours [N, 4] end with how well they are known (shell)."""
-    shells = []
-    for layer in model.layers:
-        inside = layer.insides[index]
-        hidden = regional_colors(layer.votes[:, index], model.palette, len(inside))
-        half, middle = layer.halves[index], layer.middles[index]
-        if layer.thin:
-            hidden[:] = layer.fronts[index].reshape(-1, 3)
-        shells.append(shell(inside, layer.fronts[index], hidden, half, middle, model.camera))
+    shells = [shell(*parts, model.camera) for parts in _frame(model, index)]
     fields = ("means", "quats", "scales", "opacities", "colors")
     return Splats(*(torch.cat([getattr(one, name) for one in shells]) for name in fields))
+
+
+def surface(model: Model, index: int) -> Surface:
+    """The object in one frame as a mesh."""
+    return joined([closed(*parts, model.camera) for parts in _frame(model, index)])
+
+
+def _frame(model: Model, index: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Silhouette, front and hidden colours, half thickness and middle surface of each layer."""
+    for layer in model.layers:
+        inside, front = layer.insides[index], layer.fronts[index]
+        hidden = regional_colors(layer.votes[:, index], model.palette, len(inside))
+        if layer.thin:
+            hidden[:] = front.reshape(-1, 3)
+        yield inside, front, hidden, layer.halves[index], layer.middles[index]
 
 
 def describe(slant: Slant) -> str:

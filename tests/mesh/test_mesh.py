@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from ds4d import mesh
 from ds4d.config import MachineConfig, MeshConfig
 from ds4d.errors import UserError
 from ds4d.mesh import Mesh, load_glb, save_glb
+
+NO_SURFACE = Path("nowhere.npz")
 
 
 def tetrahedron() -> Mesh:
@@ -53,13 +56,15 @@ def test_glb_is_unlit_with_linear_colours(tmp_path):
 
 
 def test_auto_carves_where_no_network_can_run():
-    engine = mesh.choose(MeshConfig(), MachineConfig(device="cpu"), "inflate")
+    engine = mesh.choose(MeshConfig(), MachineConfig(device="cpu"), "inflate", NO_SURFACE)
     assert engine.name == "visual_hull" and "inflate" in engine.why
 
 
 def test_a_mesh_that_was_asked_for_has_to_be_there(tmp_path):
     machine = MachineConfig(device="cpu")
     with pytest.raises(UserError, match="No mesh was given"):
-        mesh.choose(MeshConfig(engine="given"), machine, "inflate")
+        mesh.choose(MeshConfig(engine="given"), machine, "inflate", NO_SURFACE)
     with pytest.raises(UserError, match="There is no mesh"):
-        mesh.choose(MeshConfig(file=str(tmp_path / "cat.glb")), machine, "inflate")
+        mesh.choose(MeshConfig(file=str(tmp_path / "cat.glb")), machine, "inflate", NO_SURFACE)
+    with pytest.raises(UserError, match="not drawn from a surface"):
+        mesh.choose(MeshConfig(engine="inflated"), machine, "given", NO_SURFACE)
