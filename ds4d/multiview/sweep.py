@@ -15,7 +15,7 @@ from ..cameras import Cameras, project
 from ..errors import UserError
 
 SIDE = 64  # pixels along a side of the swept images
-DEPTHS = 160  # evenly spaced in 1 / depth
+DEPTHS = 128  # evenly spaced in 1 / depth
 NEAREST, FARTHEST = 0.1, 30.0  # depths that are looked at, in largest distances of two cameras
 SHARED = 0.2  # share of the pixels that two other cameras must see at a depth
 COLOR_ERROR = 0.08  # mean difference of colours, each in [0, 1], up to which cameras agree
@@ -85,6 +85,12 @@ def _lifted(camera: Cameras, depths: Tensor, side: int = SIDE) -> Tensor:
     return (rays * depths[..., None] - shift) @ turn
 
 
+def _homogeneous(places: Tensor, cameras: Cameras) -> Tensor:
+    """Places [N, 3] in each camera, pixels times depth and depth, [V, 3, N]."""
+    in_camera = cameras.viewmats[:, :3, :3] @ places.T + cameras.viewmats[:, :3, 3:]
+    return cameras.Ks @ in_camera
+
+
 def _inside(pixels: Tensor, depth: Tensor, side: int = SIDE) -> Tensor:
     """Which projections [V, N, 2] lie in front of the camera and inside its picture, [V, N]."""
     return (depth > 0) & ((pixels >= 0) & (pixels <= side)).all(-1)
@@ -101,18 +107,22 @@ def _depth_map(view: int, rgb: Tensor, cameras: Cameras, depths: Tensor) -> tupl
     worth something [SIDE, SIDE]."""
     others = [index for index in range(len(cameras)) if index != view]
     own = rgb[view].flatten(1)  # [3, P]
+    # A pixel of this view at a depth d lies at d * ray + start in the others' pixels (times z).
+    start = _lifted(cameras[view], torch.zeros(1, 1), side=1)[0]  # [1, 3] this camera's place
+    far = _lifted(cameras[view], torch.ones(1, SIDE * SIDE))[0]
+    start, far = (_homogeneous(places, cameras[others]) for places in (start, far))
+    rays = far - start  # [V - 1, 3, P]
+    rank = torch.arange(len(others))[:, None]
     costs = []
     for depth in depths:
-        places = _lifted(cameras[view], depth.expand(1, SIDE * SIDE))[0]
-        pixels, z = project(places, cameras[others])
+        x, y, z = (rays * depth + start).unbind(1)
+        pixels = torch.stack([x, y], -1) / z.clamp(min=1e-6)[..., None]
         error = (_sampled(rgb[others], pixels) - own).abs().mean(1)  # [V - 1, P]
         error[~_inside(pixels, z)] = torch.inf
         # Half of those that look there may see something in front of it.
         best = error.sort(0).values
-        count = best.isfinite().sum(0)
-        half = ((count + 1) // 2).clamp(min=min(2, len(others)))
-        kept = torch.arange(len(others))[:, None] < half
-        costs.append(torch.where(kept, best, 0).sum(0) / half)
+        half = ((best.isfinite().sum(0) + 1) // 2).clamp(min=min(2, len(others)))
+        costs.append(best.where(rank < half, 0).sum(0) / half)
     cost = torch.stack(costs).view(len(depths), SIDE, SIDE)
     cost = cost.nan_to_num(1.0, 1.0).clamp(max=1)
     cost = avg_pool2d(cost[:, None], 3, 1, 1, count_include_pad=False)[:, 0]
