@@ -180,6 +180,8 @@ class FourdConfig:
     """weight of the perceptual error in the six other views"""
     perceptual_loss: Literal["auto", "lpips", "structural"] = "auto"
     """who judges it: lpips (network), structural (SSIM and gradients)"""
+    exclude: tuple[str, ...] = ()
+    """drawn views that count for nothing, as FRAME:VIEW, both from 1 on: 3:4 5:2"""
     sds: float = 0.0
     """weight of score distillation by Zero123; 0 = off"""
     sds_model: Literal["zero123-xl", "stable-zero123"] = "zero123-xl"

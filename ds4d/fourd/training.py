@@ -17,6 +17,7 @@ from ..guidance import Perceptual, Zero123
 from ..guidance.schedule import render_size
 from ..images import tile
 from ..multiview import Views
+from ..multiview.check import named_views
 from ..splat import rasterize
 from ..splat.rasterize import capturable, crowded
 from .asset import Asset
@@ -62,6 +63,8 @@ class Training:
         self.targets = {
             size: Targets(views, size, device) for size in {config.coarse_size, config.fine_size}
         }
+        left_out = named_views(config.exclude, len(positions), len(views.cameras))
+        self.counts = torch.from_numpy(~left_out).float().to(device)  # [T, V] in {0, 1}
         self.features = view_features(features.to(device), config)  # [T, V, h, w, 2D]
         self.generator = torch.Generator().manual_seed(seed)  # of the CPU: the same draws anywhere
         if config.points_from == "random":
@@ -203,8 +206,9 @@ class Training:
         else:
             at = [moment.repeat_interleave(2, 0) for moment in moments]
         rgb, alpha, shifts = self._render(at, targets.cameras[views])
-        truth = targets.of(times.repeat_interleave(2), views)
-        loss = self._errors(rgb, alpha, *truth, views)
+        frames = times.repeat_interleave(2)
+        counts = self.counts[frames, views]
+        loss = self._errors(rgb, alpha, *targets.of(frames, views), views, counts)
         if self.sds is None:
             return loss, [shifts]
         distilled, others = self._distilled(moments, inputs)
@@ -246,18 +250,19 @@ class Training:
         true_alpha: Tensor,
         trust: Tensor | None,  # [B, H, W, 1] in [0, 1], of both
         views: Tensor,  # [B] view indices
+        counts: Tensor,  # [B] 0 where a view is left out, else 1
     ) -> Tensor:
         config = self.config
         front = views == 0
-        rgb_weight = torch.where(front, config.front_rgb, config.view_rgb)
-        alpha_weight = torch.where(front, config.front_alpha, config.view_alpha)
+        rgb_weight = counts * torch.where(front, config.front_rgb, config.view_rgb)
+        alpha_weight = counts * torch.where(front, config.front_alpha, config.view_alpha)
         loss = (rgb_weight * photometric(rgb, true_rgb, config.robust, trust)).sum()
         errors = photometric(alpha, true_alpha, config.robust, trust)
         loss = loss + (alpha_weight * errors).sum()
         if config.perceptual:
             # One view of each pair: the second, which is never the front in the paper.
             errors = self.perceptual(rgb[1::2], true_rgb[1::2])
-            loss = loss + config.perceptual * (errors * ~front[1::2]).sum()
+            loss = loss + config.perceptual * (errors * counts[1::2] * ~front[1::2]).sum()
         return loss + regularisers(self.network, config) if self.moving else loss
 
     def _draw(self) -> dict[str, Tensor]:

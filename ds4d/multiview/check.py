@@ -7,11 +7,13 @@ view is at that moment: a fast object changes everywhere, a mistake is in one pl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
+from ..errors import UserError
 
 SIDE = 64  # views are compared at this size, pixels
 UNUSUAL = 1.8  # times the usual difference
@@ -28,6 +30,28 @@ class Flag:
     frame: int
     view: int  # as in the images; 0, the real front view, is never flagged
     words: str
+
+
+def named_views(
+    names: Sequence[str],  # FRAME:VIEW, both from 1 on, as messages count them
+    frames: int,
+    views: int,  # with the front view, which cannot be named
+) -> np.ndarray:
+    """Which views are named, [T, V] bool; False in frames that a clip does not have.
+
+    Raises:
+        UserError: a name is not of this form, or there is no such view.
+    """
+    found = np.zeros((frames, views), bool)
+    for name in names:
+        frame, _, view = name.partition(":")
+        if not (frame.isdigit() and view.isdigit() and int(frame) and 0 < int(view) < views):
+            raise UserError(
+                f"{name} names no view.", f"Write FRAME:VIEW, with a view from 1 to {views - 1}."
+            )
+        if int(frame) <= frames:
+            found[int(frame) - 1, int(view)] = True
+    return found
 
 
 def flags(images: np.ndarray) -> list[Flag]:

@@ -154,6 +154,22 @@ def test_every_choice_trains(scene, small_config, tmp_path, changes):
     assert asset.splats(0.5).means.isfinite().all()
 
 
+def test_a_view_that_is_left_out_counts_for_nothing(scene, small_config, tmp_path):
+    """Frame 3, the middle one that the static steps fit, view 2: another picture, same result."""
+    short = dataclasses.replace(
+        small_config, dynamic_iterations=20, densify_until=0, exclude=("3:2",)
+    )
+    images = scene.views.images.copy()
+    images[2, 2] = 255 - images[2, 2]
+    spoiled = dataclasses.replace(scene, views=dataclasses.replace(scene.views, images=images))
+    _, (asset, _) = finished(start(scene, short, tmp_path / "a"))
+    _, (same, _) = finished(start(spoiled, short, tmp_path / "b"))
+    assert_same(asset, same)
+    counted = dataclasses.replace(short, exclude=())
+    _, (other, _) = finished(start(spoiled, counted, tmp_path / "c"))
+    assert not torch.equal(asset.gaussians.sh0, other.gaussians.sh0)
+
+
 def test_the_asset_on_the_disk_is_the_asset(trained, tmp_path):
     _, (asset, _) = trained
     asset.save(tmp_path / "fourd.safetensors")

@@ -9,7 +9,8 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from ds4d.multiview.check import Flag, flags
+from ds4d.errors import UserError
+from ds4d.multiview.check import Flag, flags, named_views
 
 BENCH = Path(__file__).parents[3] / "shared" / "bench"
 FRAMES, SIDE = 10, 64
@@ -106,3 +107,14 @@ def test_bad_views_of_a_real_clip_are_flagged():
     for place, image in mistakes.items():
         bad[place] = image
     assert places(flags(bad)) == list(mistakes)
+
+
+def test_views_are_named_as_people_count():
+    found = named_views(("1:1", "3:2", "99:1"), frames=4, views=7)
+    assert np.argwhere(found).tolist() == [[0, 1], [2, 2]]
+
+
+@pytest.mark.parametrize("name", ["3", "0:1", "1:0", "1:7", "a:b", "-1:2"])
+def test_what_names_no_view_is_refused(name):
+    with pytest.raises(UserError, match="names no view"):
+        named_views((name,), frames=4, views=7)
