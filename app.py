@@ -10,30 +10,17 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # a visitor's page c
 if importlib.util.find_spec("spaces"):
     import spaces  # noqa: F401  before anything that imports torch
 
-import threading
 from functools import partial
 from pathlib import Path
 
 import gradio as gr
 
-from ds4d.config import ClipConfig
-from page.jobs import (
-    OUTPUTS,
-    RUNS,
-    VIDEOS,
-    begin,
-    generate,
-    put,
-    ready,
-    show_example,
-    stop,
-    sweep_hourly,
-)
-from page.lanes import prepare
+from page import api, jobs, lanes
+from page.jobs import OUTPUTS, RUNS, VIDEOS
+from page.limits import LIMITS
 from page.panels import (
     EXAMPLES,
     FOOTER,
-    KEEP_HOURS,
     NO_PREVIEW,
     PICK_EXAMPLE,
     SHOW_RESULTS,
@@ -43,11 +30,12 @@ from page.panels import (
     example_names,
     header,
 )
-from page.settings import SETTINGS, preset_choices, preset_values
+from page.settings import SETTINGS, preset_choices
 from page.stages import Progress
 
 ROOT = Path(__file__).resolve().parent
-QUEUE_SIZE = 16  # visitors who may wait; more are told to come back
+REQUESTS = 64  # that may wait to be answered; runs have a queue of their own
+FOLLOW_EVERY = 1.0  # seconds between two looks at a run
 MESH_TYPES = [".glb", ".obj", ".ply"]
 CLIP_TYPES = [".mp4", ".mov", ".webm", ".mkv", ".gif", ".webp"]
 Panel = partial(gr.HTML, apply_default_css=False)
@@ -80,12 +68,23 @@ THEME = gr.themes.Base(
     button_primary_background_fill_hover_dark="#ff7a4d",
 )  # fmt: skip
 
+# On the hub the page is a frame inside another page, whose address is the one that people see.
+ADDRESS = """(job) => {
+  const query = job ? `?job=${job}` : location.pathname;
+  history.replaceState(history.state, "", query);
+  if (window.parent !== window)
+    window.parent.postMessage({queryString: job ? `job=${job}` : ""}, "https://huggingface.co");
+}"""
+JOB_ASKED_FOR = """() => new URLSearchParams(location.search).get("job") ?? \"\""""
+
 
 def build() -> gr.Blocks:
     """The whole page."""
     ui = {}
-    with gr.Blocks(title="DS4D", delete_cache=(3600, KEEP_HOURS * 3600)) as blocks:
-        session = ui["session"] = gr.State()
+    with gr.Blocks(title="DS4D", delete_cache=(3600, round(LIMITS.keep_hours * 3600))) as blocks:
+        ui["view"] = gr.State()
+        ui["job"] = gr.Textbox(visible="hidden", elem_id="job")
+        ui["timer"] = gr.Timer(FOLLOW_EVERY, active=False)
         Panel(header())
         if example_names():
             Panel("<h2>Look at one first</h2>")
@@ -93,46 +92,45 @@ def build() -> gr.Blocks:
             Panel("<h2>Then bring your own</h2>")
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
-                clip, preview, inputs, ui["run"], ui["cancel"] = build_controls()
+                clip, preview, inputs = build_controls(ui)
             with gr.Column(scale=5, min_width=320, elem_id="results"):
                 build_results(ui)
         Panel(FOOTER)
 
+        api.build(clip, inputs)
         outputs = [ui[name] for name in OUTPUTS]
+        mine = [ui["job"], ui["view"]]
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        started = ui["run"].click(begin, session, outputs, queue=False, **quiet)
-        started.then(None, js=SHOW_RESULTS)
-        job = started.then(
-            generate,
-            [clip, *inputs[:2], session, *inputs[2:]],
-            outputs,
-            api_name="generate",
-            concurrency_limit=1,
-            show_progress="minimal",
-            show_progress_on=[ui["notice"]],
-        )
-        job.failure(lambda: put(**ready()), None, outputs, **quiet)
-        cancelled = ui["cancel"].click(None, cancels=[job])
-        cancelled.then(stop, session, outputs, **quiet)
+        quick = quiet | {"queue": False}
+        started = ui["run"].click(jobs.start, [clip, ui["job"], *inputs], outputs, **quick)
+        started.then(None, ui["job"], None, js=ADDRESS).then(None, js=SHOW_RESULTS)
+        if lanes.LENT:
+            started.then(jobs.compute_here, ui["job"], None, concurrency_limit=None, **quiet)
+        ui["timer"].tick(jobs.follow, mine, outputs, **quick)
+        ui["cancel"].click(jobs.cancel, mine, outputs, **quick)
+        ui["finish"].click(jobs.finish, mine, outputs, **quick)
+        over = ui["over"].click(jobs.start_over, None, [clip, preview, *outputs], **quick)
+        over.then(None, ui["job"], None, js=ADDRESS)
         chosen = [preview, ui["run"]]
         clip.upload(
             lambda path: (clip_preview(path), gr.update(value="Make it 4D", interactive=True)),
-            clip, chosen, **quiet,
+            clip, chosen, **quick,
         )  # fmt: skip
         clip.clear(
             lambda: ("", gr.update(value="Choose a clip first", interactive=False)),
-            None, chosen, **quiet,
+            None, chosen, **quick,
         )  # fmt: skip
-        for event in (blocks.load, inputs[0].change):
-            event(preset_values, inputs[0], inputs[2:-1], **quiet)
+        inputs[0].input(jobs.preset_values, inputs[0], inputs[2:-1], **quick)
+        loaded = [clip, preview, *inputs[:-1], *outputs]
+        blocks.load(jobs.attach, ui["job"], loaded, js=JOB_ASKED_FOR, **quick)
         if example_names():
-            shown = examples.click(show_example, None, [clip, preview, *outputs], **quiet)
-            shown.then(None, js=SHOW_RESULTS)
-    return blocks.queue(max_size=QUEUE_SIZE, default_concurrency_limit=8)
+            shown = examples.click(jobs.show_example, None, [clip, preview, *outputs], **quick)
+            shown.then(None, ui["job"], None, js=ADDRESS).then(None, js=SHOW_RESULTS)
+    return blocks.queue(max_size=REQUESTS, default_concurrency_limit=8)
 
 
-def build_controls() -> tuple:
-    """The clip and the settings; the components that `generate` reads, and the two buttons."""
+def build_controls(ui: dict) -> tuple:
+    """The clip, its preview and the settings, in the order of jobs.ORDER; and the buttons."""
     clip = gr.File(label="Your clip", file_types=CLIP_TYPES, elem_id="clip", height=130)
     preview = Panel(js_on_load=NO_PREVIEW)
     preset = gr.Radio(preset_choices(), value="preview", label="Preset", elem_id="preset")
@@ -150,9 +148,13 @@ def build_controls() -> tuple:
             label="A mesh of the object, if you have one (glb, obj, ply)", file_types=MESH_TYPES,
             elem_id="own-mesh", height=100,
         )  # fmt: skip
-    run = gr.Button("Choose a clip first", variant="primary", interactive=False, elem_id="run")
-    cancel = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
-    return clip, preview, [preset, seed, *fields, mesh], run, cancel
+    ui["run"] = gr.Button(
+        "Choose a clip first", variant="primary", interactive=False, elem_id="run"
+    )
+    ui["finish"] = gr.Button("Good enough: stop here and finish", visible=False, elem_id="finish")
+    ui["cancel"] = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
+    ui["over"] = gr.Button("Start over", visible=False, elem_id="over")
+    return clip, preview, [preset, seed, *fields, mesh]
 
 
 def build_results(ui: dict) -> None:
@@ -188,14 +190,14 @@ gr.set_static_paths([EXAMPLES / "clips", EXAMPLES / "results"])
 demo = build()
 
 if __name__ == "__main__":
-    prepare()
-    RUNS.mkdir(parents=True, exist_ok=True, mode=0o700)
-    threading.Thread(target=sweep_hourly, daemon=True).start()
+    lanes.prepare()
+    jobs.open_shop()
     demo.launch(
         theme=THEME,
         css_paths=ROOT / "page/style.css",
         allowed_paths=[str(RUNS)],
-        max_file_size=ClipConfig.max_bytes,
+        max_file_size=LIMITS.clip_bytes,
         footer_links=["api"],
         run_history=False,
+        mcp_server=importlib.util.find_spec("mcp") is not None,
     )

@@ -1,32 +1,34 @@
-"""What the page does: runs of visitors, their cancelling, bundled examples, and the clean-up.
+"""What the page does with jobs: order one, follow it from any moment, cancel it, come back to it.
 
 Every handler answers with a value for each of OUTPUTS; `put` leaves out what does not change.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
+import secrets
 import shutil
 import tempfile
 import threading
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial, wraps
 from pathlib import Path
 
 import gradio as gr
 
-from ds4d.config import Config
 from ds4d.errors import UserError
-from ds4d.workspace import Workspace, content_key
+from ds4d.events import Event
+from ds4d.workspace import FINISH_FLAG, content_key
 
 from . import lanes
+from .limits import LIMITS
 from .panels import (
     EXAMPLES,
-    KEEP_HOURS,
     clip_preview,
     example_clip,
     headline,
@@ -34,11 +36,16 @@ from .panels import (
     preset_of,
     title_of,
 )
-from .settings import configure
+from .queue import Queue
+from .settings import SETTINGS, configure, preset_values
 from .stages import Progress, duration
+from .store import EVENTS, Job, Store
+from .worker import compute, explain
 
 RUNS = Path(os.environ.get("DS4D_RUNS", Path(tempfile.gettempdir()) / "ds4d-runs")).resolve()
-SECONDS_BETWEEN_UPDATES = 0.35
+STORE = Store(RUNS, LIMITS)
+QUEUE = Queue(STORE)
+SALT = secrets.token_hex()
 VIDEOS = {"front": "Front", "back": "Back", "left": "Left", "right": "Right", "bullet": "Frozen"}
 
 # What the page shows of a run: component -> the stage that makes it, and its file in the folder.
@@ -52,23 +59,55 @@ ARTIFACTS = {
     "asset": ("export", "fourd.safetensors"),
     "take_orbit": ("videos", "videos/orbit.mp4"),
 }
-OUTPUTS = (*ARTIFACTS, "notice", "welcome", "strip", "live", "head", "run", "cancel", "session")
+OUTPUTS = (
+    *ARTIFACTS, "notice", "welcome", "strip", "live", "head",
+    "run", "cancel", "finish", "over", "job", "view", "timer",
+)  # fmt: skip
+ORDER = ("preset", "seed", *SETTINGS)  # what stands beside the clip; a mesh of one's own comes last
 
 log = logging.getLogger("ds4d.app")
 
 
 @dataclass
-class Session:
-    """What one visitor's tab has going on."""
+class View:
+    """What one tab has seen of a job."""
 
-    folders: dict[str, Path] = field(default_factory=dict)  # content of a clip -> its run folder
+    job: str = ""
+    queued: float = 0.0  # which pass over the stages
+    offset: int = 0  # bytes of its events that were read
     progress: Progress = field(default_factory=Progress)
-    running: threading.Event = field(default_factory=threading.Event)
-    ended: threading.Event = field(default_factory=threading.Event)
+    shown: set[str] = field(default_factory=set)  # stages whose artifacts the page shows
+    sent: dict = field(default_factory=dict)  # what the page was told last
 
-    def folder(self, clip: Path) -> Path:
-        """The same clip goes on in the same folder, so only what changed is made again."""
-        return self.folders.setdefault(content_key(clip), RUNS / uuid.uuid4().hex)
+    def news(self, values: dict) -> dict:
+        """What the page does not know yet: nothing is drawn, or read aloud, a second time."""
+        new = {name: value for name, value in values.items() if self.sent.get(name) != value}
+        self.sent |= new
+        return new
+
+    def read(self, job: Job) -> None:
+        """Take in the events since the last time."""
+        with open(job.folder / EVENTS, "rb") as file:
+            file.seek(self.offset)
+            whole, end, _ = file.read().rpartition(b"\n")  # a line that is being written can wait
+        self.offset += len(whole) + len(end)
+        lines = [json.loads(line) for line in whole.splitlines()]
+        record = job.stage_record() if lines else {}
+        for line in lines:
+            at = line.pop("at")
+            picture = line.pop("picture", None)
+            if "end" in line:
+                self._end(line["end"], record)
+            else:
+                path = job.folder / picture if picture else None
+                picture = path if path and path.exists() else None  # only the newest are kept
+                self.progress.take(Event(**line), record, job.folder, picture, at)
+
+    def _end(self, how: str, record: dict) -> None:
+        if how == "done":
+            self.progress.finish(record)
+        else:
+            self.progress.halt("failed" if how == "failed" else "stopped")
 
 
 def put(**values) -> tuple:
@@ -76,130 +115,227 @@ def put(**values) -> tuple:
     return tuple(values.get(name, gr.skip()) for name in OUTPUTS)
 
 
-def generate(
-    clip: str | None,
-    preset: str,
-    seed: int,
-    session: Session | None,
-    frames: int | None = None,
-    size: int | None = None,
-    drawing_steps: int | None = None,
-    resolution: int | None = None,
-    points: int | None = None,
-    most_points: int | None = None,
-    static_steps: int | None = None,
-    dynamic_steps: int | None = None,
-    coarse_size: int | None = None,
-    fine_size: int | None = None,
-    video_size: int | None = None,
-    video_seconds: float | None = None,
-    mesh: str | None = None,
-) -> Iterator[tuple]:
-    """Make a 4D asset and its videos from a short clip of one object.
+def answered(handler: Callable[..., tuple]) -> Callable[..., tuple]:
+    """A handler whose mistakes are told on the page, in a sentence and a hint."""
 
-    Args:
-        clip: a video, GIF or WebP.
-        preset: preview, standard or paper.
-        seed: the only source of randomness.
-        frames: and all after it up to video_seconds: instead of the preset's value.
-        mesh: the object's shape from elsewhere, as glb, obj or ply; it is fitted to the views.
+    @wraps(handler)
+    def answer(*arguments, **named) -> tuple:
+        try:
+            return handler(*arguments, **named)
+        except Exception as error:
+            words = explain(error)
+            told = notice(words["sentence"], words["hint"], kind="error")
+            return put(notice=told, run=gr.update(interactive=True))
+
+    return answer
+
+
+def order(clip: str | None, preset: str, seed: int, *rest, job: str = "", visitor: str = "") -> Job:
+    """Queue a job for a clip with values for SETTINGS and a mesh file, in this order.
+
+    Goes on in the folder of `job` where that has the same clip, so that only what has changed is
+    made again. Raises UserError for whatever cannot be, and where a limit is reached.
     """
-    session = session or Session()
-    session.progress = progress = Progress()
-    session.ended.clear()
-    session.running.set()
+    if clip is None:
+        raise UserError("There is no clip yet.", "Upload one, or pick an example.")
+    *values, mesh = rest
+    config = configure(preset, seed, dict(zip(SETTINGS, values, strict=True)), mesh)
+    ordered = _same_clip(job, Path(clip)) or STORE.create(Path(clip), config, visitor)
+    if mesh:  # where it stays as long as the job
+        copy = ordered.folder / "input" / f"mesh{Path(mesh).suffix.lower()}"
+        shutil.copyfile(mesh, copy)
+        config = replace(config, mesh=replace(config.mesh, file=str(copy)))
+    (ordered.folder / FINISH_FLAG).unlink(missing_ok=True)
+    return QUEUE.submit(replace(ordered, config=config, visitor=visitor))
+
+
+def _same_clip(identity: str, clip: Path) -> Job | None:
     try:
-        if clip is None:
-            raise UserError("There is no clip yet.", "Upload one, or pick an example.")
-        values = {
-            "frames": frames, "size": size, "drawing_steps": drawing_steps,
-            "resolution": resolution, "points": points, "most_points": most_points,
-            "static_steps": static_steps, "dynamic_steps": dynamic_steps,
-            "coarse_size": coarse_size, "fine_size": fine_size, "video_size": video_size,
-            "video_seconds": video_seconds,
-        }  # fmt: skip
-        config = configure(preset, seed, values, mesh)
-        yield put(session=session, notice="", strip=progress.strip())
-        yield from follow(Path(clip), session, config)
+        job = STORE.find(identity)
+    except UserError:
+        return None
+    return job if job.clip_key == content_key(clip) else None
+
+
+def visitor_of(request: gr.Request | None) -> str:
+    """Tells visitors apart by where they come from; their address itself is not kept."""
+    headers = getattr(request, "headers", None) or {}
+    client = getattr(request, "client", None)
+    address = headers.get("x-forwarded-for", "").split(",")[0] or getattr(client, "host", "")
+    return hashlib.sha256(f"{SALT} {address}".encode()).hexdigest()[:16]
+
+
+@answered
+def start(request: gr.Request, clip, job, *values) -> tuple:
+    """Order a run and show it from its beginning."""
+    ordered = order(clip, *values, job=job or "", visitor=visitor_of(request))
+    return show(ordered, None)
+
+
+@answered
+def follow(identity: str, view: View | None) -> tuple:
+    """What has changed since this tab has last asked."""
+    if not identity:
+        return put(timer=gr.update(active=False))
+    try:
+        job = STORE.find(identity)
+    except UserError:
+        return put(timer=gr.update(active=False))  # deleted: what the page shows it may keep
+    return show(job, view)
+
+
+def show(job: Job, view: View | None) -> tuple:
+    """The page's picture of a job, or what is new in it to this tab."""
+    job.look()
+    values = {}
+    if view is None or (view.job, view.queued) != (job.id, job.queued):
+        view = View(job.id, job.queued)
+        values = cleared() | {"welcome": gr.update(visible=False), "head": "", "job": job.id}
+    view.read(job)
+    progress = view.progress
+    fresh = {name for name in progress.stages if progress.is_done(name)} - view.shown
+    view.shown |= fresh
+    values |= artifacts(job.folder, fresh) | buttons(job, progress) | words(job, progress)
+    values |= {"strip": progress.strip(), "live": progress.live()}
+    values |= {"timer": gr.update(active=job.active)}
+    return put(**view.news(values), view=view)
+
+
+def cleared() -> dict:
+    return {name: gr.update(value=None, visible="hidden") for name in ARTIFACTS}
+
+
+def words(job: Job, progress: Progress) -> dict:
+    """What the page says about the job as a whole."""
+    if job.state == "queued":
+        return {"notice": waiting(job)}
+    if job.state == "running":
+        link = f"?job={job.id}"
+        text = "Close this page if you like: its address brings you back."
+        return {"notice": notice("At work.", text, link=(link, "Link to this run"))}
+    if job.state == "done":
+        return {"notice": "", "head": headline("Your object, in four dimensions", made(progress))}
+    kind = "error" if job.state == "failed" else "info"
+    return {"notice": notice(job.sentence, job.hint, kind=kind)}
+
+
+def made(progress: Progress) -> str:
+    """How a result came about."""
+    facts = progress.stages["fourd"].facts
+    stopped = ""
+    if "stopped_at_step" in facts:
+        step, steps = facts["stopped_at_step"], facts["of_steps"]
+        stopped = f" Stopped at step {step:,} of {steps:,}, as asked."
+    return f"Made here in {duration(progress.seconds)}.{stopped} {progress.engines()}"
+
+
+def waiting(job: Job) -> str:
+    count = len(QUEUE.ahead(job))
+    seconds = QUEUE.wait(job)
+    if count == 0:
+        return notice("Waiting for its turn.", "It begins at once.")
+    place = f"Waiting for its turn: number {count} in the queue."
+    about = f"It begins in about {duration(seconds)}. " if seconds else ""
+    text = f"{about}Close this page if you like: its address brings you back."
+    return notice(place, text, link=(f"?job={job.id}", "Link to this run"))
+
+
+def buttons(job: Job, progress: Progress) -> dict:
+    """What can be pressed now."""
+    at_4d = job.state == "running" and progress.current == "fourd"
+    label = "Make it again"
+    if job.state in ("cancelled", "failed") or job.finishing_early:
+        label = "Go on"
+    return {
+        "run": gr.update(interactive=not job.active, **({} if job.active else {"value": label})),
+        "cancel": gr.update(visible=job.active),
+        "finish": gr.update(visible=at_4d and not job.finishing_early),
+        "over": gr.update(visible=not job.active),
+    }
+
+
+@answered
+def cancel(identity: str, view: View | None) -> tuple:
+    """Stop the job and answer once it has really ended."""
+    return show(cancelled(STORE.find(identity)), view)
+
+
+def cancelled(job: Job) -> Job:
+    """The job once it has really ended."""
+    job = QUEUE.cancel(job)
+    while job.active:
+        time.sleep(0.1)
+        job = STORE.find(job.id)
+    return job
+
+
+@answered
+def finish(identity: str, view: View | None) -> tuple:
+    """Good enough: the 4D stage ends with the step it is at."""
+    job = STORE.find(identity)
+    job.finish_early()
+    return show(job, view)
+
+
+def compute_here(identity: str) -> None:
+    """On lent GPUs the work is part of the visitor's own request, whose quota it needs."""
+    if not identity:
+        return
+    job = STORE.find(identity)
+    if job.state != "queued":
+        return
+    job = QUEUE.begin(job)
+    work = partial(lanes.stage_by_stage, job.source, job.folder, job.config)
+    compute(job, work, lambda: job.id in QUEUE.stops)
+    QUEUE.settle(job)
+
+
+def attach(identity: str) -> tuple:
+    """A page that has just been loaded: its clip, preview and settings, and OUTPUTS.
+
+    With the address of a job it shows that job.
+    """
+    if not identity:
+        return gr.skip(), gr.skip(), *settings_of(None), *put()
+    try:
+        job = STORE.find(identity)
     except UserError as error:
-        progress.halt("failed")
-        yield failed(progress, error.sentence, error.hint)
-        raise gr.Error(str(error), visible=False, print_exception=False) from error
-    except Exception as error:
-        reference = uuid.uuid4().hex[:8]
-        log.exception("run failed, reference %s", reference)
-        progress.halt("failed")
-        sentence = f"Something broke that should not (reference {reference})."
-        hint = "Another clip may work; what was finished is kept."
-        yield failed(progress, sentence, hint)
-        raise gr.Error(f"{sentence} {hint}", visible=False, print_exception=False) from error
-    finally:  # a cancelled run ends here: closing the generator stopped the stage at its last event
-        progress.halt("stopped")
-        session.running.clear()
-        session.ended.set()
+        told = notice(error.sentence, error.hint, kind="error")
+        return gr.skip(), gr.skip(), *settings_of(None), *put(notice=told)
+    clip = str(job.source)
+    return clip, clip_preview(clip), *settings_of(job), *show(job, None)
 
 
-def follow(clip: Path, session: Session, config: Config) -> Iterator[tuple]:
-    """Run the pipeline and turn its events into what the page shows."""
-    folder, progress = session.folder(clip), session.progress
-    workspace = Workspace(folder)
-    shown: set[str] = set()
-    updated = 0.0
-    with closing(lanes.run(clip, workspace, config)) as events:
-        for event in events:
-            moved = progress.take(event, workspace.record["stages"], folder)
-            if not moved and time.monotonic() - updated < SECONDS_BETWEEN_UPDATES:
-                continue
-            fresh = {name for name in progress.stages if progress.is_done(name)} - shown
-            shown |= fresh
-            yield put(strip=progress.strip(), live=progress.live(), **artifacts(folder, fresh))
-            updated = time.monotonic()
-    progress.finish(workspace.record["stages"])
-    took = f"Made here in {duration(progress.seconds)}. {progress.engines()}"
-    yield put(  # everything once more: a program that calls gets this last answer only
-        **artifacts(folder, set(progress.stages)),
-        strip=progress.strip(),
-        live=progress.live(),
-        head=headline("Your object, in four dimensions", took),
-        **ready("Make it again"),
+def settings_of(job: Job | None) -> list:
+    """Values for ORDER: those of a job, or of a page that nobody has touched."""
+    if job is None:
+        return ["preview", 0, *preset_values("preview")]
+    config = job.config
+    values = [getattr(getattr(config, s.part), s.field) for s in SETTINGS.values()]
+    return [config.preset, config.seed, *values]
+
+
+def start_over() -> tuple:
+    """An empty page; the job stays where it is."""
+    return (
+        None,
+        "",
+        *put(
+            **cleared(),
+            notice="",
+            welcome=gr.update(visible=True),
+            strip=Progress().strip(),
+            live="",
+            head="",
+            run=gr.update(value="Choose a clip first", interactive=False),
+            cancel=gr.update(visible=False),
+            finish=gr.update(visible=False),
+            over=gr.update(visible=False),
+            job="",
+            view=None,
+            timer=gr.update(active=False),
+        ),
     )
-
-
-def begin(session: Session | None) -> tuple:
-    """Clear the page for a new run and offer to cancel it, also while it waits for its turn."""
-    session = session or Session()
-    session.progress = Progress()
-    cleared = {name: gr.update(value=None, visible="hidden") for name in ARTIFACTS}
-    return put(
-        **cleared,
-        notice=notice("Waiting for its turn.", "One run at a time."),
-        welcome=gr.update(visible=False),
-        strip=session.progress.strip(),
-        live="",
-        head="",
-        run=gr.update(interactive=False),
-        cancel=gr.update(visible=True),
-        session=session,
-    )
-
-
-def stop(session: Session) -> tuple:
-    """Answer once the run has really ended."""
-    if session.running.is_set():
-        session.ended.wait(timeout=60)
-    text = notice("Cancelled.", "What is finished is kept: press Go on to continue from here.")
-    return put(notice=text, strip=session.progress.strip(), **ready("Go on"))
-
-
-def failed(progress: Progress, sentence: str, hint: str) -> tuple:
-    text = notice(sentence, hint, kind="error")
-    return put(notice=text, strip=progress.strip())
-
-
-def ready(label: str | None = None) -> dict:
-    """The buttons of a page that waits for its visitor; without a label it stays as it was."""
-    run = gr.update(interactive=True) if label is None else gr.update(value=label, interactive=True)
-    return {"run": run, "cancel": gr.update(visible=False)}
 
 
 def show_example(event: gr.EventData) -> tuple:
@@ -208,16 +344,25 @@ def show_example(event: gr.EventData) -> tuple:
     folder = EXAMPLES / "results" / name
     progress = Progress.of_run(folder)
     text = f"Made earlier with the {preset_of(folder)} preset. {progress.engines()}"
-    shown = artifacts(folder, set(progress.stages))
     clip = str(example_clip(name))
-    return clip, clip_preview(clip), *put(
-        **{key: shown.get(key, gr.update(value=None, visible="hidden")) for key in ARTIFACTS},
-        notice="",
-        welcome=gr.update(visible=False),
-        strip=progress.strip(),
-        live=progress.live(),
-        head=headline(title_of(name), text),
-        **ready("Run it again here"),
+    return (
+        clip,
+        clip_preview(clip),
+        *put(
+            **cleared() | artifacts(folder, set(progress.stages)),
+            notice="",
+            welcome=gr.update(visible=False),
+            strip=progress.strip(),
+            live=progress.live(),
+            head=headline(title_of(name), text),
+            run=gr.update(value="Run it again here", interactive=True),
+            cancel=gr.update(visible=False),
+            finish=gr.update(visible=False),
+            over=gr.update(visible=True),
+            job="",
+            view=None,
+            timer=gr.update(active=False),
+        ),
     )
 
 
@@ -230,14 +375,14 @@ def artifacts(folder: Path, stages: set[str]) -> dict:
     }
 
 
-def sweep() -> None:
-    """Delete the runs in which no stage has begun or ended for KEEP_HOURS."""
-    for folder in RUNS.iterdir():
-        if time.time() - folder.stat().st_mtime > KEEP_HOURS * 3600:
-            shutil.rmtree(folder, ignore_errors=True)
+def open_shop() -> None:
+    """Begin to compute what is ordered, and to delete what is old."""
+    RUNS.mkdir(parents=True, exist_ok=True, mode=0o700)
+    QUEUE.start(serve=not lanes.LENT)
+    threading.Thread(target=_sweep_hourly, daemon=True).start()
 
 
-def sweep_hourly() -> None:
+def _sweep_hourly() -> None:
     while True:
-        sweep()
+        STORE.sweep()
         time.sleep(3600)

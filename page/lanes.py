@@ -1,24 +1,27 @@
-"""Where a visitor's stages are computed: in this process, or on a GPU that is lent for each stage.
+"""Stages on a GPU that is lent: a call for each, and one for each slice of the optimization.
 
-On ZeroGPU hardware a GPU is there only inside a function that asked for it. Such a call runs in a
-process of its own: what goes in and comes out are paths, settings and events, and the work itself
-lies in the run folder. Elsewhere spaces.GPU changes nothing.
+On ZeroGPU hardware a GPU is there only inside a function that asked for it, in the visitor's own
+request. Such a call runs in a process of its own: what goes in and comes out are paths, settings
+and events, and the work itself lies in the run folder. Elsewhere spaces.GPU changes nothing.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import gradio as gr
 import spaces
 
 from ds4d.config import Config
-from ds4d.errors import UserError
+from ds4d.errors import Paused, UserError
 from ds4d.events import STAGES, Event
 from ds4d.workspace import Workspace
+
+from .limits import LIMITS
 
 LENT = bool(os.environ.get("SPACES_ZERO_GPU"))
 ON_GPU = ("matting", "multiview", "features", "mesh", "fourd", "videos")
@@ -44,41 +47,47 @@ def prepare() -> None:
             log.warning("%s", error)
 
 
-def run(clip: Path, workspace: Workspace, config: Config) -> Iterator[Event]:
-    """The whole pipeline; the workspace's record is up to date with every event."""
-    from ds4d import pipeline  # brings torch, which a page that only shows examples does not need
+def stage_by_stage(clip: Path, folder: Path, config: Config) -> Iterator[Event]:
+    """Every stage in a call of its own, with a GPU for those that use one.
 
-    if LENT:
-        yield from stage_by_stage(clip, workspace, config)
-    else:
-        yield from pipeline.generate(clip, workspace, config)
-
-
-def stage_by_stage(clip: Path, workspace: Workspace, config: Config) -> Iterator[Event]:
-    """Every stage in a call of its own, with a GPU for those that use one."""
+    Raises UserError, also where the visitor has no more GPU seconds today.
+    """
     for stage in STAGES:
         compute = on_lent_gpu if stage in ON_GPU else one_stage
-        with closing(compute(str(clip), str(workspace.root), config, stage)) as news:
+        paused = True
+        while paused:
+            paused = yield from _one_call(compute(str(clip), str(folder), config, stage))
+
+
+def _one_call(call: Iterator[Event | Exception]) -> Generator[Event, None, bool]:
+    """The events of a call; True where it paused and wants another."""
+    try:
+        with closing(call) as news:
             for item in news:
-                if isinstance(item, UserError):
+                if isinstance(item, Paused):
+                    return True
+                if isinstance(item, Exception):
                     raise item
-                if item.skipped or item.step in (0, item.total):  # the record may have changed
-                    workspace.reload()
                 yield item
+    except gr.Error as error:  # no GPU is lent: its words are meant for the visitor
+        hint = "What is finished is kept: press Go on when a GPU can be lent again."
+        raise UserError(str(error.message), hint) from error
+    return False
 
 
-def one_stage(clip: str, folder: str, config: Config, stage: str) -> Iterator[Event | UserError]:
-    """One stage of a run whose earlier stages are done.
+def one_stage(clip: str, folder: str, config: Config, stage: str) -> Iterator[Event | Exception]:
+    """One stage of a run whose earlier stages are done, or one slice of the optimization.
 
     A UserError is handed over as news: raised across processes, it would lose its words.
     """
-    from ds4d import pipeline
+    from ds4d import pipeline  # brings torch, which a page that only shows examples does not need
 
+    workspace, pause = Workspace(Path(folder)), LIMITS.slice_seconds
     try:
-        for event in pipeline.generate(Path(clip), Workspace(Path(folder)), config, until=stage):
+        for event in pipeline.generate(Path(clip), workspace, config, stage, pause):
             if event.stage == stage:
                 yield event
-    except UserError as error:
+    except (UserError, Paused) as error:
         yield error
 
 
@@ -94,7 +103,10 @@ def seconds(clip: str, folder: str, config: Config, stage: str) -> int:
         "multiview": step * config.multiview.steps * frames + 0.5 * 6 * frames,
         "features": 0.05 * views,
         "mesh": 30.0,
-        "fourd": steps * (0.0015 * pictures + 0.012 * bool(fourd.sds) * fourd.times_per_step),
+        "fourd": min(
+            steps * (0.0015 * pictures + 0.012 * bool(fourd.sds) * fourd.times_per_step),
+            LIMITS.slice_seconds,
+        ),
         "videos": 0.2 * config.videos.fps * config.videos.seconds,
     }
     return round(SECONDS_TO_LOAD + work[stage])

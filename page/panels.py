@@ -9,29 +9,28 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from urllib.parse import quote
 
+from .files import served
+from .limits import LIMITS
 from .stages import Progress
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-KEEP_HOURS = 24  # how long a visitor's run stays on the machine
 
 
-def notice(sentence: str, hint: str, kind: str = "info") -> str:
+def notice(
+    sentence: str, hint: str, kind: str = "info", link: tuple[str, str] | None = None
+) -> str:
+    """One sentence and what to do about it; a link is its address and its words."""
+    address = f' <a href="{html.escape(link[0])}">{html.escape(link[1])}</a>' if link else ""
     return (
         f'<div class="notice is-{kind}" role="status"><strong>{html.escape(sentence)}</strong> '
-        f"{html.escape(hint)}</div>"
+        f"{html.escape(hint)}{address}</div>"
     )
 
 
 def headline(title: str, text: str) -> str:
     """What stands above a result: its name, and who made it."""
     return f'<div class="head"><h2>{html.escape(title)}</h2><p>{html.escape(text)}</p></div>'
-
-
-def served(path: Path) -> str:
-    """The address of a file that Gradio serves: a visitor's upload or a bundled example."""
-    return f"gradio_api/file={quote(str(path))}"
 
 
 def moving_picture(path: Path, label: str, plays: bool = True) -> str:
@@ -123,10 +122,10 @@ WELCOME = """<section class="welcome"><h2>What makes a good clip</h2><ul>
 <p>You get six videos, a Gaussian splat for every frame, a mesh, and the 4D asset itself.</p>
 </section>"""
 FOOTER = f"""<footer class="small"><p>Your clip and its results stay on this machine for
-{KEEP_HOURS} hours, then they are deleted. Nobody else sees them.</p><p>The code is Apache-2.0. The
-embedded engines need no weights. Where pretrained engines are used, their weights have their own
-licences: those of Zero123++ are CC-BY-NC 4.0, so what they help to make is for non-commercial
-use.</p></footer>"""
+{LIMITS.keep_hours:g} hours after their last use, then they are deleted. Only who has the address of
+a run sees it.</p><p>The code is Apache-2.0. The embedded engines need no weights. Where pretrained
+engines are used, their weights have their own licences: those of Zero123++ are CC-BY-NC 4.0, so
+what they help to make is for non-commercial use.</p></footer>"""
 PICK_EXAMPLE = """
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button.example");

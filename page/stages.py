@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import json
-import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +14,8 @@ import numpy as np
 from PIL import Image
 
 from ds4d.events import STAGES, Event
+
+from .files import served_anew
 
 # One card of the strip may stand for two stages: the visitor need not know them apart.
 CARDS = (
@@ -62,10 +61,10 @@ class StageState:
     step: int = 0
     total: int = 0
     message: str = ""
-    preview: np.ndarray | None = None  # [H, W, 3] uint8
+    picture: Path | None = None  # the newest one
     rows: list[dict[str, float]] = field(default_factory=list)  # step, loss, psnr, ...
     warnings: list[str] = field(default_factory=list)  # sentences that came with events
-    marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))  # s, step
+    marks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=60))  # when, step
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -91,19 +90,21 @@ class Progress:
         record = json.loads((folder / "run.json").read_text())["stages"]
         for name, stage in progress.stages.items():
             stage.state, stage.facts = "done", record.get(name, {})
-            stage.preview, stage.rows = _kept(folder, name)
+            stage.picture, stage.rows = _kept(folder, name)
         progress.current = "fourd"
         return progress
 
-    def take(self, event: Event, record: Mapping[str, Any], folder: Path) -> bool:
-        """Note an event; True when a visitor should see it at once.
-
-        `record` is run.json's "stages"; `folder` is where the pictures of skipped stages lie.
-        """
+    def take(
+        self,
+        event: Event,  # its picture is not looked at
+        record: Mapping[str, Any],  # run.json's "stages"
+        folder: Path,  # the run folder, where the pictures of skipped stages lie
+        picture: Path | None = None,
+        at: float = 0.0,  # when it happened, seconds
+    ) -> None:
+        """Note an event."""
         stage = self.stages[event.stage]
-        changed = event.warning
         if stage.state == "waiting":
-            changed = True
             for name in STAGES[: STAGES.index(event.stage)]:
                 self._end(name, record)
             stage.state, self.current = "running", event.stage
@@ -112,15 +113,13 @@ class Progress:
             stage.warnings.append(event.message)
         else:
             stage.message = event.message or stage.message
-        stage.marks.append((time.monotonic(), event.step))
-        if event.preview is not None:
-            stage.preview = event.preview
+        stage.marks.append((at, event.step))
+        stage.picture = picture or stage.picture
         if event.metrics:
             stage.rows.append({"step": event.step, **event.metrics})
         if event.skipped:
             stage.state, stage.facts = "before", record.get(event.stage, {})
-            stage.preview, stage.rows = _kept(folder, event.stage)
-        return changed
+            stage.picture, stage.rows = _kept(folder, event.stage)
 
     def finish(self, record: Mapping[str, Any]) -> None:
         """Every stage is done."""
@@ -180,14 +179,15 @@ class Progress:
     def live(self) -> str:
         """The newest picture of the running stage with its figures and curves."""
         stage = self.stages[self.current]
-        if stage.preview is None and not stage.rows:
+        if stage.picture is None and not stage.rows:
             return ""
         figures = _figures(stage)
         curves = _curve(stage.rows, "psnr", "PSNR, dB") + _curve(stage.rows, "loss", "Loss")
         picture, shape, words = "", "is-wide", stage.message
-        if stage.preview is not None:
-            picture = f"<figure>{_image(stage.preview, 800, 'Newest picture')}</figure>"
-            shape = "is-wide" if stage.preview.shape[1] > 2 * stage.preview.shape[0] else ""
+        if stage.picture is not None:
+            picture = f"<figure>{_image(stage.picture, 'Newest picture')}</figure>"
+            width, height = _size(stage.picture)
+            shape = "is-wide" if width > 2 * height else ""
             words = PICTURED.get(self.current, stage.message)
         title = html.escape(CARD_OF[self.current])
         return (
@@ -197,11 +197,11 @@ class Progress:
         )
 
 
-def _kept(folder: Path, stage: str) -> tuple[np.ndarray | None, list[dict[str, float]]]:
+def _kept(folder: Path, stage: str) -> tuple[Path | None, list[dict[str, float]]]:
     """The picture and the rows of figures that a finished stage left in the run folder."""
     picture, rows = folder / f"previews/{stage}.jpg", folder / f"previews/{stage}.json"
     return (
-        np.asarray(Image.open(picture).convert("RGB")) if picture.exists() else None,
+        picture if picture.exists() else None,
         json.loads(rows.read_text()) if rows.exists() else [],
     )
 
@@ -233,8 +233,8 @@ def _card(title: str, what: str, parts: list[StageState]) -> str:
     label = STATES[state] + (f" in {duration(seconds)}" if state == "done" and seconds else "")
     done = running.step / running.total if running and running.total else 0.0
     share = 1.0 if state in ("done", "before") else done
-    shots = [part.preview for part in parts if part.preview is not None]
-    shot = _image(shots[0], 280, f"{title}: newest picture") if shots else ""
+    shots = [part.picture for part in parts if part.picture is not None]
+    shot = _image(shots[0], f"{title}: newest picture") if shots else ""
     return (
         f'<li class="card is-{state}" data-card="{title}" data-state="{state}">'
         f'<div class="shot">{shot}</div><h3>{title}</h3><p class="state">{label}</p>'
@@ -283,12 +283,15 @@ def _curve(rows: Iterable[Mapping[str, float]], name: str, label: str) -> str:
     )
 
 
-def _image(picture: np.ndarray, width: int, alt: str) -> str:
-    """A picture inside the page itself: live updates leave no files behind."""
-    image = Image.fromarray(picture)
-    if image.width > width:
-        image = image.resize((width, max(1, round(image.height * width / image.width))))
-    data = io.BytesIO()
-    image.save(data, "JPEG", quality=82)
-    source = base64.b64encode(data.getvalue()).decode()
-    return f'<img alt="{html.escape(alt)}" src="data:image/jpeg;base64,{source}">'
+def _image(path: Path, alt: str) -> str:
+    width, height = _size(path)
+    return (
+        f'<img alt="{html.escape(alt)}" src="{served_anew(path)}" width="{width}" '
+        f'height="{height}">'
+    )
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height of a picture, from its first bytes."""
+    with Image.open(path) as image:
+        return image.size

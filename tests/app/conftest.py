@@ -47,11 +47,15 @@ def started(folder: Path, **environment: str) -> Iterator[App]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = os.environ | environment | {
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(folder / "gradio"),
-        "DS4D_RUNS": str(folder / "runs"),
-    }
+    environment = (
+        os.environ
+        | environment
+        | {
+            "GRADIO_SERVER_PORT": str(port),
+            "GRADIO_TEMP_DIR": str(folder / "gradio"),
+            "DS4D_RUNS": str(folder / "runs"),
+        }
+    )
     log = folder / "app.log"
     with open(log, "w") as output:
         process = subprocess.Popen(
@@ -97,7 +101,7 @@ def visit(app, chromium):
     """Open the page as a new visitor; at the end no page may have complained or called out."""
     troubles, contexts = [], []
 
-    def open_page(width: int = 1280, height: int = 900, **options):
+    def open_page(width: int = 1280, height: int = 900, path: str = "", **options):
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
@@ -105,7 +109,7 @@ def visit(app, chromium):
         page.on("pageerror", lambda error: troubles.append(f"error in the page: {error}"))
         page.on("console", lambda message: troubles.extend(_complaint(message)))
         page.on("request", lambda request: troubles.extend(_call_out(request.url, app.url)))
-        page.goto(app.url)
+        page.goto(app.url + path)
         page.wait_for_selector("#strip li.card")
         return page
 

@@ -6,48 +6,89 @@ import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 
 from ds4d import pipeline
 from ds4d.config import PRESETS, Config
-from ds4d.errors import UserError
+from ds4d.errors import Paused, UserError
 from ds4d.events import STAGES, Event
 from ds4d.workspace import Workspace
-from page import lanes
+from page import jobs, lanes
+from page.limits import Limits
+from page.queue import Queue
+from page.store import Store
 
 
-def recorded(source, workspace, config, until=STAGES[-1]):
-    """A pipeline whose stages only write that they were done."""
+def recorded(source, workspace, config, until=STAGES[-1], pause_after=None):
+    """A pipeline whose stages only write that they were done; the fourth dimension takes three."""
     for stage in STAGES[: STAGES.index(until) + 1]:
         if stage in workspace.record["stages"]:
             yield Event(stage, 1, 1, "done before", skipped=True)
             continue
         yield Event(stage, 0, 1)
+        slices = workspace / "slices"
+        if stage == "fourd" and (not slices.exists() or len(slices.read_text()) < 2):
+            with open(slices, "a") as file:
+                file.write("x")
+            assert pause_after == lanes.LIMITS.slice_seconds
+            raise Paused
         workspace.finish(stage, "key", [], seconds=1.0)
         yield Event(stage, 1, 1)
 
 
-def test_every_stage_runs_once_and_the_record_keeps_up(monkeypatch, tmp_path):
+def test_every_stage_runs_once_and_the_optimization_in_slices(monkeypatch, tmp_path):
     monkeypatch.setattr(pipeline, "generate", recorded)
-    workspace = Workspace(tmp_path)
     news = []
-    for event in lanes.stage_by_stage(Path("clip.mp4"), workspace, Config()):
+    for event in lanes.stage_by_stage(Path("clip.mp4"), tmp_path, Config()):
         news.append((event.stage, event.step))
-        if event.step:
-            assert event.stage in workspace.record["stages"]
-    assert news == [(stage, step) for stage in STAGES for step in (0, 1)]
+    expected = [(stage, step) for stage in STAGES for step in (0, 1)]
+    at = expected.index(("fourd", 0))
+    assert news == expected[:at] + [("fourd", 0)] * 2 + expected[at:]
+    assert set(Workspace(tmp_path).record["stages"]) == set(STAGES)
+
+
+def broken(error):
+    def events(*_):
+        yield Event("clip", 0, 1)
+        raise error
+
+    return events
 
 
 def test_a_mistake_keeps_its_words_on_the_way_back(monkeypatch, tmp_path):
-    def broken(source, workspace, config, until):
-        yield Event("clip", 0, 1)
-        raise UserError("The clip has one frame.", "Give it a moment more.")
-
-    monkeypatch.setattr(pipeline, "generate", broken)
+    error = UserError("The clip has one frame.", "Give it a moment more.")
+    monkeypatch.setattr(pipeline, "generate", broken(error))
     with pytest.raises(UserError, match="one frame") as raised:
-        list(lanes.stage_by_stage(Path("clip.mp4"), Workspace(tmp_path), Config()))
+        list(lanes.stage_by_stage(Path("clip.mp4"), tmp_path, Config()))
     assert raised.value.hint == "Give it a moment more."
+
+
+def test_who_has_no_gpu_seconds_left_is_told_and_can_go_on(monkeypatch, tmp_path):
+    def refused(*_):
+        raise gr.Error("You have exceeded your GPU quota.")
+        yield
+
+    monkeypatch.setattr(lanes, "on_lent_gpu", refused)
+    monkeypatch.setattr(pipeline, "generate", recorded)
+    with pytest.raises(UserError, match="GPU quota") as raised:
+        list(lanes.stage_by_stage(Path("clip.mp4"), tmp_path, Config()))
+    assert "Go on" in raised.value.hint
+
+
+def test_on_lent_gpus_a_job_is_computed_in_the_request(monkeypatch, tmp_path):
+    store = Store(tmp_path / "runs", Limits())
+    lane = Queue(store)
+    monkeypatch.setattr(jobs, "STORE", store)
+    monkeypatch.setattr(jobs, "QUEUE", lane)
+    monkeypatch.setattr(pipeline, "generate", recorded)
+    clip = tmp_path / "clip.mp4"
+    clip.write_text("a clip")
+    job = lane.submit(store.create(clip, Config(), "a"))
+    jobs.compute_here(job.id)
+    assert store.find(job.id).state == "done"
+    jobs.compute_here(job.id)  # a second request finds nothing to do
 
 
 def test_what_crosses_the_border_survives_it():
@@ -64,6 +105,8 @@ def test_more_work_asks_for_more_time():
         assert lanes.seconds("", "", small, stage) < lanes.seconds("", "", large, stage)
     distilled = replace(small, fourd=replace(small.fourd, sds=1.0))
     assert lanes.seconds("", "", small, "fourd") < lanes.seconds("", "", distilled, "fourd")
+    longest = lanes.SECONDS_TO_LOAD + lanes.LIMITS.slice_seconds
+    assert lanes.seconds("", "", distilled, "fourd") <= longest
     assert all(lanes.seconds("", "", small, stage) > 0 for stage in lanes.ON_GPU)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import urllib.error
 import urllib.request
 import zipfile
@@ -160,8 +161,46 @@ def test_cancel_stops_and_the_run_goes_on_later(app, visit, red_clip, screenshot
     wait_for_card(page, "4D", "running")
     assert states(page)[:4] == ["before"] * 4
     assert app.folders() - before == {folder}
-    page.click("#cancel")
-    page.wait_for_selector("#notice:has-text('Cancelled')")
+    page.wait_for_selector("#finish:visible")
+    page.click("#finish")
+    wait_for_card(page, "Videos", "done")
+    assert "Stopped at step" in page.inner_text("#head")
+    stages = json.loads((folder / "run.json").read_text())["stages"]
+    assert 0 < stages["fourd"]["stopped_at_step"] < stages["fourd"]["of_steps"] == 20_010
+    screenshot(page, "7_good_enough")
+
+
+@pytest.mark.slow
+def test_a_run_is_found_again_at_its_address(app, visit, red_clip, screenshot):
+    page = visit()
+    choose(page, red_clip)
+    set_values(page, dynamic_steps=300)
+    page.click("#run")
+    page.wait_for_url("**/?job=*")
+    wait_for_card(page, "Six views", "running")
+    page.reload()  # while it is at work
+    page.wait_for_selector(".card:not([data-state='waiting'])")
+    assert page.input_value("#set-dynamic_steps input", timeout=5000) == "300"
+    address = page.url
+    page.context.close()  # the phone is put away
+    page = visit(path=address.removeprefix(app.url))
+    wait_for_card(page, "Videos", "done")
+    page.reload()
+    for card in ("Matte", "Mesh", "Videos"):
+        wait_for_card(page, card, "done")
+    wait_until_plays(page, "orbit")
+    assert "Made here in" in page.inner_text("#head")
+    screenshot(page, "10_found_again")
+    page.click("#over")
+    page.wait_for_selector("#welcome:visible, .welcome:visible")
+    assert "job=" not in page.url
+    assert set(states(page)) == {"waiting"} and not page.is_visible("#orbit video")
+
+
+def test_an_unknown_address_is_one_sentence(visit, screenshot):
+    page = visit(path="/?job=" + 24 * "x")
+    page.wait_for_selector(".notice.is-error:has-text('There is no run at this address.')")
+    screenshot(page, "11_unknown")
 
 
 @pytest.mark.slow
@@ -175,7 +214,7 @@ def test_two_visitors_at_once_get_their_own_results(app, visit, red_clip, blue_c
     pages[0].wait_for_selector(".card:not([data-state='waiting'])")
     pages[1].click("#run")
     pages[1].wait_for_selector("#notice:has-text('Waiting for its turn')")
-    pages[1].wait_for_selector("#notice:has-text('queue')")
+    pages[1].wait_for_selector("#notice:has-text('number 1 in the queue')")
     screenshot(pages[1], "8_waiting_for_its_turn")
     for page in pages:
         wait_for_card(page, "Videos", "done")
