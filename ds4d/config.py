@@ -142,6 +142,10 @@ class FourdConfig:
     """what DSFD calls static: the middle frame, the mean over time, or both averaged"""
     fusion: Literal["front", "average", "ga", "da"] = "da"
     """whose features: the front view's, or TSSF's mean, global awareness, distance awareness"""
+    distance: Literal["elements", "scalar", "alone"] = "elements"
+    """DA: difference of each channel, or their sum, beside the features; alone = without these"""
+    scores: Literal["point", "channel"] = "point"
+    """GA and DA weigh a view's features as one, or each channel by itself"""
     feature_width: int = 16
     """channels that DSFD's features are reduced to before they are sampled"""
     visibility: Literal["depth", "none"] = "depth"

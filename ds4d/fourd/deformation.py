@@ -34,7 +34,9 @@ class Deformation(nn.Module):
         )  # fmt: skip
         self.tssf = None
         if config.features != "none":
-            self.tssf = TSSF(channels, config.feature_width, config.fusion)
+            self.tssf = TSSF(
+                channels, config.feature_width, config.fusion, config.distance, config.scores
+            )
         width = config.hidden_width
         self.join_planes = nn.Linear(config.plane_levels * config.plane_width, width)
         if self.tssf is not None:
@@ -112,7 +114,7 @@ class Deformation(nn.Module):
     def _fits_kernels(self) -> bool:
         widths = [self.planes.width, self.join_planes.out_features]
         if self.tssf is not None:
-            if self.tssf.fusion != "da":
+            if not self.tssf.for_kernels:
                 return False
             widths.append(self.tssf.reduce.out_features)
         return (

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import grid_sample
+from torch.nn.functional import grid_sample, pad
 
 from ..cameras import Cameras, project
 from ..splat import rasterize
@@ -74,20 +74,33 @@ class TSSF(nn.Module):
         channels: width 2D of the decoupled features.
         width: channels C that they are reduced to.
         fusion: "front", the front view's alone; "average" over the visible views; "ga", weights by
-            a softmax over views (eq. 3, 4); "da", which tells the front view and the distance of
-            the others from it apart.
+            a softmax over views (eq. 3, 4); "da", which merges the other views by their features
+            and distance to the front, then these with the front.
+        distance: what "da" appends to the other views' features: the absolute difference of each
+            channel ("elements") or their sum ("scalar"); "alone", the former instead of features.
+        scores: "point", one score for a view's features; "channel", one for each channel.
     """
 
-    def __init__(self, channels: int, width: int, fusion: Fusion):
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        fusion: Fusion,
+        distance: Literal["elements", "scalar", "alone"] = "elements",
+        scores: Literal["point", "channel"] = "point",
+    ):
         super().__init__()
-        self.fusion = fusion
+        self.fusion, self.distance = fusion, distance
         self.reduce = nn.Linear(channels, width)
-        self.out_width = 2 * width if fusion == "da" else width
+        distances = {"elements": width, "scalar": 1, "alone": 0}[distance]
+        self.out_width = width + distances if fusion == "da" else width
+        weights = self.out_width if scores == "channel" else 1
         if fusion == "ga":
-            self.score = nn.Linear(width, 1)
+            self.score = nn.Linear(width, weights)
         elif fusion == "da":
-            self.score_others = nn.Linear(2 * width, 1)
-            self.score_pair = nn.Linear(2 * width, 1)
+            self.score_others = nn.Linear(self.out_width, weights)
+            self.score_pair = nn.Linear(self.out_width, weights)
+        self.for_kernels = (fusion, distance, scores) == ("da", "elements", "point")
 
     def reduced(self, maps: Tensor) -> Tensor:
         """Feature maps [..., h, w, 2D] as [..., h, w, C], without the bias."""
@@ -95,21 +108,17 @@ class TSSF(nn.Module):
 
     def forward(self, reduced: Tensor, lookup: Lookup) -> Tensor:
         """Fused features [..., N, C'] of moments, from their `reduced` maps [..., V, h, w, C]."""
-        if self.fusion == "da" and kernels.fit_gpu(reduced, reduced.shape[-1]):
+        if self.for_kernels and kernels.fit_gpu(reduced, reduced.shape[-1]):
             return self._by_kernels(reduced, lookup)
-        visible = lookup.visible
-        points = lookup.sample(reduced) + self.reduce.bias * visible[..., None]  # [..., V, N, C]
-        if self.fusion == "front":
-            return points[..., 0, :, :]
-        if self.fusion == "average":
-            return points.sum(-3) / visible.sum(0).clamp(min=1)[:, None]
-        if self.fusion == "ga":
-            scores = points @ self.score.weight[0] + self.score.bias
-            return merge(points, view_weights(scores, visible))
-        return self._distance_aware(points, visible)
+        return self._fuse(reduced, lookup)[0]
+
+    def weights(self, reduced: Tensor, lookup: Lookup) -> Tensor:
+        """What each view has to say, [..., V, N], for maps as in `forward`; a Gaussian's views sum
+        to 1, and to 0 where none sees it."""
+        return self._fuse(reduced, lookup)[1].mean(-1) * lookup.visible
 
     def _by_kernels(self, reduced: Tensor, lookup: Lookup) -> Tensor:
-        """The same on a GPU, for "da"."""
+        """The same on a GPU."""
         from .triton_fusion import fuse
 
         weights = (layer.weight[0] for layer in (self.score_others, self.score_pair))
@@ -117,41 +126,50 @@ class TSSF(nn.Module):
         fused = fuse(maps, self.reduce.bias, *weights, lookup.grid, lookup.visible)
         return fused.view(*reduced.shape[:-4], *fused.shape[1:])
 
-    def _distance_aware(self, points: Tensor, visible: Tensor) -> Tensor:
-        """Merge the other views by features and distance to the front, then with the front.
+    def _fuse(self, reduced: Tensor, lookup: Lookup) -> tuple[Tensor, Tensor]:
+        """Fused features [..., N, C'] and the weights of the views [..., V, N, 1 or C']."""
+        visible = lookup.visible
+        points = lookup.sample(reduced) + self.reduce.bias * visible[..., None]  # [..., V, N, C]
+        if self.fusion == "da":
+            return self._distance_aware(points, visible)
+        if self.fusion == "ga":
+            weights = view_weights(self.score(points), visible)
+        elif self.fusion == "average":
+            weights = (visible / visible.sum(0).clamp(min=1))[..., None]
+        else:
+            weights = torch.zeros_like(visible)[..., None]
+            weights[0] = 1
+        return merge(points, weights), weights.expand(*points.shape[:-1], -1)
 
-        A feature and its distance are never put side by side for all views: the halves of each
-        score's weights are applied to them apart, which is the same sum.
-        """
-        front, others = points[..., 0, :, :], points[..., 1:, :, :]
-        seen = visible[1:]
-        distances = (others - front[..., None, :, :]).abs() * seen[..., None]
-        of_feature, of_distance = self.score_others.weight[0].chunk(2)
-        scores = others @ of_feature + distances @ of_distance + self.score_others.bias
-        weights = view_weights(scores, seen)
-        feature, distance = merge(others, weights), merge(distances, weights)
-
-        of_feature, of_distance = self.score_pair.weight[0].chunk(2)
-        score_front = front @ of_feature  # the front's distance to itself is zero
-        score_fused = feature @ of_feature + distance @ of_distance
-        scores = torch.stack([score_front, score_fused], -2) + self.score_pair.bias
-        weights = view_weights(scores, torch.stack([visible[0], seen.amax(0)]))
-        front_weight, fused_weight = weights[..., None].unbind(-3)
-        mixed = front_weight * front + fused_weight * feature
-        return torch.cat([mixed, fused_weight * distance], -1)
+    def _distance_aware(self, points: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+        """The other views by their distance to the front, then both."""
+        front, others, seen = points[..., :1, :, :], points[..., 1:, :, :], visible[1:]
+        told = (others - front).abs() * seen[..., None]
+        if self.distance == "scalar":
+            told = told.sum(-1, keepdim=True)
+        if self.distance != "alone":
+            told = torch.cat([others, told], -1)
+        among = view_weights(self.score_others(told), seen)
+        # The front's distance to itself is zero.
+        front = pad(front, (0, self.out_width - front.shape[-1]))
+        pair = torch.cat([front, merge(told, among)[..., None, :, :]], -3)
+        weights = view_weights(self.score_pair(pair), torch.stack([visible[0], seen.amax(0)]))
+        of_front, of_others = weights.split(1, -3)
+        return merge(pair, weights), torch.cat([of_front, of_others * among], -3)
 
 
 def view_weights(
-    scores: Tensor,  # [..., V, N]
+    scores: Tensor,  # [..., V, N, 1 or C]
     visible: Tensor,  # [V, N], 1 or 0
-) -> Tensor:  # [..., V, N]
+) -> Tensor:  # [..., V, N, 1 or C]
     """Softmax over the views that see a point (eq. 3); over all of them where none does."""
-    return scores.masked_fill((visible == 0) & visible.any(0), -torch.inf).softmax(-2)
+    hidden = (visible == 0) & visible.any(0)
+    return scores.masked_fill(hidden[..., None], -torch.inf).softmax(-3)
 
 
 def merge(
     points: Tensor,  # [..., V, N, C]
-    weights: Tensor,  # [..., V, N]
+    weights: Tensor,  # [..., V, N, 1 or C]
 ) -> Tensor:  # [..., N, C]
     """Weighted sum over views (eq. 4)."""
-    return (weights[..., None] * points).sum(-3)
+    return (weights * points).sum(-3)

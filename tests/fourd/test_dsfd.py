@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from ds4d.fourd.dsfd import EPSILON, decouple, dynamic
+from ds4d.config import FourdConfig
+from ds4d.fourd.dsfd import EPSILON, decouple, dynamic, view_features
 
 T, V, H, W, D = 4, 3, 2, 3, 5
+KINDS = ("none", "frames", "dsfd")
 
 
 def features(seed: int = 0) -> torch.Tensor:
@@ -51,10 +53,40 @@ def test_a_clip_that_stands_still_has_no_dynamics(projection):
     assert decouple(still, projection)[..., D:].abs().max() < 1e-5
 
 
-def test_dynamics_of_a_token_are_orthogonal_to_its_reference():
+def test_dynamics_are_orthogonal_to_their_reference():
+    """Of each token, or of a whole map; eps in the denominator is what is left of it."""
     f = features()
-    rest = dynamic(f, f.mean(0), "token")
-    assert (rest * f.mean(0)).sum(-1).abs().max() < 1e-4
+    for reference in (f[T // 2], f.mean(0)):
+        of_tokens = dynamic(f, reference, "token") * reference
+        assert of_tokens.sum(-1).abs().max() < 1e-5
+        of_maps = dynamic(f, reference, "map") * reference
+        assert of_maps.sum((-3, -2, -1)).abs().max() < 1e-5
+
+
+def test_the_middle_frame_has_no_dynamics_of_its_own():
+    assert decouple(features(), reference="middle")[T // 2, ..., D:].abs().max() < 1e-5
+
+
+def test_a_token_that_is_only_scaled_is_static_by_itself_but_not_in_a_map():
+    """Where the two readings of eq. 1 part."""
+    f = features()[:1].repeat(T, 1, 1, 1, 1)
+    f[1, 0, 0, 0] *= 3
+    assert decouple(f, "token", "middle")[..., D:].abs().max() < 1e-4
+    assert decouple(f, "map", "middle")[1, 0, ..., D:].abs().min() > 1e-3
+
+
+def test_references_both_is_the_mean_of_each():
+    f = features()
+    both, middle, average = (decouple(f, "token", r) for r in ("both", "middle", "average"))
+    torch.testing.assert_close(both, (middle + average) / 2)
+
+
+def test_ablations_have_features_as_they_are_or_none():
+    f = features()
+    of = {name: view_features(f.half(), FourdConfig(features=name)) for name in KINDS}
+    assert torch.equal(of["frames"], f.half().float())
+    assert torch.equal(of["dsfd"], decouple(f.half()))
+    assert of["none"].numel() == 0 and len(of["none"]) == T
 
 
 def test_motion_of_one_token_leaves_the_others_static():

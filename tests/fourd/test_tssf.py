@@ -6,9 +6,13 @@ import torch
 
 from ds4d.cameras import rig_cameras
 from ds4d.fourd.gaussians import from_points
-from ds4d.fourd.tssf import TSSF, Lookup
+from ds4d.fourd.tssf import DEPTH_SIZE, DEPTH_TOLERANCE, TSSF, Lookup
+from ds4d.splat import rasterize
 
 V, C, N, SIDE, CHANNELS = 7, 4, 12, 5, 6
+FUSIONS = [("front",), ("average",), ("ga",), ("ga", "elements", "channel")]
+FUSIONS += [("da", distance) for distance in ("elements", "scalar", "alone")]
+FUSIONS += [("da", distance, "channel") for distance in ("elements", "scalar", "alone")]
 
 
 def scene(seed: int = 0) -> tuple[torch.Tensor, Lookup]:
@@ -23,9 +27,9 @@ def scene(seed: int = 0) -> tuple[torch.Tensor, Lookup]:
     return maps, Lookup(grid, visible)
 
 
-def network(fusion: str) -> TSSF:
+def network(fusion: tuple[str, ...]) -> TSSF:
     torch.manual_seed(1)
-    return TSSF(CHANNELS, C, fusion)
+    return TSSF(CHANNELS, C, *fusion)
 
 
 def literal_sample(feature_map: np.ndarray, x: float, y: float) -> np.ndarray:
@@ -53,47 +57,82 @@ def literal_points(tssf: TSSF, maps: torch.Tensor, lookup: Lookup) -> np.ndarray
 
 def literal_merge(
     points: list[np.ndarray], seen: list[float], layer: torch.nn.Linear
-) -> np.ndarray:
-    """Eq. 3 and 4 for one Gaussian: softmax over the views that see it, weighted sum."""
-    weight = layer.weight.detach().double().numpy()[0]
-    scores = [float(weight @ p) + layer.bias.item() for p in points]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Eq. 3 and 4 for one Gaussian: softmax over the views that see it, weighted sum.
+
+    Returns the sum [C] and the weights [views, 1 or C].
+    """
+    weight, bias = (p.detach().double().numpy() for p in (layer.weight, layer.bias))
+    scores = np.array([weight @ p + bias for p in points])
     if any(seen):
-        scores = [s if o else -np.inf for s, o in zip(scores, seen, strict=True)]
-    exponents = [np.exp(s - max(scores)) for s in scores]
-    return sum(e / sum(exponents) * p for e, p in zip(exponents, points, strict=True))
+        scores = np.array([s if o else s - np.inf for s, o in zip(scores, seen, strict=True)])
+    exponents = np.exp(scores - scores.max(0))
+    weights = exponents / exponents.sum(0)
+    return sum(w * p for w, p in zip(weights, points, strict=True)), weights
 
 
-def literal_fusion(tssf: TSSF, maps: torch.Tensor, lookup: Lookup) -> np.ndarray:
+def literal_distance(tssf: TSSF, view: np.ndarray, front: np.ndarray) -> np.ndarray:
+    """What the fusion is told of a view that sees a point, by the reading of DA."""
+    if tssf.distance == "scalar":
+        return np.concatenate([view, [sum(abs(a - b) for a, b in zip(view, front, strict=True))]])
+    each = [abs(a - b) for a, b in zip(view, front, strict=True)]
+    return np.array(each) if tssf.distance == "alone" else np.concatenate([view, each])
+
+
+def literal_fusion(tssf: TSSF, maps: torch.Tensor, lookup: Lookup) -> tuple[np.ndarray, np.ndarray]:
+    """Fused features [N, C'] and what each view has to say [V, N], the mean over channels."""
     points, visible = literal_points(tssf, maps, lookup), lookup.visible.numpy()
-    out = []
+    out, say = [], np.zeros((V, N))
     for n in range(N):
         seen = visible[:, n]
-        if tssf.fusion == "average":
+        if tssf.fusion == "front":
+            out.append(points[0, n])
+            say[0, n] = 1
+        elif tssf.fusion == "average":
             out.append(points[:, n].sum(0) / max(seen.sum(), 1))
+            say[:, n] = 1 / max(seen.sum(), 1)
         elif tssf.fusion == "ga":
-            out.append(literal_merge(list(points[:, n]), list(seen), tssf.score))
+            fused, weights = literal_merge(list(points[:, n]), list(seen), tssf.score)
+            out.append(fused)
+            say[:, n] = weights.mean(-1)
         else:
-            front = points[0, n]
-            others = []
+            front, others = points[0, n], []
             for v in range(1, V):
-                distance = np.abs(points[v, n] - front) * seen[v]
-                others.append(np.concatenate([points[v, n], distance]))
-            fused = literal_merge(others, list(seen[1:]), tssf.score_others)
-            pair = [np.concatenate([front, np.zeros(C)]), fused]
-            out.append(literal_merge(pair, [seen[0], seen[1:].max()], tssf.score_pair))
-    return np.array(out)
+                told = literal_distance(tssf, points[v, n], front)
+                others.append(told if seen[v] else 0 * told)
+            fused, among = literal_merge(others, list(seen[1:]), tssf.score_others)
+            padded = np.concatenate([front, np.zeros(len(fused) - C)])
+            pair = [padded, fused]
+            fused, weights = literal_merge(pair, [seen[0], seen[1:].max()], tssf.score_pair)
+            out.append(fused)
+            say[0, n], say[1:, n] = weights[0].mean(), (weights[1] * among).mean(-1)
+        say[:, n] *= seen
+    return np.array(out), say
 
 
-@pytest.mark.parametrize("fusion", ["average", "ga", "da"])
+@pytest.mark.parametrize("fusion", FUSIONS, ids="-".join)
 def test_matches_the_letter(fusion):
     """Also shows that reducing the maps before sampling changes nothing but the rounding."""
     tssf, (maps, lookup) = network(fusion), scene()
+    features, weights = literal_fusion(tssf, maps, lookup)
     got = tssf(tssf.reduced(maps), lookup)
     assert got.shape == (N, tssf.out_width)
-    np.testing.assert_allclose(got.detach(), literal_fusion(tssf, maps, lookup), atol=2e-6)
+    np.testing.assert_allclose(got.detach(), features, atol=5e-6)
+    got = tssf.weights(tssf.reduced(maps), lookup)
+    np.testing.assert_allclose(got.detach(), weights, atol=2e-6)
 
 
-@pytest.mark.parametrize("fusion", ["average", "ga", "da"])
+def test_points_alone_have_their_features_reduced_before_or_after_they_are_sampled():
+    """The linear layer on P tokens of a map, instead of on N points, in float64."""
+    tssf, (maps, lookup) = network(("ga",)).double(), scene()
+    maps, lookup = maps.double(), Lookup(lookup.grid.double(), lookup.visible.double())
+    before = lookup.sample(tssf.reduced(maps)) + tssf.reduce.bias * lookup.visible[..., None]
+    after = tssf.reduce(lookup.sample(maps)) * lookup.visible[..., None]
+    torch.testing.assert_close(before, after, atol=1e-12, rtol=0)
+    np.testing.assert_allclose(before.detach(), literal_points(tssf, maps, lookup), atol=1e-12)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS, ids="-".join)
 def test_a_view_that_sees_nothing_has_no_say(fusion):
     tssf, (maps, lookup) = network(fusion), scene()
     visible = lookup.visible.clone()
@@ -102,9 +141,13 @@ def test_a_view_that_sees_nothing_has_no_say(fusion):
     before = tssf(tssf.reduced(maps), lookup)
     maps[3] += 100
     torch.testing.assert_close(tssf(tssf.reduced(maps), lookup), before)
+    weights = tssf.weights(tssf.reduced(maps), lookup)
+    assert weights[3].abs().max() == 0
+    if fusion[0] != "front":
+        torch.testing.assert_close(weights.sum(0), visible.amax(0))
 
 
-@pytest.mark.parametrize("fusion", ["average", "ga", "da"])
+@pytest.mark.parametrize("fusion", FUSIONS, ids="-".join)
 def test_what_nobody_sees_has_no_features_and_gradients_stay_finite(fusion):
     tssf, (maps, lookup) = network(fusion), scene()
     fused = tssf(tssf.reduced(maps), lookup)
@@ -112,7 +155,52 @@ def test_what_nobody_sees_has_no_features_and_gradients_stay_finite(fusion):
     fused.square().sum().backward()
     for name, parameter in tssf.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().max() > 0 or name.endswith("score.bias"), name
+        shift = "score" in name and name.endswith("bias")  # of all scores: softmax ignores it
+        assert parameter.grad.abs().max() > 0 or shift, name
+
+
+def crowd() -> tuple:
+    """A cloud of Gaussians, some hidden by others, some beyond the pictures' border."""
+    generator = torch.Generator().manual_seed(3)
+    points = 1.3 * torch.rand(60, 3, generator=generator) - 0.65
+    gaussians = from_points(points, torch.rand(60, 3, generator=generator))
+    gaussians.logits[:], gaussians.log_scales[:] = 4, -2.3
+    return gaussians, rig_cameras(64)
+
+
+def literal_projection(point: list[float], viewmat: np.ndarray, K: np.ndarray) -> tuple:
+    """Pixel and depth of a place, pinhole, in float64."""
+    x, y, z = (sum(viewmat[r, c] * point[c] for c in range(3)) + viewmat[r, 3] for r in range(3))
+    return K[0, 0] * x / z + K[0, 2], K[1, 1] * y / z + K[1, 2], z
+
+
+def test_centres_are_projected_and_tested_against_the_depth_by_the_letter():
+    gaussians, cameras = crowd()
+    lookup = Lookup.of(gaussians, cameras, "depth")
+    drawn = cameras.resized(DEPTH_SIZE, DEPTH_SIZE)
+    _, _, surface = rasterize(
+        gaussians.means, gaussians.quats, gaussians.log_scales.exp(), gaussians.logits.sigmoid(),
+        gaussians.colors(), drawn.viewmats, drawn.Ks, DEPTH_SIZE, DEPTH_SIZE,
+    )  # fmt: skip
+    counts = {"seen": 0, "hidden": 0, "outside": 0}
+    for v in range(len(cameras)):
+        viewmat, K = (x[v].double().numpy() for x in (cameras.viewmats, cameras.Ks))
+        for n, point in enumerate(gaussians.means.double().tolist()):
+            x, y, depth = literal_projection(point, viewmat, K)
+            place = [2 * x / cameras.width - 1, 2 * y / cameras.height - 1]
+            np.testing.assert_allclose(lookup.grid[v, n], place, atol=2e-6)
+            if depth <= 0 or max(map(abs, place)) > 1:
+                counts["outside"] += 1
+                assert lookup.visible[v, n] == 0
+                continue
+            column, row = ((p + 1) / 2 * DEPTH_SIZE for p in place)
+            nearest = float(surface[v, int(row), int(column), 0])
+            if min(abs(column - round(column)), abs(row - round(row))) < 1e-3:
+                continue  # between two pixels
+            seen = nearest == 0 or depth <= nearest + DEPTH_TOLERANCE
+            counts["seen" if seen else "hidden"] += 1
+            assert lookup.visible[v, n] == seen
+    assert min(counts.values()) > 20, counts
 
 
 def test_a_gaussian_behind_another_is_not_visible():
