@@ -6,7 +6,7 @@ const ICONS = {
   play: icon('<path class="off fill" d="M8 5.2v13.6L19 12z"/><path class="on fill" d="M7 5.5h3.4v13H7zM13.6 5.5H17v13h-3.4z"/>'),
   // A ring round the object, seen from above: the notch is the input camera, the dot this one.
   input: icon('<circle cx="12" cy="12" r="7.5"/><path d="M12 16.8v5.2"/><g data-part="needle"><circle class="fill" cx="12" cy="19.5" r="3"/></g>'),
-  rotate: icon('<path d="M19.5 12a7.5 7.5 0 1 1-2.4-5.5"/><path d="M17.6 2.6v4.2h-4.2"/>'),
+  rotate: icon('<path d="M14.5 16.9A8.5 3.8 0 1 0 9 16.8"/><path d="M6.6 13.9 9.2 16.8 6.4 19.4M12 3.4v5.2"/>'),
   reset: icon('<path d="M4.5 11.2 12 5l7.5 6.2"/><path d="M6.8 9.6V19h10.4V9.6"/>'),
   full: icon('<path d="M4.5 9V4.5H9M15 4.5h4.5V9M19.5 15v4.5H15M9 19.5H4.5V15"/>'),
 };

@@ -65,8 +65,9 @@ class Player extends HTMLElement {
     this.shadow.innerHTML = `<style>${STYLE}</style>${markup(this.label)}`;
     this.$ = (name) => this.shadow.querySelector(`[data-part="${name}"]`);
     this.setBackground(this.getAttribute("background") ?? (this.dark ? "black" : "white"));
-    this.$("poster").src = this.getAttribute("poster") ?? "";
-    this.$("poster").hidden = !this.hasAttribute("poster");
+    const poster = this.getAttribute("poster");
+    this.$("poster").hidden = !poster;
+    if (poster) this.$("poster").src = poster;
     this.ready = new Promise((resolve) => { this.isReady = resolve; });
     this.loaded = new Promise((resolve) => { this.isLoaded = resolve; });
     try {
@@ -130,7 +131,7 @@ class Player extends HTMLElement {
     this.$("sentence").textContent = fallback ? `${sentence} Here is the turntable video instead.` : sentence;
     video.hidden = !fallback;
     if (!fallback) return;
-    video.poster = this.getAttribute("poster") ?? "";
+    if (this.hasAttribute("poster")) video.poster = this.getAttribute("poster");
     video.autoplay = !calm.matches;
     video.src = fallback;
   }

@@ -251,7 +251,8 @@ export class Stage {
     if (interval > SLOW) this.streak = Math.max(this.streak, 0) + 1;
     else if (interval < FAST) this.streak = Math.min(this.streak, 0) - 1;
     else this.streak = 0;
-    if (this.streak >= 3 && this.level < SHARPNESS.length - 1) [this.level, this.streak] = [this.level + 1, 0];
+    if (interval > 4 * SLOW) this.level = SHARPNESS.length - 1;
+    else if (this.streak >= 3 && this.level < SHARPNESS.length - 1) [this.level, this.streak] = [this.level + 1, 0];
     if (this.streak <= -45 && this.level > 0) [this.level, this.streak] = [this.level - 1, 0];
   }
 
