@@ -78,7 +78,8 @@ def cameras(prepared: Prepared, size: int) -> Cameras:
 def front_camera(path: Path, size: int) -> Cameras:
     """The camera of the front frames: the prepared folder's own, else azimuth and elevation 0."""
     prepared = find_prepared(Path(path))
-    return cameras(prepared, size)[0] if prepared else orbit_cameras([0.0], size=size)
+    known = prepared is not None and prepared.kind != "scene"  # a scene's world is not ours
+    return cameras(prepared, size)[0] if known else orbit_cameras([0.0], size=size)
 
 
 def run(

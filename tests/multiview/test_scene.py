@@ -16,7 +16,7 @@ from ds4d.cameras import Cameras, Similarity, orbit_cameras, project, read_case_
 from ds4d.config import PRESETS, ClipConfig, MultiviewConfig
 from ds4d.errors import UserError
 from ds4d.mesh import save_points_ply, scene_points
-from ds4d.multiview import scene, sweep
+from ds4d.multiview import given, scene, sweep
 from tests.rooms import HELD_OUT, RIG, UNIT, camera, outside, picture, room, write_room
 from tests.stages import finished
 
@@ -145,6 +145,13 @@ def test_a_case_with_opaque_views_is_a_scene_and_one_with_mattes_is_not(tmp_path
     cut = np.dstack([opaque, np.zeros((24, 32, 1), np.uint8)])
     iio.imwrite(tmp_path / "multiview" / "0000" / "0.png", cut)
     assert scene.find(tmp_path, CONFIG) is None
+
+
+def test_a_scene_whose_views_are_ignored_has_no_camera_of_ours(folder):
+    assert scene.find(folder, replace(CONFIG, views="none")) is None
+    assert torch.equal(
+        given.front_camera(folder, SIZE).viewmats, orbit_cameras([0], size=8).viewmats
+    )
 
 
 def test_what_is_missing_is_named(folder, tmp_path):
