@@ -42,7 +42,7 @@ from .config import Config
 from .engines import Engine
 from .errors import UserError
 from .events import STAGES, Event, Stage
-from .fourd import train
+from .fourd import pictures, train
 from .fourd.asset import Asset
 from .images import checkerboard, load_images, over, save_images, tile
 from .matting import corrections
@@ -51,7 +51,7 @@ from .multiview import Views, scene
 from .multiview.check import flags as find_flags
 from .multiview.grid import grids
 from .splat.rasterize import check as check_rasterizer
-from .splat.rasterize import drawn_with
+from .splat.rasterize import drawn_with, use
 from .workspace import FINISH_FLAG, Workspace, content_key
 
 VERSIONED = (
@@ -312,6 +312,9 @@ class _Run:
             asset, facts = yield from drawn_with(config.machine.rasterizer, training)
             with self.workspace.replacing("fourd.safetensors") as path:
                 asset.save(path)
+            with use(config.machine.rasterizer):
+                on_device = asset.to(device.pick(config.machine.device))
+                pictures.write(on_device, self.views().images, maps, self.workspace)
             return facts | {"weights": guides.networks}
 
         judges = (guides.perceptual_loss, guides.sds_model, *guides.made_from)
