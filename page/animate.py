@@ -1,0 +1,31 @@
+"""Draws one more animation of a finished run: `python -m page.animate FOLDER orbit gif`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ds4d.errors import UserError
+
+from .store import load
+
+
+def main(folder: str, video: str, kind: str) -> int:
+    from ds4d import animation, device
+    from ds4d.fourd.asset import Asset
+    from ds4d.workspace import Workspace
+
+    config = load(Path(folder)).config
+    workspace = Workspace(folder)
+    asset = Asset.load(workspace / "fourd.safetensors").to(device.pick(config.machine.device))
+    try:
+        for _ in animation.run(asset, workspace, video, kind, config.videos):
+            pass
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
