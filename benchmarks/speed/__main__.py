@@ -60,7 +60,7 @@ def _save(file: Path, machine: dict, rows: list[dict]) -> None:
     lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
     file.write_text(f'{{"machine": {json.dumps(machine)},\n "rows": [\n{lines}\n]}}\n')
     file.with_suffix(".md").write_text(report.markdown(machine, rows))
-    file.with_suffix(".svg").write_text(plot.draw(rows))
+    plot.save(rows, file.with_suffix(".svg"))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import torch
 
-from benchmarks.speed import chain, measure, peers, plot, rasterizer, report, steps
+from benchmarks.speed import chain, measure, peers, rasterizer, report, steps
 from benchmarks.speed.__main__ import Options, main
 from ds4d.cameras import orbit_cameras, project
 from ds4d.config import PRESETS, FourdConfig
@@ -60,12 +60,9 @@ def test_markdown_and_plot_lie_beside_the_figures(file):
     table = [line for line in text.splitlines() if line.startswith(("| engine", "| numba"))]
     assert len(table) == 5 and len({line.count("|") for line in table}) == 1
     root = ElementTree.fromstring(file.with_suffix(".svg").read_text())
-    panels = [child for child in root if child.tag.endswith("}g")]
+    panels = [part for part in root.iter() if part.get("id", "").startswith("axes_")]
     cameras = {row["cameras"] for row in rows if row["part"] == "rasterizer"}
     assert len(panels) == len(cameras) + sum(row["part"] == "scaling" for row in rows)
-    _, _, width, height = map(float, root.get("viewBox").split())
-    for dot in root.iter("{http://www.w3.org/2000/svg}circle"):
-        assert 0 <= float(dot.get("cx")) <= plot.WIDTH and 0 <= float(dot.get("cy")) <= plot.HEIGHT
 
 
 def test_a_part_alone_replaces_only_its_rows(file, tmp_path):

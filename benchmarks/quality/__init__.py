@@ -1,0 +1,1 @@
+"""Held-out quality on ground truth: configurations, cases and kinds of views, each with each."""
