@@ -24,6 +24,7 @@ FORMATS: dict[str, Callable[[Scene], Iterator[str]]] = {
     "player": packed.write,
     "zip": archive.write,
 }
+SURFACES = ("glb",)  # a scene of real cameras has no closed one
 
 
 def run(
@@ -39,7 +40,7 @@ def run(
 
     Args:
         seconds: how long the clip plays in formats that play.
-        formats: names in FORMATS; written in the order of FORMATS.
+        formats: names in FORMATS; written in the order of FORMATS. Of a scene, no surface is.
         moment: place in the clip, in [0, 1], for formats that hold one moment.
 
     Raises:
@@ -51,7 +52,8 @@ def run(
             "Choose one from 0 (the first frame) to 1 (the last).",
         )
     scene = Scene(asset, workspace, seconds, moment)
-    chosen = [name for name in FORMATS if name in formats]
+    skipped = SURFACES if asset.scene is not None else ()
+    chosen = [name for name in FORMATS if name in formats and name not in skipped]
     files: dict[str, None] = {}  # in the order in which they were written
     for step, name in enumerate(chosen):
         for file in FORMATS[name](scene):
