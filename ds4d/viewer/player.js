@@ -114,6 +114,7 @@ class Player extends HTMLElement {
     this.$("poster").hidden = true;
     this.$("wait").hidden = true;
     this.$("controls").inert = false;
+    this.$("hint").textContent = `Drag to turn, ${matchMedia("(pointer: coarse)").matches ? "pinch" : "scroll"} to zoom`;
     this.$("hint").hidden = false;
     stage.play(this.getAttribute("autoplay") !== "no" && !calm.matches);
     if (this.hasAttribute("rotate") && !calm.matches) stage.rotate();
@@ -161,7 +162,7 @@ class Player extends HTMLElement {
       b: () => this.setBackground(BACKGROUNDS[(BACKGROUNDS.indexOf(this.background) + 1) % BACKGROUNDS.length]),
       r: () => this.reset(),
       f: () => this.toggleFull(),
-      Escape: () => "full" in this.dataset && this.fillWindow(),
+      Escape: () => this.$("player").classList.contains("full") && this.fillWindow(),
     };
     const buttons = { play: " ", input: "i", rotate: "a", reset: "r", full: "f" };
     for (const [part, key] of Object.entries(buttons)) this.$(part).addEventListener("click", () => actions[key]());
@@ -214,12 +215,12 @@ class Player extends HTMLElement {
   }
 
   fillWindow() {
-    this.toggleAttribute("data-full");
+    this.$("player").classList.toggle("full");
     this.showFull();
   }
 
   showFull() {
-    const full = document.fullscreenElement === this || ("full" in this.dataset);
+    const full = document.fullscreenElement === this || this.$("player").classList.contains("full");
     this.$("full").setAttribute("aria-pressed", full);
   }
 
@@ -241,4 +242,7 @@ class Player extends HTMLElement {
   }
 }
 
+const dark = new CSSStyleSheet(); // pages that are dark by a class and not by color-scheme
+dark.replaceSync(".dark ds4d-player { color-scheme: dark; }");
+document.adoptedStyleSheets.push(dark);
 if (!customElements.get("ds4d-player")) customElements.define("ds4d-player", Player);
