@@ -9,9 +9,8 @@ import dataclasses
 import json
 import signal
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
@@ -19,6 +18,8 @@ from .config import PRESETS, Config, MachineConfig, VideoConfig
 from .errors import UserError
 from .fourd.ablations import ABLATIONS
 
+View = Literal["orbit", "front", "back", "left", "right", "bullet"]
+Format = Literal["ply", "splat", "glb", "cache", "player", "zip"]
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
 
@@ -39,15 +40,25 @@ class Render:
 
     run: tyro.conf.Positional[Path]
     """run folder with a finished optimization"""
+    machine: Annotated[MachineConfig, tyro.conf.arg(name="")]
+    format: Literal["mp4", "gif", "webm"] = "mp4"
+    """mp4 and gif are on white, webm is transparent; gif and webm go to exports/animations"""
+    views: tuple[View, ...] = get_args(View)
+    """which videos"""
     videos: VideoConfig = dataclasses.field(default_factory=VideoConfig)
 
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """Write a run's ply sequence and the zip of everything again."""
+    """Write a run's files for other programs again, and the zip of everything."""
 
     run: tyro.conf.Positional[Path]
     """run folder with a finished optimization"""
+    formats: tuple[Format, ...] = get_args(Format)
+    """ply: a splat file per frame; splat: one moment for web viewers; glb: an animated mesh; cache:
+    numpy arrays and an import script for Blender; player: packed 4D file and offline web page"""
+    moment: float = 0.5
+    """place in the clip that splat shows, from 0 to 1"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +69,7 @@ class Evaluate:
     """run folder with a finished optimization"""
     case: tyro.conf.Positional[Path]
     """case folder with cameras.json, heldout/ and orbit/"""
+    machine: Annotated[MachineConfig, tyro.conf.arg(name="")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,26 +137,43 @@ def _generate(command: Generate) -> int:
 
 
 def _render(command: Render) -> int:
-    from . import turntable
+    from . import animation, turntable
+    from .progress import show
+    from .splat.rasterize import drawn_with
 
-    asset, workspace = _finished(command.run)
-    return _redo(turntable.run(asset, workspace, command.videos))
+    asset, workspace = _finished(command.run, command.machine)
+    if command.format == "mp4" and set(command.views) == set(turntable.VIDEOS):
+        work = [turntable.run(asset, workspace, command.videos)]
+    else:
+        work = [
+            animation.run(asset, workspace, view, command.format, command.videos)
+            for view in command.views
+        ]
+    for drawing in work:
+        show(drawn_with(command.machine.rasterizer, drawing))
+    return 0
 
 
 def _export(command: Export) -> int:
     from . import export
+    from .progress import show
 
-    asset, workspace = _finished(command.run)
-    return _redo(export.run(asset, workspace, _recorded_videos(workspace).seconds))
+    asset, workspace = _finished(command.run, MachineConfig())
+    seconds = VideoConfig(**workspace.record["config"]["videos"]).seconds
+    for path in show(export.run(asset, workspace, seconds, command.formats, command.moment)):
+        print(path)
+    return 0
 
 
 def _evaluate(command: Evaluate) -> int:
     from . import evaluation
     from .progress import show
+    from .splat.rasterize import drawn_with
 
-    asset, workspace = _finished(command.run)
+    asset, workspace = _finished(command.run, command.machine)
     folder = workspace.root / "evaluation" / command.case.resolve().name
-    print(json.dumps(show(evaluation.evaluate(asset, command.case, folder)), indent=1))
+    judging = evaluation.evaluate(asset, command.case, folder)
+    print(json.dumps(show(drawn_with(command.machine.rasterizer, judging)), indent=1))
     return 0
 
 
@@ -154,26 +183,18 @@ def _doctor(command: Doctor) -> int:
     return doctor.report(command.machine, command.download)
 
 
-def _finished(run: Path) -> tuple[Any, Any]:
-    """The asset and the workspace of a run folder that is there already."""
+def _finished(run: Path, machine: MachineConfig) -> tuple[Any, Any]:
+    """The asset of a run folder that is there already, where it is to be drawn; the workspace."""
+    from . import device
     from .fourd.asset import Asset
+    from .splat.rasterize import check
     from .workspace import Workspace
 
     if not run.is_dir():
         raise UserError(f"There is no run folder {run}.", "Give the --out folder of a generate.")
-    return Asset.load(run / "fourd.safetensors"), Workspace(run)
-
-
-def _recorded_videos(workspace: Any) -> VideoConfig:
-    """How the videos of a run were made."""
-    return VideoConfig(**workspace.record["config"]["videos"])
-
-
-def _redo(events: Iterable) -> int:
-    from .progress import show
-
-    show(events)
-    return 0
+    place = device.pick(machine.device)
+    check(machine.rasterizer, place)
+    return Asset.load(run / "fourd.safetensors").to(place), Workspace(run)
 
 
 RUNNERS = {

@@ -27,6 +27,7 @@ import torch
 from . import (
     __version__,
     clip,
+    comparison,
     device,
     export,
     features,
@@ -324,9 +325,12 @@ class _Run:
 
     def videos(self) -> Iterator[Event]:
         def make() -> Stage[dict[str, Any]]:
-            drawing = turntable.run(self.asset(), self.workspace, self.config.videos)
-            yield from drawn_with(self.config.machine.rasterizer, drawing)
-            return {}
+            asset, frames = self.asset(), load_images(self.workspace / "frames")
+            config, rasterizer = self.config.videos, self.config.machine.rasterizer
+            comparing = comparison.run(asset, frames, self.workspace, config)
+            facts = yield from drawn_with(rasterizer, comparing)
+            yield from drawn_with(rasterizer, turntable.run(asset, self.workspace, config))
+            return facts
 
         yield from self._stage("videos", (self.config.videos,), ("fourd",), ["videos"], make)
 

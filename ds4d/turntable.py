@@ -98,6 +98,18 @@ def frame_count(config: VideoConfig) -> int:
     return count
 
 
+def shots(asset: Asset, video: str, config: VideoConfig) -> tuple[Cameras, list[float]]:
+    """The cameras of one of VIDEOS and the moment that each sees, in [0, 1]; one per frame."""
+    count = frame_count(config)
+    if video in STILL_AZIMUTHS:
+        cameras = orbit_cameras([STILL_AZIMUTHS[video]] * count, size=config.size)
+    else:
+        azimuths = np.arange(count) * 360 / count
+        cameras = orbit_cameras(azimuths, TURN_ELEVATION, size=config.size)
+    middle = float(asset.positions[len(asset.positions) // 2])
+    return cameras, [middle] * count if video == "bullet" else np.linspace(0, 1, count).tolist()
+
+
 def render_views(
     asset: Asset,
     cameras: Cameras,  # C cameras

@@ -159,16 +159,55 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
 
     An odd last row or column is left out. The file is not written aside: use workspace.replacing.
     """
+    options = [
+        "-c:v", "libx264", "-preset", "medium", "-crf", "18",
+        "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p",
+        "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
+        "-movflags", "+faststart",
+    ]  # fmt: skip
+    _encode(path, frames, fps, "rgb24", options)
+
+
+def write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+    """Write [H, W, 3] uint8 frames as a GIF that loops for ever, with one palette made for them.
+
+    Size and writing are as in `write_video`. Browsers play no more than 50 frames a second.
+    """
+    # One palette keeps what stands still the same over time, and so does this kind of dithering.
+    palette = "split[a][b];[a]palettegen[palette];[b][palette]"
+    dither = "paletteuse=dither=bayer:bayer_scale=3:diff_mode=rectangle"
+    _encode(path, frames, fps, "rgb24", ["-vf", palette + dither, "-loop", "0"])
+
+
+def write_webm(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
+    """Write [H, W, 4] uint8 frames with straight alpha as a transparent VP9 video.
+
+    Size and writing are as in `write_video`. Chromium and Firefox show what is behind it.
+    """
+    options = [
+        "-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-deadline", "good", "-cpu-used", "4",
+        "-row-mt", "1", "-auto-alt-ref", "0",  # frames that are not shown would lose their alpha
+        "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuva420p",
+        "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
+    ]  # fmt: skip
+    _encode(path, frames, fps, "rgba", options)
+
+
+def _encode(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    fps: float,
+    pixels: str,  # their format, in ffmpeg's words
+    options: list[str],  # of the output
+) -> None:
+    """Raises OSError, with ffmpeg's reason, when the file cannot be written."""
     frames = iter(frames)
     first = next(frames)
     height, width = (side // 2 * 2 for side in first.shape[:2])
     command = [
         imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y",
-        "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps}",
-        "-i", "-", "-an", "-c:v", "libx264", "-preset", "medium", "-crf", "18",
-        "-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p",
-        "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
-        "-movflags", "+faststart", str(path),
+        "-f", "rawvideo", "-pix_fmt", pixels, "-s", f"{width}x{height}", "-r", f"{fps}",
+        "-i", "-", "-an", *options, str(path),
     ]  # fmt: skip
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors)
@@ -205,9 +244,7 @@ def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*_base(), *arguments], capture_output=True, text=True, errors="replace")
 
 
-def _count(
-    path: Path, options: list[str], decoder: Sequence[str] = ()
-) -> tuple[int, float, bool]:
+def _count(path: Path, options: list[str], decoder: Sequence[str] = ()) -> tuple[int, float, bool]:
     """Frames of the picture stream, its length in seconds, and whether the file ends before it."""
     done = _run([
         "-v", "error", "-nostats", "-progress", "-", *decoder, "-i", _url(path),

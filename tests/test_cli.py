@@ -15,7 +15,7 @@ from ds4d.cli import INTERRUPTED, main
 from ds4d.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
-VIDEOS = {"orbit", "front", "back", "left", "right", "bullet"}
+VIDEOS = {"orbit", "front", "back", "left", "right", "bullet", "compare"}
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +37,15 @@ def test_a_run_leaves_everything_that_is_promised(run):
     for name in ("mesh.glb", "points.ply", "fourd.safetensors", "multiview/grid.mp4", "log.txt"):
         assert (run / name).stat().st_size > 0, name
     assert not list(run.rglob("*.partial-*"))
+
+
+def test_the_record_says_how_close_the_front_is(run):
+    facts = json.loads((run / "run.json").read_text())["stages"]["videos"]
+    assert facts["front_psnr"] > 20 and facts["front_iou"] > 0.8
+    assert len(facts["front_frames"]) == 6
+    pictures = [iio.imread(run / f"previews/compare_{name}.png") for name in ("input", "render")]
+    difference = np.abs(pictures[0].astype(float) - pictures[1]).mean()
+    assert pictures[0].shape == pictures[1].shape == (64, 64, 3) and difference < 12
 
 
 def test_evaluate_prints_what_the_scorer_finds(run, case, capsys):
@@ -75,6 +84,30 @@ def test_the_videos_show_the_object_the_right_way_round(run, case):
     ]
     assert red[0][1] > 36 > 28 > red[1][1]  # on the right in front, on the left from behind
     assert red[0][0] < 30  # it has risen at the end of the clip
+
+
+def test_one_video_can_be_had_as_a_gif_or_transparent(run):
+    small = ["--views", "front", "--videos.size", "64", "--videos.seconds", "0.5"]
+    for format in ("gif", "webm"):
+        assert main(["render", str(run), "--format", format, *small]) == 0
+        assert (run / f"exports/animations/front.{format}").stat().st_size > 0
+
+
+def test_exports_can_be_chosen_and_are_named(run, capsys):
+    (run / "exports/animated.glb").unlink()
+    assert main(["export", str(run), "--formats", "glb", "splat", "--moment", "0"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [str(run / f"exports/{name}") for name in ("moment.splat", "animated.glb")]
+    assert all(Path(line).exists() for line in printed)
+
+
+def test_the_command_line_knows_every_video_and_format():
+    from typing import get_args
+
+    from ds4d import cli, export, turntable
+
+    assert get_args(cli.View) == turntable.VIDEOS
+    assert get_args(cli.Format) == tuple(export.FORMATS)
 
 
 def start(case: Path, out: Path, options: list[str]) -> subprocess.Popen:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import UserError
 from ..events import Event, Stage
 from ..workspace import Workspace
-from . import animated_glb, archive, packed, ply, splat
+from . import animated_glb, archive, cache, packed, ply, splat
 from .scene import Scene
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ FORMATS: dict[str, Callable[[Scene], Iterator[str]]] = {
     "ply": ply.write,
     "splat": splat.write,
     "glb": animated_glb.write,
+    "cache": cache.write,
     "player": packed.write,
     "zip": archive.write,
 }
