@@ -17,6 +17,7 @@ from ds4d.config import PRESETS, ClipConfig, MultiviewConfig
 from ds4d.errors import UserError
 from ds4d.mesh import save_points_ply, scene_points
 from ds4d.multiview import given, scene, sweep
+from ds4d.splat.splats import render
 from tests.rooms import HELD_OUT, RIG, UNIT, camera, outside, picture, room, write_room
 from tests.stages import finished
 
@@ -178,6 +179,21 @@ def test_a_camera_that_lacks_a_frame_is_named(folder, tmp_path):
     (root / "views" / "cam4" / "0001.png").unlink()
     with pytest.raises(UserError, match="cam4 has 1 frames"):
         scene.find(root, CONFIG)
+
+
+def test_parallel_cameras_in_a_grid_find_the_surfaces_too():
+    """As rigs for films stand: side by side, all looking the same way."""
+    base = orbit_cameras([8], 14, size=SIZE, radius=2.0, fov_deg=50)
+    viewmats = base.viewmats.repeat(6, 1, 1)
+    aside, up = torch.tensor([-0.4, 0.0, 0.4]), torch.tensor([-0.1, 0.1])
+    viewmats[:, :2, 3] -= torch.cartesian_prod(aside, up)
+    cameras = Cameras(viewmats, base.Ks.repeat(6, 1, 1), SIZE, SIZE)
+    rgb = render(room(0.5), cameras, background=0.0)[0].clamp(0, 1)
+    images = (torch.cat([rgb, torch.ones_like(rgb[..., :1])], -1) * 255).round().byte().numpy()
+    points, _ = sweep.points(images, cameras)
+    near = points[points.norm(dim=-1) < 1]
+    distance = torch.cdist(near, room(0.5).means).min(1).values
+    assert len(near) > 2000 and distance.median() < 0.05
 
 
 def test_cameras_that_disagree_are_told(views):
