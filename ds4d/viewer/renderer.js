@@ -117,6 +117,7 @@ export class Renderer {
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
     gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, corners, gl.STATIC_DRAW);
     this.textures = [];
+    this.fences = [];
     if (this.header) this.setHeader(this.header, this.looks);
     this.frames.forEach((texels) => this.upload(texels));
   }
@@ -162,17 +163,16 @@ export class Renderer {
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
     gl.drawElementsInstanced(gl.TRIANGLES, 6 * QUADS, gl.UNSIGNED_SHORT, 0, Math.ceil(order.length / QUADS));
-    this.fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+    this.fences.push(gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0));
     gl.flush();
   }
 
-  /** Whether the card has finished what was drawn last. */
-  finished() {
-    const { gl } = this;
-    if (this.fence && gl.getSyncParameter(this.fence, gl.SYNC_STATUS) === gl.UNSIGNALED) return gl.isContextLost();
-    gl.deleteSync(this.fence ?? null);
-    this.fence = null;
-    return true;
+  /** How many pictures the card still has to finish. */
+  outstanding() {
+    const { gl, fences } = this;
+    if (gl.isContextLost()) return 0;
+    while (fences.length && gl.getSyncParameter(fences[0], gl.SYNC_STATUS) === gl.SIGNALED) gl.deleteSync(fences.shift());
+    return fences.length;
   }
 
   /** The picture that was just drawn, premultiplied RGBA, rows from the top. */

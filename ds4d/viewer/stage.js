@@ -6,6 +6,7 @@ import { Sorter } from "./sorter.js";
 
 const SHARPNESS = [1, 0.8, 0.64, 0.5, 0.4]; // of the resolution, while it moves and is slow
 const SLOW = 45, FAST = 20; // ms from picture to picture: less sharp above, sharper below
+const AHEAD = 1; // pictures that the card may still be busy with when the next one is sent
 const MOST_PIXELS = 1600; // along a side
 const SETTLES = 250; // ms without motion until the sharp picture
 const GLIDE_STOPS = 0.004; // degrees per ms
@@ -154,7 +155,7 @@ export class Stage {
     requestAnimationFrame((now) => this.tick(now));
   }
 
-  /** A sharp picture of what is asked for now, finished. */
+  /** Resolves when a sharp picture of what is asked for now is on the canvas. */
   draw() {
     return new Promise((resolve) => {
       this.waiting.push(resolve);
@@ -171,7 +172,7 @@ export class Stage {
       this.dirty = true;
     }
     this.changed();
-    if (this.drawing?.sent && this.renderer.finished()) this.finish(now);
+    if (this.drawing?.sent && this.renderer.outstanding() <= AHEAD) this.finish(now);
     const settled = now - this.movedAt > SETTLES && !this.held;
     const sharp = settled || this.waiting.length > 0;
     if (!this.drawing && (this.visible || this.waiting.length) && (this.dirty || (sharp && this.blurred))) this.render(sharp);

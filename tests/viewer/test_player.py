@@ -214,6 +214,30 @@ def test_a_phone_shows_every_control_without_sideways_scrolling(visit, screensho
     screenshot(page, f"player-phone-{scheme}")
 
 
+def test_a_page_that_is_dark_by_a_class_gets_a_dark_player(visit):
+    page = visit()
+    still(page)
+    assert page.locator("ds4d-player .stage").get_attribute("data-background") == "white"
+    page.evaluate("document.body.className = 'dark'; player.open()")
+    still(page)
+    assert page.locator("ds4d-player .stage").get_attribute("data-background") == "black"
+
+
+def test_full_screen(visit):
+    page = visit(width=500, height=400)
+    still(page)
+    page.get_by_role("button", name="Full screen").click()
+    page.get_by_role("button", name="Full screen", pressed=True).wait_for()
+    page.wait_for_function("player.shadowRoot.querySelector('canvas').clientHeight < innerHeight")
+    assert page.get_by_role("button", name="Play").bounding_box()["y"] < page.evaluate(
+        "innerHeight"
+    )
+    drawn = pixels(page)
+    assert drawn.shape[1] > drawn.shape[0] and drawn[..., 3].max() > 0.9
+    page.get_by_role("button", name="Full screen").click()
+    page.get_by_role("button", name="Full screen", pressed=False).wait_for()
+
+
 def test_every_control_has_a_name(visit):
     page = visit()
     still(page)
