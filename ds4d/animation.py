@@ -38,7 +38,7 @@ def run(
             f"Choose one of {', '.join(VIDEOS)}, and one of {', '.join(WRITERS)}.",
         )
     cameras, positions = shots(asset, video, config)
-    frames = np.empty((len(cameras), config.size, config.size, 4), np.uint8)
+    frames = np.empty((len(cameras), cameras.height, cameras.width, 4), np.uint8)
     for start in range(0, len(cameras), CAMERAS_AT_ONCE):
         part = slice(start, start + CAMERAS_AT_ONCE)
         frames[part] = render_views(asset, cameras[part], positions[part])

@@ -101,11 +101,9 @@ def frame_count(config: VideoConfig) -> int:
 def shots(asset: Asset, video: str, config: VideoConfig) -> tuple[Cameras, list[float]]:
     """The cameras of one of VIDEOS and the moment that each sees, in [0, 1]; one per frame."""
     count = frame_count(config)
-    if video in STILL_AZIMUTHS:
-        cameras = orbit_cameras([STILL_AZIMUTHS[video]] * count, size=config.size)
-    else:
-        azimuths = np.arange(count) * 360 / count
-        cameras = orbit_cameras(azimuths, TURN_ELEVATION, size=config.size)
+    turn, still = _cameras(asset, config.size, count)
+    stands = list(STILL_AZIMUTHS).index(video) if video in STILL_AZIMUTHS else None
+    cameras = turn if stands is None else still[[stands] * count]
     middle = float(asset.positions[len(asset.positions) // 2])
     return cameras, [middle] * count if video == "bullet" else np.linspace(0, 1, count).tolist()
 

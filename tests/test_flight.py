@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from ds4d import flight
+from ds4d import flight, turntable
 from ds4d.cameras import Cameras, concatenate, orbit_cameras, project
+from ds4d.config import VideoConfig
 from tests.rooms import HELD_OUT, camera
 
 SIZE = 64
@@ -65,3 +68,15 @@ def test_the_still_cameras_are_the_outermost(cameras):
     assert flight.stills(cameras) == {"front": 0, "back": 4, "left": 1, "right": 6}
     three = orbit_cameras([0, -30, 30], size=SIZE)
     assert flight.stills(three) == {"front": 0, "back": 1, "left": 1, "right": 2}
+
+
+def test_every_video_of_a_scene_is_seen_from_its_cameras(cameras):
+    """The ones on demand, too: same cameras, same shape, whatever the video."""
+    asset = SimpleNamespace(scene=True, cameras=cameras, positions=torch.linspace(0, 1, 5))
+    config = VideoConfig(size=64, seconds=0.5, fps=24)
+    path, still = turntable.shots(asset, "orbit", config), turntable.shots(asset, "left", config)
+    assert (path[0].width, path[0].height) == (64, 48) and len(path[0]) == len(path[1]) == 12
+    left = cameras.centres()[1].expand(12, 3)
+    assert torch.allclose(still[0].centres(), left, atol=1e-4)
+    frozen = turntable.shots(asset, "bullet", config)
+    assert set(frozen[1]) == {0.5} and torch.equal(frozen[0].viewmats, path[0].viewmats)
