@@ -15,7 +15,8 @@ from pathlib import Path
 
 import gradio as gr
 
-from page import api, jobs, lanes
+from ds4d import viewer
+from page import about, api, editor, jobs, lanes, preflight, views
 from page.jobs import OUTPUTS, RUNS, VIDEOS
 from page.limits import LIMITS
 from page.panels import (
@@ -28,10 +29,10 @@ from page.panels import (
     clip_preview,
     example_cards,
     example_names,
-    header,
 )
-from page.settings import SETTINGS, preset_choices
+from page.settings import SETTINGS, Setting, changed_values, preset_choices
 from page.stages import Progress
+from page.theme import THEME
 
 ROOT = Path(__file__).resolve().parent
 REQUESTS = 64  # that may wait to be answered; runs have a queue of their own
@@ -39,43 +40,22 @@ FOLLOW_EVERY = 1.0  # seconds between two looks at a run
 MESH_TYPES = [".glb", ".obj", ".ply"]
 CLIP_TYPES = [".mp4", ".mov", ".webm", ".mkv", ".gif", ".webp"]
 Panel = partial(gr.HTML, apply_default_css=False)
-THEME = gr.themes.Base(
-    primary_hue=gr.themes.Color(
-        "#fff3ee", "#ffe1d5", "#ffc3ac", "#ff9f7c", "#fb7d52", "#ef5f2f",
-        "#d64a1c", "#b03a15", "#8d3116", "#732b16", "#3f1408",
-    ),
-    neutral_hue="stone",
-    radius_size="lg",
-    font=("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"),
-    font_mono=("ui-monospace", "Menlo", "Consolas", "monospace"),
-).set(
-    body_background_fill="#fbfaf7", body_background_fill_dark="#14161b",
-    block_background_fill="#ffffff", block_background_fill_dark="#1d2027",
-    block_label_background_fill="#ffffff", block_label_background_fill_dark="#1d2027",
-    background_fill_secondary="#f4f2ed", background_fill_secondary_dark="#1d2027",
-    border_color_primary="#e4e1da", border_color_primary_dark="#32363f",
-    block_radius="14px", block_border_width="1px", button_large_radius="14px",
-    input_background_fill="#f4f2ed", input_background_fill_dark="#14161b",
-    checkbox_label_background_fill="#ffffff", checkbox_label_background_fill_dark="#1d2027",
-    checkbox_label_background_fill_hover="#f4f2ed",
-    checkbox_label_background_fill_hover_dark="#2a2e37",
-    checkbox_label_background_fill_selected="#fdebe3",
-    checkbox_label_background_fill_selected_dark="#38231b",
-    checkbox_label_border_width="1px", checkbox_label_text_weight="400",
-    button_secondary_background_fill="#ece9e2", button_secondary_background_fill_dark="#2a2e37",
-    button_primary_background_fill="#e4562a", button_primary_background_fill_dark="#e4562a",
-    button_primary_background_fill_hover="#cf4519",
-    button_primary_background_fill_hover_dark="#ff7a4d",
-)  # fmt: skip
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 # On the hub the page is a frame inside another page, whose address is the one that people see.
 ADDRESS = """(job) => {
-  const query = job ? `?job=${job}` : location.pathname;
-  history.replaceState(history.state, "", query);
+  const before = new URLSearchParams(location.search).get("job");
+  if (job !== (before ?? "")) {
+    const address = job ? `?job=${job}` : location.pathname;
+    history[before ? "pushState" : "replaceState"](history.state, "", address);
+  }
   if (window.parent !== window)
     window.parent.postMessage({queryString: job ? `job=${job}` : ""}, "https://huggingface.co");
 }"""
-JOB_ASKED_FOR = """() => new URLSearchParams(location.search).get("job") ?? \"\""""
+JOB_ASKED_FOR = """() => {
+  addEventListener("popstate", () => location.reload());
+  return new URLSearchParams(location.search).get("job") ?? "";
+}"""
 
 
 def build() -> gr.Blocks:
@@ -85,30 +65,42 @@ def build() -> gr.Blocks:
         ui["view"] = gr.State()
         ui["job"] = gr.Textbox(visible="hidden", elem_id="job")
         ui["timer"] = gr.Timer(FOLLOW_EVERY, active=False)
-        Panel(header())
-        if example_names():
-            Panel("<h2>Look at one first</h2>")
-            examples = Panel(example_cards(), js_on_load=PICK_EXAMPLE, elem_id="examples")
-            Panel("<h2>Then bring your own</h2>")
-        with gr.Row():
-            with gr.Column(scale=2, min_width=300):
-                clip, preview, inputs = build_controls(ui)
-            with gr.Column(scale=5, min_width=320, elem_id="results"):
-                build_results(ui)
+        Panel(about.header())
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Make one"):
+                examples = None
+                if example_names():
+                    Panel('<h2 class="step">Look at one first</h2>')
+                    cards = example_cards()
+                    examples = Panel(cards, js_on_load=PICK_EXAMPLE, elem_id="examples")
+                    Panel('<h2 class="step">Then bring your own</h2>')
+                with gr.Row(elem_id="bench"):
+                    with gr.Column(scale=2, min_width=300, elem_id="controls"):
+                        clip, preview, inputs = build_controls(ui)
+                    with gr.Column(scale=5, min_width=320, elem_id="results"):
+                        build_results(ui)
+            with gr.Tab("About this Space"):
+                about.build()
         Panel(FOOTER)
 
         api.build(clip, inputs)
         outputs = [ui[name] for name in OUTPUTS]
         mine = [ui["job"], ui["view"]]
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
-        quick = quiet | {"queue": False}
-        started = ui["run"].click(jobs.start, [clip, ui["job"], *inputs], outputs, **quick)
+        quick = QUIET | {"queue": False}
+        asked = [ui["run"].click, ui["views"].submit]
+        started = gr.on(asked, jobs.start, [clip, ui["job"], *inputs], outputs, **quick)
         started.then(None, ui["job"], None, js=ADDRESS).then(None, js=SHOW_RESULTS)
         if lanes.LENT:
-            started.then(jobs.compute_here, ui["job"], None, concurrency_limit=None, **quiet)
+            started.then(jobs.compute_here, ui["job"], None, concurrency_limit=None, **QUIET)
         ui["timer"].tick(jobs.follow, mine, outputs, **quick)
         ui["cancel"].click(jobs.cancel, mine, outputs, **quick)
         ui["finish"].click(jobs.finish, mine, outputs, **quick)
+        for kind in ("gif", "webm"):
+            ui[kind].click(
+                partial(jobs.animate, kind=kind), mine, outputs, concurrency_id="animate",
+                show_progress="minimal", show_progress_on=[ui["downloads"]],
+                api_visibility="private",
+            )  # fmt: skip
         over = ui["over"].click(jobs.start_over, None, [clip, preview, *outputs], **quick)
         over.then(None, ui["job"], None, js=ADDRESS)
         chosen = [preview, ui["run"]]
@@ -120,30 +112,55 @@ def build() -> gr.Blocks:
             lambda: ("", gr.update(value="Choose a clip first", interactive=False)),
             None, chosen, **quick,
         )  # fmt: skip
-        inputs[0].input(jobs.preset_values, inputs[0], inputs[2:-1], **quick)
+        inputs[0].input(changed_values, inputs[0], inputs[2:-1], **quick)
+        wire_preflight(ui, clip, inputs)
+        wire_mending(ui, inputs)
         loaded = [clip, preview, *inputs[:-1], *outputs]
         blocks.load(jobs.attach, ui["job"], loaded, js=JOB_ASKED_FOR, **quick)
-        if example_names():
+        if examples:
             shown = examples.click(jobs.show_example, None, [clip, preview, *outputs], **quick)
             shown.then(None, ui["job"], None, js=ADDRESS).then(None, js=SHOW_RESULTS)
     return blocks.queue(max_size=REQUESTS, default_concurrency_limit=8)
+
+
+def wire_preflight(ui: dict, clip: gr.File, inputs: list) -> None:
+    """A look at every new clip and part of it; what it will take with every new setting."""
+    every = [clip, *inputs]
+    gr.on(
+        [component.change for component in every], preflight.shown, every, ui["preflight"],
+        trigger_mode="always_last", concurrency_limit=2, **QUIET,
+    )  # fmt: skip
+    part = [field(inputs, "start"), field(inputs, "end")]
+    ui["preflight"].input(preflight.chosen, None, part, queue=False, **QUIET)
+
+
+def wire_mending(ui: dict, inputs: list) -> None:
+    """Mattes and views can be mended once they are there."""
+    job, paper = ui["job"], ui["editor"]
+    mending = [ui["mend"], paper, ui["spread"]]
+    ui["matte"].change(editor.opened, job, mending, **QUIET)
+    paper.select(editor.turned, job, paper, **QUIET)
+    paper.submit(editor.keep, job, ui["spread"], **QUIET | {"show_progress": "minimal"})
+    ui["grid"].change(views.opened, [job, ui["grid"]], ui["views"], **QUIET)
+    changed = [field(inputs, name) for name in ("exclude", "slant", "depth")]
+    ui["views"].input(views.chosen, None, changed, queue=False, **QUIET)
+
+
+def field(inputs: list, name: str) -> gr.Component:
+    """The component of one of SETTINGS; preset and seed stand before them."""
+    return inputs[2 + list(SETTINGS).index(name)]
 
 
 def build_controls(ui: dict) -> tuple:
     """The clip, its preview and the settings, in the order of jobs.ORDER; and the buttons."""
     clip = gr.File(label="Your clip", file_types=CLIP_TYPES, elem_id="clip", height=130)
     preview = Panel(js_on_load=NO_PREVIEW)
+    ui["preflight"] = preflight.build()
     preset = gr.Radio(preset_choices(), value="preview", label="Preset", elem_id="preset")
     with gr.Accordion("More settings", open=False, elem_id="more"):
         seed = gr.Number(0, precision=0, label="Seed", info="another number, another try")
-        fields = [
-            # Empty until the page is loaded: to a program that calls, empty is the preset's own.
-            gr.Number(
-                label=setting.label, info=setting.hint, elem_id=f"set-{name}", min_width=120,
-                precision=0 if setting.whole else None,
-            )
-            for name, setting in SETTINGS.items()
-        ]  # fmt: skip
+        # Empty until the page is loaded: to a program that calls, empty is the preset's own.
+        fields = [build_field(name, setting) for name, setting in SETTINGS.items()]
         mesh = gr.File(
             label="A mesh of the object, if you have one (glb, obj, ply)", file_types=MESH_TYPES,
             elem_id="own-mesh", height=100,
@@ -157,6 +174,13 @@ def build_controls(ui: dict) -> tuple:
     return clip, preview, [preset, seed, *fields, mesh]
 
 
+def build_field(name: str, setting: Setting) -> gr.Component:
+    known = {"label": setting.label, "info": setting.hint, "elem_id": f"set-{name}"}
+    if setting.words:
+        return gr.Textbox(**known, min_width=120)
+    return gr.Number(**known, min_width=120, precision=0 if setting.whole else None)
+
+
 def build_results(ui: dict) -> None:
     """The strip of stages and everything that a run makes; parts appear as they are finished."""
     # "hidden" and not False: Model3D stays blank when it joins the page together with its mesh.
@@ -166,24 +190,32 @@ def build_results(ui: dict) -> None:
     ui["strip"] = Panel(Progress().strip(), label="Stages", elem_id="strip")
     ui["welcome"] = Panel(WELCOME, label="Advice")
     ui["head"] = Panel(label="Summary", elem_id="head")
-    around = "Once around while time plays"
-    ui["orbit"] = gr.Video(label=around, elem_id="orbit", height=460, **loop)
+    ui["player"] = Panel(label="The object, in four dimensions", elem_id="player")
+    with gr.Row():
+        ui["compare"] = gr.ImageSlider(
+            label="Input and render", elem_id="compare", height=300, **hidden
+        )
+        ui["orbit"] = gr.Video(label=VIDEOS["orbit"], elem_id="orbit", height=300, **loop)
     with gr.Row():
         for name, label in VIDEOS.items():
-            ui[name] = gr.Video(label=label, elem_id=name, min_width=120, height=170, **loop)
-    with gr.Row():
-        ui["archive"] = gr.DownloadButton("Everything (zip)", visible="hidden", variant="primary")
-        ui["asset"] = gr.DownloadButton("4D asset (safetensors)", visible="hidden")
-        ui["take_orbit"] = gr.DownloadButton("Orbit video (mp4)", visible="hidden")
+            if name not in ui:
+                ui[name] = gr.Video(label=label, elem_id=name, min_width=120, height=170, **loop)
+    ui["downloads"] = Panel(label="Downloads", elem_id="downloads")
+    with gr.Row(visible=False) as ui["more"]:
+        ui["gif"] = gr.Button("Add the orbit as a GIF", elem_id="gif")
+        ui["webm"] = gr.Button("Add the orbit as a transparent webm", elem_id="webm")
     ui["live"] = Panel(label="Newest picture", elem_id="live")
     with gr.Row():
-        ui["grid"] = gr.Video(label="Six views", elem_id="grid", height=320, **loop)
+        with gr.Column(min_width=280):
+            ui["grid"] = gr.Video(label="Six views", elem_id="grid", height=320, **loop)
+            ui["views"] = views.build()
         ui["mesh"] = gr.Model3D(
             label="Mesh of the middle frame", elem_id="mesh", height=320, **hidden
         )
     ui["matte"] = gr.Image(
         label="Mattes", elem_id="matte", height=132, buttons=["fullscreen"], **hidden
     )
+    ui["mend"], ui["editor"], ui["spread"] = editor.build()
 
 
 gr.set_static_paths([EXAMPLES / "clips", EXAMPLES / "results"])
@@ -194,7 +226,8 @@ if __name__ == "__main__":
     jobs.open_shop()
     demo.launch(
         theme=THEME,
-        css_paths=ROOT / "page/style.css",
+        css_paths=[ROOT / "page/style.css", ROOT / "page/results.css"],
+        head=viewer.head(),
         allowed_paths=[str(RUNS)],
         max_file_size=LIMITS.clip_bytes,
         footer_links=["api"],

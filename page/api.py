@@ -1,4 +1,4 @@
-"""The endpoints for programs: /generate, /status, /result and /cancel.
+"""The endpoints for programs: /preflight, /generate, /status, /result and /cancel.
 
 They answer with one JSON object each. Its files are downloaded by gradio_client; other programs
 find their addresses under "url".
@@ -18,6 +18,8 @@ from ds4d.errors import UserError
 
 from . import lanes
 from .jobs import QUEUE, STORE, View, cancelled, compute_here, order, visitor_of
+from .preflight import preflight
+from .settings import SETTINGS
 from .store import Job
 from .worker import explain
 
@@ -39,6 +41,8 @@ def build(clip: gr.File, inputs: list) -> None:
     for function in (status, result, cancel):
         gr.on([], function, job, news, api_name=function.__name__, queue=False)
     every = [clip, *inputs]
+    part = [*every[:2], *(every[3 + list(SETTINGS).index(name)] for name in ("start", "end"))]
+    gr.on([], preflight, part, news, api_name="preflight", concurrency_limit=2)
     gr.on([], generate, every, news, api_name="generate", concurrency_limit=None)
 
 
@@ -64,9 +68,13 @@ def generate(
     clip: str | None,
     preset: str = "preview",
     seed: int = 0,
+    start: float | None = None,
+    end: float | None = None,
     frames: int | None = None,
     size: int | None = None,
     drawing_steps: int | None = None,
+    slant: float | None = None,
+    depth: float | None = None,
     resolution: int | None = None,
     points: int | None = None,
     most_points: int | None = None,
@@ -74,6 +82,7 @@ def generate(
     dynamic_steps: int | None = None,
     coarse_size: int | None = None,
     fine_size: int | None = None,
+    exclude: str | None = None,
     video_size: int | None = None,
     video_seconds: float | None = None,
     mesh: str | None = None,
@@ -88,9 +97,14 @@ def generate(
         clip: a video, GIF or WebP of one object.
         preset: preview, standard or paper.
         seed: the only source of randomness.
-        frames: frames that the clip is sampled to; left out, as all that follows: the preset's.
+        start: first moment of the clip that is used, seconds; left out, as all that follows: the
+            preset's.
+        end: last moment of the clip that is used, seconds.
+        frames: frames that the clip is sampled to.
         size: side of the square frames, pixels.
         drawing_steps: denoising steps of the network that draws the six views.
+        slant: by how many degrees the right side of an inflated object is farther away.
+        depth: thickness of an inflated object, times what its silhouettes say.
         resolution: cells along a side of the grid that the mesh is cut from.
         points: Gaussians at the start.
         most_points: Gaussians at most.
@@ -98,6 +112,7 @@ def generate(
         dynamic_steps: steps of the optimization on all frames.
         coarse_size: side of the images in the first steps, pixels.
         fine_size: side of the images in the last steps, pixels.
+        exclude: drawn views that count for nothing, as FRAME:VIEW, with spaces between them.
         video_size: side of the videos, pixels.
         video_seconds: length of each video, seconds.
         mesh: the object's shape from elsewhere, as glb, obj or ply; it is fitted to the views.
@@ -107,8 +122,9 @@ def generate(
     """
     try:
         values = (
-            frames, size, drawing_steps, resolution, points, most_points, static_steps,
-            dynamic_steps, coarse_size, fine_size, video_size, video_seconds, mesh,
+            start, end, frames, size, drawing_steps, slant, depth, resolution, points,
+            most_points, static_steps, dynamic_steps, coarse_size, fine_size, exclude, video_size,
+            video_seconds, mesh,
         )  # fmt: skip
         job = order(clip, preset, seed, *values, visitor=visitor_of(request))
         yield news(job, request)
@@ -134,7 +150,7 @@ def status(job: str, request: gr.Request = None) -> dict[str, Any]:
 
     Returns:
         job, address, state (queued, running, done, failed or cancelled), and what there is to say:
-        ahead (jobs before it), wait (seconds, as far as it is known), stage, step, total, metrics.
+        ahead (jobs before it), wait (seconds, roughly), stage, step, total, metrics.
     """
     found = STORE.find(job)
     found.look()

@@ -11,10 +11,12 @@ import logging
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from pathlib import Path
@@ -25,7 +27,8 @@ from ds4d.errors import UserError
 from ds4d.events import Event
 from ds4d.workspace import FINISH_FLAG, content_key
 
-from . import lanes
+from . import lanes, results
+from .about import spoken
 from .limits import LIMITS
 from .panels import (
     EXAMPLES,
@@ -36,8 +39,9 @@ from .panels import (
     preset_of,
     title_of,
 )
-from .queue import Queue
-from .settings import SETTINGS, configure, preset_values
+from .queue import ROOT, Queue
+from .results import animated
+from .settings import SETTINGS, configure, preset_values, shown_values
 from .stages import Progress, duration
 from .store import EVENTS, Job, Store
 from .worker import compute, explain
@@ -46,22 +50,21 @@ RUNS = Path(os.environ.get("DS4D_RUNS", Path(tempfile.gettempdir()) / "ds4d-runs
 STORE = Store(RUNS, LIMITS)
 QUEUE = Queue(STORE)
 SALT = secrets.token_hex()
-VIDEOS = {"front": "Front", "back": "Back", "left": "Left", "right": "Right", "bullet": "Frozen"}
+VIDEOS = {
+    "orbit": "Once around", "front": "Front", "back": "Back", "left": "Left", "right": "Right",
+    "bullet": "Frozen",
+}  # fmt: skip
 
 # What the page shows of a run: component -> the stage that makes it, and its file in the folder.
 ARTIFACTS = {
     "matte": ("matting", "previews/matting.jpg"),
     "grid": ("multiview", "multiview/grid.mp4"),
     "mesh": ("mesh", "mesh.glb"),
-    "orbit": ("videos", "videos/orbit.mp4"),
     **{name: ("videos", f"videos/{name}.mp4") for name in VIDEOS},
-    "archive": ("export", "exports/ds4d.zip"),
-    "asset": ("export", "fourd.safetensors"),
-    "take_orbit": ("videos", "videos/orbit.mp4"),
 }
 OUTPUTS = (
-    *ARTIFACTS, "notice", "welcome", "strip", "live", "head",
-    "run", "cancel", "finish", "over", "job", "view", "timer",
+    *ARTIFACTS, "compare", "player", "downloads", "notice", "welcome", "strip", "live", "head",
+    "run", "cancel", "finish", "over", "more", "job", "view", "timer",
 )  # fmt: skip
 ORDER = ("preset", "seed", *SETTINGS)  # what stands beside the clip; a mesh of one's own comes last
 
@@ -184,8 +187,9 @@ def follow(identity: str, view: View | None) -> tuple:
     return show(job, view)
 
 
-def show(job: Job, view: View | None) -> tuple:
-    """The page's picture of a job, or what is new in it to this tab."""
+def show(job: Job, view: View | None, anew: Set[str] = frozenset()) -> tuple:
+    """The page's picture of a job, or what is new in it to this tab; `anew` are stages that have
+    changed behind its back."""
     job.look()
     values = {}
     if view is None or (view.job, view.queued) != (job.id, job.queued):
@@ -195,6 +199,7 @@ def show(job: Job, view: View | None) -> tuple:
     progress = view.progress
     fresh = {name for name in progress.stages if progress.is_done(name)} - view.shown
     view.shown |= fresh
+    fresh |= anew
     values |= artifacts(job.folder, fresh) | buttons(job, progress) | words(job, progress)
     values |= {"strip": progress.strip(), "live": progress.live()}
     values |= {"timer": gr.update(active=job.active)}
@@ -202,7 +207,8 @@ def show(job: Job, view: View | None) -> tuple:
 
 
 def cleared() -> dict:
-    return {name: gr.update(value=None, visible="hidden") for name in ARTIFACTS}
+    hidden = gr.update(value=None, visible="hidden")
+    return {name: hidden for name in (*ARTIFACTS, "compare")} | {"player": "", "downloads": ""}
 
 
 def words(job: Job, progress: Progress) -> dict:
@@ -235,8 +241,10 @@ def waiting(job: Job) -> str:
     if count == 0:
         return notice("Waiting for its turn.", "It begins at once.")
     place = f"Waiting for its turn: number {count} in the queue."
-    about = f"It begins in about {duration(seconds)}. " if seconds else ""
-    text = f"{about}Close this page if you like: its address brings you back."
+    text = (
+        f"It begins in about {spoken(seconds)}. Close this page if you like: its address brings "
+        "you back."
+    )
     return notice(place, text, link=(f"?job={job.id}", "Link to this run"))
 
 
@@ -251,6 +259,7 @@ def buttons(job: Job, progress: Progress) -> dict:
         "cancel": gr.update(visible=job.active),
         "finish": gr.update(visible=at_4d and not job.finishing_early),
         "over": gr.update(visible=not job.active),
+        "more": gr.update(visible=job.state == "done"),
     }
 
 
@@ -275,6 +284,19 @@ def finish(identity: str, view: View | None) -> tuple:
     job = STORE.find(identity)
     job.finish_early()
     return show(job, view)
+
+
+@answered
+def animate(identity: str, view: View | None, kind: str) -> tuple:
+    """The orbit as a gif or webm, which few want: drawn when it is asked for."""
+    job = STORE.find(identity)
+    if job.state != "done":
+        raise UserError("This run is not finished.", "Animations are drawn of finished runs.")
+    if not (job.folder / animated("orbit", kind)).exists():
+        command = [sys.executable, "-m", "page.animate", str(job.folder), "orbit", kind]
+        if subprocess.run(command, cwd=ROOT).returncode:
+            raise UserError("The animation could not be drawn.", "Please try again.")
+    return show(job, view, anew={"export"})
 
 
 def compute_here(identity: str) -> None:
@@ -311,8 +333,7 @@ def settings_of(job: Job | None) -> list:
     if job is None:
         return ["preview", 0, *preset_values("preview")]
     config = job.config
-    values = [getattr(getattr(config, s.part), s.field) for s in SETTINGS.values()]
-    return [config.preset, config.seed, *values]
+    return [config.preset, config.seed, *shown_values(config)]
 
 
 def start_over() -> tuple:
@@ -331,6 +352,7 @@ def start_over() -> tuple:
             cancel=gr.update(visible=False),
             finish=gr.update(visible=False),
             over=gr.update(visible=False),
+            more=gr.update(visible=False),
             job="",
             view=None,
             timer=gr.update(active=False),
@@ -359,6 +381,7 @@ def show_example(event: gr.EventData) -> tuple:
             cancel=gr.update(visible=False),
             finish=gr.update(visible=False),
             over=gr.update(visible=True),
+            more=gr.update(visible=False),
             job="",
             view=None,
             timer=gr.update(active=False),
@@ -367,12 +390,18 @@ def show_example(event: gr.EventData) -> tuple:
 
 
 def artifacts(folder: Path, stages: set[str]) -> dict:
-    """The files that these stages left in a run folder, for the components that show them."""
-    return {
+    """What these stages left in a run folder, for the components that show it."""
+    shown = {
         name: gr.update(value=str(folder / path), visible=True)
         for name, (stage, path) in ARTIFACTS.items()
         if stage in stages and (folder / path).exists()
     }
+    if "videos" in stages and (compared := results.comparison(folder)):
+        pair, label = compared
+        shown["compare"] = gr.update(value=pair, label=label, visible=True)
+    if "export" in stages:
+        shown |= {"player": results.player(folder), "downloads": results.downloads(folder)}
+    return shown
 
 
 def open_shop() -> None:

@@ -16,8 +16,8 @@ class Limits:
     """largest file that may be uploaded, MB"""
     clip_seconds: float = 60
     """longest clip, seconds"""
-    clip_megapixels: float = 9.5
-    """largest frame of a clip, millions of pixels"""
+    clip_megapixels: float = 9.437184
+    """largest frame of a clip, millions of pixels (4096 x 2304)"""
     frames: int = 96
     """most frames that a run may use"""
     jobs_per_visitor: int = 2
@@ -50,6 +50,10 @@ class Limits:
     @property
     def clip_bytes(self) -> int:
         return round(self.clip_mb * 1e6)
+
+    @property
+    def clip_pixels(self) -> int:
+        return round(self.clip_megapixels * 1e6)
 
 
 LIMITS = Limits.here()

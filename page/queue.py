@@ -12,8 +12,10 @@ import threading
 import time
 from pathlib import Path
 
+from ds4d.costs import expected
 from ds4d.errors import UserError
 
+from .about import cores, gpu_name
 from .store import EVENTS, Job, Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -92,25 +94,25 @@ class Queue:
         active = [other for other in self.store.all() if other.active]
         return [other for other in active if other.queued < job.queued]
 
-    def wait(self, job: Job) -> float | None:
-        """Seconds until the job's turn, as far as earlier jobs say."""
+    def wait(self, job: Job) -> float:
+        """Seconds until the job's turn, roughly."""
         waits = []
         for other in self.ahead(job):
-            takes = self.takes(other)
-            if takes is None:
-                return None
             done = time.time() - other.started if other.state == "running" else 0.0
-            waits.append(max(takes - done, 5.0))
+            waits.append(max(self.takes(other) - done, 5.0))
         return math.fsum(waits)
 
-    def takes(self, job: Job) -> float | None:
-        """Seconds that a job of this preset takes here."""
+    def takes(self, job: Job) -> float:
+        """Seconds that a job takes, as the newest of its preset did here, or as it is expected."""
         taken = [
             other.ended - other.started
             for other in self.store.all()
             if other.state == "done" and other.config.preset == job.config.preset
         ]
-        return statistics.median(taken[-REMEMBERED:]) if taken else None
+        if taken:
+            return statistics.median(taken[-REMEMBERED:])
+        costs = expected(job.config, job.config.clip.frames, gpu_name(), cores())
+        return math.fsum(cost.seconds for cost in costs)
 
     def begin(self, job: Job) -> Job:
         return self.store.change(job, state="running", started=time.time())

@@ -7,19 +7,28 @@ import inspect
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import gradio as gr
+
 from ds4d.config import PRESETS, Config
 from ds4d.errors import UserError
+
+from .limits import LIMITS
+
+Value = float | str | None
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One field of one part of the config, and what this page accepts for it."""
+    """One field of one part of the config, and what this page accepts for it.
+
+    Without limits it is a list of words, which the page shows with spaces between them.
+    """
 
     part: str
     field: str
     label: str
-    smallest: float
-    largest: float
+    smallest: float | None = None
+    largest: float | None = None
 
     @property
     def hint(self) -> str:
@@ -27,17 +36,44 @@ class Setting:
         return _hints(type(getattr(Config(), self.part)))[self.field]
 
     @property
-    def whole(self) -> bool:
-        return isinstance(self.value("preview"), int)
+    def words(self) -> bool:
+        return self.largest is None
 
-    def value(self, preset: str) -> float:
-        return getattr(getattr(PRESETS[preset], self.part), self.field)
+    @property
+    def whole(self) -> bool:
+        return isinstance(self.shown(Config()), int)
+
+    def shown(self, config: Config) -> Value:
+        """The field's value as the page shows it; None is an empty field."""
+        value = getattr(getattr(config, self.part), self.field)
+        return " ".join(value) if self.words else value
+
+    def put(self, config: Config, value: Value) -> Config:
+        """The config with the visitor's value; None, and 0 where it cannot be, change nothing.
+
+        Raises UserError for a value that this page does not accept.
+        """
+        if value is None or (value == 0 and not self.words and self.smallest > 0):
+            return config
+        if self.words:
+            value = tuple(value.replace(",", " ").split())
+        elif not self.smallest <= value <= self.largest:
+            raise UserError(
+                f"{self.label} cannot be {value:g} here.",
+                f"Choose a value from {self.smallest:g} to {self.largest:g}.",
+            )
+        part = replace(getattr(config, self.part), **{self.field: value})
+        return replace(config, **{self.part: part})
 
 
 SETTINGS = {
-    "frames": Setting("clip", "frames", "Frames", 2, 96),
+    "start": Setting("clip", "start", "Start", 0, LIMITS.clip_seconds),
+    "end": Setting("clip", "end", "End", 0.05, LIMITS.clip_seconds),
+    "frames": Setting("clip", "frames", "Frames", 2, LIMITS.frames),
     "size": Setting("clip", "size", "Frame size", 64, 512),
     "drawing_steps": Setting("multiview", "steps", "Drawing steps", 1, 100),
+    "slant": Setting("multiview", "slant", "Slant", -60, 60),
+    "depth": Setting("multiview", "depth", "Depth", 0.2, 3),
     "resolution": Setting("mesh", "resolution", "Mesh cells", 16, 256),
     "points": Setting("fourd", "points", "Gaussians at the start", 100, 50_000),
     "most_points": Setting("fourd", "max_gaussians", "Gaussians at most", 100, 100_000),
@@ -45,6 +81,7 @@ SETTINGS = {
     "dynamic_steps": Setting("fourd", "dynamic_iterations", "Dynamic steps", 1, 30_000),
     "coarse_size": Setting("fourd", "coarse_size", "First images", 32, 512),
     "fine_size": Setting("fourd", "fine_size", "Last images", 32, 512),
+    "exclude": Setting("fourd", "exclude", "Views to leave out"),
     "video_size": Setting("videos", "size", "Video size", 64, 1024),
     "video_seconds": Setting("videos", "seconds", "Video length", 0.5, 12),
 }
@@ -56,9 +93,9 @@ PRESET_WORDS = {
 
 
 def configure(
-    preset: str, seed: int | None, values: dict[str, float | None], mesh: str | None = None
+    preset: str, seed: int | None, values: dict[str, Value], mesh: str | None = None
 ) -> Config:
-    """The preset with the visitor's values; None or 0 keeps the preset's own.
+    """The preset with the visitor's values; None keeps the preset's own.
 
     `mesh` is the path of a mesh that the visitor brought.
 
@@ -67,22 +104,35 @@ def configure(
     if seed is None or seed < 0:
         raise UserError("The seed has to be a whole number from 0 on.", "0 is as good as any.")
     config = replace(PRESETS[preset], seed=seed)
+    clip = replace(
+        config.clip, max_seconds=LIMITS.clip_seconds, max_pixels=LIMITS.clip_pixels,
+        max_bytes=LIMITS.clip_bytes,
+    )  # fmt: skip
+    config = replace(config, clip=clip)
     for name, value in values.items():
-        if value:
-            setting = SETTINGS[name]
-            if not setting.smallest <= value <= setting.largest:
-                raise UserError(
-                    f"{setting.label} cannot be {value:g} here.",
-                    f"Choose a value from {setting.smallest:g} to {setting.largest:g}.",
-                )
-            part = replace(getattr(config, setting.part), **{setting.field: value})
-            config = replace(config, **{setting.part: part})
+        config = SETTINGS[name].put(config, value)
     return replace(config, mesh=replace(config.mesh, file=mesh or ""))
 
 
-def preset_values(preset: str) -> list[float]:
+def shown_values(config: Config) -> list[Value]:
+    """What the page shows for each of SETTINGS."""
+    return [setting.shown(config) for setting in SETTINGS.values()]
+
+
+def preset_values(preset: str) -> list[Value]:
     """What the preset says for each of SETTINGS."""
-    return [setting.value(preset) for setting in SETTINGS.values()]
+    return shown_values(PRESETS[preset])
+
+
+def changed_values(preset: str) -> list:
+    """The same for a page on which another preset is picked: what all presets agree on stays as the
+    visitor has set it."""
+    return [
+        setting.shown(PRESETS[preset])
+        if len({setting.shown(config) for config in PRESETS.values()}) > 1
+        else gr.skip()
+        for setting in SETTINGS.values()
+    ]
 
 
 def preset_choices() -> list[tuple[str, str]]:

@@ -1,0 +1,95 @@
+"""The pre-flight: what it says of a clip, and choosing a part of it with mouse and keys."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from ds4d.config import PRESETS
+from page.preflight import preflight, report, shown
+from page.settings import SETTINGS
+
+CONFIG = PRESETS["preview"]
+
+
+class Tags(HTMLParser):
+    """The tags of a page and their attributes; complains about what is not closed."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open, self.found = [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+        if tag not in ("img", "input", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_panel_shows_what_is_used_and_what_it_takes(red_clip):
+    text = report(str(red_clip), CONFIG)
+    tags = Tags(text).found
+    assert sum(tag == "i" and "left" in dict(attributes).get("style", "")
+               for tag, attributes in tags) == 8  # marks: all frames are used  # fmt: skip
+    handles = [attributes for tag, attributes in tags if tag == "input"]
+    assert [handle["value"] for handle in handles] == ["0.000", "1.000"]
+    assert "8 frames are used" in text and "About <b>" in text and "estimate" in text
+
+
+def test_a_part_changes_what_is_used(red_clip):
+    part = replace(CONFIG, clip=replace(CONFIG.clip, start=0.25, end=0.75))
+    text = report(str(red_clip), part)
+    assert "5 frames are used" in text and "0.25 s to 0.75 s" in text
+
+
+def test_what_cannot_be_used_is_said_in_the_panel(tmp_path, red_clip):
+    (tmp_path / "notes.mp4").write_text("words")
+    nothing = [None] * len(SETTINGS) + [None]
+    assert "is not a video" in shown(str(tmp_path / "notes.mp4"), "preview", 0, *nothing)
+    assert shown(None, "preview", 0, *nothing) == ""
+    late = ["9", *nothing[1:]]
+    late[0] = 9.0  # seconds; the clip lasts one
+    assert "fewer than two frames" in shown(str(red_clip), "preview", 0, *late)
+
+
+def test_names_are_text(tmp_path, red_clip):
+    evil = tmp_path / "<img src=x onerror=alert(1)>.mp4"
+    evil.write_bytes(red_clip.read_bytes())
+    assert "<img src=x" not in report(str(evil), CONFIG)
+
+
+def test_programs_get_the_same(red_clip):
+    told = preflight(str(red_clip), "preview", start=0.25)
+    assert told["used"][0] == 2 and told["source_frames"] == 8
+    assert {check["name"] for check in told["checks"]} >= {"Length", "Camera", "Frame"}
+    assert sum(cost["seconds"] for cost in told["costs"]) > 1
+
+
+@pytest.mark.slow
+def test_a_part_is_chosen_with_the_keys(visit, red_clip, screenshot):
+    page = visit()
+    page.set_input_files("#clip input[type=file]", red_clip)
+    page.wait_for_selector("#preflight .timeline")
+    assert page.inner_text("#preflight .timeline span") == "8 frames are used"
+    page.focus("#preflight .from")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_selector("#preflight .timeline span:has-text('5 frames')")
+    assert page.evaluate("document.activeElement.className") == "from"  # keys go on to move it
+    page.click("#more button")
+    assert page.input_value("#set-start input").startswith("0.37")
+    page.click("#more button")
+    screenshot(page, "preflight")
+    handle = page.locator("#preflight .to").bounding_box()
+    middle = handle["y"] + handle["height"] / 2
+    page.mouse.move(handle["x"] + handle["width"] - 7, middle)
+    page.mouse.down()
+    page.mouse.move(handle["x"] + 0.8 * handle["width"], middle, steps=5)
+    page.mouse.up()
+    page.wait_for_selector("#preflight .timeline span:has-text('4 frames')")
