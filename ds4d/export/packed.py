@@ -77,7 +77,7 @@ def pack(
     scale_step = max((float(log_scales.max()) - smallest) / SCALE_LEVELS, 1e-9)
 
     looks = torch.cat([frames[0].colors, frames[0].opacities[:, None]], 1)
-    blocks = [zlib.compress(np.round(_array(looks).T * 255).astype(np.uint8).tobytes(), 9)]
+    blocks = [zlib.compress(np.round(_array(looks).T * 255).astype(np.uint8).tobytes())]
     blocks += _frame_blocks(
         np.round((means - origin) / step).astype(np.int32),
         np.round(quats * QUAT_LEVELS).astype(np.int32),
@@ -155,7 +155,7 @@ def _frame_blocks(
         moved, turned, grown = (a - b for a, b in zip(now, before, strict=True))
         moved = _zigzag(moved).T
         planes = [moved >> 8, moved & 255, _zigzag(_signed(turned)).T, _zigzag(_signed(grown)).T]
-        blocks.append(zlib.compress(np.concatenate(planes).astype(np.uint8).tobytes(), 9))
+        blocks.append(zlib.compress(np.concatenate(planes).astype(np.uint8).tobytes()))
         before = now
     return blocks
 
