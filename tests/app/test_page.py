@@ -95,12 +95,15 @@ def test_a_clip_becomes_videos(visit, red_clip, screenshot, tmp_path):
     assert red > 1.5 * blue and red > 1.5 * green
     page.wait_for_selector("#matte img")
     page.wait_for_selector("#mesh canvas")
+    page.wait_for_function("document.querySelector('#player ds4d-player')?.loaded")
+    page.evaluate("document.querySelector('#player ds4d-player').loaded")
+    assert page.locator("#compare img").count() >= 2
     screenshot(page, "3_result")
     page.locator("#mesh").scroll_into_view_if_needed()
     page.wait_for_timeout(1500)
     page.screenshot(path=ROOT / "tests/screenshots/4_chain.png")
     with page.expect_download() as download:
-        page.click("text=Everything (zip)")
+        page.click("#downloads >> text=Everything")
     download.value.save_as(tmp_path / "all.zip")
     names = zipfile.ZipFile(tmp_path / "all.zip").namelist()
     for wanted in ("orbit.mp4", "fourd.safetensors", "frame_0001.ply", "mesh.glb"):
@@ -180,7 +183,8 @@ def test_a_run_is_found_again_at_its_address(app, visit, red_clip, screenshot):
     wait_for_card(page, "Six views", "running")
     page.reload()  # while it is at work
     page.wait_for_selector(".card:not([data-state='waiting'])")
-    assert page.input_value("#set-dynamic_steps input", timeout=5000) == "300"
+    page.click("#more button")
+    assert page.input_value("#set-dynamic_steps input") == "300"
     address = page.url
     page.context.close()  # the phone is put away
     page = visit(path=address.removeprefix(app.url))

@@ -1,0 +1,114 @@
+"""The endpoints, called by a real client; and a server that ends while it computes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.app.conftest import started
+from tests.app.test_page import TINY
+
+CALL = """
+import json, sys
+from gradio_client import Client, handle_file
+
+client, clip = Client(sys.argv[1], verbose=False), handle_file(sys.argv[2])
+told = list(client.submit(clip=clip, api_name="/generate", **json.loads(sys.argv[3])))
+last = told[-1]
+again = client.predict(last["job"], api_name="/result")
+print(json.dumps([told[0], last, again, client.predict(last["job"], api_name="/status")]))
+"""
+
+
+@pytest.fixture(scope="module")
+def client(app):
+    from gradio_client import Client
+
+    return Client(app.url, verbose=False)
+
+
+@pytest.mark.slow
+def test_another_process_gets_the_files(app, red_clip):
+    arguments = [app.url, str(red_clip), json.dumps(TINY | {"seed": 1})]
+    ran = subprocess.run(
+        [sys.executable, "-c", CALL, *arguments], capture_output=True, text=True, check=True
+    )
+    first, last, result, status = json.loads(ran.stdout)
+    assert first["state"] == "queued" and first["address"] == f"{app.url}/?job={first['job']}"
+    assert last["state"] == status["state"] == "done" and last["job"] == first["job"]
+    assert last["engines"]["matting"] == "classical" and last["seconds"]["fourd"] > 0
+    assert set(result["files"]) >= {"orbit", "front", "bullet", "mesh", "asset", "archive"}
+    assert Path(result["files"]["orbit"]).read_bytes()[4:8] == b"ftyp"
+    assert "fourd.safetensors" in zipfile.ZipFile(result["files"]["archive"]).namelist()
+
+
+def test_the_endpoints_say_what_they_want(client):
+    described = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(described) == {"/preflight", "/generate", "/status", "/result", "/cancel"}
+    wanted = [parameter["parameter_name"] for parameter in described["/generate"]["parameters"]]
+    assert wanted[:3] == ["clip", "preset", "seed"] and set(TINY) <= set(wanted)
+    assert [p["parameter_name"] for p in described["/status"]["parameters"]] == ["job"]
+
+
+def test_mistakes_are_sentences(client, red_clip, tmp_path):
+    from gradio_client import handle_file
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError, match="There is no run at this address."):
+        client.predict("nobody knows this", api_name="/status")
+    with pytest.raises(AppError, match="seed has to be"):
+        client.predict(clip=handle_file(red_clip), seed=-1, api_name="/generate")
+    with pytest.raises(AppError):  # not a file of the server
+        secret = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
+        client.predict(clip=secret, api_name="/generate")
+
+
+def _has_open(process, job: str) -> bool:
+    return any(job in opened.path for opened in process.open_files())
+
+
+@pytest.mark.slow
+def test_a_job_is_cancelled_and_survives_its_server(tmp_path, red_clip):
+    from gradio_client import Client, handle_file
+
+    long = TINY | {"dynamic_steps": 20_000}
+
+    def order(client):
+        calling = client.submit(clip=handle_file(red_clip), api_name="/generate", **long)
+        while not calling.outputs():
+            time.sleep(0.1)
+        return calling.outputs()[0]["job"]
+
+    def wait_for(client, job, state, stage=None):
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            told = client.predict(job, api_name="/status")
+            if told["state"] == state and stage in (None, told.get("stage")):
+                return told
+            time.sleep(0.3)
+        pytest.fail(f"never {state}: {told}")
+
+    with started(tmp_path) as app:
+        client = Client(app.url, verbose=False)
+        first, second = order(client), order(client)
+        assert wait_for(client, second, "queued")["ahead"] == 1
+        wait_for(client, first, "running", "fourd")
+        assert client.predict(second, api_name="/cancel")["state"] == "cancelled"
+    with started(tmp_path) as app:  # the server was stopped while the first was at work
+        client = Client(app.url, verbose=False)
+        told = client.predict(first, api_name="/status")
+        assert told["state"] == "cancelled" and "restarted" in told["sentence"]
+        assert (app.runs / first / "checkpoints/latest.safetensors").exists()
+        third = order(client)
+        wait_for(client, third, "running", "fourd")
+        at_work = [child for child in app.process().children() if _has_open(child, third)]
+        at_work[0].kill()
+        told = wait_for(client, third, "failed")
+        assert "The machine has ended this run" in told["sentence"]
+        assert client.predict(third, api_name="/status")["hint"]  # the page is not hurt
