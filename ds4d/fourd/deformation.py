@@ -127,6 +127,8 @@ class Deformation(nn.Module):
         self, means: Tensor, position: float, reduced: Tensor, lookup: Lookup
     ) -> Offsets:
         """The same as one function of all parameters."""
+        if self.tssf is not None and self.tssf.fusion == "front":
+            reduced, lookup = reduced[:1], Lookup(lookup.grid[:1], lookup.visible[:1])
         row, pieces = self.planes.row(position), self._pieces()
         parameters = torch.cat([means.new_zeros(1), *(piece.flatten() for piece in pieces)])
         out = deform(means, self.planes, row, reduced, lookup, parameters, self._layout)
@@ -134,16 +136,19 @@ class Deformation(nn.Module):
         return Offsets(**dict(zip(HEADS, offsets, strict=True)))
 
     def _pieces(self) -> list[Tensor]:
-        """Parameters of the views and of the layers; without views theirs are empty."""
-        join = self.join_planes
+        """Parameters of the views and of the layers; those that there are not are empty."""
+        join, tssf = self.join_planes, self.tssf
         none = join.weight.new_empty(1, 0)
-        views, by_views = (none[0], none, none), none.expand(len(join.bias), 0)
-        if (tssf := self.tssf) is not None:
-            views = tssf.reduce.bias, tssf.score_others.weight, tssf.score_pair.weight
-            by_views = self.join_views.weight
+        bias, scores, by_views = none[0], (none, none), none.expand(len(join.bias), 0)
+        if tssf is not None:
+            bias, by_views = tssf.reduce.bias, self.join_views.weight
+            if tssf.fusion == "da":
+                scores = tssf.score_others.weight, tssf.score_pair.weight
+            elif tssf.fusion == "ga":
+                scores = tssf.score.weight, none
         layers = [layer for head in self.heads.values() for layer in (head[1], head[3])]
         return [
-            *views, join.weight, by_views, join.bias,
+            bias, *scores, join.weight, by_views, join.bias,
             *(tensor for layer in layers for tensor in (layer.weight, layer.bias)),
         ]  # fmt: skip
 
@@ -154,7 +159,11 @@ class Deformation(nn.Module):
         for piece in self._pieces():
             places.append(torch.arange(first, first + piece.numel()).view(piece.shape))
             first += piece.numel()
-        bias, others, pair, by_planes, by_views, join, *heads = places
+        bias, *scores, by_planes, by_views, join = places[:6]
+        others, pair, by_views = (
+            pad(x, (0, 2 * len(bias) - x.shape[1])) for x in (*scores, by_views)
+        )
+        heads = places[6:]
         empty = -sum(HEADS.values()) % LANES
         layers = (
             torch.cat([by_planes, by_views], 1), join,
@@ -162,7 +171,8 @@ class Deformation(nn.Module):
             pad(torch.block_diag(*heads[2::4]), (0, 0, 0, empty)),
             pad(torch.cat(heads[3::4]), (0, empty)),
         )  # fmt: skip
-        return Layout.of((bias, others[0], pair[0]), layers)
+        aware = self.tssf is not None and self.tssf.fusion == "da"
+        return Layout.of((bias, others[0], pair[0]), layers, aware)
 
 
 def head(width: int, size: int) -> nn.Sequential:

@@ -100,7 +100,7 @@ class TSSF(nn.Module):
         elif fusion == "da":
             self.score_others = nn.Linear(self.out_width, weights)
             self.score_pair = nn.Linear(self.out_width, weights)
-        self.for_kernels = (fusion, distance, scores) == ("da", "elements", "point")
+        self.for_kernels = scores == "point" and (fusion != "da" or distance == "elements")
 
     def reduced(self, maps: Tensor) -> Tensor:
         """Feature maps [..., h, w, 2D] as [..., h, w, C], without the bias."""
@@ -108,7 +108,8 @@ class TSSF(nn.Module):
 
     def forward(self, reduced: Tensor, lookup: Lookup) -> Tensor:
         """Fused features [..., N, C'] of moments, from their `reduced` maps [..., V, h, w, C]."""
-        if self.for_kernels and kernels.fit_gpu(reduced, reduced.shape[-1]):
+        on_gpu = kernels.fit_gpu(reduced, reduced.shape[-1])
+        if on_gpu and self.for_kernels and self.fusion == "da":
             return self._by_kernels(reduced, lookup)
         return self._fuse(reduced, lookup)[0]
 

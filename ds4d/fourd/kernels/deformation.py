@@ -25,15 +25,18 @@ BLOCK = 64  # Gaussians whose features stay in the first-level cache, a multiple
 class Layout:
     """How the kernels' weights are gathered from all parameters in a row, in one go."""
 
-    widths: tuple[int, int, int, int, int]  # C of the views; features, hidden, inner, outputs
+    # C of the views; features, hidden, inner, outputs; whether views are told from the front (DA)
+    widths: tuple[int, int, int, int, int, int]
     order: np.ndarray  # [weights] see _cut
     transposed: np.ndarray  # the three layers' weights once more, [O, I] by rows
 
     @classmethod
-    def of(cls, views: Sequence[Tensor], layers: Sequence[Tensor]) -> Layout:
+    def of(cls, views: Sequence[Tensor], layers: Sequence[Tensor], aware: bool) -> Layout:
         """From the place of each number: the bias [C] of reduced maps and the weights of both
-        scores [2 C], then weight [O, I] and bias [O] of three layers."""
-        widths = len(views[0]), layers[0].shape[1], *(len(bias) for bias in layers[1::2])
+        scores [2 C], then weight [O, I] and bias [O] of three layers; the first reads 2 C of the
+        views. Views that are not told from the front have one score [C], and zeros after it."""
+        sizes = len(views[0]), layers[0].shape[1], *(len(bias) for bias in layers[1::2])
+        widths = *sizes, int(aware)
         by_inputs = [x.t().flatten() for x in layers]  # of a bias this is itself
         return cls(
             widths,
@@ -45,7 +48,7 @@ class Layout:
 @njit(cache=True, error_model="numpy")
 def _cut(weights, widths):
     """Bias and scores of the views, then weight [I, O], flat, and bias of three layers."""
-    C, F, W, W3, outputs = widths
+    C, F, W, W3, outputs, _ = widths
     views = weights[:C], weights[C : 3 * C], weights[3 * C : 5 * C]
     a = 5 * C
     b = a + F * W
@@ -67,7 +70,7 @@ def _cut(weights, widths):
 def _layers(features, layers, widths, hidden, inner, out, first, last):
     """The network from the features of the points [first, last) to their offsets."""
     weight1, bias1, weight2, bias2, weight3, bias3 = layers
-    _, width, W, W3, outputs = widths
+    _, width, W, W3, outputs, _ = widths
     for row in range(first, last, BLOCK):
         end = min(row + BLOCK, last)
         x, h = features[row * width : end * width], hidden[row * W : end * W]
@@ -98,10 +101,16 @@ def _forward_part(
         )  # fmt: skip
     if V:
         fusion.sample(maps.reshape(-1), h, w, C, V, grid, visible, bias, samples, first, last)
-        fusion.merge(
-            samples, C, V, visible, score_others, score_pair, shares.reshape(-1, V), fused,
-            features, width, width - 2 * C, first, last,
-        )  # fmt: skip
+        if widths[5]:
+            fusion.merge(
+                samples, C, V, visible, score_others, score_pair, shares.reshape(-1, V), fused,
+                features, width, width - 2 * C, first, last,
+            )  # fmt: skip
+        else:
+            fusion.mix(
+                samples, C, V, visible, score_others, shares.reshape(-1, V), features, width,
+                width - 2 * C, first, last,
+            )  # fmt: skip
     _layers(features, layers, widths, hidden, inner, out, first, part * rows + rows)
 
 
@@ -132,7 +141,7 @@ def _layers_backward(
 ):  # fmt: skip
     """Gradients of `_layers`: v_features is written, the layers' are added to."""
     v_weight1, v_bias1, v_weight2, v_bias2, v_weight3, v_bias3 = v_layers
-    _, width, W, W3, outputs = widths
+    _, width, W, W3, outputs, _ = widths
     first_end = width * W
     second_end = first_end + W * W3
     v_hidden, v_inner = np.empty(BLOCK * W, np.float32), np.empty(BLOCK * W3, np.float32)
@@ -165,10 +174,15 @@ def _backward_part(
         features, hidden, inner, transposed, widths, v_out, v_features, v_layers, first,
         part * rows + rows,
     )  # fmt: skip
-    if V:
+    if V and widths[5]:
         fusion.merge_backward(
             samples, C, V, visible, score_others, score_pair, shares.reshape(-1, V), fused,
             v_features, width, width - 2 * C, v_samples, v_bias, v_others, v_pair, first, last,
+        )  # fmt: skip
+    elif V:
+        fusion.mix_backward(
+            samples, C, V, visible, score_others, shares.reshape(-1, V), features, v_features,
+            width, width - 2 * C, v_samples, v_bias, v_others, first, last,
         )  # fmt: skip
 
 
@@ -249,7 +263,7 @@ class _Deform(torch.autograd.Function):
             _array(inside).reshape(-1), spaces, lines, _array(reduced),
             _array(grid), _array(visible), weights[layout.order],
         )  # fmt: skip
-        features, hidden, inner, out = (np.empty(rows * x, np.float32) for x in layout.widths[1:])
+        features, hidden, inner, out = (np.empty(rows * x, np.float32) for x in layout.widths[1:5])
         features[N * layout.widths[1] :] = 0
         samples = np.empty(N * V * C, np.float32)
         shares, fused = np.empty(N * V, np.float32), np.empty(N * 2 * C, np.float32)

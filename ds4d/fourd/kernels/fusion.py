@@ -1,7 +1,8 @@
-"""Kernels for TSSF's distance-aware fusion: sample the views' maps and merge them, per Gaussian.
+"""Kernels for TSSF: sample the views' maps and merge them, per Gaussian.
 
-Maps are flat [V, h, w, C], samples flat [N, V, C]; the weights of a score are flat [2 C], for the
-features and for their distances to the front view's.
+Maps are flat [V, h, w, C], samples flat [N, V, C]. `merge` is the distance-aware fusion, where the
+weights of a score are flat [2 C], for the features and for their distances to the front view's;
+`mix` is the global one.
 """
 
 from __future__ import annotations
@@ -201,3 +202,56 @@ def merge_backward(
         if visible[0, n]:
             for k in range(0, C, LANES):
                 _add(v_bias, k, load(v_samples, front + k))
+
+
+@njit(cache=True, error_model="numpy")
+def mix(samples, C, V, visible, score, shares, out, width, column, first, last):
+    """Writes the sum of the views that see a Gaussian, weighted by softmax, to C columns of out
+    [.., width], and zeros to the next C; and the weights [N, V] to shares.
+
+    A score of zeros makes it the mean.
+    """
+    for n in range(first, last):
+        at, largest = n * V * C, np.float32(-np.inf)
+        for v in range(V):
+            shares[n, v] = ZERO
+            if visible[v, n]:
+                shares[n, v] = _dot(samples, at + v * C, score, 0, C)
+                largest = max(largest, shares[n, v])
+        scale = ZERO
+        for v in range(V):
+            if visible[v, n]:
+                shares[n, v] = math.exp(shares[n, v] - largest)
+                scale += shares[n, v]
+        for v in range(V):
+            if visible[v, n]:
+                shares[n, v] = shares[n, v] / scale
+        for k in range(0, C, LANES):
+            sums = spread(ZERO)
+            for v in range(V):
+                if visible[v, n]:
+                    sums = plus_times(sums, load(samples, at + v * C + k), shares[n, v])
+            store(out, n * width + column + k, sums)
+            store(out, n * width + column + C + k, spread(ZERO))
+
+
+@njit(cache=True, error_model="numpy")
+def mix_backward(
+    samples, C, V, visible, score, shares, out, v_out, width, column, v_samples, v_bias, v_score,
+    first, last,
+):  # fmt: skip
+    """Gradients of `mix` and of the bias of `sample`, as `merge_backward` has them."""
+    for n in range(first, last):
+        mixed = n * width + column
+        mean = _dot(out, mixed, v_out, mixed, C)
+        for v in range(V):
+            if not visible[v, n]:
+                continue
+            at, share = (n * V + v) * C, shares[n, v]
+            turn = share * (_dot(samples, at, v_out, mixed, C) - mean)
+            for k in range(0, C, LANES):
+                v_sample = times(load(v_out, mixed + k), share)
+                v_sample = plus_times(v_sample, load(score, k), turn)
+                store(v_samples, at + k, v_sample)
+                _add(v_bias, k, v_sample)
+                _add(v_score, k, times(load(samples, at + k), turn))

@@ -54,7 +54,10 @@ def outputs(network: Deformation, dtype: torch.dtype, position: float) -> list[t
 
 
 @pytest.mark.parametrize("position", [0.0, 0.43, 1.0])
-@pytest.mark.parametrize("changes", [{}, LARGER, {"features": "none"}])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, LARGER, {"features": "none"}, *({"fusion": f} for f in ("front", "average", "ga"))],
+)
 def test_offsets_and_gradients_match_the_modules(changes, position):
     net = network(**changes)
     ours, theirs = (outputs(net, dtype, position) for dtype in (torch.float32, torch.float64))
