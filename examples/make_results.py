@@ -16,7 +16,10 @@ from ds4d.progress import show
 from ds4d.workspace import Workspace, replacing
 
 HERE = Path(__file__).resolve().parent
-KEPT = ("run.json", "previews", "multiview/grid.mp4", "mesh.glb", "videos", "fourd.safetensors")
+KEPT = (
+    "run.json", "previews", "multiview/grid.mp4", "mesh.glb", "videos", "fourd.safetensors",
+    "exports/object.ds4d",
+)  # fmt: skip
 
 
 def make(clip: Path) -> None:
