@@ -21,7 +21,7 @@ WHITE = (100.0, 0.0, 0.0)  # CIE Lab
 LAB_SCALE = 60.0  # Lab units that count as one
 EDGE_FLOOR = 4.0  # Lab units of lightness per pixel below which edges fade
 # What each part of the vector may weigh: chosen so that motion stands out and flicker does not.
-WEIGHTS = {"constant": 1.0, "colour": 0.5, "layout": 0.5, "spread": 0.5, "edges": 0.5,
+WEIGHTS = {"constant": 1.0, "colour": 0.5, "layout": 1.0, "spread": 0.5, "edges": 1.0,
            "coverage": 0.5, "around": 0.25}  # fmt: skip
 
 
