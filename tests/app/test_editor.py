@@ -1,0 +1,166 @@
+"""Mending by hand: a stroke on one frame, a view that is left out, and what is made again."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from types import SimpleNamespace
+
+import gradio as gr
+import numpy as np
+import pytest
+from PIL import Image
+
+from ds4d import clip
+from ds4d.config import PRESETS
+from ds4d.events import STAGES
+from ds4d.images import load_images, save_images
+from ds4d.matting import corrections
+from ds4d.workspace import Workspace
+from page import editor, views
+from tests.stages import finished
+
+COUNT, SIDE = 5, 64
+TINY = {
+    "frames": 4, "size": 64, "resolution": 24, "points": 200, "most_points": 300,
+    "static_steps": 5, "dynamic_steps": 10, "coarse_size": 32, "fine_size": 32,
+    "video_size": 64, "video_seconds": 0.5,
+}  # fmt: skip
+
+
+def event(**data) -> gr.EventData:
+    return gr.EventData(None, data)
+
+
+def picture(levels: np.ndarray) -> str:
+    data = io.BytesIO()
+    Image.fromarray(np.dstack([levels] * 3 + [np.full_like(levels, 255)])).save(data, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
+
+
+@pytest.fixture
+def job(tmp_path, red_clip, monkeypatch):
+    """The folder of a job whose mattes and views are there."""
+    read = finished(clip.read(red_clip, PRESETS["preview"].clip))[1]
+    workspace = Workspace(tmp_path)
+    clip.save(workspace / "clip", read)
+    alphas = np.where(read.frames[..., 1] < 150, 255, 0).astype(np.uint8)
+    frames, crop, _ = clip.square(read, alphas, PRESETS["preview"].clip)
+    save_images(workspace / "frames", frames)
+    workspace.finish("matting", "key", ["frames"], crop=crop)
+    flags = [[2, 4, "another colour"]]
+    workspace.finish("multiview", "key", [], flags=flags, engine="inflate")
+    found = SimpleNamespace(
+        folder=tmp_path, active=False, config=PRESETS["preview"],
+        stage_record=lambda: json.loads((tmp_path / "run.json").read_text())["stages"],
+    )  # fmt: skip
+    for module in (editor, views):
+        monkeypatch.setattr(module, "STORE", SimpleNamespace(find=lambda identity: found))
+    return found
+
+
+def test_the_editor_shows_a_frame_with_its_matte(job):
+    text = editor.panel("job", 2)
+    assert 'data-frame="2"' in text and "3 of 8" in text and text.count("data:image") == 3
+    data = text.partition('class="matte" src="data:image/png;base64,')[2].partition('"')[0]
+    matte = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
+    truth = clip.load(job.folder / "clip").frames[2][..., 1] < 150
+    assert ((matte > 127) == truth).mean() > 0.98  # the square is back in its place
+
+
+def test_strokes_are_kept_with_the_job_and_shown_on_all_frames(job):
+    marks = np.full((48, 48), corrections.UNTOUCHED, np.uint8)
+    marks[20:28, 20:28] = corrections.BACKGROUND
+    told = editor.keep("job", event(frame="4", marks=picture(marks)))
+    assert "<img" in told and "data:image/jpeg" in told
+    number = int(clip.load(job.folder / "clip").indices[4])
+    np.testing.assert_array_equal(corrections.load(job.folder, number), marks)
+
+
+@pytest.mark.parametrize(
+    "sent", [{"frame": "99", "marks": ""}, {"frame": "1", "marks": "data:,xyz"}]
+)
+def test_what_is_no_stroke_gets_a_sentence(job, sent):
+    assert "is-error" in editor.keep("job", event(**sent))
+    assert not (job.folder / "corrections").exists()
+
+
+def test_strokes_wait_for_the_end_of_a_run(job):
+    job.active = True
+    assert "at work" in editor.keep("job", event(frame="1", marks=""))
+
+
+def test_views_out_of_line_are_named(job):
+    text = views.panel("job")
+    assert "Frame 3, view 4" in text and "another colour" in text and "Slant" in text
+    assert "Slant" not in views.panel("") and "leave" not in views.panel("")
+
+
+def test_only_a_slider_that_was_moved_changes_its_setting():
+    exclude, slant, depth = views.chosen(event(exclude="1:3 2:2", depth="0.8"))
+    assert (exclude, depth) == ("1:3 2:2", 0.8) and not isinstance(slant, float)
+
+
+def wait_for_end(page) -> None:
+    page.wait_for_selector(".card[data-card='Videos'][data-state='done']")
+    page.wait_for_selector("#run:enabled")
+
+
+def states(page) -> dict[str, str]:
+    cards = "cards => cards.map(card => [card.dataset.card, card.dataset.state])"
+    return dict(page.eval_on_selector_all(".card", cards))
+
+
+@pytest.mark.slow
+def test_a_stroke_and_a_left_out_view_make_only_what_follows_again(
+    app, visit, red_clip, screenshot
+):
+    page = visit()
+    page.set_default_timeout(240_000)
+    page.set_input_files("#clip input[type=file]", red_clip)
+    page.wait_for_selector("#run:enabled")
+    page.click("#more button")
+    for name, value in TINY.items():
+        page.fill(f"#set-{name} input", str(value))
+        page.locator(f"#set-{name} input").blur()
+    page.click("#more button")
+    before = app.folders()
+    page.click("#run")
+    wait_for_end(page)
+    (folder,) = app.folders() - before
+    solid = (load_images(folder / "frames")[..., 3] > 127).mean()
+
+    page.click("#mend > button")
+    page.wait_for_selector("#editor canvas")
+    page.click("text=Brush out")
+    box = page.locator("#editor canvas").bounding_box()
+    middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0], middle[1] + 8, steps=4)
+    page.mouse.up()
+    page.locator("#mend").scroll_into_view_if_needed()
+    screenshot(page, "editor")
+    page.click("text=Spread over all frames")
+    page.wait_for_selector("#spread img")
+    screenshot(page, "editor_spread")
+    assert len(list((folder / "corrections").glob("*.png"))) == 1
+    page.click("#run")
+    page.wait_for_selector(".card[data-card='Clip'][data-state='before']")
+    wait_for_end(page)
+    assert states(page)["Matte"] == "done"
+    assert (load_images(folder / "frames")[..., 3] > 127).mean() < solid
+
+    page.click("#views .leave[data-view='3']")
+    page.wait_for_selector("#views .again")
+    page.wait_for_function("document.querySelector('#set-exclude textarea, #set-exclude input')"
+                           "?.value === '1:3'")  # fmt: skip
+    screenshot(page, "views")
+    page.click("#views .again")
+    page.wait_for_selector(".card[data-card='Six views'][data-state='before']")
+    wait_for_end(page)
+    assert states(page)["Mesh"] == "before" and states(page)["4D"] == "done"
+    record = json.loads((folder / "run.json").read_text())
+    assert record["config"]["fourd"]["exclude"] == ["1:3"]
+    assert set(record["stages"]) == set(STAGES)
