@@ -153,7 +153,7 @@ class FourdConfig:
     visibility_every: int = 100
     """steps between two looks at who is visible from where"""
 
-    plane_size: int = 32
+    plane_size: int = 64
     """cells of the coarsest HexPlane level along each axis of space"""
     plane_times: int = 25
     """cells of the HexPlane along time"""
@@ -199,20 +199,20 @@ class FourdConfig:
     sparse_time: float = 0.0
     """weight of the time planes' distance to one"""
 
-    means_lr: tuple[float, float] = (8e-4, 8e-5)
+    means_lr: tuple[float, float] = (2.4e-3, 8e-5)
     """learning rate of the positions, first and last, world units"""
-    network_lr: tuple[float, float] = (6e-3, 6e-4)
+    network_lr: tuple[float, float] = (1e-3, 1e-4)
     """learning rate of TSSF and the deformation network, first and last"""
     plane_lr: tuple[float, float] = (2e-2, 2e-3)
     """learning rate of the HexPlane, first and last"""
-    color_lr: float = 0.005
-    """learning rate of the colours"""
-    opacity_lr: float = 0.02
-    """learning rate of the opacities, before the sigmoid"""
-    scale_lr: float = 0.01
-    """learning rate of the logarithms of the scales"""
-    rotation_lr: float = 0.002
-    """learning rate of the quaternions"""
+    color_lr: tuple[float, float] = (0.005, 0.0005)
+    """learning rate of the colours, first and last"""
+    opacity_lr: tuple[float, float] = (0.02, 0.002)
+    """learning rate of the opacities, before the sigmoid, first and last"""
+    scale_lr: tuple[float, float] = (0.01, 0.001)
+    """learning rate of the logarithms of the scales, first and last"""
+    rotation_lr: tuple[float, float] = (0.002, 0.0002)
+    """learning rate of the quaternions, first and last"""
 
     densify_from: int = 300
     """first step that adds Gaussians"""
@@ -313,6 +313,10 @@ PRESETS: dict[str, Config] = {
             means_lr=(1.1e-4, 1.1e-6),
             network_lr=(1.6e-4, 1.6e-6),
             plane_lr=(1.6e-3, 1.6e-4),
+            color_lr=(0.005, 0.005),
+            opacity_lr=(0.02, 0.02),
+            scale_lr=(0.01, 0.01),
+            rotation_lr=(0.002, 0.002),
             densify_from=1200,
             densify_until=6000,
         ),
