@@ -173,9 +173,10 @@ def write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
 
     Size and writing are as in `write_video`. Browsers play no more than 50 frames a second.
     """
-    # One palette keeps what stands still the same over time, and so does this kind of dithering.
+    # One palette keeps what stands still the same over time. Patterned dithering would speckle a
+    # white background.
     palette = "split[a][b];[a]palettegen[palette];[b][palette]"
-    dither = "paletteuse=dither=bayer:bayer_scale=3:diff_mode=rectangle"
+    dither = "paletteuse=dither=sierra2_4a:diff_mode=rectangle"
     _encode(path, frames, fps, "rgb24", ["-vf", palette + dither, "-loop", "0"])
 
 
