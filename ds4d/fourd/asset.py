@@ -111,7 +111,10 @@ class Asset:
     @classmethod
     def _from(cls, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Asset:
         values = json.loads(metadata["config"])
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        known = {field.name for field in dataclasses.fields(FourdConfig)}  # of an older version
+        values = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known
+        }
         config = FourdConfig(**values)
         width, height = json.loads(metadata["image_size"])
         cameras = Cameras(tensors["viewmats"], tensors["Ks"], width, height)

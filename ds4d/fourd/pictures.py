@@ -110,7 +110,7 @@ def _warmed(picture: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """A picture in grey under the colours of a map [h, w] in [0, 1]."""
     heat = cv2.resize(heat, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC).clip(0, 1)
     grey = picture.mean(-1, keepdims=True)
-    share = (0.15 + 0.6 * heat)[..., None]
+    share = 0.75 * np.minimum(1, 2 * heat)[..., None]  # what is still keeps its grey
     return (grey * (1 - share) + _colors(heat) * share).astype(np.uint8)
 
 
