@@ -26,7 +26,7 @@ from typing import Literal
 
 FOLDER = Path(__file__).parent
 MODULES = (
-    "camera", "sorter", "renderer", "packed", "stage", "gestures", "markup", "player",
+    "camera", "sorter", "renderer", "packed", "pace", "stage", "gestures", "markup", "player",
 )  # fmt: skip
 Background = Literal["white", "grey", "black", "checker"]
 _IMPORT = re.compile(r"^import .* from \"\./\w+\.js\";\n", re.MULTILINE)

@@ -1,15 +1,22 @@
 // The orbit camera: z is up, azimuth 0 is the front, positive azimuth goes to the right side of the
 // front image, positive elevation looks down from above. Angles in degrees.
 
-export const LIMITS = { elevation: 89, nearest: 0.35, furthest: 3 }; // of the start's radius
+// Degrees, and radii relative to the start's.
+const LIMITS = { elevation: 89, nearest: 0.35, furthest: 3 };
 
 const RADIANS = Math.PI / 180;
 
 /** Rows of the rotation from the world to the camera: right, down, forward. */
 export function axes({ azimuth, elevation }) {
-  const sa = Math.sin(azimuth * RADIANS), ca = Math.cos(azimuth * RADIANS);
-  const se = Math.sin(elevation * RADIANS), ce = Math.cos(elevation * RADIANS);
-  return [[ca, sa, 0], [se * sa, -se * ca, -ce], [-ce * sa, ce * ca, -se]];
+  const sa = Math.sin(azimuth * RADIANS),
+    ca = Math.cos(azimuth * RADIANS);
+  const se = Math.sin(elevation * RADIANS),
+    ce = Math.cos(elevation * RADIANS);
+  return [
+    [ca, sa, 0],
+    [se * sa, -se * ca, -ce],
+    [-ce * sa, ce * ca, -se],
+  ];
 }
 
 /** Pixels per unit at depth 1; the field of view spans the shorter side of the picture. */
@@ -30,9 +37,11 @@ export function limited(camera, start) {
 /** A share of the way from one camera to another, the short way round. */
 export function between(from, to, share) {
   const mix = (name) => from[name] + share * (to[name] - from[name]);
-  const turn = ((to.azimuth - from.azimuth + 540) % 360 + 360) % 360 - 180;
+  const turn = ((((to.azimuth - from.azimuth + 540) % 360) + 360) % 360) - 180;
   return {
     azimuth: from.azimuth + share * turn,
-    elevation: mix("elevation"), radius: mix("radius"), fov: mix("fov"),
+    elevation: mix("elevation"),
+    radius: mix("radius"),
+    fov: mix("fov"),
   };
 }

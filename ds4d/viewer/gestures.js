@@ -1,12 +1,14 @@
 // Hands on the canvas: mouse, touch and keyboard.
 
 const DEGREES_PER_PIXEL = 0.4; // on a canvas of 500 pixels
-const KEY_DEGREES = 6, KEY_ZOOM = 1.12;
+const KEY_DEGREES = 6,
+  KEY_ZOOM = 1.12;
 
 /** One pointer turns, two zoom; the wheel zooms once the viewer has the focus (or with Ctrl). */
 export function listen(canvas, stage, focused) {
   const hands = new Map(); // pointers that are down
-  let speed = { azimuth: 0, elevation: 0 }, movedAt = 0;
+  let speed = { azimuth: 0, elevation: 0 },
+    movedAt = 0;
 
   const spread = () => {
     const [a, b] = [...hands.values()];
@@ -14,7 +16,8 @@ export function listen(canvas, stage, focused) {
   };
   const turnBy = (from, to) => {
     const degrees = (DEGREES_PER_PIXEL * 500) / Math.min(canvas.clientWidth, canvas.clientHeight);
-    const azimuth = -(to.clientX - from.clientX) * degrees, elevation = (to.clientY - from.clientY) * degrees;
+    const azimuth = -(to.clientX - from.clientX) * degrees,
+      elevation = (to.clientY - from.clientY) * degrees;
     const ms = Math.max(to.timeStamp - movedAt, 1);
     speed = { azimuth: azimuth / ms, elevation: elevation / ms };
     movedAt = to.timeStamp;
@@ -45,13 +48,17 @@ export function listen(canvas, stage, focused) {
   };
   canvas.addEventListener("pointerup", lift);
   canvas.addEventListener("pointercancel", lift);
-  canvas.addEventListener("wheel", (event) => {
-    if (!stage.loaded || !(event.ctrlKey || focused())) return; // the page scrolls
-    event.preventDefault();
-    const pixels = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
-    stage.zoom(Math.exp(Math.min(Math.max(pixels, -200), 200) * (event.ctrlKey ? 0.01 : 0.0015)));
-    stage.movedAt = performance.now();
-  }, { passive: false });
+  canvas.addEventListener(
+    "wheel",
+    (event) => {
+      if (!stage.loaded || !(event.ctrlKey || focused())) return; // the page scrolls
+      event.preventDefault();
+      const pixels = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
+      stage.zoom(Math.exp(Math.min(Math.max(pixels, -200), 200) * (event.ctrlKey ? 0.01 : 0.0015)));
+      stage.movedAt = performance.now();
+    },
+    { passive: false },
+  );
 }
 
 /** What a key does: actions has one for each button's letter. Whether the key was one of ours. */

@@ -3,10 +3,16 @@
 const icon = (paths) => `<svg viewBox="0 0 24 24" aria-hidden="true">${paths}</svg>`;
 
 const ICONS = {
-  play: icon('<path class="off fill" d="M8 5.2v13.6L19 12z"/><path class="on fill" d="M7 5.5h3.4v13H7zM13.6 5.5H17v13h-3.4z"/>'),
+  play: icon(
+    '<path class="off fill" d="M8 5.2v13.6L19 12z"/><path class="on fill" d="M7 5.5h3.4v13H7zM13.6 5.5H17v13h-3.4z"/>',
+  ),
   // A ring round the object, seen from above: the notch is the input camera, the dot this one.
-  input: icon('<circle cx="12" cy="12" r="7.5"/><path d="M12 16.8v5.2"/><g data-part="needle"><circle class="fill" cx="12" cy="19.5" r="3"/></g>'),
-  rotate: icon('<path d="M15.2 17.6c3.5-.6 5.8-2 5.8-4 0-2.4-4-4.3-9-4.3s-9 1.9-9 4.3 3.6 4 8.2 4.3"/><path d="M8.2 14.6 11.4 18l-3.2 3.2M12 2.6v9"/>'),
+  input: icon(
+    '<circle cx="12" cy="12" r="7.5"/><path d="M12 16.8v5.2"/><g data-part="needle"><circle class="fill" cx="12" cy="19.5" r="3"/></g>',
+  ),
+  rotate: icon(
+    '<path d="M15.2 17.6c3.5-.6 5.8-2 5.8-4 0-2.4-4-4.3-9-4.3s-9 1.9-9 4.3 3.6 4 8.2 4.3"/><path d="M8.2 14.6 11.4 18l-3.2 3.2M12 2.6v9"/>',
+  ),
   reset: icon('<path d="M4.5 11.2 12 5l7.5 6.2"/><path d="M6.8 9.6V19h10.4V9.6"/>'),
   full: icon('<path d="M4.5 9V4.5H9M15 4.5h4.5V9M19.5 15v4.5H15M9 19.5H4.5V15"/>'),
 };

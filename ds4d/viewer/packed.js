@@ -21,9 +21,17 @@ export async function readPacked(chunks, onHeader, onFrame) {
   const count = header.gaussians;
   const [first, ...rest] = header.blocks;
   onHeader(header, looksOf(await inflated(await bytes.take(first), 4 * count), count));
-  const state = { means: new Int32Array(3 * count), quats: new Uint8Array(4 * count), scales: new Uint8Array(3 * count) };
+  const state = {
+    means: new Int32Array(3 * count),
+    quats: new Uint8Array(4 * count),
+    scales: new Uint8Array(3 * count),
+  };
   for (let index = 0; index < rest.length; index++) {
-    addDifferences(state, await inflated(await bytes.take(rest[index]), FRAME_BYTES * count), count);
+    addDifferences(
+      state,
+      await inflated(await bytes.take(rest[index]), FRAME_BYTES * count),
+      count,
+    );
     await onFrame(index, texelsOf(state, count), Uint16Array.from(state.means));
   }
 }
@@ -32,7 +40,8 @@ export async function readPacked(chunks, onHeader, onFrame) {
 export async function* chunksOf(source, signal) {
   if (source.startsWith("#")) {
     const text = document.querySelector(source).textContent.trim();
-    for (let at = 0; at < text.length; at += 1 << 18) { // a multiple of four letters
+    for (let at = 0; at < text.length; at += 1 << 18) {
+      // a multiple of four letters
       yield Uint8Array.from(atob(text.slice(at, at + (1 << 18))), (letter) => letter.charCodeAt(0));
     }
     return;
@@ -83,7 +92,8 @@ async function inflated(block, size) {
 function looksOf(planes, count) {
   const looks = new Uint8Array(4 * count);
   for (let n = 0; n < count; n++) {
-    for (let channel = 0; channel < 4; channel++) looks[4 * n + channel] = planes[channel * count + n];
+    for (let channel = 0; channel < 4; channel++)
+      looks[4 * n + channel] = planes[channel * count + n];
   }
   return looks;
 }
@@ -93,11 +103,13 @@ const unzigzag = (number) => (number >>> 1) ^ -(number & 1);
 function addDifferences({ means, quats, scales }, planes, count) {
   for (let n = 0; n < count; n++) {
     for (let axis = 0; axis < 3; axis++) {
-      const high = planes[axis * count + n], low = planes[(3 + axis) * count + n];
+      const high = planes[axis * count + n],
+        low = planes[(3 + axis) * count + n];
       means[3 * n + axis] += unzigzag((high << 8) | low);
       scales[3 * n + axis] += unzigzag(planes[(10 + axis) * count + n]);
     }
-    for (let part = 0; part < 4; part++) quats[4 * n + part] += unzigzag(planes[(6 + part) * count + n]);
+    for (let part = 0; part < 4; part++)
+      quats[4 * n + part] += unzigzag(planes[(6 + part) * count + n]);
   }
 }
 
@@ -107,7 +119,8 @@ function texelsOf({ means, quats, scales }, count) {
   for (let n = 0; n < count; n++) {
     texels[4 * n] = means[3 * n] | (means[3 * n + 1] << 16);
     texels[4 * n + 1] = means[3 * n + 2] | (scales[3 * n] << 16) | (scales[3 * n + 1] << 24);
-    texels[4 * n + 2] = quats[4 * n] | (quats[4 * n + 1] << 8) | (quats[4 * n + 2] << 16) | (quats[4 * n + 3] << 24);
+    texels[4 * n + 2] =
+      quats[4 * n] | (quats[4 * n + 1] << 8) | (quats[4 * n + 2] << 16) | (quats[4 * n + 3] << 24);
     texels[4 * n + 3] = scales[3 * n + 2];
   }
   return texels;

@@ -29,19 +29,36 @@ class Player extends HTMLElement {
   // --- for pages and scripts ---------------------------------------------------------------------
 
   /** { azimuth, elevation, radius, fov }; any part of it can be set. Degrees and world units. */
-  get camera() { return { ...this.stage.camera }; }
-  set camera(part) { this.stage.interrupt(); this.stage.setCamera(part); }
+  get camera() {
+    return { ...this.stage.camera };
+  }
+  set camera(part) {
+    this.stage.interrupt();
+    this.stage.setCamera(part);
+  }
 
   /** The place in the clip, from 0 to 1. */
-  get time() { return this.stage.time; }
-  set time(time) { this.stage.setTime(time); }
+  get time() {
+    return this.stage.time;
+  }
+  set time(time) {
+    this.stage.setTime(time);
+  }
 
-  get playing() { return this.stage.playing; }
-  play() { this.stage.play(); }
-  pause() { this.stage.play(false); }
+  get playing() {
+    return this.stage.playing;
+  }
+  play() {
+    this.stage.play();
+  }
+  pause() {
+    this.stage.play(false);
+  }
 
   /** Resolves when the present camera and time are on the canvas, sharp. */
-  draw() { return this.stage.draw(); }
+  draw() {
+    return this.stage.draw();
+  }
 
   /** What is on the canvas: { width, height, data }, premultiplied RGBA, rows from the top. */
   async pixels() {
@@ -52,8 +69,14 @@ class Player extends HTMLElement {
 
   /** Gaussians, frames loaded, ms between the last pictures, and their share of the resolution. */
   get facts() {
-    const { header, loaded, intervals, canvas } = this.stage;
-    return { gaussians: header.gaussians, frames: loaded, intervals: [...intervals], width: canvas.width, height: canvas.height };
+    const { header, loaded, pace, canvas } = this.stage;
+    return {
+      gaussians: header.gaussians,
+      frames: loaded,
+      intervals: [...pace.intervals],
+      width: canvas.width,
+      height: canvas.height,
+    };
   }
 
   // --- life --------------------------------------------------------------------------------------
@@ -68,12 +91,16 @@ class Player extends HTMLElement {
     const poster = this.getAttribute("poster");
     this.$("poster").hidden = !poster;
     if (poster) this.$("poster").src = poster;
-    this.ready = new Promise((resolve) => { this.isReady = resolve; });
-    this.loaded = new Promise((resolve) => { this.isLoaded = resolve; });
+    this.ready = new Promise((resolve) => {
+      this.isReady = resolve;
+    });
+    this.loaded = new Promise((resolve) => {
+      this.isLoaded = resolve;
+    });
     try {
       this.stage = new Stage(this.$("canvas"), { changed: () => this.show(), calm: calm.matches });
     } catch (error) {
-      this.fail("This browser cannot draw in 3D (WebGL2 is missing).");
+      this.fail(error.message);
       return;
     }
     this.listen();
@@ -114,7 +141,8 @@ class Player extends HTMLElement {
     this.$("poster").hidden = true;
     this.$("wait").hidden = true;
     this.$("controls").inert = false;
-    this.$("hint").textContent = `Drag to turn, ${matchMedia("(pointer: coarse)").matches ? "pinch" : "scroll"} to zoom`;
+    this.$("hint").textContent =
+      `Drag to turn, ${matchMedia("(pointer: coarse)").matches ? "pinch" : "scroll"} to zoom`;
     this.$("hint").hidden = false;
     stage.play(this.getAttribute("autoplay") !== "no" && !calm.matches);
     if (this.hasAttribute("rotate") && !calm.matches) stage.rotate();
@@ -126,10 +154,13 @@ class Player extends HTMLElement {
   fail(sentence) {
     this.shut();
     this.dataset.state = "failed";
-    const video = this.$("video"), fallback = this.getAttribute("fallback");
+    const video = this.$("video"),
+      fallback = this.getAttribute("fallback");
     this.$("stage").hidden = this.$("controls").hidden = true;
     this.$("failure").hidden = false;
-    this.$("sentence").textContent = fallback ? `${sentence} Here is the turntable video instead.` : sentence;
+    this.$("sentence").textContent = fallback
+      ? `${sentence} Here is the turntable video instead.`
+      : sentence;
     video.hidden = !fallback;
     if (!fallback) return;
     if (this.hasAttribute("poster")) video.poster = this.getAttribute("poster");
@@ -154,28 +185,47 @@ class Player extends HTMLElement {
 
   listen() {
     const { stage } = this;
-    const canvas = this.$("canvas"), slider = this.$("time");
+    const canvas = this.$("canvas"),
+      slider = this.$("time");
     const actions = {
       " ": () => stage.play(!stage.playing),
       i: () => (stage.following ? stage.flyTo(stage.start) : stage.follow()),
       a: () => stage.rotate(!stage.rotating),
-      b: () => this.setBackground(BACKGROUNDS[(BACKGROUNDS.indexOf(this.background) + 1) % BACKGROUNDS.length]),
+      b: () =>
+        this.setBackground(
+          BACKGROUNDS[(BACKGROUNDS.indexOf(this.background) + 1) % BACKGROUNDS.length],
+        ),
       r: () => this.reset(),
       f: () => this.toggleFull(),
       Escape: () => this.$("player").classList.contains("full") && this.fillWindow(),
     };
     const buttons = { play: " ", input: "i", rotate: "a", reset: "r", full: "f" };
-    for (const [part, key] of Object.entries(buttons)) this.$(part).addEventListener("click", () => actions[key]());
+    for (const [part, key] of Object.entries(buttons))
+      this.$(part).addEventListener("click", () => actions[key]());
     for (const swatch of this.shadow.querySelectorAll("[name=background]")) {
       swatch.addEventListener("change", () => this.setBackground(swatch.value));
     }
     slider.addEventListener("input", () => stage.setTime(Number(slider.value)));
-    slider.addEventListener("pointerdown", () => { stage.scrubbing = stage.held = true; });
+    slider.addEventListener("pointerdown", () => {
+      stage.scrubbing = stage.held = true;
+    });
     for (const name of ["pointerup", "pointercancel"]) {
-      slider.addEventListener(name, () => { stage.scrubbing = stage.held = false; stage.wake(true); });
+      slider.addEventListener(name, () => {
+        stage.scrubbing = stage.held = false;
+        stage.wake(true);
+      });
     }
-    canvas.addEventListener("keydown", (event) => press(event, stage, actions) && event.preventDefault());
-    canvas.addEventListener("pointerdown", () => { this.$("hint").hidden = true; }, { once: true });
+    canvas.addEventListener(
+      "keydown",
+      (event) => press(event, stage, actions) && event.preventDefault(),
+    );
+    canvas.addEventListener(
+      "pointerdown",
+      () => {
+        this.$("hint").hidden = true;
+      },
+      { once: true },
+    );
     listen(canvas, stage, () => this.shadow.activeElement === canvas);
     this.watchContext(canvas, stage);
     this.onfullscreenchange = () => this.showFull();
@@ -204,7 +254,8 @@ class Player extends HTMLElement {
   setBackground(name) {
     this.background = BACKGROUNDS.includes(name) ? name : "white";
     this.$("stage").dataset.background = this.background;
-    for (const swatch of this.shadow.querySelectorAll("[name=background]")) swatch.checked = swatch.value === this.background;
+    for (const swatch of this.shadow.querySelectorAll("[name=background]"))
+      swatch.checked = swatch.value === this.background;
   }
 
   /** Full screen, or, where a phone has none for elements, the whole window. */
@@ -229,16 +280,24 @@ class Player extends HTMLElement {
     const { stage } = this;
     if (!stage?.header || !stage.loaded) return;
     const { positions, seconds } = stage.header;
-    const slider = this.$("time"), now = stage.time * seconds, frame = stage.frame() + 1;
+    const slider = this.$("time"),
+      now = stage.time * seconds,
+      frame = stage.frame() + 1;
     slider.value = stage.time;
     slider.style.setProperty("--now", stage.time);
     slider.style.setProperty("--loaded", positions[stage.loaded - 1]);
-    slider.setAttribute("aria-valuetext", `${now.toFixed(1)} of ${seconds.toFixed(1)} seconds, frame ${frame} of ${positions.length}`);
+    slider.setAttribute(
+      "aria-valuetext",
+      `${now.toFixed(1)} of ${seconds.toFixed(1)} seconds, frame ${frame} of ${positions.length}`,
+    );
     this.$("clock").textContent = `${now.toFixed(1)} / ${seconds.toFixed(1)} s`;
     const pressed = { play: stage.playing, input: stage.following, rotate: stage.rotating };
     for (const [part, is] of Object.entries(pressed)) this.$(part).setAttribute("aria-pressed", is);
     this.$("play").setAttribute("aria-label", stage.playing ? "Pause" : "Play");
-    this.$("needle").setAttribute("transform", `rotate(${(stage.input.azimuth - stage.camera.azimuth).toFixed(1)} 12 12)`);
+    this.$("needle").setAttribute(
+      "transform",
+      `rotate(${(stage.input.azimuth - stage.camera.azimuth).toFixed(1)} 12 12)`,
+    );
   }
 }
 

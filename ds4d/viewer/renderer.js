@@ -92,9 +92,13 @@ export class Renderer {
   constructor(canvas) {
     this.canvas = canvas;
     this.gl = canvas.getContext("webgl2", {
-      alpha: true, premultipliedAlpha: true, antialias: false, depth: false, powerPreference: "high-performance",
+      alpha: true,
+      premultipliedAlpha: true,
+      antialias: false,
+      depth: false,
+      powerPreference: "high-performance",
     });
-    if (!this.gl) throw new Error("WebGL2 is missing");
+    if (!this.gl) throw new Error("This browser cannot draw in 3D (WebGL2 is missing).");
     this.frames = []; // texels of each frame: the card may lose them
     this.prepare();
   }
@@ -109,11 +113,16 @@ export class Renderer {
       const { name } = gl.getActiveUniform(this.program, i);
       this.at[name] = gl.getUniformLocation(this.program, name);
     }
-    ["before", "after", "looks", "order"].forEach((name, unit) => gl.uniform1i(this.at[name], unit));
+    ["before", "after", "looks", "order"].forEach((name, unit) =>
+      gl.uniform1i(this.at[name], unit),
+    );
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     gl.bindVertexArray(gl.createVertexArray());
-    const corners = Uint16Array.from({ length: 6 * QUADS }, (_, i) => 4 * Math.floor(i / 6) + [0, 1, 2, 2, 1, 3][i % 6]);
+    const corners = Uint16Array.from(
+      { length: 6 * QUADS },
+      (_, i) => 4 * Math.floor(i / 6) + [0, 1, 2, 2, 1, 3][i % 6],
+    );
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
     gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, corners, gl.STATIC_DRAW);
     this.textures = [];
@@ -131,7 +140,14 @@ export class Renderer {
     gl.uniform1f(at.scaleStep, header.log_scales.step);
     gl.uniform1f(at.glide, header.longest_glide / header.means.step);
     gl.uniform1i(at.count, header.gaussians);
-    this.orderTexture = texture(gl, header.gaussians, gl.R32UI, gl.RED_INTEGER, gl.UNSIGNED_INT, new Uint32Array(header.gaussians));
+    this.orderTexture = texture(
+      gl,
+      header.gaussians,
+      gl.R32UI,
+      gl.RED_INTEGER,
+      gl.UNSIGNED_INT,
+      new Uint32Array(header.gaussians),
+    );
     this.looksTexture = texture(gl, header.gaussians, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, looks);
   }
 
@@ -142,7 +158,9 @@ export class Renderer {
 
   upload(texels) {
     const { gl } = this;
-    this.textures.push(texture(gl, this.header.gaussians, gl.RGBA32UI, gl.RGBA_INTEGER, gl.UNSIGNED_INT, texels));
+    this.textures.push(
+      texture(gl, this.header.gaussians, gl.RGBA32UI, gl.RGBA_INTEGER, gl.UNSIGNED_INT, texels),
+    );
   }
 
   /** Draw a moment { before, after, share } in an order, far to near. */
@@ -155,14 +173,22 @@ export class Renderer {
     gl.uniform1f(at.radius, camera.radius);
     gl.uniformMatrix3fv(at.toCamera, true, axes(camera).flat());
     gl.uniform1f(at.share, share);
-    [this.textures[before], this.textures[after], this.looksTexture, this.orderTexture].forEach((name, unit) => {
-      gl.activeTexture(gl.TEXTURE0 + unit);
-      gl.bindTexture(gl.TEXTURE_2D, name);
-    });
+    [this.textures[before], this.textures[after], this.looksTexture, this.orderTexture].forEach(
+      (name, unit) => {
+        gl.activeTexture(gl.TEXTURE0 + unit);
+        gl.bindTexture(gl.TEXTURE_2D, name);
+      },
+    );
     fill(gl, order, gl.RED_INTEGER, gl.UNSIGNED_INT); // the texture that was bound last
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
-    gl.drawElementsInstanced(gl.TRIANGLES, 6 * QUADS, gl.UNSIGNED_SHORT, 0, Math.ceil(order.length / QUADS));
+    gl.drawElementsInstanced(
+      gl.TRIANGLES,
+      6 * QUADS,
+      gl.UNSIGNED_SHORT,
+      0,
+      Math.ceil(order.length / QUADS),
+    );
     this.fences.push(gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0));
     gl.flush();
   }
@@ -171,7 +197,8 @@ export class Renderer {
   outstanding() {
     const { gl, fences } = this;
     if (gl.isContextLost()) return 0;
-    while (fences.length && gl.getSyncParameter(fences[0], gl.SYNC_STATUS) === gl.SIGNALED) gl.deleteSync(fences.shift());
+    while (fences.length && gl.getSyncParameter(fences[0], gl.SYNC_STATUS) === gl.SIGNALED)
+      gl.deleteSync(fences.shift());
     return fences.length;
   }
 
@@ -179,10 +206,14 @@ export class Renderer {
   pixels() {
     const { gl } = this;
     const { width, height } = this.canvas;
-    const upsideDown = new Uint8Array(4 * width * height), data = new Uint8Array(4 * width * height);
+    const upsideDown = new Uint8Array(4 * width * height),
+      data = new Uint8Array(4 * width * height);
     gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, upsideDown);
     for (let y = 0; y < height; y++) {
-      data.set(upsideDown.subarray(4 * width * (height - 1 - y), 4 * width * (height - y)), 4 * width * y);
+      data.set(
+        upsideDown.subarray(4 * width * (height - 1 - y), 4 * width * (height - y)),
+        4 * width * y,
+      );
     }
     return { width, height, data };
   }
@@ -194,7 +225,10 @@ export class Renderer {
 
 function compile(gl) {
   const program = gl.createProgram();
-  for (const [type, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+  for (const [type, source] of [
+    [gl.VERTEX_SHADER, VERTEX],
+    [gl.FRAGMENT_SHADER, FRAGMENT],
+  ]) {
     const shader = gl.createShader(type);
     gl.shaderSource(shader, source);
     gl.compileShader(shader);
@@ -203,7 +237,9 @@ function compile(gl) {
   gl.linkProgram(program);
   if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
     const logs = gl.getAttachedShaders(program).map((shader) => gl.getShaderInfoLog(shader));
-    throw new Error(`The shaders do not compile: ${logs.join(" ")} ${gl.getProgramInfoLog(program)}`);
+    throw new Error(
+      `The shaders do not compile: ${logs.join(" ")} ${gl.getProgramInfoLog(program)}`,
+    );
   }
   return program;
 }
@@ -223,7 +259,8 @@ function texture(gl, count, internal, format, type, numbers) {
 /** Write into the bound texture: its full rows, then what is left. */
 function fill(gl, numbers, format, type) {
   const per = format === gl.RED_INTEGER ? 1 : 4;
-  const rows = Math.floor(numbers.length / (per * TEXTURE_WIDTH)), full = rows * per * TEXTURE_WIDTH;
+  const rows = Math.floor(numbers.length / (per * TEXTURE_WIDTH)),
+    full = rows * per * TEXTURE_WIDTH;
   const left = (numbers.length - full) / per;
   if (rows) gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, TEXTURE_WIDTH, rows, format, type, numbers, 0);
   if (left) gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, rows, left, 1, format, type, numbers, full);

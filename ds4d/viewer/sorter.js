@@ -3,10 +3,13 @@
 /** The whole worker. It is turned into text, so it may use nothing from outside. */
 function worker() {
   const frames = []; // of each frame: N x 3 uint16 levels of the means
-  let glide = Infinity, keys, counts;
+  let glide = Infinity,
+    keys,
+    counts;
 
   onmessage = ({ data }) => {
-    if (data.glide !== undefined) glide = data.glide; // longest way that is glided, in levels
+    if (data.glide !== undefined)
+      glide = data.glide; // longest way that is glided, in levels
     else if (data.means) frames.push(data.means);
     else {
       const order = sorted(data);
@@ -15,13 +18,21 @@ function worker() {
   };
 
   function sorted({ before, after, share, forward }) {
-    const a = frames[before], b = frames[after], count = a.length / 3;
+    const a = frames[before],
+      b = frames[after],
+      count = a.length / 3;
     const depths = new Float32Array(count);
-    let nearest = Infinity, furthest = -Infinity;
+    let nearest = Infinity,
+      furthest = -Infinity;
     for (let n = 0, i = 0; n < count; n++, i += 3) {
-      const x = b[i] - a[i], y = b[i + 1] - a[i + 1], z = b[i + 2] - a[i + 2];
+      const x = b[i] - a[i],
+        y = b[i + 1] - a[i + 1],
+        z = b[i + 2] - a[i + 2];
       const gone = x * x + y * y + z * z > glide * glide ? (share >= 0.5 ? 1 : 0) : share;
-      const depth = forward[0] * (a[i] + gone * x) + forward[1] * (a[i + 1] + gone * y) + forward[2] * (a[i + 2] + gone * z);
+      const depth =
+        forward[0] * (a[i] + gone * x) +
+        forward[1] * (a[i + 1] + gone * y) +
+        forward[2] * (a[i + 2] + gone * z);
       depths[n] = depth;
       if (depth < nearest) nearest = depth;
       if (depth > furthest) furthest = depth;

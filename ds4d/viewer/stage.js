@@ -1,11 +1,10 @@
 // What is seen and when: camera, time, motion, and when a picture is drawn.
 
 import { between, limited } from "./camera.js";
+import { Pace } from "./pace.js";
 import { Renderer } from "./renderer.js";
 import { Sorter } from "./sorter.js";
 
-const SHARPNESS = [1, 0.8, 0.64, 0.5, 0.4]; // of the resolution, while it moves and is slow
-const SLOW = 45, FAST = 20; // ms from picture to picture: less sharp above, sharper below
 const AHEAD = 1; // pictures that the card may still be busy with when the next one is sent
 const MOST_PIXELS = 1600; // along a side
 const SETTLES = 250; // ms without motion until the sharp picture
@@ -23,15 +22,16 @@ export class Stage {
     this.playing = this.rotating = this.following = this.held = false;
     this.visible = true;
     this.loaded = 0; // frames
-    this.level = 0; // of SHARPNESS
-    this.streak = 0; // slow (+) or fast (-) pictures one after the other
+    this.pace = new Pace();
     this.movedAt = -Infinity;
     this.speed = { azimuth: 0, elevation: 0 }; // degrees per ms, after the hand has let go
     this.waiting = []; // for a sharp picture
-    this.intervals = []; // ms between the last pictures
     this.observers = [
       new ResizeObserver(() => this.wake(true)),
-      new IntersectionObserver(([entry]) => { this.visible = entry.isIntersecting; this.wake(true); }),
+      new IntersectionObserver(([entry]) => {
+        this.visible = entry.isIntersecting;
+        this.wake(true);
+      }),
     ];
     this.observers.forEach((observer) => observer.observe(canvas));
   }
@@ -58,7 +58,10 @@ export class Stage {
   /** Degrees; the turntable and the input's view are left. */
   turn(azimuth, elevation) {
     this.interrupt();
-    this.setCamera({ azimuth: this.camera.azimuth + azimuth, elevation: this.camera.elevation + elevation });
+    this.setCamera({
+      azimuth: this.camera.azimuth + azimuth,
+      elevation: this.camera.elevation + elevation,
+    });
   }
 
   zoom(factor) {
@@ -87,7 +90,12 @@ export class Stage {
 
   flyTo(camera) {
     this.interrupt();
-    this.flight = { from: { ...this.camera }, to: camera, began: performance.now(), lasts: this.calm ? 0 : 600 };
+    this.flight = {
+      from: { ...this.camera },
+      to: camera,
+      began: performance.now(),
+      lasts: this.calm ? 0 : 600,
+    };
     this.wake(true);
   }
 
@@ -123,12 +131,17 @@ export class Stage {
 
   /** The frames around the moment that is shown, and the share of the way between them. */
   moment() {
-    const { positions } = this.header, last = this.loaded - 1;
+    const { positions } = this.header,
+      last = this.loaded - 1;
     if (last === 0) return { before: 0, after: 0, share: 0 };
     const found = positions.findIndex((position) => position >= this.time);
     const after = Math.min(Math.max(found < 0 ? last : found, 1), last);
     const [from, to] = [positions[after - 1], positions[after]];
-    return { before: after - 1, after, share: Math.min(Math.max((this.time - from) / (to - from), 0), 1) };
+    return {
+      before: after - 1,
+      after,
+      share: Math.min(Math.max((this.time - from) / (to - from), 0), 1),
+    };
   }
 
   /** The number of the nearest frame. */
@@ -175,14 +188,26 @@ export class Stage {
     if (this.drawing?.sent && this.renderer.outstanding() <= AHEAD) this.finish(now);
     const settled = now - this.movedAt > SETTLES && !this.held;
     const sharp = settled || this.waiting.length > 0;
-    if (!this.drawing && (this.visible || this.waiting.length) && (this.dirty || (sharp && this.blurred))) this.render(sharp);
+    if (
+      !this.drawing &&
+      (this.visible || this.waiting.length) &&
+      (this.dirty || (sharp && this.blurred))
+    )
+      this.render(sharp);
     if (this.drawing || this.dirty || this.moving() || this.blurred) {
       if (this.visible || this.waiting.length) this.wake();
     } else this.tickedAt = undefined;
   }
 
   moving() {
-    return this.playing || this.rotating || this.held || Boolean(this.flight) || this.speed.azimuth !== 0 || this.speed.elevation !== 0;
+    return (
+      this.playing ||
+      this.rotating ||
+      this.held ||
+      Boolean(this.flight) ||
+      this.speed.azimuth !== 0 ||
+      this.speed.elevation !== 0
+    );
   }
 
   /** Let time and camera go on; whether anything moves. */
@@ -197,10 +222,19 @@ export class Stage {
     }
     const { azimuth, elevation } = this.speed;
     if (azimuth || elevation) {
-      this.camera = limited({ ...this.camera, azimuth: this.camera.azimuth + azimuth * ms, elevation: this.camera.elevation + elevation * ms }, this.input);
+      this.camera = limited(
+        {
+          ...this.camera,
+          azimuth: this.camera.azimuth + azimuth * ms,
+          elevation: this.camera.elevation + elevation * ms,
+        },
+        this.input,
+      );
       const left = Math.exp(-ms / 180);
       const stops = Math.hypot(azimuth, elevation) * left < GLIDE_STOPS;
-      this.speed = stops ? { azimuth: 0, elevation: 0 } : { azimuth: azimuth * left, elevation: elevation * left };
+      this.speed = stops
+        ? { azimuth: 0, elevation: 0 }
+        : { azimuth: azimuth * left, elevation: elevation * left };
     }
     return this.moving();
   }
@@ -209,19 +243,22 @@ export class Stage {
     const drawing = { sharp, answers: this.waiting.splice(0), sent: false };
     this.drawing = drawing;
     this.dirty = false;
-    const camera = { ...this.camera }, moment = this.moment();
+    const camera = { ...this.camera },
+      moment = this.moment();
     const key = JSON.stringify([moment, camera.azimuth, camera.elevation]);
-    const order = this.order?.key === key ? this.order : { key, order: await this.sorted(moment, camera) };
+    const order =
+      this.order?.key === key ? this.order : { key, order: await this.sorted(moment, camera) };
     if (this.closed) return;
     this.order = order;
     this.last = { camera, moment };
-    this.resize(sharp ? 1 : SHARPNESS[this.level]);
+    this.resize(sharp ? 1 : this.pace.sharpness);
     this.redraw();
     drawing.sent = true;
   }
 
   sorted(moment, { azimuth, elevation }) {
-    const a = (azimuth * Math.PI) / 180, e = (elevation * Math.PI) / 180;
+    const a = (azimuth * Math.PI) / 180,
+      e = (elevation * Math.PI) / 180;
     const forward = [-Math.cos(e) * Math.sin(a), Math.cos(e) * Math.cos(a), -Math.sin(e)];
     return this.sorter.order(moment, forward);
   }
@@ -232,29 +269,21 @@ export class Stage {
 
   resize(sharpness) {
     const { clientWidth, clientHeight } = this.canvas;
-    const ratio = Math.min(devicePixelRatio, MOST_PIXELS / Math.max(clientWidth, clientHeight, 1)) * sharpness;
-    const width = Math.max(Math.round(clientWidth * ratio), 1), height = Math.max(Math.round(clientHeight * ratio), 1);
-    if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
+    const ratio =
+      Math.min(devicePixelRatio, MOST_PIXELS / Math.max(clientWidth, clientHeight, 1)) * sharpness;
+    const width = Math.max(Math.round(clientWidth * ratio), 1),
+      height = Math.max(Math.round(clientHeight * ratio), 1);
+    if (this.canvas.width !== width || this.canvas.height !== height)
+      Object.assign(this.canvas, { width, height });
     this.blurred = sharpness < 1;
   }
 
   finish(now) {
-    if (this.finishedAt !== undefined && this.moving()) this.pace(now - this.finishedAt);
+    if (this.finishedAt !== undefined && this.moving()) this.pace.add(now - this.finishedAt);
     this.finishedAt = this.moving() ? now : undefined;
     const { answers } = this.drawing;
     this.drawing = null;
     answers.forEach((resolve) => resolve());
-  }
-
-  /** Fewer pixels where pictures are slow, more where they are fast for a while. */
-  pace(interval) {
-    this.intervals = [...this.intervals.slice(-119), interval];
-    if (interval > SLOW) this.streak = Math.max(this.streak, 0) + 1;
-    else if (interval < FAST) this.streak = Math.min(this.streak, 0) - 1;
-    else this.streak = 0;
-    if (interval > 4 * SLOW) this.level = SHARPNESS.length - 1;
-    else if (this.streak >= 3 && this.level < SHARPNESS.length - 1) [this.level, this.streak] = [this.level + 1, 0];
-    if (this.streak <= -45 && this.level > 0) [this.level, this.streak] = [this.level - 1, 0];
   }
 
   /** The card has forgotten everything, and is back. */
