@@ -150,6 +150,8 @@ class FourdConfig:
     """channels that DSFD's features are reduced to before they are sampled"""
     visibility: Literal["depth", "none"] = "depth"
     """whether a Gaussian behind others reads no features from a view"""
+    depth_tolerance: float = 0.02
+    """how far behind the drawn surface a Gaussian is still seen, world units"""
     visibility_every: int = 100
     """steps between two looks at who is visible from where"""
 

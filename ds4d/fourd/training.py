@@ -291,7 +291,8 @@ class Training:
     def _look(self) -> Lookup:
         reads = self.config.features != "none"
         visibility = self.config.visibility if reads else "none"
-        return Lookup.of(self.gaussians, self.cameras, visibility)
+        tolerance = self.config.depth_tolerance
+        return Lookup.of(self.gaussians, self.cameras, visibility, tolerance)
 
     def event(self) -> Event:
         """News of the run, with a picture now and then."""

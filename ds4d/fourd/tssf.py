@@ -16,7 +16,6 @@ from . import kernels
 from .gaussians import Gaussians
 
 Fusion = Literal["front", "average", "ga", "da"]
-DEPTH_TOLERANCE = 0.02  # world units that a centre may lie behind the surface and still be seen
 DEPTH_SIZE = 128  # side of the depth images that visibility is read from, pixels
 
 
@@ -34,8 +33,13 @@ class Lookup:
         gaussians: Gaussians,
         cameras: Cameras,
         visibility: Literal["depth", "none"],
+        tolerance: float = 0.02,
     ) -> Lookup:
-        """Project the canonical centres (detached: the lookup moves no Gaussian)."""
+        """Project the canonical centres (detached: the lookup moves no Gaussian).
+
+        With "depth", a centre is seen that lies no more than `tolerance` (world units) behind the
+        surface that the rasterizer draws: the mean depth of what a pixel shows.
+        """
         cameras = cameras.resized(DEPTH_SIZE, DEPTH_SIZE)
         pixels, depth = project(gaussians.means, cameras)
         grid = pixels / DEPTH_SIZE * 2 - 1
@@ -49,7 +53,7 @@ class Lookup:
             nearest = grid_sample(
                 surface.permute(0, 3, 1, 2), grid[:, None], mode="nearest", align_corners=False
             )[:, 0, 0]
-            seen &= (depth <= nearest + DEPTH_TOLERANCE) | (nearest == 0)
+            seen &= (depth <= nearest + tolerance) | (nearest == 0)
         return cls(grid, seen.float())
 
     def sample(self, maps: Tensor) -> Tensor:

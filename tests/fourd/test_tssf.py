@@ -6,7 +6,7 @@ import torch
 
 from ds4d.cameras import rig_cameras
 from ds4d.fourd.gaussians import from_points
-from ds4d.fourd.tssf import DEPTH_SIZE, DEPTH_TOLERANCE, TSSF, Lookup
+from ds4d.fourd.tssf import DEPTH_SIZE, TSSF, Lookup
 from ds4d.splat import rasterize
 
 V, C, N, SIDE, CHANNELS = 7, 4, 12, 5, 6
@@ -174,9 +174,10 @@ def literal_projection(point: list[float], viewmat: np.ndarray, K: np.ndarray) -
     return K[0, 0] * x / z + K[0, 2], K[1, 1] * y / z + K[1, 2], z
 
 
-def test_centres_are_projected_and_tested_against_the_depth_by_the_letter():
+@pytest.mark.parametrize("tolerance", [0.02, 0.1])
+def test_centres_are_projected_and_tested_against_the_depth_by_the_letter(tolerance):
     gaussians, cameras = crowd()
-    lookup = Lookup.of(gaussians, cameras, "depth")
+    lookup = Lookup.of(gaussians, cameras, "depth", tolerance)
     drawn = cameras.resized(DEPTH_SIZE, DEPTH_SIZE)
     _, _, surface = rasterize(
         gaussians.means, gaussians.quats, gaussians.log_scales.exp(), gaussians.logits.sigmoid(),
@@ -197,7 +198,7 @@ def test_centres_are_projected_and_tested_against_the_depth_by_the_letter():
             nearest = float(surface[v, int(row), int(column), 0])
             if min(abs(column - round(column)), abs(row - round(row))) < 1e-3:
                 continue  # between two pixels
-            seen = nearest == 0 or depth <= nearest + DEPTH_TOLERANCE
+            seen = nearest == 0 or depth <= nearest + tolerance
             counts["seen" if seen else "hidden"] += 1
             assert lookup.visible[v, n] == seen
     assert min(counts.values()) > 20, counts
