@@ -16,7 +16,7 @@ from pathlib import Path
 import gradio as gr
 
 from ds4d import viewer
-from page import about, api, editor, jobs, lanes, preflight, views
+from page import about, api, camera, editor, jobs, lanes, preflight, views
 from page.jobs import OUTPUTS, RUNS, VIDEOS
 from page.limits import LIMITS
 from page.panels import (
@@ -65,7 +65,7 @@ def build() -> gr.Blocks:
         ui["view"] = gr.State()
         ui["job"] = gr.Textbox(visible="hidden", elem_id="job")
         ui["timer"] = gr.Timer(FOLLOW_EVERY, active=False)
-        Panel(about.header())
+        Panel(about.header(), js_on_load=about.CALM)
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Make one"):
                 examples = None
@@ -104,10 +104,9 @@ def build() -> gr.Blocks:
         over = ui["over"].click(jobs.start_over, None, [clip, preview, *outputs], **quick)
         over.then(None, ui["job"], None, js=ADDRESS)
         chosen = [preview, ui["run"]]
-        clip.upload(
-            lambda path: (clip_preview(path), gr.update(value="Make it 4D", interactive=True)),
-            clip, chosen, **quick,
-        )  # fmt: skip
+        clip.upload(picked, clip, chosen, **quick)
+        taken = ui["camera"].submit(camera.recorded, None, clip, **quick)
+        taken.success(picked, clip, chosen, **quick)
         clip.clear(
             lambda: ("", gr.update(value="Choose a clip first", interactive=False)),
             None, chosen, **quick,
@@ -121,6 +120,11 @@ def build() -> gr.Blocks:
             shown = examples.click(jobs.show_example, None, [clip, preview, *outputs], **quick)
             shown.then(None, ui["job"], None, js=ADDRESS).then(None, js=SHOW_RESULTS)
     return blocks.queue(max_size=REQUESTS, default_concurrency_limit=8)
+
+
+def picked(clip: str) -> tuple:
+    """A clip is there: its preview, and the button to begin."""
+    return clip_preview(clip), gr.update(value="Make it 4D", interactive=True)
 
 
 def wire_preflight(ui: dict, clip: gr.File, inputs: list) -> None:
@@ -154,6 +158,7 @@ def field(inputs: list, name: str) -> gr.Component:
 def build_controls(ui: dict) -> tuple:
     """The clip, its preview and the settings, in the order of jobs.ORDER; and the buttons."""
     clip = gr.File(label="Your clip", file_types=CLIP_TYPES, elem_id="clip", height=130)
+    ui["camera"] = camera.build()
     preview = Panel(js_on_load=NO_PREVIEW)
     ui["preflight"] = preflight.build()
     preset = gr.Radio(preset_choices(), value="preview", label="Preset", elem_id="preset")

@@ -26,7 +26,7 @@ MATTED = 8  # of these, for the guess at the object
 THUMB, GUESS = 192, 144  # longest sides of the pictures and of the guess, pixels
 SHARPNESS_AT = 640  # pixels; at this size, the finest detail is looked for
 SPARSE = 0.25  # seconds between two used frames that a moving object seldom survives
-SHORT = 0.4  # seconds
+SHORT, LONG = 0.4, 6.0  # seconds
 SMALL = 0.15  # of the frame's shorter side
 DARK = 22.0  # Lab lightness of the object
 BLURRED = 3.0  # grey levels that the clearest edges lose by halving; sharp clips: 20 to 40
@@ -120,7 +120,8 @@ def _length(source: Source, used: np.ndarray) -> Check:
     lasts, gap = (used[-1] - used[0] + 1) / source.fps, np.diff(used).mean() / source.fps
     words = f"{count}: {lasts:.1f} s, one every {gap:.2f} s."
     if gap > SPARSE:
-        return Check("Length", words, False, "Choose the one to five seconds in which it moves.")
+        long = "Choose the one to five seconds in which it moves."
+        return Check("Length", words, False, long if lasts > LONG else "Use more frames.")
     if lasts < SHORT:
         return Check("Length", words, False, "A longer part has more time to move in.")
     return Check("Length", words)

@@ -32,6 +32,18 @@ LICENCES = (
 )
 
 
+# Whoever prefers reduced motion starts videos by hand.
+CALM = """
+if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
+  const still = (video) => {
+    if (video.autoplay && !navigator.userActivation?.isActive) video.pause();
+  };
+  document.querySelectorAll("video").forEach(still);
+  document.addEventListener("play", ({target}) => still(target), true);
+}
+"""
+
+
 @cache
 def gpu_name() -> str:
     """The GPU that computes here, or nothing; torch is not asked, it takes seconds to come."""
@@ -76,23 +88,22 @@ def header() -> str:
     facts.append(f"a preview takes about {takes}")
     chips = "".join(f"<li>{html.escape(fact)}</li>" for fact in facts)
     folder = ROOT / "examples/results" / HERO
-    poster = folder / "previews/fourd.jpg"
     return (
         '<section class="intro"><div><h1>A short clip in, an object in '
         "<em>four dimensions</em> out</h1><p>DS4D turns a video of one moving object into "
         "Gaussians that you can walk around while they move, with the mattes, the views and the "
         f'mesh on the way.</p><ul aria-label="What runs here">{chips}</ul>{_without_gpu(gpu)}'
-        f"</div>{_hero(folder / 'videos/orbit.mp4', poster)}</section>"
+        f"</div>{_hero(folder / 'videos/orbit.mp4')}</section>"
     )
 
 
-def _hero(video: Path, poster: Path) -> str:
+def _hero(video: Path) -> str:
     if not video.exists():
         return ""
     words = "A frog, made here from a short clip, turns around while it moves"
     return (
         f'<video class="hero" src="{served(video)}" aria-label="{words}" width="384" height="384" '
-        f'autoplay loop muted playsinline data-still="{served(poster)}"></video>'
+        "autoplay loop muted playsinline></video>"
     )
 
 

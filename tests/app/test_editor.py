@@ -134,6 +134,7 @@ def test_a_stroke_and_a_left_out_view_make_only_what_follows_again(
     page.click("#mend > button")
     page.wait_for_selector("#editor canvas")
     page.click("text=Brush out")
+    page.locator("#editor canvas").scroll_into_view_if_needed()
     box = page.locator("#editor canvas").bounding_box()
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(*middle)

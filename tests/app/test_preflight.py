@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import gradio as gr
 import pytest
 
 from ds4d.config import PRESETS
+from page.camera import recorded
 from page.preflight import preflight, report, shown
 from page.settings import SETTINGS
 
+FLAGS = ["--no-sandbox", "--disable-gpu"]
 CONFIG = PRESETS["preview"]
 
 
@@ -93,3 +97,30 @@ def test_a_part_is_chosen_with_the_keys(visit, red_clip, screenshot):
     page.mouse.move(handle["x"] + 0.8 * handle["width"], middle, steps=5)
     page.mouse.up()
     page.wait_for_selector("#preflight .timeline span:has-text('4 frames')")
+
+
+@pytest.mark.slow
+def test_a_clip_is_recorded_with_the_camera(app, chromium):
+    """Chromium's own test camera; the recording is used as the browser wrote it."""
+    flags = [*FLAGS, "--use-fake-device-for-media-stream"]
+    browser = chromium.browser_type.launch(
+        executable_path=shutil.which("chromium") or shutil.which("google-chrome"), args=flags
+    )
+    try:
+        page = browser.new_context(permissions=["camera"]).new_page()
+        page.set_default_timeout(60_000)
+        page.goto(app.url)
+        page.click("#camera button")
+        page.wait_for_selector("#camera button:has-text('Stop (4 s left)')")
+        page.click("#camera button")
+        page.wait_for_selector("#run:enabled")
+        page.wait_for_selector("#preflight .checks li")
+        assert "recording" in page.inner_text("#preflight h3")
+    finally:
+        browser.close()
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "recording.webm", None])
+def test_only_uploads_are_recordings(path):
+    with pytest.raises(gr.Error, match="not arrived"):
+        recorded(gr.EventData(None, {"path": path}))
