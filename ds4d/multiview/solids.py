@@ -15,7 +15,7 @@ from ..events import Event, Stage
 from ..splat import Splats
 from . import legs, turning
 from .ground import Slant, contact_candidates, estimate_slant
-from .middle_surface import bent
+from .middle_surface import bent, leaning
 from .shell import half_thickness, shell
 from .surface import Surface, closed, joined
 from .texture import cast_votes, front_colors, palette, regional_colors
@@ -152,7 +152,8 @@ def _layer(
 
 @dataclass(frozen=True)
 class _Standing:
-    """The middle surface of an object on the floor: a plane, and each leg's own depth."""
+    """The middle surface of an object on the floor: a plane, before which thin parts reach, and
+    each leg's own depth."""
 
     plane: Slant
     camera: Cameras
@@ -163,5 +164,6 @@ class _Standing:
         contacts = contact_candidates(alphas, max(2, size // 40))
         own = legs.offsets(insides, halves, contacts, self.plane, focal, radius)
         flat = self.plane.depths(size, focal, radius)
-        for parts in zip(insides, halves, own, strict=True):
-            yield flat + bent(*parts)
+        leans = leaning(halves) * radius / focal
+        for lean, *parts in zip(leans, insides, halves, own, strict=True):
+            yield flat + lean + bent(*parts)

@@ -1,0 +1,34 @@
+"""The middle surface: what thin and thick parts do to it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ds4d.multiview.middle_surface import leaning
+from ds4d.multiview.shell import half_thickness
+
+SIZE = 96
+
+
+def disc(radius: float, row: float = SIZE / 2, column: float = SIZE / 2) -> np.ndarray:
+    rows, columns = np.indices((SIZE, SIZE)) + 0.5
+    return np.hypot(rows - row, columns - column) < radius
+
+
+def test_a_ball_stays_a_ball():
+    half = half_thickness(disc(30))
+    assert np.abs(leaning(half[None])).max() < 0.03 * 30
+
+
+def test_an_arm_reaches_before_the_body_and_nothing_jumps():
+    mask = disc(26, column=34)
+    mask[44:52, 34:92] = True
+    half = half_thickness(mask)
+    lean = leaning(half[None])[0]
+    assert lean[48, 85] < lean[48, 34] - 3  # nearer to the camera
+    assert np.abs(np.diff(lean[48, 30:90])).max() < 1.5
+    assert abs((lean * half).sum()) < 1e-3 * half.sum()
+
+
+def test_an_empty_clip_has_none():
+    assert (leaning(np.zeros((2, 8, 8))) == 0).all()
