@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import device
 from .config import VideoConfig
 from .errors import UserError
 from .events import Event, Stage
@@ -19,6 +18,7 @@ from .workspace import Workspace
 if TYPE_CHECKING:
     from .fourd.asset import Asset
 
+FOLDER = "exports/animations"
 WRITERS = {"mp4": write_video, "gif": write_gif, "webm": write_webm}
 
 
@@ -53,22 +53,5 @@ def run(
 
 def path(video: str, format: str) -> str:
     """Where in a run folder a video is written."""
-    folder = "videos" if format == "mp4" else "exports/animations"
+    folder = "videos" if format == "mp4" else FOLDER
     return f"{folder}/{video}.{format}"
-
-
-def made(folder: Path, video: str, format: str) -> Stage[Path]:
-    """The path of one of a finished run's videos, which is drawn if it is not there already.
-
-    Its size and length are those of the run's other videos. Raises UserError as `run` does, or
-    when the optimization has not finished.
-    """
-    from .fourd.asset import Asset
-
-    workspace = Workspace(folder)
-    source, target = workspace / "fourd.safetensors", workspace / path(video, format)
-    if target.exists() and source.stat().st_mtime <= target.stat().st_mtime:
-        return target
-    asset = Asset.load(source).to(device.pick("auto"))
-    config = VideoConfig(**workspace.record["config"]["videos"])
-    return (yield from run(asset, workspace, video, format, config))

@@ -12,6 +12,7 @@ import dataclasses
 import json
 import platform
 import resource
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ import torch
 
 from . import (
     __version__,
+    animation,
     clip,
     comparison,
     device,
@@ -327,6 +329,7 @@ class _Run:
         def make() -> Stage[dict[str, Any]]:
             asset, frames = self.asset(), load_images(self.workspace / "frames")
             config, rasterizer = self.config.videos, self.config.machine.rasterizer
+            shutil.rmtree(self.workspace / animation.FOLDER, ignore_errors=True)  # of the old asset
             comparing = comparison.run(asset, frames, self.workspace, config)
             facts = yield from drawn_with(rasterizer, comparing)
             yield from drawn_with(rasterizer, turntable.run(asset, self.workspace, config))

@@ -1,8 +1,6 @@
-"""Videos on demand: GIFs that loop, webms that let the page shine through, and no drawing twice."""
+"""Videos on demand: GIFs that loop, webms that let the page shine through."""
 
 from __future__ import annotations
-
-import os
 
 import imageio.v3 as iio
 import numpy as np
@@ -103,24 +101,3 @@ def test_cancelling_leaves_no_file(workspace):
 def test_what_there_is_not_is_the_users_mistake(workspace, video, format):
     with pytest.raises(UserError, match="There is no video"):
         finished(animation.run(Asset(), workspace, video, format, CONFIG))
-
-
-def test_what_is_there_is_not_drawn_again_unless_the_asset_is_newer(workspace, monkeypatch):
-    from ds4d.fourd import asset
-
-    class Loaded(Asset):
-        def to(self, device):
-            return self
-
-    loads = []
-    monkeypatch.setattr(asset.Asset, "load", lambda path: loads.append(path) or Loaded())
-    workspace.record["config"] = {"videos": {"size": 64, "seconds": 0.5, "fps": 24}}
-    workspace.save()
-    (workspace / "fourd.safetensors").write_bytes(b"")
-    for _ in range(2):
-        _, path = finished(animation.made(workspace.root, "front", "gif"))
-        assert path.exists() and len(loads) == 1
-    times = path.stat().st_mtime + 1
-    os.utime(workspace / "fourd.safetensors", (times, times))
-    finished(animation.made(workspace.root, "front", "gif"))
-    assert len(loads) == 2

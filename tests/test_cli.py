@@ -69,10 +69,14 @@ def test_what_is_done_is_not_done_again(run, case, tiny, capsys):
 
 
 def test_a_changed_setting_redoes_only_what_depends_on_it(run, case, tiny, capsys):
+    old = run / "exports/animations/orbit.gif"
+    old.parent.mkdir(parents=True, exist_ok=True)
+    old.touch()
     changed = [*tiny[:-1], "0.25"]  # shorter videos
     assert main(["generate", str(case), "--out", str(run), *changed]) == 0
     assert capsys.readouterr().err.count("done before") == 6  # all but videos and export
     assert len(iio.imread(run / "videos/front.mp4")) == 6
+    assert not old.exists()
 
 
 def test_the_videos_show_the_object_the_right_way_round(run, case):
