@@ -71,6 +71,8 @@ class MultiviewConfig:
     """denoising steps of Zero123++; 75 show more detail"""
     guidance: float = 4.0
     """how strongly Zero123++ follows the frame; 1 = no guidance, half the time"""
+    redraw: tuple[str, ...] = ()
+    """frames whose six views Zero123++ draws once more, as FRAME:TRY, both from 1 on: 3:1 5:2"""
     anchor: Literal["first", "none"] = "first"
     """first = later frames see the first one's views, so that all agree; none = each on its own"""
     slant: float | None = None
@@ -174,6 +176,11 @@ class FourdConfig:
     zero_heads: bool = True
     """whether the deformation heads start at zero, so that nothing moves at first"""
 
+    warp_cells: int = 4
+    """nodes along a side of the grid that bends each pseudo view while training; 0 = none"""
+    warp_pull: float = 1.0
+    """weight of the bends' squared lengths, which holds them small"""
+
     front_rgb: float = 1.0
     """weight of the colour error in the front view"""
     front_alpha: float = 0.5
@@ -207,6 +214,8 @@ class FourdConfig:
     """learning rate of TSSF and the deformation network, first and last"""
     plane_lr: tuple[float, float] = (2e-2, 2e-3)
     """learning rate of the HexPlane, first and last"""
+    warp_lr: tuple[float, float] = (2e-4, 2e-5)
+    """learning rate of the bends of pseudo views, first and last, sides of the image"""
     color_lr: tuple[float, float] = (0.005, 0.0005)
     """learning rate of the colours, first and last"""
     opacity_lr: tuple[float, float] = (0.02, 0.002)
@@ -302,6 +311,7 @@ PRESETS: dict[str, Config] = {
             bound=0.876,
             time_map="half",
             zero_heads=False,
+            warp_cells=0,
             robust=False,
             front_rgb=20_000.0,
             front_alpha=5000.0,

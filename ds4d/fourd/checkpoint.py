@@ -27,6 +27,8 @@ def save(path: Path, training: Training, key: str) -> None:
     }
     tensors |= {f"gaussians.{k}": v for k, v in training.gaussians.tensors().items()}
     tensors |= {f"network.{k}": v for k, v in training.network.state_dict().items()}
+    if training.warps is not None:
+        tensors["warps"] = training.warps.grids
     if training.lookup is not None:
         tensors |= {"lookup.grid": training.lookup.grid, "lookup.visible": training.lookup.visible}
     for group in training.optimizer.param_groups:
@@ -69,6 +71,8 @@ def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
         **{name: tensors[f"gaussians.{name}"].requires_grad_() for name in names}
     )
     training.statistics = Statistics(tensors["statistics.gradients"], tensors["statistics.count"])
+    if training.warps is not None:
+        training.warps.grids.data.copy_(tensors["warps"])
     if "lookup.grid" in tensors:
         training.lookup = Lookup(tensors["lookup.grid"], tensors["lookup.visible"])
     for group in training.optimizer.param_groups:

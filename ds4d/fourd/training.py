@@ -30,6 +30,7 @@ from .kernels.adam import Adam
 from .losses import photometric, regularisers
 from .replay import Replayed
 from .tssf import Lookup
+from .warps import Warps
 
 PREVIEW_EVERY = 100  # steps between two pictures
 
@@ -75,6 +76,9 @@ class Training:
         self.network = Deformation(config, channels=self.features.shape[-1])
         self.network.reset(self.generator, config.zero_heads)
         self.network.to(device)
+        self.warps = None
+        if config.warp_cells:
+            self.warps = Warps(len(positions), len(views.cameras), config.warp_cells).to(device)
         self.optimizer = self._optimizer()
         self.statistics = Statistics.zeros(len(self.gaussians), device)
         self.lookup: Lookup | None = None  # made again when it is asked for
@@ -103,6 +107,8 @@ class Training:
         ]
         groups += [{"name": "planes", "params": planes, "lr": 0.0}]
         groups += [{"name": "network", "params": network, "lr": 0.0}]
+        if self.warps is not None:
+            groups += [{"name": "warps", "params": [self.warps.grids], "lr": 0.0}]
         if self.device.type == "cpu":
             return Adam(groups, eps=1e-15)
         for group in groups:  # where a captured step finds them
@@ -181,6 +187,7 @@ class Training:
             "sh0": (config.color_lr, share),
             "network": (config.network_lr, moved),
             "planes": (config.plane_lr, moved),
+            "warps": (config.warp_lr, moved),
         }
         for group in self.optimizer.param_groups:
             (first, last), done = rates[group["name"]]
@@ -202,20 +209,29 @@ class Training:
             at = [moment.squeeze(0) for moment in moments]
         else:
             at = [moment.repeat_interleave(2, 0) for moment in moments]
-        rgb, alpha, shifts = self._render(at, targets.cameras[views])
         frames = times.repeat_interleave(2)
+        bent, springs = self._bent(frames, views)
+        rgb, alpha, shifts = self._render(at, targets.cameras[views], bent=bent)
         counts = self.counts[frames, views]
-        loss = self._errors(rgb, alpha, *targets.of(frames, views), views, counts)
+        loss = self._errors(rgb, alpha, *targets.of(frames, views), views, counts) + springs
         if self.sds is None:
             return loss, [shifts]
         distilled, others = self._distilled(moments, inputs)
         return loss + distilled, [shifts, others]
+
+    def _bent(self, frames: Tensor, views: Tensor) -> tuple[Tensor | None, Tensor | float]:
+        """How some views [B] of frames [B] are bent, [B, N, 2] pixels, and the weighted springs."""
+        if self.warps is None or not self.moving:
+            return None, 0.0
+        bent, springs = self.warps(frames, views, self.lookup.grid[views])
+        return bent * self._size, self.config.warp_pull * springs
 
     def _render(
         self,
         moment: Sequence[Tensor],  # means, quats, scales; each [N, ...] or [B, N, ...]
         cameras: Cameras,  # B
         backgrounds: Tensor | None = None,  # [B, 3]; None is white
+        bent: Tensor | None = None,  # [B, N, 2] pixels that the views are bent by
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Colours [B, H, W, 3], alphas [B, H, W, 1], and the zeros beside the projected centres."""
         if backgrounds is None:
@@ -226,7 +242,7 @@ class Training:
         rgb, alpha, _ = rasterize(
             *moment, self.gaussians.logits.sigmoid(), self.gaussians.colors(),
             cameras.viewmats, cameras.Ks, cameras.width, cameras.height,
-            backgrounds, means2d_offsets=shifts,
+            backgrounds, means2d_offsets=shifts if bent is None else shifts + bent,
         )  # fmt: skip
         return rgb, alpha, shifts
 

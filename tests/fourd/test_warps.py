@@ -1,0 +1,43 @@
+"""Bends of pseudo views."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from ds4d.fourd.warps import Warps
+
+
+def at(places: list[tuple[float, float]]) -> torch.Tensor:
+    return torch.tensor([places])
+
+
+def test_nothing_is_bent_at_first_and_the_front_never():
+    warps = Warps(frames=3, views=2, cells=4)
+    bent, springs = warps(torch.tensor([1]), torch.tensor([1]), at([(0.3, -0.9), (2.0, 0.0)]))
+    assert bent.shape == (1, 2, 2) and not bent.any() and springs == 0
+    with torch.no_grad():
+        warps.grids.fill_(0.01)
+    bent, springs = warps(torch.tensor([2]), torch.tensor([0]), at([(0.0, 0.0)]))
+    assert not bent.any() and springs == 0
+
+
+def test_a_bend_moves_what_lies_there_and_only_in_its_view():
+    warps = Warps(frames=2, views=3, cells=3)
+    with torch.no_grad():
+        warps.grids[1, 2, 0, 1, 2] = 0.02  # along x, in the middle of the right border
+    frames, views = torch.tensor([1, 1, 0]), torch.tensor([2, 1, 2])
+    places = at([(1.0, 0.0), (0.5, 0.0), (1.0, 0.5), (-1.0, 0.0)]).expand(3, -1, -1)
+    bent, springs = warps(frames, views, places)
+    torch.testing.assert_close(bent[0, :, 0], torch.tensor([0.02, 0.01, 0.01, 0.0]))
+    assert not bent[1:].any() and not bent[..., 1].any()
+    assert math.isclose(springs.item(), 0.02**2 / 27, rel_tol=1e-5)  # over views and nodes
+
+
+def test_gradients_reach_the_view_that_was_drawn():
+    warps = Warps(frames=2, views=2, cells=2)
+    bent, springs = warps(torch.tensor([1]), torch.tensor([1]), at([(0.2, 0.1)]))
+    (bent.sum() + springs).backward()
+    assert warps.grids.grad[1, 1].abs().min() > 0
+    assert not warps.grids.grad[0].any() and not warps.grids.grad[1, 0].any()
