@@ -146,7 +146,7 @@ def wire_mending(ui: dict, inputs: list) -> None:
     paper.select(editor.turned, job, paper, **QUIET)
     paper.submit(editor.keep, job, ui["spread"], **QUIET | {"show_progress": "minimal"})
     ui["grid"].change(views.opened, [job, ui["grid"]], ui["views"], **QUIET)
-    changed = [field(inputs, name) for name in ("exclude", "slant", "depth")]
+    changed = [field(inputs, name) for name in ("exclude", "redraw", "slant", "depth")]
     ui["views"].input(views.chosen, None, changed, queue=False, **QUIET)
 
 

@@ -36,7 +36,9 @@ LICENCES = (
 CALM = """
 if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
   const still = (video) => {
-    if (video.autoplay && !navigator.userActivation?.isActive) video.pause();
+    if (!video.autoplay || navigator.userActivation?.isActive) return;
+    video.pause();
+    video.currentTime = 0;
   };
   document.querySelectorAll("video").forEach(still);
   document.addEventListener("play", ({target}) => still(target), true);

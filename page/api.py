@@ -75,6 +75,7 @@ def generate(
     drawing_steps: int | None = None,
     slant: float | None = None,
     depth: float | None = None,
+    redraw: str | None = None,
     resolution: int | None = None,
     points: int | None = None,
     most_points: int | None = None,
@@ -105,6 +106,7 @@ def generate(
         drawing_steps: denoising steps of the network that draws the six views.
         slant: by how many degrees the right side of an inflated object is farther away.
         depth: thickness of an inflated object, times what its silhouettes say.
+        redraw: frames that Zero123++ draws once more, as FRAME:TRY, with spaces between them.
         resolution: cells along a side of the grid that the mesh is cut from.
         points: Gaussians at the start.
         most_points: Gaussians at most.
@@ -122,7 +124,7 @@ def generate(
     """
     try:
         values = (
-            start, end, frames, size, drawing_steps, slant, depth, resolution, points,
+            start, end, frames, size, drawing_steps, slant, depth, redraw, resolution, points,
             most_points, static_steps, dynamic_steps, coarse_size, fine_size, exclude, video_size,
             video_seconds, mesh,
         )  # fmt: skip

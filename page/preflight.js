@@ -4,18 +4,18 @@
 let timer, held;
 const shown = (box) => {
   const [from, to] = box.querySelectorAll("input");
-  const gap = Number(from.step);
-  if (Number(from.value) > Number(to.value) - gap) {
-    if (held === "from") from.value = Number(to.value) - gap;
-    else to.value = Number(from.value) + gap;
+  const seconds = (handle) => handle.value / box.dataset.fps;
+  if (Number(from.value) >= Number(to.value)) {  // at least a frame lies between them
+    if (held === "from") from.value = to.value - 1;
+    else to.value = Number(from.value) + 1;
   }
   for (const handle of [from, to])
-    handle.setAttribute("aria-valuetext", `${Number(handle.value).toFixed(2)} seconds`);
+    handle.setAttribute("aria-valuetext", `${seconds(handle).toFixed(2)} seconds`);
   box.style.setProperty("--from", from.value / from.max);
   box.style.setProperty("--to", to.value / to.max);
   box.querySelector("output").textContent =
-    `${Number(from.value).toFixed(2)} s to ${Number(to.value).toFixed(2)} s`;
-  return {start: from.value, end: to.value};
+    `${seconds(from).toFixed(2)} s to ${seconds(to).toFixed(2)} s`;
+  return {start: seconds(from), end: seconds(to)};
 };
 element.addEventListener("input", (event) => {
   const box = event.target.closest(".timeline");

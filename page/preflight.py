@@ -85,18 +85,22 @@ def timeline(whole: Look, part: Look, config: ClipConfig) -> str:
     if whole.seconds is None:
         return f'<div class="timeline">{strip}</div>'
     end = whole.seconds if config.end is None else min(config.end, whole.seconds)
-    step = 1 / whole.fps
-    span = f'min="0" max="{whole.seconds:.3f}" step="{step:.4f}"'
     left, right = config.start / whole.seconds, end / whole.seconds
     return (
-        f'<div class="timeline" style="--from:{left:.4f};--to:{right:.4f}">{strip}'
-        f'<div class="shade"></div>'
-        f'<input type="range" class="from" aria-label="Start, seconds" {span} '
-        f'value="{config.start:.3f}" aria-valuetext="{config.start:.2f} seconds">'
-        f'<input type="range" class="to" aria-label="End, seconds" {span} value="{end:.3f}" '
-        f'aria-valuetext="{end:.2f} seconds">'
+        f'<div class="timeline" style="--from:{left:.4f};--to:{right:.4f}" '
+        f'data-fps="{whole.fps:.6f}">{strip}<div class="shade"></div>'
+        f"{_handle('from', 'Start', config.start, whole)}{_handle('to', 'End', end, whole)}"
         f"<p><output>{config.start:.2f} s to {end:.2f} s</output> "
         f"<span>{len(part.used)} frames are used</span></p></div>"
+    )
+
+
+def _handle(name: str, label: str, seconds: float, whole: Look) -> str:
+    """A slider over the clip's frames."""
+    return (
+        f'<input type="range" class="{name}" aria-label="{label}" min="0" '
+        f'max="{whole.source_frames}" value="{round(seconds * whole.fps)}" '
+        f'aria-valuetext="{seconds:.2f} seconds">'
     )
 
 

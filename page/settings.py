@@ -74,6 +74,7 @@ SETTINGS = {
     "drawing_steps": Setting("multiview", "steps", "Drawing steps", 1, 100),
     "slant": Setting("multiview", "slant", "Slant", -60, 60),
     "depth": Setting("multiview", "depth", "Depth", 0.2, 3),
+    "redraw": Setting("multiview", "redraw", "Frames to draw once more"),
     "resolution": Setting("mesh", "resolution", "Mesh cells", 16, 256),
     "points": Setting("fourd", "points", "Gaussians at the start", 100, 50_000),
     "most_points": Setting("fourd", "max_gaussians", "Gaussians at most", 100, 100_000),

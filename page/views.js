@@ -2,12 +2,14 @@
 const FPS = 12;  // of that video
 const $ = (name) => element.querySelector(name);
 const film = () => document.querySelector("#grid video");
-let out = new Set(), moved = {};
+let out = new Set(), tries = new Map(), moved = {};
 
 const start = () => {
   const box = $(".views");
   if (!box) return;
-  out = new Set(box.dataset.exclude.split(" ").filter(Boolean));
+  const words = (text) => (text ?? "").split(" ").filter(Boolean);
+  out = new Set(words(box.dataset.exclude));
+  tries = new Map(words(box.dataset.redraw).map((name) => name.split(":")));
   moved = {};
   const video = film();
   if (!video) {  // it joins the page after this panel
@@ -33,7 +35,10 @@ const draw = () => {
   for (const button of element.querySelectorAll(".leave"))
     button.setAttribute("aria-pressed", out.has(`${frame}:${button.dataset.view}`));
   const now = $(".now");
-  if (now) now.textContent = out.size ? `Left out, as frame:view: ${[...out].join(", ")}` : "";
+  const told = [];
+  if (out.size) told.push(`Left out, as frame:view: ${[...out].join(", ")}.`);
+  if (tries.size) told.push(`Drawn once more: frame ${[...tries.keys()].join(", ")}.`);
+  if (now) now.textContent = told.join(" ");
 };
 const show = (frame) => {
   const video = film();
@@ -46,7 +51,8 @@ const show = (frame) => {
 };
 const tell = () => {
   $(".again").hidden = false;
-  trigger("input", {exclude: [...out].join(" "), ...moved});
+  const redraw = [...tries].map((pair) => pair.join(":")).join(" ");
+  trigger("input", {exclude: [...out].join(" "), redraw, ...moved});
 };
 
 element.addEventListener("input", ({target}) => {
@@ -62,8 +68,16 @@ element.addEventListener("change", ({target}) => {
 element.addEventListener("click", ({target}) => {
   if (target.matches(".flag")) show(target.dataset.frame);
   if (target.matches(".leave")) {
+    show($(".frame").value);  // a film that plays on would take the frame away
     const name = `${$(".frame").value}:${target.dataset.view}`;
     if (!out.delete(name)) out.add(name);
+    draw();
+    tell();
+  }
+  if (target.matches(".redraw")) {
+    const {value} = $(".frame");
+    show(value);
+    tries.set(value, Number(tries.get(value) ?? 0) + 1);
     draw();
     tell();
   }

@@ -31,9 +31,14 @@ def panel(identity: str) -> str:
         "</button>"
         for view in range(1, VIEWS + 1)
     )
-    shape = _shape(job.config.multiview) if record["engine"] == "inflate" else ""
+    shape, redraw = "", " ".join(job.config.multiview.redraw)
+    if record["engine"] == "inflate":
+        shape = _shape(job.config.multiview)
+    elif record["engine"] == "zero123plus":
+        shape = '<button type="button" class="redraw">Draw this frame once more</button>'
     return (
-        f'<section class="views" data-exclude="{html.escape(out)}">{_slider()}'
+        f'<section class="views" data-exclude="{html.escape(out)}" '
+        f'data-redraw="{html.escape(redraw)}">{_slider()}'
         f'<div class="toggles" role="group" aria-label="Views of this frame to leave out">'
         f"<span>Leave out of this frame</span>{toggles}</div>{doubts if flagged else ''}{shape}"
         '<p class="now"></p><button type="button" class="again" hidden>Make it again with this'
@@ -70,10 +75,12 @@ def opened(identity: str, grid: str | None) -> dict:
 
 
 def chosen(event: gr.EventData) -> tuple:
-    """Values for the settings exclude, slant and depth; a slider that nobody moved says nothing."""
+    """Values for the settings exclude, redraw, slant and depth; a slider that nobody moved says
+    nothing."""
     sent = event._data
     return (
         str(sent.get("exclude", "")),
+        str(sent.get("redraw", "")),
         *(
             gr.skip() if sent.get(name) is None else float(sent[name])
             for name in ("slant", "depth")

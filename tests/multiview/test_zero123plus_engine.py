@@ -116,6 +116,15 @@ def test_the_same_seed_draws_the_same(machine, first):
     assert np.abs(drawn(CONFIG, machine, seed=1).astype(int) - first).mean() > 2
 
 
+def test_a_frame_that_is_drawn_once_more_changes_alone(machine, first):
+    again = drawn(replace(CONFIG, redraw=("2:1", "99:1")), machine)
+    others = [index for index in range(FRAMES) if index != 1]
+    np.testing.assert_array_equal(again[others], first[others])
+    assert np.abs(again[1].astype(int) - first[1]).mean() > 2
+    with pytest.raises(UserError, match="no frame"):
+        drawn(replace(CONFIG, redraw=("2",)), machine)
+
+
 def test_without_an_anchor_only_later_frames_change(machine, first):
     free = drawn(replace(CONFIG, anchor="none"), machine)
     np.testing.assert_array_equal(free[0], first[0])

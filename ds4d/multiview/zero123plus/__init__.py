@@ -20,7 +20,7 @@ from ...events import Event, Stage
 from ...images import over, tile
 from .. import Matte, Views, join
 from ..given import RIGS
-from .drawing import draw
+from .drawing import draw, redraws
 from .front import agreement, fit_front
 
 POOR = 0.75  # silhouettes that agree less do not show one object from these sides
@@ -50,7 +50,8 @@ def run(
             "Take version v1.2, or leave white out.",
         )
     count = len(frames)
-    drawn, total = count * config.steps, count * (config.steps + 6) + 1
+    drawn = (count + len(redraws(config.redraw, count))) * config.steps
+    total = drawn + 6 * count + 1
     yield Event("multiview", 0, total, f"loading Zero123++ {config.version}")
     try:
         pictures = yield from draw(frames, config, machine, seed, total)

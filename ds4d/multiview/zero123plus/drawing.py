@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from ...config import MachineConfig, MultiviewConfig
 from ...device import network_dtype, pick, release
+from ...errors import UserError
 from ...events import Event, Stage
 from ...images import tile
 from ...weights import fetch
@@ -67,7 +68,34 @@ def draw(
             done = (index + 1) * config.steps
             preview = tile(pictures[index], columns=3)
             yield Event("multiview", done, total, f"six views of frame {index + 1}", preview)
+    for place, (index, attempt) in enumerate(redraws(config.redraw, len(frames)), len(frames)):
+        inner, guided = noise.frame.shape[-2:], noise.grey is not None
+        other = draw_noise(seed + attempt, config.steps, inner, grid, guided)
+        words = f"frame {index + 1} once more"
+        steps = denoise(unet, exchange, schedule, conditions[index], other, config.guidance)
+        latents = yield from _counted(steps, words, place, 1, config.steps, total)
+        if exchange.anchor is not None:
+            exchange.anchor.replay()
+        pictures[index] = cut(to_uint8(decode(vae, latents)))
+        done = (place + 1) * config.steps
+        yield Event("multiview", done, total, words, tile(pictures[index], columns=3))
     return pictures
+
+
+def redraws(names: Sequence[str], frames: int) -> list[tuple[int, int]]:
+    """Frames (from 0 on) that are drawn once more, and which try it is; each frame's last counts.
+
+    Raises:
+        UserError: a name is not FRAME:TRY.
+    """
+    tries: dict[int, int] = {}
+    for name in names:
+        frame, _, attempt = name.partition(":")
+        if not (frame.isdigit() and attempt.isdigit() and int(frame) and int(attempt)):
+            raise UserError(f"{name} names no frame to draw again.", "Write FRAME:TRY, like 3:1.")
+        if int(frame) <= frames:
+            tries[int(frame) - 1] = int(attempt)
+    return sorted(tries.items())
 
 
 def batches(frames: int, size: int, first_alone: bool) -> Iterator[tuple[int, int]]:
