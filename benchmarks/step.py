@@ -125,7 +125,8 @@ def measure(training: Training, repeats: int) -> dict[str, dict[str, list[float]
     gaussians = list(training.gaussians.tensors().values())
     moment = _leaves(x[0] for x in deformed(training.gaussians, Offsets(*offsets)))
     drawn = _leaves(training._render(moment, targets.cameras[views])[:2])
-    truth = targets.of(times.repeat_interleave(2), views)
+    frames = times.repeat_interleave(2)
+    truth, counts = targets.of(frames, views), training.counts[frames, views]
     parameters = list(training.network.parameters())
 
     def step() -> tuple:
@@ -150,7 +151,7 @@ def measure(training: Training, repeats: int) -> dict[str, dict[str, list[float]
             lambda: training._render(moment, targets.cameras[views])[:2], [*moment, *gaussians]
         ),
         "targets": (lambda: targets.of(times.repeat_interleave(2), views), []),
-        "losses": (lambda: [training._errors(*drawn, *truth, views)], drawn),
+        "losses": (lambda: [training._errors(*drawn, *truth, views, counts)], drawn),
         "optimizer": (optimize, []),
     }  # fmt: skip
     return {name: timed(*part, repeats) for name, part in parts.items()}
