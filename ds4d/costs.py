@@ -30,9 +30,11 @@ ON_H200 = {
 STEP_ON_H200 = {"preview": 0.0053, "standard": 0.0024, "paper": 0.0071}  # without SDS
 SDS_STEP = 0.033  # more, for four moments
 GPU_GB = {"matting": 1.0, "multiview": 6.5, "features": 0.7, "mesh": 1.7, "fourd": 4.5}
+NETWORKS = ("multiview", "features", "mesh")
 LOADING = 10.0  # seconds until weights are on the GPU
 
-# Memory bandwidth as the makers state it, TB/s: these stages mostly wait for memory.
+# Memory bandwidth as the makers state it, TB/s. Networks slow down with it; a step without them
+# waits as much for launches, so that it slows down by the root; the rest is the processor's work.
 BANDWIDTH = {
     "T4": 0.32, "L4": 0.30, "A10G": 0.60, "L40S": 0.86, "RTX PRO 6000": 1.79, "A100": 2.0,
     "H100": 3.35, "H200": 4.8,
@@ -71,8 +73,11 @@ def expected(config: Config, frames: int, gpu: str, cores: int) -> list[Cost]:
     slower = slowness(gpu, cores)
     base = ON_H200 if gpu else ON_CPU
     steps = fourd.static_iterations + fourd.dynamic_iterations
-    seconds = {stage: base[stage] * growth * slower for stage, growth in grows.items()}
-    seconds["fourd"] = steps * _step(config, bool(gpu)) * slower
+    seconds = {
+        stage: base[stage] * growth * (slower if not gpu or stage in NETWORKS else 1.0)
+        for stage, growth in grows.items()
+    }
+    seconds["fourd"] = steps * _step(config, bool(gpu), slower)
     pictures_gb = 2 * 7 * frames * config.clip.size**2 * 4 / 1e9
     return [
         Cost(
@@ -94,14 +99,17 @@ def slowness(gpu: str, cores: int) -> float:
     return 1.0
 
 
-def _step(config: Config, on_gpu: bool) -> float:
+def _step(config: Config, on_gpu: bool, slower: float) -> float:
     """Seconds of a step: about half of it grows with the Gaussians, half with the pixels."""
     fourd, start = config.fourd, PRESETS[config.preset].fourd
     base = (STEP_ON_H200 if on_gpu else STEP_ON_CPU)[config.preset]
     points = fourd.max_gaussians / start.max_gaussians
     pixels = _pixels(fourd) / _pixels(start)
     step = base * (0.5 * points + 0.5 * pixels) * fourd.times_per_step / start.times_per_step
-    return step + (SDS_STEP * fourd.times_per_step / 4 if on_gpu and fourd.sds else 0)
+    if not on_gpu:
+        return step * slower
+    sds = SDS_STEP * fourd.times_per_step / 4 if fourd.sds else 0.0
+    return step * slower**0.5 + sds * slower
 
 
 def _pixels(fourd: FourdConfig) -> float:

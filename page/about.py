@@ -84,7 +84,10 @@ def header() -> str:
     """What this is, what runs here, how long it takes, and a result that turns."""
     gpu, takes = gpu_name(), spoken(preview_seconds())
     if gpu:
-        facts = [f"runs on {gpu}", "pretrained networks"]
+        facts = [
+            f"runs on {gpu}",
+            "pretrained networks, embedded engines where weights are missing",
+        ]
     else:
         facts = [f"runs on the CPU, {cores()} cores", "embedded engines, no downloads"]
     facts.append(f"a preview takes about {takes}")

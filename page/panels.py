@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import html
 import json
-import math
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 from .files import served
 from .limits import LIMITS
-from .stages import Progress
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -80,39 +75,6 @@ def example_cards() -> str:
             f"<b>{title}</b></button>"
         )
     return f'<div class="examples">{cards}</div>'
-
-
-def gpu_name() -> str:
-    """The GPU that computes here, or nothing; torch is not asked, it takes seconds to come."""
-    if os.environ.get("SPACES_ZERO_GPU"):
-        return "a GPU that is lent for each stage"
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return ""
-    found = subprocess.run(
-        [program, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True
-    )
-    return found.stdout.splitlines()[0].strip() if found.returncode == 0 and found.stdout else ""
-
-
-def header() -> str:
-    """What this is, what runs here and how long it takes."""
-    gpu = gpu_name()
-    if gpu:
-        facts = [f"runs on {gpu}", "pretrained engines, embedded ones where weights are missing"]
-    else:
-        facts = [f"runs on the CPU, {os.cpu_count()} cores", "embedded engines, no downloads"]
-        runs = [EXAMPLES / "results" / name for name in example_names()]
-        taken = [Progress.of_run(run).seconds for run in runs if preset_of(run) == "preview"]
-        if taken:
-            facts.append(f"a preview takes about {math.ceil(max(taken) / 60)} minutes on two cores")
-    chips = "".join(f"<li>{fact}</li>" for fact in facts)
-    return (
-        '<section class="intro"><h1>A short clip in, an object in <em>four dimensions</em> out</h1>'
-        "<p>DS4D turns a video of one moving object into Gaussians that you can walk around while "
-        f"they move, with the mattes, the views and the mesh on the way.</p><ul>{chips}</ul>"
-        "</section>"
-    )
 
 
 WELCOME = """<section class="welcome"><h2>What makes a good clip</h2><ul>
