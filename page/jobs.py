@@ -149,7 +149,12 @@ def order(clip: str | None, preset: str, seed: int, *rest, job: str = "", visito
         shutil.copyfile(mesh, copy)
         config = replace(config, mesh=replace(config.mesh, file=str(copy)))
     (ordered.folder / FINISH_FLAG).unlink(missing_ok=True)
-    return QUEUE.submit(replace(ordered, config=config, visitor=visitor))
+    try:
+        return QUEUE.submit(replace(ordered, config=config, visitor=visitor))
+    except UserError:
+        if ordered.state == "new":  # it has nothing that anybody could come back to
+            STORE.delete(ordered)
+        raise
 
 
 def _same_clip(identity: str, clip: Path) -> Job | None:

@@ -27,7 +27,7 @@ class Limits:
     abandon_minutes: float = 60
     """a run at which nobody has looked for so long is stopped; it can go on later"""
     keep_hours: float = 24
-    """hours that a run is kept after somebody has last worked at it"""
+    """hours that a run is kept after somebody has last looked at it"""
     disk_gb: float = 20
     """disk for all runs together, GB; the oldest finished ones make room"""
 

@@ -51,7 +51,7 @@ class Queue:
     def start(self, serve: bool = True) -> None:
         """Begin, with what was left by a page that is gone; without `serve` others compute."""
         for job in self.store.all():
-            if job.state == "running":
+            if job.state == "running" or job.active and not serve:
                 self.end(job, "cancelled", *RESTARTED)
         threading.Thread(target=self._serve if serve else self._watch, daemon=True).start()
 

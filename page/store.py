@@ -138,11 +138,11 @@ class Store:
         shutil.rmtree(job.folder, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Delete what nobody has worked at for the stated time."""
+        """Delete what nobody has looked at for the stated time."""
         oldest = time.time() - self.limits.keep_hours * 3600
         with self.lock:
             for job in self.all():
-                if not job.active and max(job.created, job.ended, job.queued) < oldest:
+                if not job.active and max(job.created, job.ended, job.seen()) < oldest:
                     self.delete(job)
 
     def make_room(self) -> None:

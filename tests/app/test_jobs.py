@@ -265,6 +265,9 @@ def test_the_same_clip_goes_on_in_its_folder_and_another_does_not(store, lane, m
     assert another.folder != first.folder
     with pytest.raises(UserError, match="no clip"):
         jobs.order(None, "preview", 0, *rest)
+    with pytest.raises(UserError, match="your runs"):
+        jobs.order(str(one), "preview", 0, *rest, visitor="a")
+    assert {job.id for job in store.all()} == {first.id, another.id}  # nothing is left of it
 
 
 def test_the_page_is_laid_out_without_torch():

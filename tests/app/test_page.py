@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -114,6 +115,14 @@ def test_a_clip_becomes_videos(visit, red_clip, screenshot, tmp_path):
 def test_an_example_is_shown_without_computing(app, visit, screenshot):
     page = visit()
     before = app.folders()
+    seconds = []
+    for name in EXAMPLES:
+        started = time.perf_counter()
+        page.click(f".example[data-name='{name}']")
+        page.wait_for_selector(f"#head:has-text('{name.capitalize()}')")
+        page.wait_for_function("document.querySelector('#orbit video')?.readyState >= 1")
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 2  # on a machine that others use too
     page.click(f".example[data-name='{EXAMPLES[0]}']")
     wait_until_plays(page, "orbit")
     assert set(states(page)) == {"done"}
