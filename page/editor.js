@@ -50,7 +50,7 @@ const draw = () => {
     pen.stroke();
   }
 };
-const radius = () => Number($(".size").value);
+const radius = () => $(".size").value * Math.max(canvas.width, canvas.height) / 640;
 const dab = (x, y) => {
   const r = radius(), {width, height} = canvas;
   const value = {in: IN, out: OUT, rub: UNTOUCHED}[brush];

@@ -39,6 +39,7 @@ def draw(
     CLIP is let go of before the UNet comes. A frame's result does not depend on which others share
     its batch.
     """
+    again = redraws(config.redraw, len(frames))
     device = pick(machine.device)
     dtype = network_dtype(device)
     folder = fetch(f"zero123plus-{config.version}", machine.weights)
@@ -68,7 +69,7 @@ def draw(
             done = (index + 1) * config.steps
             preview = tile(pictures[index], columns=3)
             yield Event("multiview", done, total, f"six views of frame {index + 1}", preview)
-    for place, (index, attempt) in enumerate(redraws(config.redraw, len(frames)), len(frames)):
+    for place, (index, attempt) in enumerate(again, len(frames)):
         inner, guided = noise.frame.shape[-2:], noise.grey is not None
         other = draw_noise(seed + attempt, config.steps, inner, grid, guided)
         words = f"frame {index + 1} once more"
