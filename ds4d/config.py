@@ -176,8 +176,8 @@ class FourdConfig:
     zero_heads: bool = True
     """whether the deformation heads start at zero, so that nothing moves at first"""
 
-    warp_cells: int = 4
-    """nodes along a side of the grid that bends each pseudo view while training; 0 = none"""
+    warps: Literal["auto", "on", "off"] = "auto"
+    """whether pseudo views are bent a little while training; auto = where they do not agree"""
     warp_pull: float = 1.0
     """weight of the bends' squared lengths, which holds them small"""
 
@@ -311,7 +311,7 @@ PRESETS: dict[str, Config] = {
             bound=0.876,
             time_map="half",
             zero_heads=False,
-            warp_cells=0,
+            warps="off",
             robust=False,
             front_rgb=20_000.0,
             front_alpha=5000.0,

@@ -67,6 +67,7 @@ def run(
             sds.forget()
     facts = {
         "gaussians": len(training.gaussians),
+        "views_bent": training.warps is not None,
         **guidance.facts(),
         "resumed_from_step": resumed,
     }

@@ -30,7 +30,7 @@ from .kernels.adam import Adam
 from .losses import photometric, regularisers
 from .replay import Replayed
 from .tssf import Lookup
-from .warps import Warps
+from .warps import Warps, wanted
 
 PREVIEW_EVERY = 100  # steps between two pictures
 
@@ -77,8 +77,8 @@ class Training:
         self.network.reset(self.generator, config.zero_heads)
         self.network.to(device)
         self.warps = None
-        if config.warp_cells:
-            self.warps = Warps(len(positions), len(views.cameras), config.warp_cells).to(device)
+        if wanted(views, config.warps):
+            self.warps = Warps(len(positions), len(views.cameras)).to(device)
         self.optimizer = self._optimizer()
         self.statistics = Statistics.zeros(len(self.gaussians), device)
         self.lookup: Lookup | None = None  # made again when it is asked for

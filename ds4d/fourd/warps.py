@@ -2,14 +2,30 @@
 
 Views that a network or an inflated silhouette imagined do not agree with each other by a few
 pixels. Averaged by the optimization, they blur the object and fray its outline; so each view of
-each frame may be bent smoothly to where the object says, held by a spring.
+each frame may be bent smoothly to where the object says, held by a spring. Views that agree need
+none of it, and would lose by it: what they show moving would be taken for a bend.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample
+
+from ..multiview import Views
+from ..multiview.agreement import disagreement
+
+NODES = 4  # of each grid along a side of the image
+AGREE = 0.002  # disagreement of views below which they show one object: renders have a tenth of it
+
+
+def wanted(views: Views, warps: Literal["auto", "on", "off"]) -> bool:
+    """Whether these views shall be bent. Scenes of real cameras, which are sharp, never are."""
+    if warps == "auto":
+        return views.scene is None and disagreement(views) > AGREE
+    return warps == "on"
 
 
 class Warps(nn.Module):
@@ -17,12 +33,11 @@ class Warps(nn.Module):
 
     Args:
         frames, views: T and V.
-        cells: nodes of each grid along a side of the image; 0 bends nothing.
     """
 
-    def __init__(self, frames: int, views: int, cells: int):
+    def __init__(self, frames: int, views: int):
         super().__init__()
-        self.grids = nn.Parameter(torch.zeros(frames, views, 2, cells, cells))  # sides of the image
+        self.grids = nn.Parameter(torch.zeros(frames, views, 2, NODES, NODES))  # image sides
 
     def forward(
         self,
