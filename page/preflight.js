@@ -17,13 +17,18 @@ const shown = (box) => {
     `${seconds(from).toFixed(2)} s to ${seconds(to).toFixed(2)} s`;
   return {start: seconds(from), end: seconds(to)};
 };
-element.addEventListener("input", (event) => {
-  const box = event.target.closest(".timeline");
+element.addEventListener("input", ({target}) => {
+  const box = target.closest(".timeline");
   if (!box) return;
-  held = event.target.className;
-  const part = shown(box);
+  held = target.className;
   clearTimeout(timer);
-  timer = setTimeout(() => trigger("input", part), 450);
+  shown(box);
+});
+element.addEventListener("change", ({target}) => {  // a key, or the pointer has let go
+  const box = target.closest(".timeline");
+  if (!box) return;
+  clearTimeout(timer);
+  timer = setTimeout(() => trigger("input", shown(box)), 450);
 });
 watch("value", () => {
   if (held && document.activeElement === document.body)
