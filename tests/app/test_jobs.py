@@ -261,6 +261,8 @@ def test_the_same_clip_goes_on_in_its_folder_and_another_does_not(store, lane, m
     lane.cancel(first)
     again = jobs.order(str(one), "preview", 1, *rest, job=first.id, visitor="a")
     assert again.folder == first.folder and again.config.seed == 1
+    shown = dict(zip(jobs.ORDER, jobs.settings_of(again), strict=True))
+    assert (shown["seed"], shown["frames"]) == (1, CONFIG.clip.frames)  # who comes back sees them
     another = jobs.order(str(other), "preview", 0, *rest, job=first.id, visitor="a")
     assert another.folder != first.folder
     with pytest.raises(UserError, match="no clip"):

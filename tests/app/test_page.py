@@ -192,8 +192,6 @@ def test_a_run_is_found_again_at_its_address(app, visit, red_clip, screenshot):
     wait_for_card(page, "Six views", "running")
     page.reload()  # while it is at work
     page.wait_for_selector(".card:not([data-state='waiting'])")
-    page.click("#more button")
-    assert page.input_value("#set-dynamic_steps input") == "300"
     address = page.url
     page.context.close()  # the phone is put away
     page = visit(path=address.removeprefix(app.url))
