@@ -176,6 +176,9 @@ class FourdConfig:
     zero_heads: bool = True
     """whether the deformation heads start at zero, so that nothing moves at first"""
 
+    antialiased: bool = True
+    """whether a Gaussian smaller than a pixel is drawn fainter, and not larger: then training on
+    small images and drawing large ones, or from nearby, agree"""
     warps: Literal["auto", "on", "off"] = "auto"
     """whether pseudo views are bent a little while training; auto = where they do not agree"""
     warp_pull: float = 1.0
@@ -311,6 +314,7 @@ PRESETS: dict[str, Config] = {
             bound=0.876,
             time_map="half",
             zero_heads=False,
+            antialiased=False,
             warps="off",
             robust=False,
             front_rgb=20_000.0,

@@ -90,8 +90,8 @@ def pack(
         "means": {"origin": origin.tolist(), "step": step},
         "log_scales": {"origin": smallest, "step": scale_step},
         "longest_glide": LONGEST_GLIDE,
+        "antialiased": frames[0].antialiased,
         "camera": input_camera(asset.cameras),
-        "background": [1.0, 1.0, 1.0],
         "blocks": [len(block) for block in blocks],
     }
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -122,6 +122,7 @@ def unpack(data: bytes) -> Packed:
                 torch.from_numpy(np.exp(_scaled(log_scales, header["log_scales"]))),
                 looks[:, 3],
                 looks[:, :3],
+                header["antialiased"],
             )
         )
     return Packed(frames, header["positions"], header["seconds"], header["camera"])

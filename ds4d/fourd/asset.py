@@ -49,7 +49,7 @@ class Asset:
         start, end = self.positions[after - 1 : after + 1].tolist()
         share = min(max((position - start) / (end - start), 0.0), 1.0)
         before, after = self._frame(after - 1), self._frame(after)
-        return snapshot(self.gaussians, before.mixed(after, share))
+        return snapshot(self.gaussians, before.mixed(after, share), self.config.antialiased)
 
     def _frame(self, frame: int) -> Offsets:
         if frame not in self._offsets:

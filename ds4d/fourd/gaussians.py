@@ -94,7 +94,7 @@ def deformed(gaussians: Gaussians, offsets: Offsets) -> tuple[Tensor, Tensor, Te
     )
 
 
-def snapshot(gaussians: Gaussians, offsets: Offsets) -> Splats:
+def snapshot(gaussians: Gaussians, offsets: Offsets, antialiased: bool) -> Splats:
     """The Gaussians at one moment (K = 1), activated."""
     means, quats, scales = deformed(gaussians, offsets)
     return Splats(
@@ -103,4 +103,5 @@ def snapshot(gaussians: Gaussians, offsets: Offsets) -> Splats:
         scales=scales[0],
         opacities=gaussians.logits.sigmoid(),
         colors=gaussians.colors().clamp(max=1),
+        antialiased=antialiased,
     )

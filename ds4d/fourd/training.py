@@ -242,7 +242,8 @@ class Training:
         rgb, alpha, _ = rasterize(
             *moment, self.gaussians.logits.sigmoid(), self.gaussians.colors(),
             cameras.viewmats, cameras.Ks, cameras.width, cameras.height,
-            backgrounds, means2d_offsets=shifts if bent is None else shifts + bent,
+            backgrounds, antialiased=self.config.antialiased,
+            means2d_offsets=shifts if bent is None else shifts + bent,
         )  # fmt: skip
         return rgb, alpha, shifts
 

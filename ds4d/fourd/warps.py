@@ -14,17 +14,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
+from ..errors import UserError
 from ..multiview import Views
 from ..multiview.agreement import disagreement
+from ..splat.rasterize import moves_centres
 
 NODES = 4  # of each grid along a side of the image
 AGREE = 0.002  # disagreement of views below which they show one object: renders have a tenth of it
 
 
 def wanted(views: Views, warps: Literal["auto", "on", "off"]) -> bool:
-    """Whether these views shall be bent. Scenes of real cameras, which are sharp, never are."""
+    """Whether these views shall be bent; by themselves, scenes of real cameras are not.
+
+    Raises UserError where they shall and the rasterizer cannot.
+    """
     if warps == "auto":
-        return views.scene is None and disagreement(views) > AGREE
+        return moves_centres() and views.scene is None and disagreement(views) > AGREE
+    if warps == "on" and not moves_centres():
+        raise UserError(
+            "The rasterizer that was chosen cannot bend views.",
+            "Leave out --rasterizer, or give --fourd.warps off.",
+        )
     return warps == "on"
 
 

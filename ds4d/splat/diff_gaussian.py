@@ -62,15 +62,18 @@ def draw(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Colours [C, H, W, D], alphas [C, H, W] and expected depths [C, H, W]; autograd follows.
 
-    Raises ValueError for offsets other than zero, and for anti-aliasing where the installed version
-    has none; UserError where none is installed.
+    Raises ValueError for offsets other than zero; UserError where none is installed, and for
+    anti-aliasing where the installed version has none.
     """
     splatting, D = package(), colors.shape[-1]
     options = {}
     if "antialiasing" in splatting.GaussianRasterizationSettings._fields:
         options["antialiasing"] = antialiased
     elif antialiased:
-        raise ValueError(f"the installed {NAME} is too old for anti-aliasing")
+        raise UserError(
+            f"The installed {NAME} is too old for anti-aliasing.",
+            "Install a newer one, or switch it off with --fourd.no-antialiased.",
+        )
     if offsets.any():
         raise ValueError(f"{NAME} cannot move projected centres, means2d_offsets must be zero")
 

@@ -78,6 +78,11 @@ def capturable() -> bool:
     return _chosen.get() != "diff_gaussian"
 
 
+def moves_centres() -> bool:
+    """Whether what draws now can add means2d_offsets that are not zero."""
+    return _chosen.get() != "diff_gaussian"
+
+
 def crowded() -> bool:
     """Whether a captured CUDA graph should be captured again, after a drawing that is not."""
     from . import gpu

@@ -20,6 +20,7 @@ class Splats:
     scales: Tensor  # [N, 3] linear, world units
     opacities: Tensor  # [N] in [0, 1]
     colors: Tensor  # [N, 3] in [0, 1]
+    antialiased: bool = False  # drawn fainter, not larger, where smaller than a pixel
 
     def __len__(self) -> int:
         return len(self.means)
@@ -40,4 +41,5 @@ def render(
     return rasterize(
         splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
         cameras.viewmats, cameras.Ks, cameras.width, cameras.height, backgrounds,
+        antialiased=splats.antialiased,
     )  # fmt: skip

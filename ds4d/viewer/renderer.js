@@ -18,10 +18,11 @@ uniform vec3 meanOrigin;
 uniform mat3 toCamera;
 uniform vec2 size;
 uniform int count;
+uniform bool antialiased;
 out vec2 place;   // in standard deviations
 flat out vec4 look;
 
-const float NEAR = 0.01, BLUR = 0.3, MARGIN = 0.15, SMALLEST = 1.0 / 255.0;
+const float NEAR = 0.01, BLUR = 0.3, MARGIN = 0.15, SMALLEST = 1.0 / 255.0, LEAST = 0.005;
 
 struct Gaussian { vec3 levels; vec4 quat; vec3 scales; };
 
@@ -64,7 +65,12 @@ void main() {
   vec2 slope = clamp(p.xy / p.z, -limit, limit);
   vec3 rootX = focal / p.z * (inCamera[0] - slope.x * inCamera[2]) * scales;
   vec3 rootY = focal / p.z * (inCamera[1] - slope.y * inCamera[2]) * scales;
-  float xx = dot(rootX, rootX) + BLUR, yy = dot(rootY, rootY) + BLUR, xy = dot(rootX, rootY);
+  float xx = dot(rootX, rootX), yy = dot(rootY, rootY), xy = dot(rootX, rootY);
+  float sharp = xx * yy - xy * xy;
+  xx += BLUR;
+  yy += BLUR;
+  if (antialiased) look.a *= sqrt(max(sharp / (xx * yy - xy * xy), LEAST * LEAST));
+  if (look.a < SMALLEST) return;
 
   float middle = 0.5 * (xx + yy), spread = length(vec2(0.5 * (xx - yy), xy));
   float longest = middle + spread, shortest = max(middle - spread, BLUR);
@@ -140,6 +146,7 @@ export class Renderer {
     gl.uniform1f(at.scaleStep, header.log_scales.step);
     gl.uniform1f(at.glide, header.longest_glide / header.means.step);
     gl.uniform1i(at.count, header.gaussians);
+    gl.uniform1i(at.antialiased, header.antialiased ? 1 : 0);
     this.orderTexture = texture(
       gl,
       header.gaussians,

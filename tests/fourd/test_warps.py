@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import torch
 
 from ds4d.cameras import rig_cameras
+from ds4d.errors import UserError
 from ds4d.fourd.warps import Warps, wanted
 from ds4d.multiview import Views
+from ds4d.splat.rasterize import use
 from ds4d.splat.splats import Splats, render
 
 
@@ -64,3 +67,10 @@ def test_gradients_reach_the_view_that_was_drawn():
     (bent.sum() + springs).backward()
     assert warps.grids.grad[1, 1].abs().sum() > 0
     assert not warps.grids.grad[0].any() and not warps.grids.grad[1, 0].any()
+
+
+def test_a_rasterizer_that_cannot_bend_says_so():
+    with use("diff_gaussian"):
+        assert not wanted(balls(shift=14), "auto")
+        with pytest.raises(UserError, match="cannot bend"):
+            wanted(balls(shift=14), "on")

@@ -20,7 +20,7 @@ from ds4d import pipeline
 from ds4d.config import Config, MachineConfig
 from ds4d.errors import UserError
 from ds4d.splat import rasterize
-from ds4d.splat.rasterize import DEVICES, capturable, check, drawn_with, use
+from ds4d.splat.rasterize import DEVICES, capturable, check, drawn_with, moves_centres, use
 from ds4d.workspace import Workspace
 from tests.splat.test_rasterize import NAMES, gradients, named, scene, steady_pixels, views
 
@@ -197,12 +197,12 @@ def test_what_it_cannot_do_is_refused(monkeypatch, twin):
     pretend(monkeypatch, twin, *VERSIONS["depth, alpha"])
     parts, cameras = scene(N=3), named(*views(1))
     with use("diff_gaussian"):
-        with pytest.raises(ValueError, match="anti-aliasing"):
+        with pytest.raises(UserError, match="anti-aliasing"):
             rasterize(**parts, **cameras, antialiased=True)
         with pytest.raises(ValueError, match="means2d_offsets"):
             rasterize(**parts, **cameras, means2d_offsets=torch.ones(1, 3, 2))
-        assert not capturable()
-    assert capturable()
+        assert not capturable() and not moves_centres()
+    assert capturable() and moves_centres()
 
 
 def test_without_a_gpu_or_the_package_one_sentence_says_so(monkeypatch):
