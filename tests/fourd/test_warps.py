@@ -70,7 +70,8 @@ def test_gradients_reach_the_view_that_was_drawn():
 
 
 def test_a_rasterizer_that_cannot_bend_says_so():
+    views = balls(shift=14)
     with use("diff_gaussian"):
-        assert not wanted(balls(shift=14), "auto")
+        assert not wanted(views, "auto")
         with pytest.raises(UserError, match="cannot bend"):
-            wanted(balls(shift=14), "on")
+            wanted(views, "on")
