@@ -271,21 +271,19 @@ class Config:
 PRESETS: dict[str, Config] = {
     # What two CPU cores do in a few minutes.
     "preview": Config(),
-    # Twice the resolution and several times the steps: for patient CPUs and small GPUs.
+    # More Gaussians, three times the steps, and larger images in the end: for patient CPUs.
     "standard": Config(
         preset="standard",
         clip=ClipConfig(size=384),
         mesh=MeshConfig(resolution=128),
         fourd=FourdConfig(
-            points=8000,
-            max_gaussians=10_000,
-            static_iterations=800,
-            dynamic_iterations=16_000,
+            points=6000,
+            max_gaussians=7000,
+            static_iterations=500,
+            dynamic_iterations=15_500,
             densify_until=8000,
             fine_size=384,
-            coarse_size=192,
-            feature_width=32,
-            hidden_width=64,
+            fine_from=0.9,
         ),
         videos=VideoConfig(size=512),
     ),
