@@ -76,7 +76,7 @@ def test_programs_get_the_same(red_clip):
 
 
 @pytest.mark.slow
-def test_a_part_is_chosen_with_the_keys(visit, red_clip, screenshot):
+def test_a_part_is_chosen_with_keys_and_mouse(visit, red_clip, screenshot):
     page = visit()
     page.set_input_files("#clip input[type=file]", red_clip)
     page.wait_for_selector("#preflight .timeline")
@@ -90,6 +90,25 @@ def test_a_part_is_chosen_with_the_keys(visit, red_clip, screenshot):
     assert page.input_value("#set-start input").startswith("0.37")
     page.click("#more button")
     screenshot(page, "preflight")
+    for handle, goal, frames in ((".to", 5, 3), (".from", 1, 5)):
+        drag(page, f"#preflight {handle}", goal)
+        page.wait_for_selector(f"#preflight .timeline span:has-text('{frames} frames')")
+    assert [page.input_value(f"#preflight {handle}") for handle in (".from", ".to")] == ["1", "5"]
+
+
+def drag(page, handle: str, goal: int) -> None:
+    """Take a slider's knob, 14 pixels wide, to another of its 0 to 8 places."""
+    page.locator(handle).scroll_into_view_if_needed()
+    box = page.locator(handle).bounding_box()
+    middle = box["y"] + box["height"] / 2
+    begin, end = (
+        box["x"] + 7 + place / 8 * (box["width"] - 14)
+        for place in (int(page.input_value(handle)), goal)
+    )
+    page.mouse.move(begin, middle)
+    page.mouse.down()
+    page.mouse.move(end, middle, steps=6)
+    page.mouse.up()
 
 
 @pytest.mark.slow
