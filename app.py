@@ -238,4 +238,5 @@ if __name__ == "__main__":
         footer_links=["api"],
         run_history=False,
         mcp_server=importlib.util.find_spec("mcp") is not None,
+        _frontend=False,  # no look at the page from here, which a busy machine fails with its 3 s
     )
