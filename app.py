@@ -24,6 +24,7 @@ from page.panels import (
     FOOTER,
     NO_PREVIEW,
     PICK_EXAMPLE,
+    PICK_FORGET,
     SHOW_RESULTS,
     WELCOME,
     clip_preview,
@@ -101,8 +102,11 @@ def build() -> gr.Blocks:
                 show_progress="minimal", show_progress_on=[ui["downloads"]],
                 api_visibility="private",
             )  # fmt: skip
-        over = ui["over"].click(jobs.start_over, None, [clip, preview, *outputs], **quick)
+        empty = [clip, preview, *outputs]
+        over = ui["over"].click(jobs.start_over, None, empty, **quick)
         over.then(None, ui["job"], None, js=ADDRESS)
+        gone = ui["forget"].click(jobs.forget, ui["job"], empty, **quick)
+        gone.then(None, ui["job"], None, js=ADDRESS)
         chosen = [preview, ui["run"]]
         clip.upload(picked, clip, chosen, **quick)
         taken = ui["camera"].submit(camera.recorded, None, clip, **quick)
@@ -176,6 +180,7 @@ def build_controls(ui: dict) -> tuple:
     ui["finish"] = gr.Button("Good enough: stop here and finish", visible=False, elem_id="finish")
     ui["cancel"] = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
     ui["over"] = gr.Button("Start over", visible=False, elem_id="over")
+    ui["forget"] = Panel(js_on_load=PICK_FORGET, elem_id="forget")
     return clip, preview, [preset, seed, *fields, mesh]
 
 
@@ -210,6 +215,7 @@ def build_results(ui: dict) -> None:
         ui["gif"] = gr.Button("Add the orbit as a GIF", elem_id="gif")
         ui["webm"] = gr.Button("Add the orbit as a transparent webm", elem_id="webm")
     ui["live"] = Panel(label="Newest picture", elem_id="live")
+    ui["insight"] = Panel(label="How it works on your clip", elem_id="insight")
     with gr.Row():
         with gr.Column(min_width=280):
             ui["grid"] = gr.Video(label="Six views", elem_id="grid", height=320, **loop)

@@ -32,6 +32,7 @@ from .about import spoken
 from .limits import LIMITS
 from .panels import (
     EXAMPLES,
+    FORGET,
     clip_preview,
     example_clip,
     headline,
@@ -64,7 +65,7 @@ ARTIFACTS = {
 }
 OUTPUTS = (
     *ARTIFACTS, "compare", "player", "downloads", "notice", "welcome", "strip", "live", "head",
-    "run", "cancel", "finish", "over", "more", "job", "view", "timer",
+    "insight", "forget", "run", "cancel", "finish", "over", "more", "job", "view", "timer",
 )  # fmt: skip
 ORDER = ("preset", "seed", *SETTINGS)  # what stands beside the clip; a mesh of one's own comes last
 
@@ -213,7 +214,8 @@ def show(job: Job, view: View | None, anew: Set[str] = frozenset()) -> tuple:
 
 def cleared() -> dict:
     hidden = gr.update(value=None, visible="hidden")
-    return {name: hidden for name in (*ARTIFACTS, "compare")} | {"player": "", "downloads": ""}
+    empty = dict.fromkeys(("player", "downloads", "insight", "forget"), "")
+    return {name: hidden for name in (*ARTIFACTS, "compare")} | empty
 
 
 def words(job: Job, progress: Progress) -> dict:
@@ -265,6 +267,7 @@ def buttons(job: Job, progress: Progress) -> dict:
         "finish": gr.update(visible=at_4d and not job.finishing_early),
         "over": gr.update(visible=not job.active),
         "more": gr.update(visible=job.state == "done"),
+        "forget": "" if job.active else FORGET,
     }
 
 
@@ -341,14 +344,24 @@ def settings_of(job: Job | None) -> list:
     return [config.preset, config.seed, *shown_values(config)]
 
 
-def start_over() -> tuple:
+def forget(identity: str) -> tuple:
+    """Delete a run and everything in it; the page is empty afterwards."""
+    try:
+        QUEUE.forget(STORE.find(identity))
+    except UserError as error:
+        told = notice(error.sentence, error.hint, kind="error")
+        return gr.skip(), gr.skip(), *put(notice=told)
+    return start_over(notice("The run is deleted.", "Choose a clip to begin another one."))
+
+
+def start_over(told: str = "") -> tuple:
     """An empty page; the job stays where it is."""
     return (
         None,
         "",
         *put(
             **cleared(),
-            notice="",
+            notice=told,
             welcome=gr.update(visible=True),
             strip=Progress().strip(),
             live="",
@@ -404,6 +417,8 @@ def artifacts(folder: Path, stages: set[str]) -> dict:
     if "videos" in stages and (compared := results.comparison(folder)):
         pair, label = compared
         shown["compare"] = gr.update(value=pair, label=label, visible=True)
+    if "fourd" in stages:
+        shown["insight"] = results.insight(folder)
     if "export" in stages:
         shown |= {"player": results.player(folder), "downloads": results.downloads(folder)}
     return shown

@@ -88,6 +88,15 @@ FOOTER = f"""<footer class="small"><p>Your clip and its results stay on this mac
 a run sees it.</p><p>The code is Apache-2.0. The embedded engines need no weights. Where pretrained
 engines are used, their weights have their own licences: those of Zero123++ are CC-BY-NC 4.0, so
 what they help to make is for non-commercial use.</p></footer>"""
+FORGET = f"""<details class="forget"><summary>Delete this run now</summary>
+<p>Its clip, settings and results are gone at once and for good, and its address leads nowhere. The
+copies that were made to show them here follow within {LIMITS.keep_hours:g} hours.</p>
+<button type="button">Delete it for good</button></details>"""
+PICK_FORGET = """
+element.addEventListener("click", ({target}) => {
+  if (target.closest("button")) trigger("click", {});
+});
+"""
 PICK_EXAMPLE = """
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button.example");

@@ -86,6 +86,13 @@ class Queue:
                 self.stops[job.id] = reason
         return job
 
+    def forget(self, job: Job) -> None:
+        """Delete a job that is at rest. Raises UserError for any other."""
+        with self.store.lock:
+            if self.store.find(job.id).active:
+                raise UserError("This run is at work.", "Cancel it first.")
+            self.store.delete(job)
+
     def end(self, job: Job, state: str, sentence: str = "", hint: str = "") -> Job:
         return self.store.change(job, state=state, sentence=sentence, hint=hint, ended=time.time())
 

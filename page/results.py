@@ -57,6 +57,35 @@ def downloads(folder: Path) -> str:
     return f'<section class="downloads"><h3>Take it with you</h3><ul>{items}</ul></section>'
 
 
+def insight(folder: Path) -> str:
+    """What the method looked at in this clip (paper figure 8), where its pictures are there."""
+    dynamics, scores = folder / "previews/dynamics.mp4", folder / "previews/scores.jpg"
+    figures = ""
+    if dynamics.exists():
+        figures += _figure(
+            f'<video src="{served_anew(dynamics)}" aria-label="Heat maps of what moves, over every '
+            'view" autoplay loop muted playsinline></video>',
+            "What moves: how much of each part's feature is left once what it shares with the "
+            "middle frame and with all frames is taken away.",
+        )
+    if scores.exists():
+        figures += _figure(
+            f'<div class="scrolls" tabindex="0"><img src="{served_anew(scores)}" alt="The views of '
+            'one moment, and below each the Gaussians in the colours of its weights"></div>',
+            "Which view each Gaussian learns from: the views of one moment, and below each the "
+            "weight that its features have; what it does not see is grey.",
+        )
+    if not figures:
+        return ""
+    return (
+        f'<details class="insight"><summary>How it works on your clip</summary>{figures}</details>'
+    )
+
+
+def _figure(picture: str, words: str) -> str:
+    return f"<figure>{picture}<figcaption>{words}</figcaption></figure>"
+
+
 def comparison(folder: Path) -> tuple[tuple[str, str], str] | None:
     """The input and the render of the middle frame for an image slider, and its label."""
     pair = tuple(str(folder / f"previews/compare_{name}.png") for name in ("input", "render"))

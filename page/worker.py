@@ -29,7 +29,8 @@ from .store import EVENTS, LIVE, Job, load
 
 SECONDS_BETWEEN_EVENTS = 0.3  # of steps that only count
 PICTURE_WIDTH = 960  # pixels, at most
-PICTURES_KEPT = 5  # of every stage
+PICTURES_KEPT = 5  # of every stage, at least
+SECONDS_KEPT = 60.0  # that a browser has to fetch a picture, once there are newer ones
 GRACE = 8.0  # seconds that a stage has to come to its next event, once the page wants it to stop
 
 log = logging.getLogger("ds4d.app")
@@ -127,7 +128,7 @@ class Recorder:
     def _keep(self, event: Event) -> str:
         """Keep the newest pictures of a stage, each under a name of its own; its path in the job.
 
-        An older one may be on its way to somebody.
+        An older one may be on its way to somebody, who may be slow.
         """
         name = f"{LIVE}/{event.stage}-{time.time_ns() // 1_000_000}.jpg"
         picture = Image.fromarray(event.preview)
@@ -135,7 +136,8 @@ class Recorder:
         with replacing(self.folder / name) as path:
             picture.save(path, quality=85)
         for old in sorted((self.folder / LIVE).glob(f"{event.stage}-*.jpg"))[:-PICTURES_KEPT]:
-            old.unlink()
+            if old.stat().st_mtime < time.time() - SECONDS_KEPT:
+                old.unlink()
         return name
 
 

@@ -173,6 +173,32 @@ def test_old_jobs_are_deleted_and_new_ones_kept(store):
     assert {job.id for job in store.all()} == {new.id, at_work.id}
 
 
+def test_a_run_is_deleted_when_it_is_at_rest(store, lane):
+    job = lane.submit(order(store))
+    with pytest.raises(UserError, match="at work"):
+        lane.forget(job)
+    lane.forget(lane.cancel(job))
+    assert not job.folder.exists()
+
+
+def test_a_picture_can_be_fetched_for_a_while_after_newer_ones(store, monkeypatch):
+    monkeypatch.setattr(worker, "PICTURES_KEPT", 1)
+    live = order(store).folder / "live"
+    recorder = worker.Recorder(live.parent)
+
+    def kept_after(second: int) -> list[str]:
+        monkeypatch.setattr(worker.time, "time_ns", lambda: second * 10**9)
+        recorder.write(Event("fourd", second, 9, preview=np.zeros((8, 8, 3), np.uint8)))
+        return sorted(path.name for path in live.iterdir())
+
+    assert kept_after(1) == ["fourd-1000.jpg"]
+    assert kept_after(2) == ["fourd-1000.jpg", "fourd-2000.jpg"]
+    for path in live.iterdir():
+        os.utime(path, (0, 0))  # much later
+    assert kept_after(3) == ["fourd-3000.jpg"]
+    recorder.close()
+
+
 def test_limits_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("DS4D_CLIP_MB", "50")
     monkeypatch.setenv("DS4D_QUEUE_LENGTH", "2")

@@ -97,8 +97,10 @@ def test_a_clip_becomes_videos(visit, red_clip, screenshot, tmp_path):
     page.wait_for_selector("#matte img")
     page.wait_for_selector("#mesh canvas")
     page.wait_for_function("document.querySelector('#player ds4d-player')?.loaded")
-    page.evaluate("document.querySelector('#player ds4d-player').loaded")
     assert page.locator("#compare img").count() >= 2
+    page.click("#insight summary")
+    page.wait_for_function("document.querySelector('#insight video').currentTime > 0.1")
+    assert page.evaluate("document.querySelector('#insight img').naturalWidth") > 192
     screenshot(page, "3_result")
     page.locator("#mesh").scroll_into_view_if_needed()
     page.wait_for_timeout(1500)
@@ -180,6 +182,12 @@ def test_cancel_stops_and_the_run_goes_on_later(app, visit, red_clip, screenshot
     stages = json.loads((folder / "run.json").read_text())["stages"]
     assert 0 < stages["fourd"]["stopped_at_step"] < stages["fourd"]["of_steps"] == 20_010
     screenshot(page, "7_good_enough")
+
+    page.click("#forget summary")
+    page.click("#forget button")
+    page.wait_for_selector("#notice:has-text('The run is deleted.')")
+    assert not folder.exists() and set(states(page)) == {"waiting"}
+    page.wait_for_function("!location.search")
 
 
 @pytest.mark.slow
