@@ -35,7 +35,7 @@ ENGINES = {
     "instantmesh": "made by InstantMesh",
     "classical": "by background model and graph cut",
     "given": "brought along",
-    "inflate": "inflated from the silhouettes",
+    "inflate": "inflated from the mattes",
     "descriptors": "described by colour and gradients",
     "inflated": "inflated with the views",
     "visual_hull": "carved from the silhouettes",

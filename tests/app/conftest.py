@@ -21,6 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "tests/screenshots"
+PATIENCE = 240_000  # milliseconds: a busy machine is slow, and only a failure waits so long
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--use-angle=swiftshader", "--enable-unsafe-swiftshader",  # WebGL without a GPU
@@ -76,11 +77,11 @@ def started(folder: Path, **environment: str) -> Iterator[App]:
         yield App(url, folder / "runs", log, process.pid)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
 
 
 def _wait_until_answers(url: str, process: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + 180  # a busy machine imports slowly
+    deadline = time.monotonic() + PATIENCE / 1000
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
@@ -114,7 +115,7 @@ def visit(app, chromium):
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: troubles.append(f"error in the page: {error}"))
         page.on("console", lambda message: troubles.extend(_complaint(message)))
         page.on("request", lambda request: troubles.extend(_call_out(request.url, app.url)))

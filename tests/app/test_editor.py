@@ -118,7 +118,6 @@ def test_a_stroke_and_a_left_out_view_make_only_what_follows_again(
     app, visit, red_clip, screenshot
 ):
     page = visit()
-    page.set_default_timeout(240_000)
     page.set_input_files("#clip input[type=file]", red_clip)
     page.wait_for_selector("#run:enabled")
     page.click("#more button")

@@ -13,6 +13,7 @@ from ds4d.config import PRESETS
 from page.camera import recorded
 from page.preflight import preflight, report, shown
 from page.settings import SETTINGS
+from tests.app.conftest import PATIENCE
 
 FLAGS = ["--no-sandbox", "--disable-gpu"]
 CONFIG = PRESETS["preview"]
@@ -120,7 +121,7 @@ def test_a_clip_is_recorded_with_the_camera(app, chromium):
     )
     try:
         page = browser.new_context(permissions=["camera"]).new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE)
         page.goto(app.url)
         page.click("#camera button")
         page.wait_for_selector("#camera button:has-text('Stop (4 s left)')")
