@@ -219,14 +219,14 @@ class FourdConfig:
     """learning rate of the HexPlane, first and last"""
     warp_lr: tuple[float, float] = (2e-4, 2e-5)
     """learning rate of the bends of pseudo views, first and last, sides of the image"""
-    color_lr: tuple[float, float] = (0.005, 0.0005)
-    """learning rate of the colours, first and last"""
-    opacity_lr: tuple[float, float] = (0.02, 0.002)
-    """learning rate of the opacities, before the sigmoid, first and last"""
-    scale_lr: tuple[float, float] = (0.01, 0.001)
-    """learning rate of the logarithms of the scales, first and last"""
-    rotation_lr: tuple[float, float] = (0.002, 0.0002)
-    """learning rate of the quaternions, first and last"""
+    color_lr: float = 0.005
+    """learning rate of the colours"""
+    opacity_lr: float = 0.02
+    """learning rate of the opacities, before the sigmoid"""
+    scale_lr: float = 0.01
+    """learning rate of the logarithms of the scales"""
+    rotation_lr: float = 0.002
+    """learning rate of the quaternions"""
 
     densify_from: int = 300
     """first step that adds Gaussians"""
@@ -327,10 +327,6 @@ PRESETS: dict[str, Config] = {
             means_lr=(1.1e-4, 1.1e-6),
             network_lr=(1.6e-4, 1.6e-6),
             plane_lr=(1.6e-3, 1.6e-4),
-            color_lr=(0.005, 0.005),
-            opacity_lr=(0.02, 0.02),
-            scale_lr=(0.01, 0.01),
-            rotation_lr=(0.002, 0.002),
             densify_from=1200,
             densify_until=6000,
         ),

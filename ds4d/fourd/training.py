@@ -101,8 +101,14 @@ class Training:
         planes = list(self.network.planes.parameters())
         in_planes = {id(parameter) for parameter in planes}
         network = [p for p in self.network.parameters() if id(p) not in in_planes]
+        constant = {
+            "log_scales": self.config.scale_lr,
+            "quats": self.config.rotation_lr,
+            "logits": self.config.opacity_lr,
+            "sh0": self.config.color_lr,
+        }
         groups = [
-            {"name": name, "params": [tensor], "lr": 0.0}
+            {"name": name, "params": [tensor], "lr": constant.get(name, 0.0)}
             for name, tensor in self.gaussians.tensors().items()
         ]
         groups += [{"name": "planes", "params": planes, "lr": 0.0}]
@@ -179,19 +185,16 @@ class Training:
         config = self.config
         share = self.step / self.total
         moved = max(self.step - config.static_iterations, 0) / max(config.dynamic_iterations, 1)
-        rates = {
+        falling = {
             "means": (config.means_lr, share),
-            "log_scales": (config.scale_lr, share),
-            "quats": (config.rotation_lr, share),
-            "logits": (config.opacity_lr, share),
-            "sh0": (config.color_lr, share),
             "network": (config.network_lr, moved),
             "planes": (config.plane_lr, moved),
             "warps": (config.warp_lr, moved),
         }
         for group in self.optimizer.param_groups:
-            (first, last), done = rates[group["name"]]
-            self._set_rate(group, first * (last / first) ** done)
+            if group["name"] in falling:
+                (first, last), done = falling[group["name"]]
+                self._set_rate(group, first * (last / first) ** done)
 
     @staticmethod
     def _set_rate(group: dict, rate: float) -> None:
