@@ -77,7 +77,7 @@ class Training:
         self.network.reset(self.generator, config.zero_heads)
         self.network.to(device)
         self.warps = None
-        if wanted(views, config.warps):
+        if wanted(views, config.warps, ~left_out):
             self.warps = Warps(len(positions), len(views.cameras)).to(device)
         self.optimizer = self._optimizer()
         self.statistics = Statistics.zeros(len(self.gaussians), device)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample
@@ -23,13 +24,17 @@ NODES = 4  # of each grid along a side of the image
 AGREE = 0.002  # disagreement of views below which they show one object: renders have a tenth of it
 
 
-def wanted(views: Views, warps: Literal["auto", "on", "off"]) -> bool:
+def wanted(
+    views: Views,
+    warps: Literal["auto", "on", "off"],
+    counts: np.ndarray | None = None,  # [T, V] bool, views that are not left out
+) -> bool:
     """Whether these views shall be bent; by themselves, scenes of real cameras are not.
 
     Raises UserError where they shall and the rasterizer cannot.
     """
     if warps == "auto":
-        return moves_centres() and views.scene is None and disagreement(views) > AGREE
+        return moves_centres() and views.scene is None and disagreement(views, counts) > AGREE
     if warps == "on" and not moves_centres():
         raise UserError(
             "The rasterizer that was chosen cannot bend views.",

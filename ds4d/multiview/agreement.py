@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from ..cameras import project
+from ..cameras import Cameras, project
 from . import Views
 
 FRAMES = 6  # that are looked at
@@ -18,7 +18,11 @@ INSIDE = 0.25  # matte of what counts as inside
 
 
 @torch.no_grad()
-def disagreement(views: Views, seed: int = 0) -> float:
+def disagreement(
+    views: Views,
+    counts: np.ndarray | None = None,  # [T, V] bool; None = all views do
+    seed: int = 0,
+) -> float:
     """Share of the object's pixels that no place in space can explain, in [0, 1].
 
     A pixel inside one silhouette is explained where its ray passes a place that lies inside all the
@@ -27,19 +31,22 @@ def disagreement(views: Views, seed: int = 0) -> float:
     """
     generator = torch.Generator().manual_seed(seed)
     chosen = np.linspace(0, len(views.images) - 1, min(FRAMES, len(views.images)))
-    shares = [
-        _unexplained(view, alphas, views, generator)
-        for frame in np.unique(chosen.round().astype(int))
-        for alphas in [torch.from_numpy(views.images[frame, ..., 3]).float() / 255]
-        for view in range(len(alphas))
-        if (alphas[view] > 0.5).any()
-    ]
+    shares = []
+    for frame in np.unique(chosen.round().astype(int)):
+        some = slice(None) if counts is None else np.flatnonzero(counts[frame])
+        alphas = torch.from_numpy(views.images[frame, some, ..., 3]).float() / 255
+        cameras = views.cameras[some]
+        shares += [
+            _unexplained(view, alphas, cameras, generator)
+            for view in range(len(alphas))
+            if (alphas[view] > 0.5).any()
+        ]
     return float(np.mean(shares)) if shares else 0.0
 
 
-def _unexplained(view: int, alphas: Tensor, views: Views, generator: torch.Generator) -> float:
+def _unexplained(view: int, alphas: Tensor, cameras: Cameras, generator: torch.Generator) -> float:
     """The share of one view's pixels; alphas [V, S, S]."""
-    cameras, size = views.cameras, alphas.shape[-1]
+    size = alphas.shape[-1]
     rows, columns = torch.nonzero(alphas[view] > 0.5, as_tuple=True)
     some = torch.randint(len(rows), (RAYS,), generator=generator)
     pixels = torch.stack([columns[some] + 0.5, rows[some] + 0.5, torch.ones(RAYS)], -1)

@@ -29,6 +29,7 @@ needs_scorer = pytest.mark.skipif(not SCORER.exists(), reason="the external scor
 class Asset:
     """A red and a blue blob; the red one rises with time."""
 
+    scene = None
     positions = torch.linspace(0, 1, 3)
 
     def __init__(self, offset: float = 0.0):
