@@ -115,9 +115,11 @@ def build() -> gr.Blocks:
             lambda: ("", gr.update(value="Choose a clip first", interactive=False)),
             None, chosen, **quick,
         )  # fmt: skip
-        inputs[0].input(changed_values, inputs[0], inputs[2:-1], **quick)
-        wire_preflight(ui, clip, inputs)
-        wire_mending(ui, inputs)
+        set_otherwise = [
+            inputs[0].input(changed_values, inputs[0], inputs[2:-1], **quick),
+            *wire_mending(ui, inputs),
+        ]
+        wire_preflight(ui, clip, inputs, set_otherwise)
         loaded = [clip, preview, *inputs[:-1], *outputs]
         blocks.load(jobs.attach, ui["job"], loaded, js=JOB_ASKED_FOR, **quick)
         if examples:
@@ -131,19 +133,26 @@ def picked(clip: str) -> tuple:
     return clip_preview(clip), gr.update(value="Make it 4D", interactive=True)
 
 
-def wire_preflight(ui: dict, clip: gr.File, inputs: list) -> None:
-    """A look at every new clip and part of it; what it will take with every new setting."""
-    every = [clip, *inputs]
-    gr.on(
-        [component.change for component in every], preflight.shown, every, ui["preflight"],
-        trigger_mode="always_last", concurrency_limit=2, **QUIET,
-    )  # fmt: skip
+def wire_preflight(ui: dict, clip: gr.File, inputs: list, set_otherwise: list) -> None:
+    """A look at every new clip and part of it; what it will take with every new setting.
+
+    Settings that a handler puts there say nothing by themselves, or a page that is loaded would ask
+    once for each; so the look follows the handlers in `set_otherwise`.
+    """
     part = [field(inputs, "start"), field(inputs, "end")]
-    ui["preflight"].input(preflight.chosen, None, part, queue=False, **QUIET)
+    handled = ui["preflight"].input(preflight.chosen, None, part, queue=False, **QUIET)
+    *settings, mesh = inputs
+    look = {
+        "fn": preflight.shown, "inputs": [clip, *inputs], "outputs": ui["preflight"],
+        "trigger_mode": "always_last", "concurrency_limit": 2,
+    }  # fmt: skip
+    gr.on([clip.change, mesh.change, *(one.input for one in settings)], **look, **QUIET)
+    for event in (handled, *set_otherwise):
+        event.then(**look, **QUIET)
 
 
-def wire_mending(ui: dict, inputs: list) -> None:
-    """Mattes and views can be mended once they are there."""
+def wire_mending(ui: dict, inputs: list) -> list:
+    """Mattes and views can be mended once they are there. Returns what changes settings."""
     job, paper = ui["job"], ui["editor"]
     mending = [ui["mend"], paper, ui["spread"]]
     ui["matte"].change(editor.opened, job, mending, **QUIET)
@@ -151,7 +160,7 @@ def wire_mending(ui: dict, inputs: list) -> None:
     paper.submit(editor.keep, job, ui["spread"], **QUIET | {"show_progress": "minimal"})
     ui["grid"].change(views.opened, [job, ui["grid"]], ui["views"], **QUIET)
     changed = [field(inputs, name) for name in ("exclude", "redraw", "slant", "depth")]
-    ui["views"].input(views.chosen, None, changed, queue=False, **QUIET)
+    return [ui["views"].input(views.chosen, None, changed, queue=False, **QUIET)]
 
 
 def field(inputs: list, name: str) -> gr.Component:
