@@ -17,6 +17,7 @@ import gradio as gr
 
 from ds4d import viewer
 from page import about, api, camera, editor, jobs, lanes, preflight, views
+from page.film import Film
 from page.jobs import OUTPUTS, RUNS, VIDEOS
 from page.limits import LIMITS
 from page.panels import (
@@ -214,11 +215,11 @@ def build_results(ui: dict) -> None:
         ui["compare"] = gr.ImageSlider(
             label="Input and render", elem_id="compare", height=300, **hidden
         )
-        ui["orbit"] = gr.Video(label=VIDEOS["orbit"], elem_id="orbit", height=300, **loop)
+        ui["orbit"] = Film(label=VIDEOS["orbit"], elem_id="orbit", height=300, **loop)
     with gr.Row():
         for name, label in VIDEOS.items():
             if name not in ui:
-                ui[name] = gr.Video(label=label, elem_id=name, min_width=120, height=170, **loop)
+                ui[name] = Film(label=label, elem_id=name, min_width=120, height=170, **loop)
     ui["downloads"] = Panel(label="Downloads", elem_id="downloads")
     with gr.Row(visible=False) as ui["more"]:
         ui["gif"] = gr.Button("Add the orbit as a GIF", elem_id="gif")
@@ -227,7 +228,7 @@ def build_results(ui: dict) -> None:
     ui["insight"] = Panel(label="How it works on your clip", elem_id="insight")
     with gr.Row():
         with gr.Column(min_width=280):
-            ui["grid"] = gr.Video(label="Six views", elem_id="grid", height=320, **loop)
+            ui["grid"] = Film(label="Six views", elem_id="grid", height=320, **loop)
             ui["views"] = views.build()
         ui["mesh"] = gr.Model3D(
             label="Mesh of the middle frame", elem_id="mesh", height=320, **hidden
