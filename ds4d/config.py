@@ -228,6 +228,9 @@ class FourdConfig:
     rotation_lr: float = 0.002
     """learning rate of the quaternions"""
 
+    averaged: int = 100
+    """steps that the result is a running mean over; 0 = it is what the last step left"""
+
     densify_from: int = 300
     """first step that adds Gaussians"""
     densify_until: int = 3000
@@ -327,6 +330,7 @@ PRESETS: dict[str, Config] = {
             means_lr=(1.1e-4, 1.1e-6),
             network_lr=(1.6e-4, 1.6e-6),
             plane_lr=(1.6e-3, 1.6e-4),
+            averaged=0,
             densify_from=1200,
             densify_until=6000,
         ),

@@ -29,6 +29,8 @@ def save(path: Path, training: Training, key: str) -> None:
     tensors |= {f"network.{k}": v for k, v in training.network.state_dict().items()}
     if training.warps is not None:
         tensors["warps"] = training.warps.grids
+    if training.averages is not None:
+        tensors |= {f"averages.{i}": mean for i, mean in enumerate(training.averages.means)}
     if training.lookup is not None:
         tensors |= {"lookup.grid": training.lookup.grid, "lookup.visible": training.lookup.visible}
     for group in training.optimizer.param_groups:
@@ -75,6 +77,10 @@ def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
         training.warps.grids.data.copy_(tensors["warps"])
     if "lookup.grid" in tensors:
         training.lookup = Lookup(tensors["lookup.grid"], tensors["lookup.visible"])
+    if "averages.0" in tensors:
+        training.averages = training.fresh_averages()
+        for index, mean in enumerate(training.averages.means):
+            mean.copy_(tensors[f"averages.{index}"])
     for group in training.optimizer.param_groups:
         if group["name"] in names:
             group["params"] = [training.gaussians.tensors()[group["name"]]]

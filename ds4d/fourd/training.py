@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from ..multiview.check import named_views
 from ..splat import rasterize
 from ..splat.rasterize import capturable, crowded
 from .asset import Asset
+from .averages import EVERY, Averages
 from .batches import Targets
 from .deformation import Deformation
 from .densify import Statistics, densify
@@ -81,6 +84,7 @@ class Training:
             self.warps = Warps(len(positions), len(views.cameras)).to(device)
         self.optimizer = self._optimizer()
         self.statistics = Statistics.zeros(len(self.gaussians), device)
+        self.averages: Averages | None = None  # while everything moves and nobody joins
         self.lookup: Lookup | None = None  # made again when it is asked for
         self.loss = torch.zeros(())  # of the last step
         self.changes = 0  # of what a captured step keeps
@@ -137,6 +141,24 @@ class Training:
         if self._densifies and self.step > config.densify_from:
             if self.step % config.densify_every == 0:
                 self._densify()
+        if self.config.averaged and self.moving and self.step % EVERY == 0:
+            self._average()
+
+    def _average(self) -> None:
+        """Take this step into the running means, or begin them."""
+        if self.averages is None:
+            self.averages = self.fresh_averages()
+        else:
+            self.averages.look()
+
+    def fresh_averages(self) -> Averages:
+        """Running means that begin with this step, of all that draws the object."""
+        drawn = [*self.gaussians.tensors().values(), *self.network.parameters()]
+        return Averages(drawn, self.config.averaged)
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Inside this block everything is its running mean, where there is one."""
+        return nullcontext() if self.averages is None else self.averages.shown()
 
     @property
     def _size(self) -> int:
@@ -164,6 +186,7 @@ class Training:
             self.gaussians, self.optimizer, self.statistics, self.config, self.generator
         )
         self.statistics = Statistics.zeros(len(self.gaussians), self.device)
+        self.averages = None
         self._change(lookup=None)
 
     def _look_around(self) -> None:
@@ -322,7 +345,8 @@ class Training:
             metrics["steps_per_second"] = (self.step - first) / (time.perf_counter() - started)
         preview = None
         if self.step % PREVIEW_EVERY == 0 or self.step == self.total:
-            preview, metrics["psnr"] = self._preview()
+            with self.averaged():
+                preview, metrics["psnr"] = self._preview()
         stage = "all frames" if self.moving else "middle frame"
         return Event("fourd", self.step, self.total, stage, preview, metrics)
 
@@ -349,10 +373,10 @@ class Training:
     @torch.no_grad()
     def asset(self) -> Asset:
         """The result so far."""
-        gaussians = Gaussians(**{k: v.detach() for k, v in self.gaussians.tensors().items()})
-        maps = self.network.reduced(self.features).half()
-        asset = Asset(
-            gaussians, self.network, maps, self._look(), self.positions.cpu(), self.cameras,
-            self.config, self.scene,
-        )  # fmt: skip
-        return asset.to("cpu")
+        with self.averaged():
+            tensors = self.gaussians.tensors().items()
+            return Asset(
+                Gaussians(**{name: tensor.detach().clone() for name, tensor in tensors}),
+                copy.deepcopy(self.network), self.network.reduced(self.features).half(),
+                self._look(), self.positions.cpu(), self.cameras, self.config, self.scene,
+            ).to("cpu")  # fmt: skip
