@@ -29,8 +29,8 @@ from .deformation import Deformation
 from .densify import Statistics, densify
 from .dsfd import view_features
 from .gaussians import Gaussians, Offsets, deformed, from_points, random_points
-from .kernels.adam import Adam
 from .losses import photometric, regularisers
+from .optimizer import optimizer_of, set_rates
 from .replay import Replayed
 from .tssf import Lookup
 from .warps import Warps, wanted
@@ -82,7 +82,7 @@ class Training:
         self.warps = None
         if wanted(views, config.warps, ~left_out):
             self.warps = Warps(len(positions), len(views.cameras)).to(device)
-        self.optimizer = self._optimizer()
+        self.optimizer = optimizer_of(self.gaussians, self.network, self.warps, config, device)
         self.statistics = Statistics.zeros(len(self.gaussians), device)
         self.averages: Averages | None = None  # while everything moves and nobody joins
         self.lookup: Lookup | None = None  # made again when it is asked for
@@ -101,36 +101,12 @@ class Training:
     def moving(self) -> bool:
         return self.step >= self.config.static_iterations
 
-    def _optimizer(self) -> torch.optim.Adam:
-        planes = list(self.network.planes.parameters())
-        in_planes = {id(parameter) for parameter in planes}
-        network = [p for p in self.network.parameters() if id(p) not in in_planes]
-        constant = {
-            "log_scales": self.config.scale_lr,
-            "quats": self.config.rotation_lr,
-            "logits": self.config.opacity_lr,
-            "sh0": self.config.color_lr,
-        }
-        groups = [
-            {"name": name, "params": [tensor], "lr": constant.get(name, 0.0)}
-            for name, tensor in self.gaussians.tensors().items()
-        ]
-        groups += [{"name": "planes", "params": planes, "lr": 0.0}]
-        groups += [{"name": "network", "params": network, "lr": 0.0}]
-        if self.warps is not None:
-            groups += [{"name": "warps", "params": [self.warps.grids], "lr": 0.0}]
-        if self.device.type == "cpu":
-            return Adam(groups, eps=1e-15)
-        for group in groups:  # where a captured step finds them
-            group["lr"] = torch.tensor(group["lr"], device=self.device)
-        return torch.optim.Adam(groups, eps=1e-15, fused=True, capturable=True)
-
     def advance(self) -> None:
         """One step."""
         config = self.config
         if self.moving and (self.lookup is None or self.step % config.visibility_every == 0):
             self._look_around()
-        self._set_learning_rates()
+        set_rates(self.optimizer, self.step, config)
         inputs = {name: tensor.to(self.device) for name, tensor in self._draw().items()}
         if self.replayed is None:
             self._compute(inputs)
@@ -202,29 +178,6 @@ class Training:
         """Another lookup, perhaps because there are other Gaussians."""
         self.lookup = lookup
         self.changes += 1
-
-    def _set_learning_rates(self) -> None:
-        """Log-linear from first to last value; what deforms starts its clock with the motion."""
-        config = self.config
-        share = self.step / self.total
-        moved = max(self.step - config.static_iterations, 0) / max(config.dynamic_iterations, 1)
-        falling = {
-            "means": (config.means_lr, share),
-            "network": (config.network_lr, moved),
-            "planes": (config.plane_lr, moved),
-            "warps": (config.warp_lr, moved),
-        }
-        for group in self.optimizer.param_groups:
-            if group["name"] in falling:
-                (first, last), done = falling[group["name"]]
-                self._set_rate(group, first * (last / first) ** done)
-
-    @staticmethod
-    def _set_rate(group: dict, rate: float) -> None:
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
-        else:
-            group["lr"] = rate
 
     def _loss(self, inputs: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
         """The step's loss, and the zeros that collect gradients of the projected centres."""

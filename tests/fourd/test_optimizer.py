@@ -1,0 +1,56 @@
+"""How fast each kind of parameter may change, and when."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from ds4d.config import FourdConfig
+from ds4d.fourd.deformation import Deformation
+from ds4d.fourd.gaussians import from_points
+from ds4d.fourd.optimizer import optimizer_of, set_rates
+from ds4d.fourd.warps import Warps
+
+CONFIG = replace(FourdConfig(), static_iterations=100, dynamic_iterations=300, plane_size=8)
+
+
+@pytest.fixture
+def optimizer():
+    gaussians = from_points(torch.rand(10, 3), torch.rand(10, 3))
+    network = Deformation(CONFIG, channels=4)
+    return optimizer_of(gaussians, network, Warps(2, 7), CONFIG, torch.device("cpu"))
+
+
+def rates(optimizer, step: int) -> dict[str, float]:
+    set_rates(optimizer, step, CONFIG)
+    return {group["name"]: group["lr"] for group in optimizer.param_groups}
+
+
+def test_rates_fall_from_first_to_last(optimizer):
+    for name in ("means", "network", "planes", "warps"):
+        first, last = getattr(CONFIG, {"planes": "plane", "warps": "warp"}.get(name, name) + "_lr")
+        assert rates(optimizer, 0)[name] == first
+        assert rates(optimizer, 400)[name] == pytest.approx(last)
+    first, last = CONFIG.means_lr
+    assert rates(optimizer, 200)["means"] == pytest.approx(math.sqrt(first * last))
+
+
+def test_what_deforms_begins_with_the_motion(optimizer):
+    assert rates(optimizer, 99)["network"] == CONFIG.network_lr[0]
+    halfway = math.sqrt(CONFIG.plane_lr[0] * CONFIG.plane_lr[1])
+    assert rates(optimizer, 250)["planes"] == pytest.approx(halfway)
+
+
+def test_looks_keep_their_rates(optimizer):
+    assert rates(optimizer, 0)["sh0"] == rates(optimizer, 400)["sh0"] == CONFIG.color_lr
+    assert rates(optimizer, 400)["logits"] == CONFIG.opacity_lr
+
+
+def test_every_parameter_is_in_one_group(optimizer):
+    parameters = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert len(parameters) == len(set(parameters))
+    names = [group["name"] for group in optimizer.param_groups]
+    assert len(names) == len(set(names)) and {"planes", "network", "warps"} < set(names)
