@@ -272,9 +272,7 @@ def test_a_sound_that_lasts_longer_than_the_picture_is_no_damage(tmp_path):
 
 def as_clip(frames: np.ndarray, prepared: bool = False) -> clip.Clip:
     count = len(frames)
-    return clip.Clip(
-        frames, np.linspace(0, 1, count), np.arange(count), count, None, prepared
-    )
+    return clip.Clip(frames, np.linspace(0, 1, count), np.arange(count), count, None, prepared)
 
 
 def test_one_square_holds_the_object_of_all_frames_with_its_margin():

@@ -92,7 +92,8 @@ def test_no_network_is_left_in_memory(run, tiny_weights, dark_clip):
     held = {
         type(thing).__name__
         for thing in gc.get_objects()
-        if isinstance(thing, torch.nn.Module) and next(thing.parameters(), None) is not None
+        if isinstance(thing, torch.nn.Module)
+        and next(thing.parameters(), None) is not None
         and type(thing).__module__.startswith(("diffusers", "transformers", "lpips", "ds4d.mesh"))
     }
     assert not held

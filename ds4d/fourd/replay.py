@@ -18,9 +18,7 @@ class Replayed:
         crowded: whether what was captured needs larger buffers, which an uncaptured call makes.
     """
 
-    def __init__(
-        self, compute: Callable[[dict[str, Tensor]], None], crowded: Callable[[], bool]
-    ):
+    def __init__(self, compute: Callable[[dict[str, Tensor]], None], crowded: Callable[[], bool]):
         self.compute, self.crowded = compute, crowded
         self.shape: Hashable = None
         self.graph: torch.cuda.CUDAGraph | None = None

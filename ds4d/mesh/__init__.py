@@ -97,9 +97,7 @@ def save_glb(path: Path, mesh: Mesh) -> None:
     shape = trimesh.Trimesh(
         mesh.vertices.numpy() @ TO_GLTF.T, mesh.faces.numpy(), vertex_colors=colors, process=False
     )
-    Path(path).write_bytes(
-        trimesh.exchange.gltf.export_glb(shape, tree_postprocessor=_make_unlit)
-    )
+    Path(path).write_bytes(trimesh.exchange.gltf.export_glb(shape, tree_postprocessor=_make_unlit))
 
 
 def load_glb(path: Path) -> Mesh:
@@ -118,9 +116,7 @@ def load_glb(path: Path) -> Mesh:
 
 def _make_unlit(tree: dict) -> None:
     unlit = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
-    tree["materials"] = [
-        {"pbrMetallicRoughness": unlit, "extensions": {"KHR_materials_unlit": {}}}
-    ]
+    tree["materials"] = [{"pbrMetallicRoughness": unlit, "extensions": {"KHR_materials_unlit": {}}}]
     tree["extensionsUsed"] = ["KHR_materials_unlit"]
     for mesh in tree["meshes"]:
         for primitive in mesh["primitives"]:

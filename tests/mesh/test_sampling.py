@@ -13,9 +13,7 @@ from ds4d.mesh.sampling import load_points_ply, sample_points, save_points_ply
 
 def two_triangles() -> Mesh:
     """A red one of area 1/2 at z = 0 and a blue one of area 3/2 at z = 1, both facing up."""
-    vertices = torch.tensor(
-        [[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [3, 0, 1], [0, 1, 1]]
-    )
+    vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [3, 0, 1], [0, 1, 1]])
     colors = torch.tensor([[1.0, 0, 0]] * 3 + [[0, 0, 1.0]] * 3)
     return Mesh(vertices, torch.tensor([[0, 1, 2], [3, 4, 5]]), colors)
 

@@ -46,9 +46,9 @@ from ds4d.multiview.zero123plus.sampler import (
     unscaled,
 )
 
-GOLDEN = Path(
-    os.environ.get("DS4D_GOLDEN") or Path(__file__).parents[3] / "shared" / "golden"
-) / "g1"
+GOLDEN = (
+    Path(os.environ.get("DS4D_GOLDEN") or Path(__file__).parents[3] / "shared" / "golden") / "g1"
+)
 CASES = sorted(path.name for path in GOLDEN.glob("case*"))
 CPU, SINGLE = torch.device("cpu"), torch.float32
 TOLERANCE = 1e-4  # of the largest magnitude
@@ -275,9 +275,7 @@ def test_golden_whole_run(case):
     """From the first noise to the picture, by the recorded draws."""
     t, condition = case.tensors, condition_of(case)
     guidance = case.meta["guidance_scale"]
-    stage = denoise(
-        case.unet, install(case.unet), case.schedule, condition, case.noise, guidance
-    )
+    stage = denoise(case.unet, install(case.unet), case.schedule, condition, case.noise, guidance)
     while True:
         try:
             next(stage)

@@ -72,9 +72,10 @@ def test_the_first_missing_files_are_named(tmp_path):
 
 
 def test_a_folder_without_the_weights_is_named():
-    assert "there is no folder /nowhere/facebook/dinov2-small" in find(
-        "dinov2-small", "/nowhere"
-    ).words
+    assert (
+        "there is no folder /nowhere/facebook/dinov2-small"
+        in find("dinov2-small", "/nowhere").words
+    )
 
 
 def test_a_half_finished_download_is_not_taken_for_a_whole_one(hub):
