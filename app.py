@@ -16,9 +16,8 @@ from pathlib import Path
 import gradio as gr
 
 from ds4d import viewer
-from page import about, api, camera, editor, jobs, lanes, preflight, views
+from page import about, api, camera, editor, jobs, lanes, preflight, shop, views
 from page.film import Film
-from page.jobs import OUTPUTS, RUNS, VIDEOS
 from page.limits import LIMITS
 from page.panels import (
     EXAMPLES,
@@ -33,6 +32,8 @@ from page.panels import (
     example_names,
 )
 from page.settings import SETTINGS, Setting, changed_values, preset_choices
+from page.shop import RUNS
+from page.showing import OUTPUTS, VIDEOS
 from page.stages import Progress
 from page.theme import THEME
 
@@ -93,7 +94,7 @@ def build() -> gr.Blocks:
         started = gr.on(asked, jobs.start, [clip, ui["job"], *inputs], outputs, **quick)
         started.then(None, ui["job"], None, js=ADDRESS).then(None, js=SHOW_RESULTS)
         if lanes.LENT:
-            started.then(jobs.compute_here, ui["job"], None, concurrency_limit=None, **QUIET)
+            started.then(shop.compute_here, ui["job"], None, concurrency_limit=None, **QUIET)
         ui["timer"].tick(jobs.follow, mine, outputs, **quick)
         ui["cancel"].click(jobs.cancel, mine, outputs, **quick)
         ui["finish"].click(jobs.finish, mine, outputs, **quick)
@@ -170,7 +171,7 @@ def field(inputs: list, name: str) -> gr.Component:
 
 
 def build_controls(ui: dict) -> tuple:
-    """The clip, its preview and the settings, in the order of jobs.ORDER; and the buttons."""
+    """The clip, its preview and the settings, in the order of shop.ORDER; and the buttons."""
     clip = gr.File(label="Your clip", file_types=CLIP_TYPES, elem_id="clip", height=130)
     ui["camera"] = camera.build()
     preview = Panel(js_on_load=NO_PREVIEW)
@@ -244,7 +245,7 @@ demo = build()
 
 if __name__ == "__main__":
     lanes.prepare()
-    jobs.open_shop()
+    shop.open_shop()
     demo.launch(
         theme=THEME,
         css_paths=[ROOT / "page/style.css", ROOT / "page/results.css"],

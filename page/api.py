@@ -17,9 +17,10 @@ import gradio as gr
 from ds4d.errors import UserError
 
 from . import lanes
-from .jobs import QUEUE, STORE, View, cancelled, compute_here, order, visitor_of
 from .preflight import preflight
 from .settings import SETTINGS
+from .shop import QUEUE, STORE, cancelled, compute_here, order, visitor_of
+from .showing import View
 from .store import Job
 from .worker import explain
 

@@ -19,8 +19,8 @@ from ds4d.images import checkerboard, load_images, over, tile
 from ds4d.matting import corrections
 from ds4d.matting.cleanup import shrunk
 
-from .jobs import STORE
 from .panels import notice
+from .shop import STORE
 from .store import Job
 
 LONGEST = 640  # pixels of the picture that is painted on

@@ -17,7 +17,7 @@ import pytest
 from ds4d.config import PRESETS
 from ds4d.errors import UserError
 from ds4d.events import Event
-from page import jobs, queue, worker
+from page import queue, shop, showing, worker
 from page.limits import Limits
 from page.queue import Queue
 from page.store import EVENTS, Store, config_from
@@ -217,7 +217,7 @@ def computed(store, events, stopped=lambda: False):
     """What a page sees of a job whose pipeline the test gives."""
     job = order(store)
     worker.compute(job, events, stopped)
-    view = jobs.View()
+    view = showing.View()
     view.read(job)
     return job, view.progress
 
@@ -242,7 +242,7 @@ def test_the_end_of_a_line_that_is_being_written_is_waited_for(store):
     job = order(store)
     line = json.dumps({"at": 1.0, "stage": "clip", "step": 1, "total": 1})
     (job.folder / EVENTS).write_text(line[:20])
-    view = jobs.View()
+    view = showing.View()
     view.read(job)
     assert view.progress.stages["clip"].state == "waiting"
     (job.folder / EVENTS).write_text(line + "\n")
@@ -278,23 +278,23 @@ def test_stopping_closes_the_work(store):
 
 
 def test_the_same_clip_goes_on_in_its_folder_and_another_does_not(store, lane, monkeypatch):
-    monkeypatch.setattr(jobs, "STORE", store)
-    monkeypatch.setattr(jobs, "QUEUE", lane)
+    monkeypatch.setattr(shop, "STORE", store)
+    monkeypatch.setattr(shop, "QUEUE", lane)
     one, other = store.root.parent / "one.mp4", store.root.parent / "other.mp4"
     one.write_text("one"), other.write_text("other")
-    rest = [None] * len(jobs.SETTINGS) + [None]
-    first = jobs.order(str(one), "preview", 0, *rest, visitor="a")
+    rest = [None] * len(shop.SETTINGS) + [None]
+    first = shop.order(str(one), "preview", 0, *rest, visitor="a")
     lane.cancel(first)
-    again = jobs.order(str(one), "preview", 1, *rest, job=first.id, visitor="a")
+    again = shop.order(str(one), "preview", 1, *rest, job=first.id, visitor="a")
     assert again.folder == first.folder and again.config.seed == 1
-    shown = dict(zip(jobs.ORDER, jobs.settings_of(again), strict=True))
+    shown = dict(zip(shop.ORDER, shop.settings_of(again), strict=True))
     assert (shown["seed"], shown["frames"]) == (1, CONFIG.clip.frames)  # who comes back sees them
-    another = jobs.order(str(other), "preview", 0, *rest, job=first.id, visitor="a")
+    another = shop.order(str(other), "preview", 0, *rest, job=first.id, visitor="a")
     assert another.folder != first.folder
     with pytest.raises(UserError, match="no clip"):
-        jobs.order(None, "preview", 0, *rest)
+        shop.order(None, "preview", 0, *rest)
     with pytest.raises(UserError, match="your runs"):
-        jobs.order(str(one), "preview", 0, *rest, visitor="a")
+        shop.order(str(one), "preview", 0, *rest, visitor="a")
     assert {job.id for job in store.all()} == {first.id, another.id}  # nothing is left of it
 
 

@@ -15,7 +15,7 @@ from ds4d.config import PRESETS, Config
 from ds4d.errors import Paused, UserError
 from ds4d.events import STAGES, Event
 from ds4d.workspace import Workspace
-from page import jobs, lanes
+from page import lanes, shop
 from page.limits import Limits
 from page.queue import Queue
 from page.store import Store
@@ -80,15 +80,15 @@ def test_who_has_no_gpu_seconds_left_is_told_and_can_go_on(monkeypatch, tmp_path
 def test_on_lent_gpus_a_job_is_computed_in_the_request(monkeypatch, tmp_path):
     store = Store(tmp_path / "runs", Limits())
     lane = Queue(store)
-    monkeypatch.setattr(jobs, "STORE", store)
-    monkeypatch.setattr(jobs, "QUEUE", lane)
+    monkeypatch.setattr(shop, "STORE", store)
+    monkeypatch.setattr(shop, "QUEUE", lane)
     monkeypatch.setattr(pipeline, "generate", recorded)
     clip = tmp_path / "clip.mp4"
     clip.write_text("a clip")
     job = lane.submit(store.create(clip, Config(), "a"))
-    jobs.compute_here(job.id)
+    shop.compute_here(job.id)
     assert store.find(job.id).state == "done"
-    jobs.compute_here(job.id)  # a second request finds nothing to do
+    shop.compute_here(job.id)  # a second request finds nothing to do
 
 
 def test_what_crosses_the_border_survives_it():
