@@ -229,7 +229,8 @@ class FourdConfig:
     """learning rate of the quaternions"""
 
     averaged: int = 100
-    """steps that the result is a running mean over; 0 = it is what the last step left"""
+    """steps that the result is a running mean over, at most a twentieth of the dynamic ones; 0 = it
+    is what the last step left"""
 
     densify_from: int = 300
     """first step that adds Gaussians"""

@@ -117,7 +117,7 @@ class Training:
         if self._densifies and self.step > config.densify_from:
             if self.step % config.densify_every == 0:
                 self._densify()
-        if self.config.averaged and self.moving and self.step % EVERY == 0:
+        if self._window >= EVERY and self.moving and self.step % EVERY == 0:
             self._average()
 
     def _average(self) -> None:
@@ -130,11 +130,16 @@ class Training:
     def fresh_averages(self) -> Averages:
         """Running means that begin with this step, of all that draws the object."""
         drawn = [*self.gaussians.tensors().values(), *self.network.parameters()]
-        return Averages(drawn, self.config.averaged)
+        return Averages(drawn, self._window)
 
     def averaged(self) -> AbstractContextManager[None]:
         """Inside this block everything is its running mean, where there is one."""
         return nullcontext() if self.averages is None else self.averages.shown()
+
+    @property
+    def _window(self) -> int:
+        """Steps that the means look back on: in a short run few, since its early steps lag far."""
+        return min(self.config.averaged, self.config.dynamic_iterations // 20)
 
     @property
     def _size(self) -> int:
