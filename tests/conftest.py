@@ -20,6 +20,7 @@ from ds4d.cameras import (
     orbit_cameras,
 )
 from ds4d.splat.splats import Splats, render
+from tests import browser
 
 FRAMES, SIZE = 6, 64
 HELDOUT = {"az-075": -75.0, "az+195": 195.0}
@@ -90,6 +91,12 @@ def _place(name: str, frame: int) -> str:
     if kind == "multiview":
         return f"multiview/{frame:04d}/{rest}.png"
     return f"{name}.png" if kind == "orbit" else f"{name}/{frame:04d}.png"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    with browser.opened() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

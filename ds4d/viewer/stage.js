@@ -250,7 +250,7 @@ export class Stage {
       this.order?.key === key ? this.order : { key, order: await this.sorted(moment, camera) };
     if (this.closed) return;
     this.order = order;
-    this.last = { camera, moment };
+    this.last = { camera, moment, order: order.order };
     this.resize(sharp ? 1 : this.pace.sharpness);
     this.redraw();
     drawing.sent = true;
@@ -263,8 +263,9 @@ export class Stage {
     return this.sorter.order(moment, forward);
   }
 
+  /** The last picture again, whatever has arrived since. */
   redraw() {
-    this.renderer.draw(this.last.camera, this.last.moment, this.order.order);
+    this.renderer.draw(this.last.camera, this.last.moment, this.last.order);
   }
 
   resize(sharpness) {

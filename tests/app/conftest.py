@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,11 +21,6 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "tests/screenshots"
 PATIENCE = 240_000  # milliseconds: a busy machine is slow, and only a failure waits so long
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--use-angle=swiftshader", "--enable-unsafe-swiftshader",  # WebGL without a GPU
-    "--disable-gpu-compositing",  # all else is faster without
-]  # fmt: skip
 
 
 @dataclass
@@ -91,19 +85,6 @@ def _wait_until_answers(url: str, process: subprocess.Popen, log: Path) -> None:
         except OSError:
             time.sleep(0.2)
     pytest.fail(f"the app does not answer:\n{log.read_text()}")
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -14,8 +13,9 @@ from page.camera import recorded
 from page.preflight import preflight, report, shown
 from page.settings import SETTINGS
 from tests.app.conftest import PATIENCE
+from tests.browser import program
 
-FLAGS = ["--no-sandbox", "--disable-gpu"]
+FAKE_CAMERA = ["--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream"]
 CONFIG = PRESETS["preview"]
 
 
@@ -115,10 +115,7 @@ def drag(page, handle: str, goal: int) -> None:
 @pytest.mark.slow
 def test_a_clip_is_recorded_with_the_camera(app, chromium):
     """Chromium's own test camera; the recording is used as the browser wrote it."""
-    flags = [*FLAGS, "--use-fake-device-for-media-stream"]
-    browser = chromium.browser_type.launch(
-        executable_path=shutil.which("chromium") or shutil.which("google-chrome"), args=flags
-    )
+    browser = chromium.browser_type.launch(executable_path=program(), args=FAKE_CAMERA)
     try:
         page = browser.new_context(permissions=["camera"]).new_page()
         page.set_default_timeout(PATIENCE)

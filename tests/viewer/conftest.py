@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import shutil
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from tests.viewer.ball import SIZE, Ball
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "tests/screenshots"
 HELD_BACK = 500  # bytes of slow.ds4d
-FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 
 
 @pytest.fixture(scope="session")
@@ -29,19 +27,6 @@ def ball():
 @pytest.fixture(scope="session")
 def packed(ball):
     return pack(ball, seconds=2.0)
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @dataclass
