@@ -127,6 +127,9 @@ class FourdConfig:
     """steps over all frames, with HexPlane, TSSF and the deformation heads"""
     times_per_step: int = 1
     """frames that are drawn in a step; each from two views"""
+    shuffled: bool = True
+    """frames and views are dealt like cards, each once before any comes again; otherwise they are
+    thrown with dice, as in the paper"""
     front_always: bool = False
     """one view of each pair is the real front view; otherwise both are drawn from all views"""
     coarse_size: int = 128
@@ -305,6 +308,7 @@ PRESETS: dict[str, Config] = {
             static_iterations=1000,
             dynamic_iterations=6000,
             times_per_step=4,
+            shuffled=False,
             front_always=True,
             coarse_size=512,
             fine_size=512,

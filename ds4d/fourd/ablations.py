@@ -33,7 +33,7 @@ H = {"features": "dsfd", "fusion": "da"}
 # method has to beat at equal seconds.
 PLAIN = B | {
     "robust": True, "sds": 0.0, "smooth_time": 0.0, "smooth_space": 0.0, "sparse_time": 0.0,
-    "densify_until": 0, "warps": "off", "averaged": 0,
+    "densify_until": 0, "warps": "off", "averaged": 0, "shuffled": False,
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from ..splat.rasterize import capturable, crowded
 from .asset import Asset
 from .averages import EVERY, Averages
 from .batches import Targets
+from .deals import deals
 from .deformation import Deformation
 from .densify import Statistics, densify
 from .dsfd import view_features
@@ -71,6 +72,7 @@ class Training:
         self.counts = torch.from_numpy(~left_out).float().to(device)  # [T, V] in {0, 1}
         self.features = view_features(features.to(device), config)  # [T, V, h, w, 2D]
         self.generator = torch.Generator().manual_seed(seed)  # of the CPU: the same draws anywhere
+        self.deals = deals(config, len(positions), len(views.cameras), seed, self.generator)
         if config.points_from == "random":
             points, colors = random_points(len(points), torch.Generator().manual_seed(seed))
         self.gaussians = from_points(points.to(device), colors.to(device))
@@ -265,20 +267,18 @@ class Training:
 
     def _draw(self) -> dict[str, Tensor]:
         """All that chance decides in a step: frames, two views of each, and what SDS looks at."""
-        frames, count = len(self.positions), len(self.cameras)
         times, views = [], []
-        for _ in range(self.config.times_per_step):
-            times.append(self._randint(frames) if self.moving else frames // 2)
-            first = 0 if self.config.front_always else self._randint(count)
-            views += [first, (first + 1 + self._randint(count - 1)) % count]
+        first = self.step - self.config.static_iterations if self.moving else self.step
+        for index in range(self.config.times_per_step):
+            number = first * self.config.times_per_step + index
+            time, *pair = self.deals.deal(number, None if self.moving else len(self.positions) // 2)
+            times.append(time)
+            views += pair
         drawn = {"times": torch.tensor(times), "views": torch.tensor(views)}
         if self.sds is not None:
             size = min(render_size(self.step), self.config.fine_size)
             drawn |= self.sds.draw(drawn["times"], size, self.step, self.generator)
         return drawn
-
-    def _randint(self, bound: int) -> int:
-        return int(torch.randint(bound, (), generator=self.generator))
 
     def _offsets(self, times: Tensor) -> Offsets:
         """What moves the Gaussians at some frames [K]; nothing does in the static stage."""
