@@ -18,6 +18,7 @@ from .video import write_video
 
 __all__ = ["Clip", "load", "read", "resized", "save", "square", "write_video"]
 
+SMALLEST = 256  # pixels: no square is cut out smaller than this, unless it was asked for
 STILL = 4.0  # grey levels; a clip whose 8 x 8 blocks change less than this does not move
 
 
@@ -182,7 +183,8 @@ def square(
 
     The square may reach beyond the frame, where it is transparent. Where the clip has no alpha of
     its own, the object's colours are estimated at its soft edges, so that no rim of the old
-    background remains. A prepared clip is only resized.
+    background remains. A prepared clip is only resized. S is config.size, or less where the square
+    has fewer pixels than that: enlarging adds nothing but time.
 
     Returns: frames [T, S, S, 4] uint8 straight alpha, whose colours reach a bit beyond the edges;
         the square (left, top, side) in pixels of the clip's frames; warnings.
@@ -201,9 +203,10 @@ def square(
         crop, remarks = (0, 0, width), ()
     else:
         crop = _crop(alphas, config.margin)
+    size = min(config.size, max(crop[2], SMALLEST))
     own_colors = clip.frames.shape[-1] == 4
     frames = np.stack([
-        _cut(frame[..., :3], alpha, crop, config.size, own_colors)
+        _cut(frame[..., :3], alpha, crop, size, own_colors)
         for frame, alpha in zip(clip.frames, alphas, strict=True)
     ])  # fmt: skip
     return frames, crop, remarks

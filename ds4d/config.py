@@ -34,7 +34,7 @@ class ClipConfig:
     frames: int = 24
     """frames that the clip is sampled to, evenly"""
     size: int = 256
-    """side of the square frames, pixels"""
+    """side of the square frames, pixels; less, down to 256, where the clip itself has less"""
     margin: float = 0.1
     """free border around the object on each side, fraction of the square's side"""
     start: float = 0.0
@@ -135,8 +135,8 @@ class FourdConfig:
     coarse_size: int = 128
     """side of the images in the first steps, pixels"""
     fine_size: int = 256
-    """side of the images in the last steps, pixels"""
-    fine_from: float = 0.8
+    """side of the images in the last steps, pixels; at most that of the views"""
+    fine_from: float = 0.6
     """share of the steps after which images are fine"""
 
     features: Literal["none", "frames", "dsfd"] = "dsfd"
@@ -278,19 +278,17 @@ class Config:
 PRESETS: dict[str, Config] = {
     # What two CPU cores do in a few minutes.
     "preview": Config(),
-    # More Gaussians, three times the steps, and larger images in the end: for patient CPUs.
+    # Three times the steps, on images as large as Zero123++ draws them: for patient CPUs.
     "standard": Config(
         preset="standard",
-        clip=ClipConfig(size=384),
+        clip=ClipConfig(size=320),
         mesh=MeshConfig(resolution=128),
         fourd=FourdConfig(
-            points=6000,
-            max_gaussians=7000,
+            max_gaussians=5000,
             static_iterations=500,
             dynamic_iterations=15_500,
             densify_until=8000,
-            fine_size=384,
-            fine_from=0.9,
+            fine_size=320,
         ),
         videos=VideoConfig(size=512),
     ),

@@ -223,7 +223,7 @@ class _Run:
 
         def make() -> Stage[dict[str, Any]]:
             frames = load_images(self.workspace / "frames")
-            views = yield from engine.run(frames, config.clip.size)
+            views = yield from engine.run(frames, frames.shape[1])
             flags = [] if views.scene else find_flags(views.images)
             for flag in flags:
                 yield Event("multiview", len(frames), len(frames), flag.words, warning=True)

@@ -286,6 +286,14 @@ def test_one_square_holds_the_object_of_all_frames_with_its_margin():
     assert abs(seen[0] - 8) <= 1 and abs(seen[-1] - 71) <= 1
 
 
+@pytest.mark.parametrize(("own", "size"), [(100, 256), (300, 300), (400, 320)])
+def test_a_clip_of_few_pixels_is_not_enlarged_to_many(own, size):
+    frames = np.zeros((2, own, own, 4), np.uint8)
+    frames[:, 40 : own - 40, 40 : own - 40] = 255
+    squares, _, _ = clip.square(as_clip(frames, True), frames[..., 3], ClipConfig(size=320))
+    assert squares.shape[1:3] == (size, size)
+
+
 def test_the_square_may_reach_beyond_the_frame():
     frames = moving(alpha=True)[:, :, :30]
     squares, (_, top, side), _ = clip.square(as_clip(frames), frames[..., 3], CONFIG)

@@ -65,9 +65,9 @@ class Training:
         self.perceptual, self.sds = perceptual, sds
         self.positions = positions.float().to(device)
         self.cameras, self.scene = views.cameras.to(device), views.scene
-        self.targets = {
-            size: Targets(views, size, device) for size in {config.coarse_size, config.fine_size}
-        }
+        # No pixels are made up: enlarged pictures would teach blur, and take longer.
+        self.sizes = [min(s, views.cameras.width) for s in (config.coarse_size, config.fine_size)]
+        self.targets = {size: Targets(views, size, device) for size in set(self.sizes)}
         left_out = named_views(config.exclude, len(positions), len(views.cameras))
         self.counts = torch.from_numpy(~left_out).float().to(device)  # [T, V] in {0, 1}
         self.features = view_features(features.to(device), config)  # [T, V, h, w, 2D]
@@ -113,7 +113,7 @@ class Training:
         if self.replayed is None:
             self._compute(inputs)
         else:
-            sizes = self._size, self.sds and min(render_size(self.step), config.fine_size)
+            sizes = self._size, self.sds and self._sds_size
             self.replayed((sizes, self.moving, self.changes, self._densifies), inputs)
         self.step += 1
         if self._densifies and self.step > config.densify_from:
@@ -147,7 +147,12 @@ class Training:
     def _size(self) -> int:
         """Side of the images of this step, pixels."""
         fine = self.step >= self.config.fine_from * self.total
-        return self.config.fine_size if fine else self.config.coarse_size
+        return self.sizes[fine]
+
+    @property
+    def _sds_size(self) -> int:
+        """Side of the images that SDS judges in this step, pixels."""
+        return min(render_size(self.step), self.config.fine_size)
 
     @property
     def _densifies(self) -> bool:
@@ -237,7 +242,7 @@ class Training:
         self, moments: Sequence[Tensor], inputs: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Score distillation of one random side of each moment (STAG4D, on which DS4D builds)."""
-        size = min(render_size(self.step), self.config.fine_size)
+        size = self._sds_size
         cameras = Cameras(inputs["viewmats"], inputs["Ks"], size, size)
         rgb, _, shifts = self._render(moments, cameras, inputs["backgrounds"])
         return self.config.sds * self.sds.judge(rgb, inputs), shifts
@@ -276,7 +281,7 @@ class Training:
             views += pair
         drawn = {"times": torch.tensor(times), "views": torch.tensor(views)}
         if self.sds is not None:
-            size = min(render_size(self.step), self.config.fine_size)
+            size = self._sds_size
             drawn |= self.sds.draw(drawn["times"], size, self.step, self.generator)
         return drawn
 
@@ -311,7 +316,7 @@ class Training:
     @torch.no_grad()
     def _preview(self) -> tuple[np.ndarray, float]:
         """The frame, its render and an orbiting view, side by side, and the render's PSNR in dB."""
-        targets = self.targets[self.config.fine_size]
+        targets = self.targets[self.sizes[-1]]
         frames = len(self.positions)
         frame = self.step // PREVIEW_EVERY % frames if self.moving else frames // 2
         chosen = torch.tensor([frame], device=self.device)

@@ -11,6 +11,8 @@ from ds4d.errors import Paused, UserError
 from ds4d.fourd import train
 from ds4d.fourd.asset import Asset
 from ds4d.fourd.gaussians import Offsets
+from ds4d.fourd.losses import structural
+from ds4d.fourd.training import Training
 from ds4d.splat.splats import render
 from tests.stages import finished
 
@@ -200,3 +202,12 @@ def test_between_two_frames_near_gaussians_glide_and_far_ones_jump():
         means = before.mixed(after, share).means[0, :, 0]
         assert means.tolist() == pytest.approx([glided, jumped])
     torch.testing.assert_close(before.mixed(after, 1.0).quats, later)
+
+
+def test_pictures_are_never_larger_than_the_views(scene, small_config):
+    config = dataclasses.replace(small_config, coarse_size=24, fine_size=999)
+    training = Training(
+        scene.views, scene.positions, scene.features, scene.points, scene.colors, config, 0, CPU,
+        structural, None,
+    )  # fmt: skip
+    assert training.sizes == [24, scene.views.cameras.width]
