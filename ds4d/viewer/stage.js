@@ -185,11 +185,14 @@ export class Stage {
       this.dirty = true;
     }
     this.changed();
-    if (this.drawing?.sent && this.renderer.outstanding() <= AHEAD) this.finish(now);
+    // Who waited for a sharp picture shall find it on the canvas, and not already the next one.
+    const answered =
+      this.drawing?.sent && this.renderer.outstanding() <= AHEAD ? this.finish(now) : 0;
     const settled = now - this.movedAt > SETTLES && !this.held;
     const sharp = settled || this.waiting.length > 0;
     if (
       !this.drawing &&
+      !answered &&
       (this.visible || this.waiting.length) &&
       (this.dirty || (sharp && this.blurred))
     )
@@ -279,12 +282,14 @@ export class Stage {
     this.blurred = sharpness < 1;
   }
 
+  /** The picture is on the canvas; how many had waited for it. */
   finish(now) {
     if (this.finishedAt !== undefined && this.moving()) this.pace.add(now - this.finishedAt);
     this.finishedAt = this.moving() ? now : undefined;
     const { answers } = this.drawing;
     this.drawing = null;
     answers.forEach((resolve) => resolve());
+    return answers.length;
   }
 
   /** The card has forgotten everything, and is back. */
