@@ -129,7 +129,7 @@ class FourdConfig:
     """frames that are drawn in a step; each from two views"""
     shuffled: bool = True
     """frames and views are dealt like cards, each once before any comes again; otherwise they are
-    thrown with dice, as in the paper"""
+    thrown with dice, as in the code that the paper builds on"""
     front_always: bool = False
     """one view of each pair is the real front view; otherwise both are drawn from all views"""
     coarse_size: int = 128

@@ -19,7 +19,7 @@ ON_CPU = {
     "clip": 0.5, "matting": 6.9, "multiview": 8.3, "features": 1.3, "mesh": 3.0, "videos": 4.8,
     "export": 0.7,
 }  # fmt: skip
-STEP_ON_CPU = {"preview": 0.022, "standard": 0.027, "paper": 4.5}  # seconds of a step
+STEP_ON_CPU = {"preview": 0.025, "standard": 0.03, "paper": 4.5}  # seconds of a step
 CPU_GB = 1.5  # of a preview, at its peak
 
 # One NVIDIA H200 with the pretrained networks.

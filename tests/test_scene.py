@@ -92,7 +92,7 @@ def test_a_held_out_camera_sees_the_scene_move(made, truth):
     moving = seen(asset, asset.positions.tolist())
     still = seen(asset, [float(asset.positions[FRAMES // 2])] * FRAMES)
     where = np.ptp(truth.astype(int), axis=0).max(-1) > 40  # pixels over which something moves
-    assert psnr(moving, truth) > 17
+    assert psnr(moving, truth) > 18
     assert psnr(moving, truth, where) > psnr(still, truth, where) + 2
     assert psnr(moving, truth) > psnr(moving[:, :, ::-1], truth) + 4
 

@@ -17,12 +17,12 @@ EVERY = 10  # steps between two looks at the parameters
 
 
 class Averages:
-    """Exponential means of parameters over about so many steps; they begin as the parameters."""
+    """Exponential means of parameters, which they begin as, over about `steps` >= EVERY steps."""
 
     def __init__(self, parameters: Sequence[Tensor], steps: int):
         self.parameters = list(parameters)
         self.means = [parameter.detach().clone() for parameter in self.parameters]
-        self.share = min(EVERY / steps, 1.0)
+        self.share = EVERY / steps
 
     @torch.no_grad()
     def look(self) -> None:

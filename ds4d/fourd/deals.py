@@ -29,7 +29,7 @@ def deals(
 
 
 class Dice:
-    """Independent draws, as in the paper's predecessors."""
+    """Independent draws, as in STAG4D, on which DS4D builds (method.md section 6)."""
 
     def __init__(self, frames: int, views: int, front_always: bool, generator: torch.Generator):
         self.frames, self.views, self.front_always = frames, views, front_always
