@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
@@ -63,8 +64,8 @@ class Asset:
         gaussians = Gaussians(**{k: v.to(device) for k, v in self.gaussians.tensors().items()})
         lookup = Lookup(self.lookup.grid.to(device), self.lookup.visible.to(device))
         return Asset(
-            gaussians, self.network.to(device), self.maps.to(device), lookup, self.positions,
-            self.cameras.to(device), self.config, self.scene,
+            gaussians, copy.deepcopy(self.network).to(device), self.maps.to(device), lookup,
+            self.positions, self.cameras.to(device), self.config, self.scene,
         )  # fmt: skip
 
     def save(self, path: Path) -> None:
