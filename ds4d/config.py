@@ -123,10 +123,11 @@ class FourdConfig:
     """where they start: on the mesh, or grey and anywhere in a ball"""
     static_iterations: int = 300
     """steps on the middle frame alone, before anything moves"""
-    dynamic_iterations: int = 4400
+    dynamic_iterations: int = 3200
     """steps over all frames, with HexPlane, TSSF and the deformation heads"""
-    times_per_step: int = 1
-    """frames that are drawn in a step; each from two views"""
+    times_per_step: tuple[int, int] = (1, 2)
+    """frames that are drawn in a step while images are coarse, and while they are fine; each from
+    two views. One is soonest somewhere near, several in one step agree on what suits all"""
     shuffled: bool = True
     """frames and views are dealt like cards, each once before any comes again; otherwise they are
     thrown with dice, as in the code that the paper builds on"""
@@ -136,7 +137,7 @@ class FourdConfig:
     """side of the images in the first steps, pixels"""
     fine_size: int = 256
     """side of the images in the last steps, pixels; at most that of the views"""
-    fine_from: float = 0.6
+    fine_from: float = 0.7
     """share of the steps after which images are fine"""
 
     features: Literal["none", "frames", "dsfd"] = "dsfd"
@@ -237,7 +238,7 @@ class FourdConfig:
 
     densify_from: int = 300
     """first step that adds Gaussians"""
-    densify_until: int = 3000
+    densify_until: int = 2400
     """last step that adds or removes Gaussians"""
     densify_every: int = 100
     """steps between two rounds of adding and removing"""
@@ -286,8 +287,9 @@ PRESETS: dict[str, Config] = {
         fourd=FourdConfig(
             max_gaussians=5000,
             static_iterations=500,
-            dynamic_iterations=15_500,
-            densify_until=8000,
+            dynamic_iterations=8500,
+            densify_until=5000,
+            times_per_step=(1, 4),
             fine_size=320,
         ),
         videos=VideoConfig(size=512),
@@ -305,7 +307,7 @@ PRESETS: dict[str, Config] = {
             max_gaussians=100_000,
             static_iterations=1000,
             dynamic_iterations=6000,
-            times_per_step=4,
+            times_per_step=(4, 4),
             shuffled=False,
             front_always=True,
             coarse_size=512,

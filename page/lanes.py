@@ -17,6 +17,7 @@ import gradio as gr
 import spaces
 
 from ds4d.config import Config
+from ds4d.costs import frames_in_a_step
 from ds4d.errors import Paused, UserError
 from ds4d.events import STAGES, Event
 from ds4d.workspace import Workspace
@@ -96,7 +97,8 @@ def seconds(clip: str, folder: str, config: Config, stage: str) -> int:
     frames, fourd = config.clip.frames, config.fourd
     views = 7 * frames
     step = 0.08 if config.multiview.guidance > 1 else 0.04  # of one frame's denoising
-    pictures = fourd.times_per_step * (3 if fourd.sds else 2)
+    times = frames_in_a_step(fourd)
+    pictures = times * (3 if fourd.sds else 2)
     steps = fourd.static_iterations + fourd.dynamic_iterations
     work = {
         "matting": 1.0 * frames,
@@ -104,7 +106,7 @@ def seconds(clip: str, folder: str, config: Config, stage: str) -> int:
         "features": 0.05 * views,
         "mesh": 30.0,
         "fourd": min(
-            steps * (0.0015 * pictures + 0.012 * bool(fourd.sds) * fourd.times_per_step),
+            steps * (0.0015 * pictures + 0.012 * bool(fourd.sds) * times),
             LIMITS.slice_seconds,
         ),
         "videos": 0.2 * config.videos.fps * config.videos.seconds,

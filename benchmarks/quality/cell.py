@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ds4d import pipeline
 from ds4d.config import PRESETS, Config
 from ds4d.fourd.ablations import ABLATIONS
@@ -79,7 +81,14 @@ def run(case: Path, cell: Cell, prepared: Path, folder: Path) -> dict[str, Any]:
         "steps": cell.settings().fourd.static_iterations + cell.settings().fourd.dynamic_iterations,
         "peak_memory_mb": stage["peak_memory_mb"],
         "gaussians": stage["gaussians"],
+        "device": _device(),
     }
     save_sheet(asset, case, work, folder / "sheets" / f"{cell.name}.jpg")
     shutil.rmtree(work)
     return json.loads(json.dumps(row))
+
+
+def _device() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"CPU, {torch.get_num_threads()} thread(s)"

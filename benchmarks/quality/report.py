@@ -25,9 +25,11 @@ def write(rows: list[dict], path: Path) -> None:
 
 def markdown(rows: list[dict]) -> str:
     """One table for each preset and kind of views: means over seeds, with the spread."""
+    trained = ", ".join(sorted({row["device"] for row in rows if row.get("device")}))
     parts = [
         "# Quality",
-        "Written by `python -m benchmarks.quality`: means over seeds, ± deviation.",
+        "Written by `python -m benchmarks.quality`: means over seeds, ± deviation. "
+        f"Trained on: {trained}.",
     ]
     for (preset, views), group in sorted(_grouped(rows, "preset", "views").items()):
         parts.append(f"## {preset}, {views}")
@@ -75,11 +77,14 @@ def _spread(values: list[float | None]) -> str:
 
 
 def plot(rows: list[dict], path: Path) -> None:
-    """Held-out psnr_fg against seconds of training, means over cases and seeds."""
+    """Held-out psnr_fg against seconds of training, means over cases and seeds.
+
+    Trainings of one length are no curve: nothing is drawn then.
+    """
     rows = [row for row in rows if "psnr_fg" in row]
-    kinds = sorted({row["views"] for row in rows})
-    if not kinds:
+    if len({row["length"] for row in rows}) < 2:
         return
+    kinds = sorted({row["views"] for row in rows})
     figure, axes = plt.subplots(1, len(kinds), figsize=(6 * len(kinds), 4.5), squeeze=False)
     for axis, views in zip(axes[0], kinds, strict=True):
         of_kind = [row for row in rows if row["views"] == views]

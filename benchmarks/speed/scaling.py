@@ -86,7 +86,7 @@ def _step(ranges: dict, quick: bool) -> Iterator[dict]:
     yield _curve(cost, "Gaussians", ranges["gaussians"], lambda N: step(points=N))
     areas = [side**2 for side in ranges["sides"]]
     yield _curve(cost, "pixels of a view", areas, lambda x: step(pixels=math.isqrt(x)))
-    yield _curve(cost, "frames in a step", ranges["times"], lambda K: step(times_per_step=K))
+    yield _curve(cost, "frames in a step", ranges["times"], lambda K: step(times_per_step=(K, K)))
     yield _curve(cost, "views of the object", ranges["views"], lambda V: step(views=V))
 
 

@@ -31,7 +31,7 @@ from .measure import synchronize
 
 FRAMES, VIEWS = 24, 7
 # With how many Gaussians the steps are timed: about what the presets end with.
-GAUSSIANS = {"preview": 4000, "standard": 10_000, "paper": 30_000}
+GAUSSIANS = {"preview": 4500, "standard": 5000, "paper": 30_000}
 NEVER = 10**9  # steps
 BLOCK = 100  # steps that are timed together: one look at who is visible from where
 SECONDS, BLOCKS = 20.0, 5  # for one row
@@ -108,7 +108,8 @@ def phase(config: FourdConfig, moving: bool, pixels: int) -> FourdConfig:
     """The same steps for ever, with a fixed number of Gaussians."""
     return dataclasses.replace(
         config, static_iterations=0 if moving else NEVER, dynamic_iterations=NEVER,
-        coarse_size=pixels, fine_size=pixels, densify_from=NEVER, densify_until=NEVER,
+        coarse_size=pixels, fine_size=pixels, fine_from=float(pixels != config.fine_size),
+        densify_from=NEVER, densify_until=NEVER,
     )  # fmt: skip
 
 
@@ -133,11 +134,10 @@ def pace(training: Training, seconds: float) -> dict:
 
 def _block(training: Training, count: int) -> float:
     """Seconds of some steps in a row, as the stage does them."""
-    config = training.config
     synchronize()
     started = time.perf_counter()
     for _ in range(count):
-        with threads_for(2 * config.times_per_step * config.coarse_size**2):
+        with threads_for(training.pixels):
             training.advance()
     synchronize()
     return time.perf_counter() - started

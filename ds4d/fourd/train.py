@@ -79,7 +79,6 @@ def run(
 def _steps(training: Training, state: Path, key: str, deadline: float) -> Stage[None]:
     """The steps that are left, with events and checkpoints; fewer where FINISH appears."""
     config, first = training.config, training.step
-    pixels = 2 * config.times_per_step * config.coarse_size**2
     finish = state.with_name(FINISH)
     try:
         while training.step < training.total:
@@ -90,7 +89,7 @@ def _steps(training: Training, state: Path, key: str, deadline: float) -> Stage[
                 return
             if time.monotonic() > deadline and training.step > first:
                 raise Paused
-            with threads_for(pixels):
+            with threads_for(training.pixels):
                 training.advance()
             if training.step % config.checkpoint_every == 0:
                 _save(state, training, key)

@@ -114,7 +114,8 @@ class Training:
             self._compute(inputs)
         else:
             sizes = self._size, self.sds and self._sds_size
-            self.replayed((sizes, self.moving, self.changes, self._densifies), inputs)
+            shape = sizes, len(inputs["times"]), self.moving, self.changes, self._densifies
+            self.replayed(shape, inputs)
         self.step += 1
         if self._densifies and self.step > config.densify_from:
             if self.step % config.densify_every == 0:
@@ -144,10 +145,22 @@ class Training:
         return min(self.config.averaged, self.config.dynamic_iterations // 20)
 
     @property
+    def _fine(self) -> bool:
+        return self.step >= self._first_fine
+
+    @property
+    def _first_fine(self) -> int:
+        return math.ceil(self.config.fine_from * self.total)
+
+    @property
     def _size(self) -> int:
         """Side of the images of this step, pixels."""
-        fine = self.step >= self.config.fine_from * self.total
-        return self.sizes[fine]
+        return self.sizes[self._fine]
+
+    @property
+    def pixels(self) -> int:
+        """That this step draws, of all its pictures."""
+        return 2 * self.config.times_per_step[self._fine] * self._size**2
 
     @property
     def _sds_size(self) -> int:
@@ -273,9 +286,11 @@ class Training:
     def _draw(self) -> dict[str, Tensor]:
         """All that chance decides in a step: frames, two views of each, and what SDS looks at."""
         times, views = [], []
-        first = self.step - self.config.static_iterations if self.moving else self.step
-        for index in range(self.config.times_per_step):
-            number = first * self.config.times_per_step + index
+        coarse, fine = self.config.times_per_step
+        start = self.config.static_iterations if self.moving else 0
+        turn = max(self._first_fine, start)  # the first fine step of this stage
+        first = (min(self.step, turn) - start) * coarse + max(self.step - turn, 0) * fine
+        for number in range(first, first + (fine if self._fine else coarse)):
             time, *pair = self.deals.deal(number, None if self.moving else len(self.positions) // 2)
             times.append(time)
             views += pair

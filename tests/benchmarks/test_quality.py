@@ -35,13 +35,16 @@ def test_a_cell_trains_what_its_name_says():
 
 def test_tables_hold_means_over_seeds_and_cases(tmp_path):
     base = {"views": "multiview", "preset": "preview", "config": "H", "length": 1.0, "steps": 9}
+    base["device"] = "abacus"
     rows = [
         {**base, "case": case, "seed": seed, "psnr_fg": value, "seconds": 60.0}
         for case, seed, value in (("fox", 0, 20.0), ("fox", 1, 22.0), ("robot", 0, 30.0))
     ]
+    rows.append({**rows[-1], "length": 0.5, "seconds": 30.0})
     rows.append({**base, "case": "clip", "seed": 0, "front_psnr_fg": 25.0, "seconds": 60.0})
     write(rows, tmp_path / "quality.json")
     lines = (tmp_path / "quality.md").read_text().splitlines()
+    assert lines[2].endswith("Trained on: abacus.")
     assert any(line.startswith("| fox | H | 1 | 2 | 21.00 ± 1.41 |") for line in lines)
     assert any(line.startswith("| mean | H | 1 | 2 | 24.00 ") for line in lines)
     assert any(line.startswith("| clip | H | 1 | 1 | 25.00 |") for line in lines)

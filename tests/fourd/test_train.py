@@ -145,7 +145,7 @@ def test_the_seed_decides(scene, small_config, tmp_path):
     "changes",
     [
         {"fusion": "average"}, {"fusion": "ga"}, {"visibility": "none"}, {"projection": "map"},
-        {"robust": False, "front_always": True, "times_per_step": 3, "zero_heads": False},
+        {"robust": False, "front_always": True, "times_per_step": (3, 3), "zero_heads": False},
         {"smooth_time": 1.0, "smooth_space": 1.0, "sparse_time": 1.0, "time_map": "half"},
     ],
 )  # fmt: skip
@@ -211,3 +211,22 @@ def test_pictures_are_never_larger_than_the_views(scene, small_config):
         structural, None,
     )  # fmt: skip
     assert training.sizes == [24, scene.views.cameras.width]
+
+
+def test_fine_steps_draw_more_frames_and_all_frames_still_come_equally_often(scene, small_config):
+    config = dataclasses.replace(
+        small_config, static_iterations=3, dynamic_iterations=17, fine_from=0.5,
+        times_per_step=(1, 3), coarse_size=16,
+    )  # fmt: skip
+    training = Training(
+        scene.views, scene.positions, scene.features, scene.points, scene.colors, config, 0, CPU,
+        structural, None,
+    )  # fmt: skip
+    drawn, pixels = [], []
+    for training.step in range(training.total):
+        drawn.append(training._draw()["times"].tolist())
+        pixels.append(training.pixels)
+    assert [len(times) for times in drawn] == 10 * [1] + 10 * [3]
+    assert pixels == 10 * [2 * 16**2] + 10 * [6 * training.sizes[1] ** 2]
+    counts = torch.bincount(torch.tensor(sum(drawn[3:], [])), minlength=len(scene.positions))
+    assert counts.max() - counts.min() <= 1
