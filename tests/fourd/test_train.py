@@ -223,7 +223,8 @@ def test_fine_steps_draw_more_frames_and_all_frames_still_come_equally_often(sce
         structural, None,
     )  # fmt: skip
     drawn, pixels = [], []
-    for training.step in range(training.total):
+    for step in range(training.total):
+        training.step = step
         drawn.append(training._draw()["times"].tolist())
         pixels.append(training.pixels)
     assert [len(times) for times in drawn] == 10 * [1] + 10 * [3]
