@@ -52,6 +52,7 @@ from .matting import corrections
 from .mesh import scene_points
 from .multiview import Views, scene
 from .multiview.check import flags as find_flags
+from .multiview.check import told
 from .multiview.grid import grids
 from .splat.rasterize import check as check_rasterizer
 from .splat.rasterize import drawn_with, use
@@ -225,8 +226,8 @@ class _Run:
             frames = load_images(self.workspace / "frames")
             views = yield from engine.run(frames, frames.shape[1])
             flags = [] if views.scene else find_flags(views.images)
-            for flag in flags:
-                yield Event("multiview", len(frames), len(frames), flag.words, warning=True)
+            if flags:
+                yield Event("multiview", len(frames), len(frames), told(flags), warning=True)
             pictures = grids(views.images, flags)
             with self.workspace.replacing("multiview") as folder:
                 trust = None if views.confidence is None else views.confidence[:, 1:]

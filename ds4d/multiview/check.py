@@ -21,6 +21,7 @@ EXCUSE = 2.0  # times what the front view changes more than usual at that moment
 SHAPE = 0.1  # differences of silhouettes (1 - IoU) that are nothing to speak of
 COLOR = 9.0  # differences of mean colours that are nothing to speak of, Lab units
 EMPTY = 0.1  # share of the view's usual area below which nothing is there
+NAMED = 4  # views that a sentence names before it counts the rest
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,13 @@ def named_views(
         if int(frame) <= frames:
             found[int(frame) - 1, int(view)] = True
     return found
+
+
+def told(found: Sequence[Flag]) -> str:
+    """One sentence about the views that are out of line."""
+    named = [f"view {flag.view} of frame {flag.frame + 1} ({flag.words})" for flag in found[:NAMED]]
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return f"Out of line with their neighbours: {', '.join(named)}{more}."
 
 
 def flags(images: np.ndarray) -> list[Flag]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ds4d.errors import UserError
-from ds4d.multiview.check import Flag, flags, named_views
+from ds4d.multiview.check import NAMED, Flag, flags, named_views, told
 
 BENCH = Path(__file__).parents[3] / "shared" / "bench"
 FRAMES, SIDE = 10, 64
@@ -47,6 +47,15 @@ def test_mistakes_are_flagged_where_they_are(frame):
     found = flags(bad)
     assert places(found) == [(frame, 1), (frame, 2), (frame, 3)]
     assert [flag.words for flag in found] == ["nothing is there", "another colour", "another shape"]
+
+
+def test_a_sentence_says_which_views_are_out_of_line():
+    few = [Flag(0, 5, "another shape"), Flag(6, 2, "another colour")]
+    assert told(few) == (
+        "Out of line with their neighbours: view 5 of frame 1 (another shape), "
+        "view 2 of frame 7 (another colour)."
+    )
+    assert told(few * NAMED).endswith(f"(another colour) and {NAMED} more.")
 
 
 def test_a_mistake_that_is_made_twice_is_flagged_twice():
