@@ -143,7 +143,7 @@ def preset_choices() -> list[tuple[str, str]]:
         steps = config.fourd.static_iterations + config.fourd.dynamic_iterations
         label = (
             f"{name.capitalize()}: {PRESET_WORDS[name]}. "
-            f"{config.clip.frames} frames of {config.clip.size} px, {steps:,} steps."
+            f"Up to {config.clip.frames} frames of {config.clip.size} px, {steps:,} steps."
         )
         choices.append((label, name))
     return choices

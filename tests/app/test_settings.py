@@ -67,7 +67,7 @@ def test_another_preset_leaves_the_visitor_s_own_choices_alone():
 def test_each_preset_says_what_it_takes():
     labels = {name: label for label, name in preset_choices()}
     assert labels.keys() == PRESETS.keys()
-    assert "24 frames of 512 px, 7,000 steps" in labels["paper"]
+    assert "Up to 24 frames of 512 px, 7,000 steps" in labels["paper"]
 
 
 def test_a_mesh_of_one_s_own_is_part_of_the_config():
