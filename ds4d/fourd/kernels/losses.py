@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
+from numba import njit, prange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from ...lanes import LOOPS
 
 SSIM_WINDOW = 4  # pixels along a side
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, parallel=LOOPS, error_model="numpy", fastmath=True)
 def _absolute(render, target, v_render):
     """Mean absolute error of each image [B, pixels], and its gradient."""
     B, size = render.shape
     errors = np.empty(B, np.float32)
     weight = np.float32(1 / size)
-    for b in range(B):
+    for b in prange(B):
         error = 0.0
         for i in range(size):
             difference = render[b, i] - target[b, i]
@@ -28,12 +30,12 @@ def _absolute(render, target, v_render):
     return errors
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, parallel=LOOPS, error_model="numpy", fastmath=True)
 def _trusted(render, target, trust, v_render):
     """`_absolute` with a weight for each pixel [B, pixels]; images are [B, pixels, C] here."""
     B, pixels, channels = render.shape
     errors = np.empty(B, np.float32)
-    for b in range(B):
+    for b in prange(B):
         error = 0.0
         for i in range(pixels):
             weight = trust[b, i] / (pixels * channels)
@@ -139,19 +141,34 @@ def _signed(weight, slope):
     return -weight if slope < zero else positive
 
 
-def _structural(a: np.ndarray, b: np.ndarray, C: int, scales: int, weight: float, v_a: np.ndarray):
-    """Errors of an image [h, w C] at its next scales, summed; adds their gradient times weight."""
-    if scales == 0:
-        return 0.0
-    shape = a.shape[0] // 2, a.shape[1] // C // 2 * C
-    a2, b2 = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    v_a2 = np.zeros(shape, np.float32)
-    _halve(a, C, a2)
-    _halve(b, C, b2)
-    error = _dissimilarity(a2, b2, C, weight, v_a2) + _slope_error(a2, b2, C, weight, v_a2)
-    error += _structural(a2, b2, C, scales - 1, weight, v_a2)
-    _halve_backward(v_a2, C, v_a)
-    return error
+@njit(cache=True, error_model="numpy")
+def _all_scales(a, b, channels, scales, v_a):
+    """Mean error of an image at its next scales; adds its gradient."""
+    finer, finer_b, v_finer = [a], [b], [v_a]
+    error, weight = 0.0, 1 / scales
+    for level in range(scales):
+        shape = finer[level].shape[0] // 2, finer[level].shape[1] // channels // 2 * channels
+        small, small_b = np.empty(shape, np.float32), np.empty(shape, np.float32)
+        v_small = np.zeros(shape, np.float32)
+        _halve(finer[level], channels, small)
+        _halve(finer_b[level], channels, small_b)
+        error += _dissimilarity(small, small_b, channels, weight, v_small)
+        error += _slope_error(small, small_b, channels, weight, v_small)
+        finer.append(small)
+        finer_b.append(small_b)
+        v_finer.append(v_small)
+    for level in range(scales, 0, -1):
+        _halve_backward(v_finer[level], channels, v_finer[level - 1])
+    return weight * error
+
+
+@njit(cache=True, parallel=LOOPS, error_model="numpy")
+def _structural(render, target, channels, scales, v_render):
+    """Errors of images [B, h, w C]; adds their gradients."""
+    errors = np.empty(len(render), np.float32)
+    for b in prange(len(render)):
+        errors[b] = _all_scales(render[b], target[b], channels, scales, v_render[b])
+    return errors
 
 
 class _WithGradient(torch.autograd.Function):
@@ -184,10 +201,6 @@ def absolute(render: Tensor, target: Tensor, trust: Tensor | None) -> Tensor:
 def structural(render: Tensor, target: Tensor, scales: int) -> Tensor:
     """See ds4d.fourd.losses.structural."""
     C, v_render = render.shape[3], torch.zeros(render.shape)
-    images = (x.detach().contiguous().flatten(2).numpy() for x in (render, target, v_render))
-    weight = 1 / scales
-    errors = [
-        weight * _structural(a, b, C, scales, weight, v_a)
-        for a, b, v_a in zip(*images, strict=True)
-    ]
-    return _WithGradient.apply(render, torch.tensor(errors), v_render)
+    images = (x.detach().contiguous().flatten(2).numpy() for x in (render, target))
+    errors = _structural(*images, C, scales, v_render.flatten(2).numpy())
+    return _WithGradient.apply(render, torch.from_numpy(errors), v_render)
