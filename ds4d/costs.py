@@ -19,6 +19,7 @@ ON_CPU = {
     "clip": 0.5, "matting": 6.9, "multiview": 8.3, "features": 1.3, "mesh": 3.0, "videos": 4.8,
     "export": 0.7,
 }  # fmt: skip
+# The standard preset's steps are estimates: they were timed only with one thread and a neighbour.
 STEP_ON_CPU = {"preview": 0.025, "standard": 0.045, "paper": 4.5}  # seconds of a step
 CPU_GB = 1.5  # of a preview, at its peak
 
@@ -27,6 +28,7 @@ ON_H200 = {
     "clip": 0.5, "matting": 24.0, "multiview": 31.0, "features": 1.9, "mesh": 5.8, "videos": 3.0,
     "export": 2.0,
 }  # fmt: skip
+# Preview is from before it drew several frames in a step; standard, too, with an allowance.
 STEP_ON_H200 = {"preview": 0.0053, "standard": 0.003, "paper": 0.0071}  # without SDS
 SDS_STEP = 0.033  # more, for four moments
 GPU_GB = {"matting": 1.0, "multiview": 6.5, "features": 0.7, "mesh": 1.7, "fourd": 4.5}

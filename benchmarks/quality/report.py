@@ -25,7 +25,7 @@ def write(rows: list[dict], path: Path) -> None:
 
 def markdown(rows: list[dict]) -> str:
     """One table for each preset and kind of views: means over seeds, with the spread."""
-    trained = ", ".join(sorted({row["device"] for row in rows if row.get("device")}))
+    trained = ", ".join(sorted({row["device"] for row in rows}))
     parts = [
         "# Quality",
         "Written by `python -m benchmarks.quality`: means over seeds, ± deviation. "

@@ -290,7 +290,7 @@ class Training:
         start = self.config.static_iterations if self.moving else 0
         turn = max(self._first_fine, start)  # the first fine step of this stage
         first = (min(self.step, turn) - start) * coarse + max(self.step - turn, 0) * fine
-        for number in range(first, first + (fine if self._fine else coarse)):
+        for number in range(first, first + self.config.times_per_step[self._fine]):
             time, *pair = self.deals.deal(number, None if self.moving else len(self.positions) // 2)
             times.append(time)
             views += pair
