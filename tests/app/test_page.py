@@ -134,7 +134,7 @@ def test_an_example_is_shown_without_computing(app, visit, screenshot):
     page.locator("#matte").scroll_into_view_if_needed()
     page.wait_for_selector("#matte img")
     page.wait_for_selector("#grid video")
-    assert "Engines:" in page.inner_text("#head")
+    page.wait_for_selector("#head:has-text('Engines:')")
     assert page.inner_text("#run") == "Run it again here"
     assert app.folders() == before
     screenshot(page, "5_example")
@@ -217,7 +217,7 @@ def test_a_run_is_found_again_at_its_address(app, visit, red_clip, screenshot):
     for card in ("Matte", "Mesh", "Videos"):
         wait_for_card(page, card, "done")
     wait_until_plays(page, "orbit")
-    assert "Made here in" in page.inner_text("#head")
+    page.wait_for_selector("#head:has-text('Made here in')")
     screenshot(page, "10_found_again")
     page.click("#over")
     page.wait_for_selector("#welcome:visible, .welcome:visible")
