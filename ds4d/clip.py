@@ -15,6 +15,7 @@ from .events import Event, Stage
 from .images import checkerboard, load_images, over, save_images
 from .sources import Source, open_source
 from .video import write_video
+from .workers import each
 
 __all__ = ["Clip", "load", "read", "resized", "save", "square", "write_video"]
 
@@ -205,11 +206,11 @@ def square(
         crop = _crop(alphas, config.margin)
     size = min(config.size, max(crop[2], SMALLEST))
     own_colors = clip.frames.shape[-1] == 4
-    frames = np.stack([
-        _cut(frame[..., :3], alpha, crop, size, own_colors)
-        for frame, alpha in zip(clip.frames, alphas, strict=True)
-    ])  # fmt: skip
-    return frames, crop, remarks
+
+    def cut(frame: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+        return _cut(frame[..., :3], alpha, crop, size, own_colors)
+
+    return np.stack(list(each(cut, clip.frames, alphas))), crop, remarks
 
 
 def _check_mattes(alphas: np.ndarray) -> tuple[str, ...]:

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 
+from .workers import each
+
 
 def save_images(folder: Path, images: np.ndarray) -> None:
     """Write [T, H, W, 3 or 4] uint8 as 0000.png, 0001.png, ... into a folder that is made."""
     folder.mkdir(parents=True, exist_ok=True)
-    for index, image in enumerate(images):
-        iio.imwrite(folder / f"{index:04d}.png", image, compress_level=1)
+    paths = [folder / f"{index:04d}.png" for index in range(len(images))]
+    save_pngs(paths, images)
+
+
+def save_pngs(paths: Iterable[Path], images: Iterable[np.ndarray]) -> None:
+    """Write each image [H, W, 3 or 4] uint8 to its path, in folders that are there."""
+
+    def save(path: Path, image: np.ndarray) -> None:
+        iio.imwrite(path, image, compress_level=1)
+
+    list(each(save, paths, images))
 
 
 def load_images(folder: Path) -> np.ndarray:
     """The PNGs of a folder in the order of their names, [T, H, W, 3 or 4] uint8."""
-    return np.stack([iio.imread(path) for path in sorted(folder.glob("*.png"))])
+    return load_pngs(sorted(folder.glob("*.png")))
+
+
+def load_pngs(paths: Iterable[Path]) -> np.ndarray:
+    """Images of one size, [N, H, W, 3 or 4] uint8."""
+    return np.stack(list(each(iio.imread, paths)))
 
 
 def over(images: np.ndarray, background: np.ndarray | int = 255) -> np.ndarray:

@@ -126,8 +126,8 @@ def test_a_stopped_run_goes_on_with_the_stage_it_was_in(tiny_weights, dark_clip,
             process.send_signal(signal.SIGINT)
             break
         time.sleep(0.05)
-    # Python kills itself with SIGINT if Ctrl-C came amidst an exec() (a dataclass that is imported):
-    # a shell shows 130 for that as well.
+    # Python kills itself with SIGINT if Ctrl-C came amidst an exec(), as of a dataclass that is
+    # imported: a shell shows 130 for that as well.
     stopped = process.wait(timeout=300) in (INTERRUPTED, -signal.SIGINT)
     assert stopped and "Stopped." in (tmp_path / "log").read_text(), (tmp_path / "log").read_text()
     done = json.loads(record.read_text())["stages"]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..events import Event, Stage
+from ..workers import each
 
 PATCH = 14  # pixels along a side of a patch, as in DINOv2
 BINS = 8  # directions of edges, over half a turn
@@ -30,10 +31,14 @@ def run(
     grid: int,  # patches along a side of a view
 ) -> Stage[Tensor]:
     """Features [T, V, grid, grid, D] float32 of unit norm; row 0 is the top of the image."""
-    total, features = len(images), []
-    for step, views in enumerate(images):
-        features.append(np.stack([describe(view, grid) for view in views]))
-        yield Event("features", step + 1, total, "describing patches")
+
+    def describe_all(views: np.ndarray) -> np.ndarray:
+        return np.stack([describe(view, grid) for view in views])
+
+    features = []
+    for described in each(describe_all, images):
+        features.append(described)
+        yield Event("features", len(features), len(images), "describing patches")
     return torch.from_numpy(np.stack(features))
 
 

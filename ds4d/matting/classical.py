@@ -18,6 +18,7 @@ import numpy as np
 
 from ..events import Event, Stage
 from ..images import checkerboard, over
+from ..workers import each
 from . import background, camera, colours, edge, evidence, shadow, texture
 from .background import Plate
 from .cleanup import bodies, shrunk
@@ -41,26 +42,32 @@ def run(frames: np.ndarray) -> Stage[np.ndarray]:
     yield Event("matting", 0, total, "looking at the background")
     rgb = over(frames) if frames.shape[-1] == 4 else frames
     work = np.stack([shrunk(frame, LONGEST) for frame in rgb])
-    lab = np.stack([colours.lab(frame) for frame in work])
+    lab = np.stack(list(each(colours.lab, work)))
     plate, masks, plain = yield from _look(work, lab, total)
 
     palettes = _palettes(lab, masks)
+
+    def prove(index: int) -> np.ndarray:
+        return shrunk(_evidence(lab[index], plate.behind(index), palettes, plain), CUT_LONGEST)
+
     proofs = []
-    for index, frame in enumerate(lab):
-        proof = _evidence(frame, plate.behind(index), palettes, plain)
-        proofs.append(shrunk(proof, CUT_LONGEST))
-        yield Event("matting", count + index + 1, total, "object")
-    sways = []
-    for index, proof in enumerate(steadied(np.stack(proofs), work)):
-        small = shrunk(lab[index], CUT_LONGEST)
-        mask = _resized(cut(proof, small), masks.shape[1:])
-        if index % 8 == min(4, count // 2):
-            sways.append(_sway(proof, small))
+    for proof in each(prove, range(count)):
+        proofs.append(proof)
+        yield Event("matting", count + len(proofs), total, "object")
+    proofs = list(steadied(np.stack(proofs), work))
+
+    def outline(index: int) -> np.ndarray:
+        mask = _resized(cut(proofs[index], shrunk(lab[index], CUT_LONGEST)), masks.shape[1:])
         behind, seen, _ = plate.behind(index)
-        masks[index] = evidence.filled(mask, lab[index], behind, seen)
-        yield Event("matting", 2 * count + index + 1, total, "outline")
-    masks = _linked(masks)
-    doubt = float(np.median(sways)) if sways else 0.0
+        return evidence.filled(mask, lab[index], behind, seen)
+
+    outlines = []
+    for mask in each(outline, range(count)):
+        outlines.append(mask)
+        yield Event("matting", 2 * count + len(outlines), total, "outline")
+    masks = _linked(np.stack(outlines))
+    some = range(min(4, count // 2), count, 8)
+    doubt = float(np.median([_sway(proofs[i], shrunk(lab[i], CUT_LONGEST)) for i in some]))
     if doubt > DOUBT:
         message = (
             f"The object is hard to tell from the background: {doubt:.0%} of its area is unsure."
@@ -69,16 +76,21 @@ def run(frames: np.ndarray) -> Stage[np.ndarray]:
 
     if plate.seen.any():
         plate = background.plate(lab, ~_dilated(masks, 4), plate.movements, plate)
-    alphas = np.empty((count, height, width), np.uint8)
-    board = checkerboard(height, width)
-    for index, frame in enumerate(work):
+
+    def soften(index: int) -> np.ndarray:
         behind, seen, _ = plate.behind(index)
-        alpha = edge.softened(frame.astype(np.float32), masks[index], colours.rgb(behind), seen)
+        picture = work[index].astype(np.float32)
+        alpha = edge.softened(picture, masks[index], colours.rgb(behind), seen)
         alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
-        alphas[index] = (alpha * 255 + 0.5).astype(np.uint8)
-        preview = over(np.dstack([rgb[index], alphas[index]]), board)
-        yield Event("matting", 3 * count + index + 1, total, "edges", preview)
-    return alphas
+        return (alpha * 255 + 0.5).astype(np.uint8)
+
+    alphas = []
+    board = checkerboard(height, width)
+    for alpha in each(soften, range(count)):
+        preview = over(np.dstack([rgb[len(alphas)], alpha]), board)
+        alphas.append(alpha)
+        yield Event("matting", 3 * count + len(alphas), total, "edges", preview)
+    return np.stack(alphas)
 
 
 # --- the background -----------------------------------------------------------------------------
@@ -97,11 +109,16 @@ def _look(
     if share > background.PLAIN:
         behind, seen = background.backdrop(small_lab, ground)
         rough = background.continued(behind, seen, small_lab)
-        masks = []
-        for index, frame in enumerate(small_lab):
+
+        def outline(index: int) -> np.ndarray:
+            frame = small_lab[index]
             proof = _evidence(frame, rough.behind(index), None, plain=True)
-            masks.append(_resized(cut(proof, frame), size))
-            yield Event("matting", index + 1, total, "plain background")
+            return _resized(cut(proof, frame), size)
+
+        masks = []
+        for mask in each(outline, range(len(small_lab))):
+            masks.append(mask)
+            yield Event("matting", len(masks), total, "plain background")
         masks = _linked(np.stack(masks))
         behind, seen = (cv2.resize(image, size[::-1]) for image in (behind, seen))
         otherwise = background.continued(behind, seen, lab)

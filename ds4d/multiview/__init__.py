@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from ..config import MachineConfig, MultiviewConfig
 from ..engines import Engine, identity, usable
 from ..errors import UserError
 from ..events import Stage
+from ..images import load_pngs, save_pngs
 from ..layouts import image_files
 
 if TYPE_CHECKING:
@@ -110,22 +112,20 @@ def save_views(
     confidence: np.ndarray | None = None,  # [T, V - 1, S, S] uint8
 ) -> None:
     """Write views as 0000/0.png, 0000/1.png, ..., and how far to trust them as confidence.npz."""
-    import imageio.v3 as iio
-
+    paths = []
     for frame, views in enumerate(images):
         (folder / f"{frame:04d}").mkdir(parents=True, exist_ok=True)
-        for view, image in enumerate(views):
-            iio.imwrite(folder / f"{frame:04d}" / f"{view}.png", image, compress_level=1)
+        paths += [folder / f"{frame:04d}" / f"{view}.png" for view in range(len(views))]
+    save_pngs(paths, images.reshape(-1, *images.shape[2:]))
     if confidence is not None:
         np.savez_compressed(folder / CONFIDENCE, confidence=confidence)
 
 
 def load_views(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """What save_views wrote: images [T, V - 1, S, S, 4] and, where known, confidence, uint8."""
-    import imageio.v3 as iio
-
-    frames = sorted(path for path in folder.iterdir() if path.is_dir())
-    images = np.stack([[iio.imread(file) for file in image_files(path)] for path in frames])
+    frames = [image_files(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+    images = load_pngs(itertools.chain(*frames))
+    images = images.reshape(len(frames), -1, *images.shape[1:])
     if not (folder / CONFIDENCE).exists():
         return images, None
     with np.load(folder / CONFIDENCE) as file:

@@ -10,6 +10,7 @@ every frame; depth is an informed guess.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from ..cameras import (
 from ..events import Event, Stage
 from ..images import over, tile
 from ..splat import Splats, rasterize
+from ..workers import each
 from . import Views
 from .solids import prepare, resized, solid, surface
 
@@ -55,9 +57,10 @@ def run(
     images = np.empty((len(frames), 7, size, size, 4), np.uint8)
     confidence = np.full(images.shape[:4], 255, np.uint8)
     others = cameras[[*range(1, 7)]]
-    for index, frame in enumerate(frames):
-        images[index, 0] = np.rint(resized(frame, size) * 255)
-        images[index, 1:], known = draw(solid(model, index), others)
+    solids = each(partial(solid, model), range(len(frames)))
+    for index, splats in enumerate(solids):
+        images[index, 0] = np.rint(resized(frames[index], size) * 255)
+        images[index, 1:], known = draw(splats, others)
         confidence[index, 1:] = confidences(known, others)
         preview = tile(over(images[index, 1:]), columns=3)
         yield Event("multiview", index + 1, len(frames), f"frame {index + 1}", preview)

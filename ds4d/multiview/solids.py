@@ -13,6 +13,7 @@ import torch
 from ..cameras import Cameras
 from ..events import Event, Stage
 from ..splat import Splats
+from ..workers import each
 from . import legs, turning
 from .ground import Slant, contact_candidates, estimate_slant
 from .middle_surface import bent, leaning
@@ -138,9 +139,12 @@ def _layer(
 ) -> Stage[Layer]:
     insides = frames[..., 3] > 0.5
     halves, fronts = np.empty(insides.shape), np.empty((*insides.shape, 3), np.float32)
-    for index, frame in enumerate(frames):
+
+    def inflate(index: int) -> None:
         halves[index] = ROUND * depth * half_thickness(insides[index])
-        fronts[index] = front_colors(frame)
+        fronts[index] = front_colors(frames[index])
+
+    for index, _ in enumerate(each(inflate, range(len(frames)))):
         yield Event("multiview", 0, len(frames), f"inflating frame {index + 1}")
     surfaces = []
     for surface in middles(frames[..., 3], halves):
