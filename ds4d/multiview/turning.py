@@ -83,14 +83,18 @@ def take_apart(frames: np.ndarray, turn: Turn) -> Apart | None:
         as_body = np.mean([_turned(image, turn, -t) for t, image in enumerate(unlike)], 0)
         part = _joined((as_part < as_body) & covered)
         before = np.stack([_turned(part, turn, t) > 0.5 for t in times]) & inside
-    bare = inside & ~before
-    rests = (bare.sum(0) > 0.5 * np.maximum((~before).sum(0), 1)) | inside.all(0)
-    if not before.any() or not rests.any():
+    away = np.stack([cv2.dilate(mask.astype(np.uint8), _disc(len(mask))) == 0 for mask in before])
+    bare = inside & away  # not the rim of the part, which the part just misses
+    seen = _joined(bare.sum(0) > np.maximum(0.5 * away.sum(0), (1 - STAYS) * len(frames)))
+    if not before.any() or not seen.any():
         return None
+    # What is always covered is the body, but for where the part hardly leaves its place.
+    width = distance_transform_edt(part).max()
+    rests = seen | _opened(inside.all(0), width)
     # What is neither goes to the nearer one.
     to_body = distance_transform_edt(~rests)
     nearer = np.stack([distance_transform_edt(~mask) < to_body for mask in before])
-    before |= bare & ~rests & nearer
+    before |= inside & ~rests & nearer
     body = (inside & ~before) | (before & binary_fill_holes(rests))
     rgb = frames[..., :3]
     return Apart(before, body, np.where((before & body)[..., None], _behind(rgb, bare), rgb))
@@ -174,15 +178,25 @@ def _turned(image: np.ndarray, turn: Turn, frames: float) -> np.ndarray:
 
 
 def _joined(part: np.ndarray) -> np.ndarray:
-    """The part [G, G] without specks and gaps."""
-    size = len(part)
-    reach = max(1, round(CLOSED * size / 2))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)) > 0
-    part = binary_closing(binary_opening(part, iterations=max(1, size // 128)), disc)
+    """A mask [G, G] without specks and gaps."""
+    smooth = binary_opening(part, iterations=max(1, len(part) // 128))
+    part = binary_closing(smooth, _disc(len(part)) > 0)
     pieces, _ = label(part)
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return binary_fill_holes((sizes > 0.15 * sizes.max())[pieces] & part)
+
+
+def _disc(size: int) -> np.ndarray:
+    """As wide as the gaps that are closed in an image of `size` pixels, uint8."""
+    reach = max(1, round(CLOSED * size / 2))
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+
+
+def _opened(mask: np.ndarray, radius: float) -> np.ndarray:
+    """The discs of a radius in pixels that fit into a mask [G, G]."""
+    middles = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1] > radius
+    return distance_transform_edt(~middles) <= radius if middles.any() else middles
 
 
 def _behind(colors: np.ndarray, bare: np.ndarray) -> np.ndarray:

@@ -53,6 +53,14 @@ def test_the_sails_come_off_the_tower():
     assert (np.abs(shown - (0.9, 0.85, 0.3)).max(-1) < 0.1).mean() < 0.1  # no sail on the tower
 
 
+def test_a_sail_that_hardly_leaves_its_place_is_no_part_of_the_tower():
+    clip, _, tower = mill(1.6, frames=21)
+    body = turning.take_apart(clip, turning.find(clip)).body
+    assert (body & tower).sum() > 0.95 * len(clip) * tower.sum()
+    above, beside = body[:, :34], body[:, :, 90:]
+    assert above.mean() < 0.001 and beside.mean() < 0.001
+
+
 def test_what_walks_or_waves_does_not_turn():
     walks = np.zeros((12, SIZE, SIZE, 4), np.float32)
     waves = np.zeros((12, SIZE, SIZE, 4), np.float32)
