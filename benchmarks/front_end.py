@@ -13,12 +13,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import tyro
 from scipy.spatial import cKDTree
+from torch import Tensor
 
 from ds4d.cameras import Cameras, concatenate, project, read_case_cameras
 from ds4d.evaluation import metrics
@@ -30,6 +32,7 @@ from ds4d.splat import Splats
 
 EVERY = 6  # of the frames one in so many is compared
 SHIFTS = np.linspace(-0.15, 0.15, 31)  # along the viewing direction, world units
+SOLID = 0.5  # opacity from which on a Gaussian counts as a point of the object
 COARSE = 64  # side of the masks that choose a shift, pixels
 
 
@@ -52,12 +55,12 @@ class Truth:
     vertices: list[np.ndarray] | None  # K x [M, 3]
 
 
-def read_truth(case: Path) -> Truth:
-    """The truth at every EVERY-th frame: the held-out views, then the six views if there are."""
+def read_truth(case: Path, every: int = EVERY) -> Truth:
+    """The truth at one in `every` frames: the held-out views, then the six views if there are."""
     known = read_case_cameras(case / "cameras.json")
     held_out = [path for path in sorted((case / "heldout").iterdir()) if path.is_dir()]
     moments = [int(path.stem) for path in sorted(held_out[0].glob("*.png"))]
-    moments = [moment for moment in moments if moment % EVERY == 0]
+    moments = [moment for moment in moments if moment % every == 0]
     files = {
         f"heldout/{path.name}": [path / f"{moment:04d}.png" for moment in moments]
         for path in held_out
@@ -89,40 +92,46 @@ def measure(case: Path) -> dict:
     shift = best_shift(solids, truth)
     row = {"case": case.resolve().name, "said": describe(model.slant)}
     row["seconds"] = round(seconds, 1)
-    row["as_it_is"] = scores(solids, truth)
+    row["as_it_is"] = scores(solids, truth, drawn)
     row["shift"] = round(float(shift), 3)
-    row["shifted"] = scores([shifted(one, shift) for one in solids], truth)
+    row["shifted"] = scores([shifted(one, shift) for one in solids], truth, drawn)
     return row
 
 
-def scores(solids: list[Splats], truth: Truth) -> dict:
-    """psnr_fg, mask IoU and motion PSNR of the held-out views; psnr_fg and IoU by camera."""
-    pictures = np.stack([draw(one, truth.cameras)[0] for one in solids])  # [K, C, ...]
+def drawn(shells: Splats, cameras: Cameras) -> np.ndarray:
+    """The engine's own way to draw its shells, [C, H, W, 4] uint8."""
+    return draw(shells, cameras)[0]
+
+
+def scores(
+    solids: list[Splats], truth: Truth, paint: Callable[[Splats, Cameras], np.ndarray]
+) -> dict:
+    """psnr_fg, mask IoU and motion PSNR of the held-out views; psnr_fg and IoU by camera; chamfer
+    distances by moment and their mean."""
+    pictures = np.stack([paint(one, truth.cameras) for one in solids])  # [K, C, ...]
     by_camera, motions = {}, []
     for index, name in enumerate(truth.names):
         pairs = [
-            (*metrics.on_white(drawn), *metrics.on_white(true))
-            for drawn, true in zip(pictures[:, index], truth.images[:, index], strict=True)
+            (*metrics.on_white(own), *metrics.on_white(true))
+            for own, true in zip(pictures[:, index], truth.images[:, index], strict=True)
         ]
         psnr = np.mean([metrics.psnr_fg(p, t, pm, tm) for p, pm, t, tm in pairs])
         iou = np.mean([metrics.mask_iou(pm, tm) for _, pm, _, tm in pairs])
         by_camera[name] = (round(float(psnr), 2), round(float(iou), 3))
         if name.startswith("heldout"):
-            drawn, true = (np.stack([pair[i] for pair in pairs]) for i in (0, 2))
-            motions.append(metrics.motion_psnr(drawn, true))
+            own, true = (np.stack([pair[i] for pair in pairs]) for i in (0, 2))
+            motions.append(metrics.motion_psnr(own, true))
     kept = np.array([value for name, value in by_camera.items() if name.startswith("heldout")])
-    chamfer = None
-    if truth.vertices is not None:
-        distances = [
-            chamfer_distance(one.means.numpy(), vertices)
-            for one, vertices in zip(solids, truth.vertices, strict=True)
-        ]
-        chamfer = round(float(np.mean(distances)), 4)
+    distances = [
+        round(chamfer_distance(points(one).numpy(), vertices), 4)
+        for one, vertices in zip(solids, truth.vertices or (), strict=False)
+    ]
     return {
         "psnr_fg": round(float(kept[:, 0].mean()), 2),
         "mask_iou": round(float(kept[:, 1].mean()), 3),
         "motion_psnr": round(float(np.mean([m for m in motions if m is not None])), 2),
-        "chamfer": chamfer, "by_camera": by_camera,
+        "chamfer": round(float(np.mean(distances)), 4) if distances else None,
+        "chamfer_by_moment": distances, "by_camera": by_camera,
     }  # fmt: skip
 
 
@@ -150,9 +159,14 @@ def shifted(solid: Splats, shift: float) -> Splats:
     return dataclasses.replace(solid, means=solid.means + along)
 
 
+def points(solid: Splats) -> Tensor:
+    """The centres of those Gaussians that can be seen well, [N, 3]."""
+    return solid.means[solid.opacities > SOLID]
+
+
 def _mask(solid: Splats, cameras: Cameras) -> np.ndarray:
     """Which pixels the centres fall on, [C, H, W] bool."""
-    pixels = project(solid.means, cameras)[0].long().clamp(0, COARSE - 1).numpy()
+    pixels = project(points(solid), cameras)[0].long().clamp(0, COARSE - 1).numpy()
     mask = np.zeros((len(cameras), COARSE, COARSE), bool)
     for index, (column, row) in enumerate(pixels.transpose(0, 2, 1)):
         mask[index, row, column] = True

@@ -206,7 +206,7 @@ def _check_room(names: list[str]) -> None:
 
 
 def _print_versions() -> None:
-    from .pipeline import versions
+    from .records import versions
 
     print("\nVersions")
     for name, version in versions().items():

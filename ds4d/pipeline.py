@@ -7,26 +7,18 @@ has not changed is skipped, and what a later stage sees is always what lies on t
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 import platform
-import resource
 import shutil
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 import torch
 
 from . import (
-    __version__,
     animation,
     clip,
     comparison,
@@ -38,7 +30,6 @@ from . import (
     mesh,
     multiview,
     turntable,
-    weights,
 )
 from .cameras import Similarity, load_cameras, save_cameras
 from .config import Config
@@ -54,14 +45,10 @@ from .multiview import Views, scene
 from .multiview.check import flags as find_flags
 from .multiview.check import told
 from .multiview.grid import grids
+from .records import Recorder, versions
 from .splat.rasterize import check as check_rasterizer
 from .splat.rasterize import drawn_with, use
-from .workspace import FINISH_FLAG, Workspace, content_key
-
-VERSIONED = (
-    "torch", "diffusers", "transformers", "numpy", "numba", "opencv-python-headless",
-    "scikit-image", "gradio",
-)  # fmt: skip
+from .workspace import Workspace
 
 
 def generate(
@@ -90,7 +77,7 @@ def generate(
 
 
 class _Run:
-    """One pass over the stages; `keys` says what each stage's artifacts were made from."""
+    """One pass over the stages."""
 
     def __init__(
         self, source: Path, workspace: Workspace, config: Config, pause_after: float | None
@@ -106,7 +93,7 @@ class _Run:
             config = replace(config, fourd=scene.settings(config.fourd))
         self.source, self.workspace, self.config = source, workspace, config
         self.pause_after = pause_after
-        self.keys: dict[str, str] = {}
+        self.recorder = Recorder(workspace, config.machine)
         workspace.record |= {
             "source": source.name,
             "config": dataclasses.asdict(config),
@@ -118,49 +105,6 @@ class _Run:
         workspace.save()
         workspace.log(f"generate {source.name}, preset {config.preset}, seed {config.seed}")
 
-    def _stage(
-        self,
-        name: str,
-        inputs: tuple,  # what decides the artifacts, beside the stages named in `after`
-        after: tuple[str, ...],
-        artifacts: list[str],
-        make: Callable[[], Stage[dict[str, Any]]],  # writes the artifacts, returns facts to record
-        engine: Engine | None = None,
-    ) -> Iterator[Event]:
-        chosen = () if engine is None else (engine.name, *engine.made_from)
-        key = content_key(__version__, name, *inputs, chosen, [self.keys[s] for s in after])
-        # A stage that was stopped early is done only for whoever still asks for that.
-        stopped = self.workspace.record["stages"].get(name, {}).get("stopped_at_step")
-        if stopped and (self.workspace / FINISH_FLAG).exists():
-            key = content_key(key, stopped)
-        self.keys[name] = key
-        if self.workspace.is_current(name, key):
-            yield Event(name, 1, 1, "done before", skipped=True)
-            return
-        self.workspace.forget(name)
-        started = time.perf_counter()
-        device.reset_peak_memory()
-        if engine is not None:
-            yield Event(name, message=f"{engine.name}: {engine.why}")
-            yield from self._fetched(name, engine.weights)
-        facts = yield from _watched(make(), self.workspace, name)
-        if engine is not None:
-            facts |= {"engine": engine.name, "why": engine.why, "weights": engine.weights}
-        facts |= {
-            "seconds": round(time.perf_counter() - started, 2),
-            "peak_memory_mb": peak_memory_mb(),
-            **device.peak_memory(),
-        }
-        if "stopped_at_step" in facts:
-            key = self.keys[name] = content_key(key, facts["stopped_at_step"])
-        self.workspace.finish(name, key, artifacts, **facts)
-        self.workspace.log(f"{name}: {json.dumps(facts, default=str)}")
-
-    def _fetched(self, stage: str, names: tuple[str, ...]) -> Iterator[Event]:
-        """Bring weights to this machine, with news while they are downloaded."""
-        for name in names:
-            yield from weights.fetching(stage, name, self.config.machine.weights)
-
     def clip(self) -> Iterator[Event]:
         def make() -> Stage[dict[str, Any]]:
             read = yield from clip.read(self.source, self.config.clip)
@@ -168,7 +112,7 @@ class _Run:
                 clip.save(folder, read)
             return {"frames": len(read.frames)}
 
-        yield from self._stage("clip", (self.source, self.config.clip), (), ["clip"], make)
+        yield from self.recorder.run("clip", (self.source, self.config.clip), (), ["clip"], make)
 
     def matting(self) -> Iterator[Event]:
         read = clip.load(self.workspace / "clip")
@@ -190,7 +134,7 @@ class _Run:
             return {"crop": crop}
 
         inputs = (self.config.matting, *corrections.folder_of(self.workspace.root))
-        yield from self._stage("matting", inputs, ("clip",), ["frames"], make, engine)
+        yield from self.recorder.run("matting", inputs, ("clip",), ["frames"], make, engine)
 
     def _keep_whole(self, read: clip.Clip) -> Iterator[Event]:
         """The frames of a scene's front camera: nothing is cut out."""
@@ -203,7 +147,7 @@ class _Run:
             return {}
 
         inputs = ("whole", self.config.clip.size)
-        yield from self._stage("matting", inputs, ("clip",), ["frames"], make)
+        yield from self.recorder.run("matting", inputs, ("clip",), ["frames"], make)
 
     def _matting_engine(self, frames: np.ndarray) -> Engine:
         config = self.config
@@ -246,7 +190,7 @@ class _Run:
 
         # The clip's key stands for the whole source folder, so for views that lie in it, too.
         inputs = (config.multiview,)
-        yield from self._stage("multiview", inputs, ("matting",), ["multiview"], make, engine)
+        yield from self.recorder.run("multiview", inputs, ("matting",), ["multiview"], make, engine)
 
     def features(self) -> Iterator[Event]:
         engine = features.choose(self.config.features, self.config.machine)
@@ -258,7 +202,7 @@ class _Run:
             return {"shape": list(maps.shape)}
 
         inputs, artifacts = (self.config.features,), ["features.safetensors"]
-        yield from self._stage("features", inputs, ("multiview",), artifacts, make, engine)
+        yield from self.recorder.run("features", inputs, ("multiview",), artifacts, make, engine)
 
     def mesh(self) -> Iterator[Event]:
         if self.scene is not None:
@@ -282,7 +226,7 @@ class _Run:
 
         inputs = (self.config.mesh, self.config.fourd.points, self.config.seed)
         artifacts = ["mesh.glb", "points.ply"]
-        yield from self._stage("mesh", inputs, ("multiview",), artifacts, make, engine)
+        yield from self.recorder.run("mesh", inputs, ("multiview",), artifacts, make, engine)
 
     def _start_from_points(self) -> Iterator[Event]:
         """A scene has no mesh: its Gaussians start where its cameras agree."""
@@ -297,20 +241,20 @@ class _Run:
             return {"found": len(cloud[0])}
 
         inputs = (config.fourd.points, config.seed)
-        yield from self._stage("mesh", inputs, ("multiview",), ["points.ply"], make)
+        yield from self.recorder.run("mesh", inputs, ("multiview",), ["points.ply"], make)
 
     def fourd(self) -> Iterator[Event]:
         config = self.config
         guides = guidance.choose(config.fourd, config.machine)
 
         def make() -> Stage[dict[str, Any]]:
-            yield from self._fetched("fourd", guides.networks)
+            yield from self.recorder.fetched("fourd", guides.networks)
             points, colors = mesh.load_points_ply(self.workspace / "points.ply")
             maps = features.load(self.workspace / "features.safetensors")
             positions = clip.load(self.workspace / "clip").positions
             training = train.run(
                 self.views(), torch.as_tensor(positions), maps, points, colors, config.fourd,
-                config.seed, self.workspace / "checkpoints", self.keys["fourd"],
+                config.seed, self.workspace / "checkpoints", self.recorder.keys["fourd"],
                 device.pick(config.machine.device), guides, self.pause_after,
             )  # fmt: skip
             asset, facts = yield from drawn_with(config.machine.rasterizer, training)
@@ -324,7 +268,7 @@ class _Run:
         judges = (guides.perceptual_loss, guides.sds_model, *guides.made_from)
         inputs = (config.fourd, config.seed, judges)
         after = ("features", "mesh")
-        yield from self._stage("fourd", inputs, after, ["fourd.safetensors"], make)
+        yield from self.recorder.run("fourd", inputs, after, ["fourd.safetensors"], make)
 
     def videos(self) -> Iterator[Event]:
         def make() -> Stage[dict[str, Any]]:
@@ -336,7 +280,7 @@ class _Run:
             yield from drawn_with(rasterizer, turntable.run(asset, self.workspace, config))
             return facts
 
-        yield from self._stage("videos", (self.config.videos,), ("fourd",), ["videos"], make)
+        yield from self.recorder.run("videos", (self.config.videos,), ("fourd",), ["videos"], make)
 
     def export(self) -> Iterator[Event]:
         def make() -> Stage[dict[str, Any]]:
@@ -344,7 +288,7 @@ class _Run:
             files = yield from export.run(self.asset(), self.workspace, seconds)
             return {"files": [str(path.relative_to(self.workspace.root)) for path in files]}
 
-        yield from self._stage("export", (), ("videos",), ["exports"], make)
+        yield from self.recorder.run("export", (), ("videos",), ["exports"], make)
 
     def views(self) -> Views:
         """The front frames and the six views of each, as they lie on the disk."""
@@ -355,53 +299,12 @@ class _Run:
         return asset.to(device.pick(self.config.machine.device))
 
 
-def _watched(
-    stage: Stage[dict[str, Any]], workspace: Workspace, name: str
-) -> Stage[dict[str, Any]]:
-    """Pass the events on; keep the newest preview and all metrics in RUN/previews, and the
-    warnings among the facts."""
-    preview, rows, warnings = None, [], []
-    try:
-        while True:
-            event = next(stage)
-            preview = event.preview if event.preview is not None else preview
-            if event.metrics:
-                rows.append({"step": event.step, **event.metrics})
-            if event.warning:
-                warnings.append(event.message)
-            yield event
-    except StopIteration as end:
-        facts = end.value | ({"warnings": warnings} if warnings else {})
-    if preview is not None:
-        with workspace.replacing(f"previews/{name}.jpg") as path:
-            iio.imwrite(path, preview, quality=90)
-    if rows:
-        with workspace.replacing(f"previews/{name}.json") as path:
-            path.write_text(json.dumps(rows))
-    return facts
-
-
 def _matte_strip(
     frames: np.ndarray,  # [T, S, S, 4] uint8
 ) -> np.ndarray:
     """Eight of the frames beside each other, over the pattern of transparency."""
     some = frames[np.linspace(0, len(frames) - 1, min(8, len(frames))).round().astype(int)]
     return tile(over(some, checkerboard(*some.shape[1:3])), columns=len(some))
-
-
-def versions() -> dict[str, str]:
-    """Versions of the project and of the libraries that decide its results."""
-    found = {"ds4d": __version__, "python": platform.python_version()}
-    for name in VERSIONED:
-        with contextlib.suppress(metadata.PackageNotFoundError):  # the page's are not needed here
-            found[name] = metadata.version(name)
-    return found
-
-
-def peak_memory_mb() -> int:
-    """The most memory that this process has held so far, MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3))
 
 
 def load_run_views(workspace: Workspace) -> Views:

@@ -120,11 +120,16 @@ def render_views(
     images = np.empty((len(cameras), cameras.height, cameras.width, 4), np.uint8)
     for position in sorted(set(positions)):
         chosen = [index for index, other in enumerate(positions) if other == position]
-        colors, alphas, _ = render(asset.splats(position), cameras[chosen], background=0.0)
-        colors, alphas = colors.cpu().numpy(), alphas.cpu().numpy()
-        straight = colors / np.maximum(alphas, 1e-6)  # over black, colours come multiplied by alpha
-        images[chosen] = _to_bytes(np.concatenate([straight, alphas], -1))
+        images[chosen] = cut_out(asset.splats(position), cameras[chosen])
     return images
+
+
+def cut_out(splats: Splats, cameras: Cameras) -> np.ndarray:
+    """Pictures of Gaussians alone: [C, H, W, 4] uint8 RGBA, straight alpha."""
+    colors, alphas, _ = render(splats, cameras, background=0.0)
+    colors, alphas = colors.cpu().numpy(), alphas.cpu().numpy()
+    straight = colors / np.maximum(alphas, 1e-6)  # over black, colours come multiplied by alpha
+    return _to_bytes(np.concatenate([straight, alphas], -1))
 
 
 def _on_white(splats: Splats, cameras: Cameras) -> np.ndarray:
