@@ -83,8 +83,7 @@ class Deformation(nn.Module):
         # Detached: where a Gaussian rests is for the images to say, not for the planes' slopes.
         means = means.detach()
         if kernels.fit(means) and self._fits_kernels():
-            moments = zip(positions.tolist(), reduced, strict=True)
-            return stacked([self._by_kernels(means, at, maps, lookup) for at, maps in moments])
+            return self._by_kernels(means, positions, reduced, lookup)
         hidden = self.hidden(means, positions, reduced, lookup)
         if hidden.is_cuda:
             return self._heads_as_one(hidden)
@@ -124,15 +123,15 @@ class Deformation(nn.Module):
         )
 
     def _by_kernels(
-        self, means: Tensor, position: float, reduced: Tensor, lookup: Lookup
+        self, means: Tensor, positions: Tensor, reduced: Tensor, lookup: Lookup
     ) -> Offsets:
         """The same as one function of all parameters."""
         if self.tssf is not None and self.tssf.fusion == "front":
-            reduced, lookup = reduced[:1], Lookup(lookup.grid[:1], lookup.visible[:1])
-        row, pieces = self.planes.row(position), self._pieces()
+            reduced, lookup = reduced[:, :1], Lookup(lookup.grid[:1], lookup.visible[:1])
+        rows, pieces = [self.planes.row(at) for at in positions.tolist()], self._pieces()
         parameters = torch.cat([means.new_zeros(1), *(piece.flatten() for piece in pieces)])
-        out = deform(means, self.planes, row, reduced, lookup, parameters, self._layout)
-        *offsets, _ = out[None].split([*HEADS.values(), out.shape[1] - sum(HEADS.values())], -1)
+        out = deform(means, self.planes, rows, reduced, lookup, parameters, self._layout)
+        *offsets, _ = out.split([*HEADS.values(), out.shape[-1] - sum(HEADS.values())], -1)
         return Offsets(**dict(zip(HEADS, offsets, strict=True)))
 
     def _pieces(self) -> list[Tensor]:
@@ -178,8 +177,3 @@ class Deformation(nn.Module):
 def head(width: int, size: int) -> nn.Sequential:
     """From what is joined, [.., width], to what is added to a parameter, [.., size]."""
     return nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size))
-
-
-def stacked(offsets: list[Offsets]) -> Offsets:
-    """Several moments as one."""
-    return Offsets(*(torch.cat([getattr(o, name) for o in offsets]) for name in HEADS))

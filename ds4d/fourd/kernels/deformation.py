@@ -212,7 +212,7 @@ def backward(
     kept,
     v_out,  # flat [rows, O], zeros beyond N
     v_kept,  # of features and samples, written
-    v_weights,  # [parts, weights], zeros, written, and so are the rest
+    v_weights,  # [parts, weights], added to, and so are the rest
     v_spaces,
     v_lines,
     v_maps,
@@ -235,15 +235,15 @@ def backward(
 def deform(
     means: Tensor,  # [N, 3]
     hexplane: HexPlane,
-    row: float,  # of the planes over time
-    reduced: Tensor,  # [V, h, w, C]
+    rows: Sequence[float],  # [K] places of the moments along the planes over time
+    reduced: Tensor,  # [K, V, h, w, C]
     lookup: Lookup,
     parameters: Tensor,  # all others in a row
     layout: Layout,  # how to read them
-) -> Tensor:  # [N, O]
+) -> Tensor:  # [K, N, O]
     """Features of planes and views, side by side, through three layers with ReLU between them."""
     return _Deform.apply(
-        (row, layout), hexplane.inside(means), lookup.grid, lookup.visible, reduced, parameters,
+        (rows, layout), hexplane.inside(means), lookup.grid, lookup.visible, reduced, parameters,
         *hexplane.space, *hexplane.time,
     )  # fmt: skip
 
@@ -251,51 +251,53 @@ def deform(
 class _Deform(torch.autograd.Function):
     @staticmethod
     def forward(ctx, settings, inside, grid, visible, reduced, parameters, *all_planes):
-        row, layout = settings
+        moments, layout = settings
         levels = len(all_planes) // 2
-        N, V, C = len(inside), *reduced.shape[::3]
+        N, V, C = len(inside), *reduced.shape[1::3]
         rows = -(-N // (PARTS * ROWS)) * PARTS * ROWS
         spaces = tuple(_last(plane) for plane in all_planes[:levels])
         times = [_last(plane) for plane in all_planes[levels:]]
-        lines = tuple(planes.lines_at(time.reshape(-1), row, *time.shape[2:]) for time in times)
         weights = parameters.detach().numpy()
-        inputs = (
-            _array(inside).reshape(-1), spaces, lines, _array(reduced),
-            _array(grid), _array(visible), weights[layout.order],
-        )  # fmt: skip
-        features, hidden, inner, out = (np.empty(rows * x, np.float32) for x in layout.widths[1:5])
-        features[N * layout.widths[1] :] = 0
-        samples = np.empty(N * V * C, np.float32)
-        shares, fused = np.empty(N * V, np.float32), np.empty(N * 2 * C, np.float32)
-        kept = samples, shares, fused, features, hidden, inner
-        forward(*inputs, layout.widths, kept, out, get_num_threads())
-        ctx.inputs, ctx.kept, ctx.settings = inputs, kept, settings
-        ctx.transposed, ctx.count = weights[layout.transposed], len(weights)
+        places, seen = _array(inside).reshape(-1), (_array(grid), _array(visible))
+        used, maps = weights[layout.order], _array(reduced)
+        outs = np.empty((len(moments), rows * layout.widths[4]), np.float32)
+        ctx.each = []
+        for at, own, out in zip(moments, maps, outs, strict=True):
+            lines = tuple(planes.lines_at(time.reshape(-1), at, *time.shape[2:]) for time in times)
+            features, hidden, inner = (np.empty(rows * x, np.float32) for x in layout.widths[1:4])
+            features[N * layout.widths[1] :] = 0
+            samples = np.empty(N * V * C, np.float32)
+            shares, fused = np.empty(N * V, np.float32), np.empty(N * 2 * C, np.float32)
+            inputs = places, spaces, lines, own, *seen, used
+            kept = samples, shares, fused, features, hidden, inner
+            forward(*inputs, layout.widths, kept, out, get_num_threads())
+            ctx.each.append((at, inputs, kept))
+        ctx.layout, ctx.transposed, ctx.count = layout, weights[layout.transposed], len(weights)
         ctx.times = [time.shape for time in times]
-        return torch.from_numpy(out.reshape(rows, -1)[:N])
+        return torch.from_numpy(outs.reshape(len(moments), rows, -1)[:, :N])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, v_out):
-        row, layout = ctx.settings
-        _, spaces, lines, maps, _, _, weights = ctx.inputs
-        samples, features = ctx.kept[0], ctx.kept[3]
+        layout, (_, first, kept) = ctx.layout, ctx.each[0]
+        samples, features = kept[0], kept[3]
         v_last = _zeros(len(features) // layout.widths[1], layout.widths[4])
-        v_last[: len(v_out)] = v_out.numpy()
         v_kept = np.empty_like(features), np.empty_like(samples)
-        v_weights, v_maps = _zeros(PARTS, len(weights)), _zeros(*maps.shape)
-        v_spaces = tuple(_zeros(*space.shape) for space in spaces)
-        v_lines = tuple(_zeros(len(line)) for line in lines)
-        backward(
-            *ctx.inputs, ctx.transposed, layout.widths, ctx.kept, v_last.reshape(-1), v_kept,
-            v_weights, v_spaces, v_lines, v_maps, get_num_threads(),
-        )  # fmt: skip
+        v_weights, v_maps = _zeros(PARTS, len(first[6])), _zeros(len(v_out), *first[3].shape)
+        v_spaces = tuple(_zeros(*space.shape) for space in first[1])
         v_times = [_zeros(*shape) for shape in ctx.times]
-        for v_line, v_time in zip(v_lines, v_times, strict=True):
-            planes.lines_backward(v_line, row, *v_time.shape[2:], v_time.reshape(-1))
+        for (at, inputs, kept), v_moment, v_own in zip(ctx.each, v_out, v_maps, strict=True):
+            v_last[: len(v_moment)] = v_moment.numpy()
+            v_lines = tuple(_zeros(len(line)) for line in inputs[2])
+            backward(
+                *inputs, ctx.transposed, layout.widths, kept, v_last.reshape(-1), v_kept,
+                v_weights, v_spaces, v_lines, v_own, get_num_threads(),
+            )  # fmt: skip
+            for v_line, v_time in zip(v_lines, v_times, strict=True):
+                planes.lines_backward(v_line, at, *v_time.shape[2:], v_time.reshape(-1))
         v_parameters = _zeros(ctx.count)
         v_parameters[layout.order] = v_weights.sum(0)
-        ctx.inputs = ctx.kept = None
+        ctx.each = None
         planar = (torch.from_numpy(x).permute(0, 3, 1, 2) for x in (*v_spaces, *v_times))
         found = torch.from_numpy(v_maps), torch.from_numpy(v_parameters), *planar
         return None, None, None, None, *found

@@ -131,12 +131,12 @@ def lines_at(time, row, S, C):
 
 @njit(cache=True, error_model="numpy")
 def lines_backward(v_lines, row, S, C, v_time):
-    """Writes the gradient of the planes over time into zeros."""
+    """Adds the gradient of the planes over time."""
     K = len(v_time) // (3 * S * C)
     below = min(int(row), K - 2)
     share = np.float32(row - below)
     for axis in range(3):
         for i in range(S * C):
             at = (axis * K + below) * S * C + i
-            v_time[at] = (ONE - share) * v_lines[axis * S * C + i]
-            v_time[at + S * C] = share * v_lines[axis * S * C + i]
+            v_time[at] += (ONE - share) * v_lines[axis * S * C + i]
+            v_time[at + S * C] += share * v_lines[axis * S * C + i]

@@ -40,12 +40,15 @@ def inputs() -> tuple:
     return means, maps, grid, visible
 
 
-def outputs(network: Deformation, dtype: torch.dtype, position: float) -> list[torch.Tensor]:
-    """Offsets, then the gradient of a functional of them in every parameter."""
+def outputs(network: Deformation, dtype: torch.dtype, *positions: float) -> list[torch.Tensor]:
+    """Offsets at some moments, each with maps of its own, then the gradient of a functional of them
+    in every parameter."""
     network = copy.deepcopy(network).to(dtype)
     means, maps, grid, visible = (x.to(dtype) for x in inputs())
-    reduced = maps[:0, :0, :0, :0] if network.tssf is None else network.reduced(maps)
-    offsets = network(means, position, reduced, Lookup(grid, visible))
+    maps = torch.stack([maps.roll(moment, 0) for moment in range(len(positions))])
+    reduced = maps[:, :0, :0, :0, :0] if network.tssf is None else network.reduced(maps)
+    moments = torch.tensor(positions, dtype=dtype)
+    offsets = network.at(means, moments, reduced, Lookup(grid, visible))
     found = [getattr(offsets, name) for name in HEADS]
     generator = torch.Generator().manual_seed(2)
     weights = [torch.randn(x.shape, generator=generator, dtype=torch.float64) for x in found]
@@ -53,14 +56,14 @@ def outputs(network: Deformation, dtype: torch.dtype, position: float) -> list[t
     return found + [parameter.grad for parameter in network.parameters()]
 
 
-@pytest.mark.parametrize("position", [0.0, 0.43, 1.0])
+@pytest.mark.parametrize("positions", [(0.0,), (0.43,), (1.0,), (0.7, 0.1, 0.12)])
 @pytest.mark.parametrize(
     "changes",
     [{}, LARGER, {"features": "none"}, *({"fusion": f} for f in ("front", "average", "ga"))],
 )
-def test_offsets_and_gradients_match_the_modules(changes, position):
+def test_offsets_and_gradients_match_the_modules(changes, positions):
     net = network(**changes)
-    ours, theirs = (outputs(net, dtype, position) for dtype in (torch.float32, torch.float64))
+    ours, theirs = (outputs(net, dtype, *positions) for dtype in (torch.float32, torch.float64))
     names = [*HEADS, *(name for name, _ in net.named_parameters())]
     for name, one, other in zip(names, ours, theirs, strict=True):
         if "score" in name and name.endswith("bias"):
@@ -76,7 +79,7 @@ def test_the_number_of_threads_does_not_matter():
     try:
         for threads in {1, before}:
             numba.set_num_threads(threads)
-            runs += [outputs(net, torch.float32, 0.3) for _ in range(2)]
+            runs += [outputs(net, torch.float32, 0.3, 0.6) for _ in range(2)]
     finally:
         numba.set_num_threads(before)
     for run in runs[1:]:
