@@ -28,6 +28,8 @@ def run(
 ) -> Stage[dict[str, Any]]:
     """Write videos/compare.mp4 (input left, render right) and, of the middle frame,
     previews/compare_input.png and compare_render.png; returns how close all frames are (`score`).
+
+    previews/poster.png is the first frame's render alone, as the player begins.
     """
     yield Event("videos", message="comparing with the input")
     size, middle = config.size, len(frames) // 2
@@ -38,6 +40,8 @@ def run(
     for name, picture in (("input", left[middle]), ("render", right[middle])):
         with workspace.replacing(f"previews/compare_{name}.png") as path:
             iio.imwrite(path, picture)
+    with workspace.replacing("previews/poster.png") as path:
+        iio.imwrite(path, large[0])
     # As long as the other videos; each frame is seen while it is the nearest in time.
     moments = np.linspace(0, 1, frame_count(config))
     nearest = np.abs(moments[:, None] - asset.positions.numpy()).argmin(1)

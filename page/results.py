@@ -39,7 +39,13 @@ def player(folder: Path) -> str:
     if not packed.exists():
         return ""
     label = "The object in four dimensions: drag to walk around it, the slider moves time"
-    return viewer.element(served_anew(packed), fallback=served_anew(orbit), label=label)
+    poster = folder / "previews/poster.png"
+    return viewer.element(
+        served_anew(packed),
+        poster=served_anew(poster) if poster.exists() else None,
+        fallback=served_anew(orbit),
+        label=label,
+    )
 
 
 def downloads(folder: Path) -> str:

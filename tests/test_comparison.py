@@ -82,6 +82,12 @@ def test_the_pictures_are_the_middle_frame_s(made):
     assert np.abs(small - over(frames)[1, ::3, ::3]).mean() < 12
 
 
+def test_the_player_s_first_picture_is_the_first_frame_alone(made):
+    poster = iio.imread(made[0] / "previews/poster.png")
+    camera = orbit_cameras([0.0], size=64)
+    np.testing.assert_array_equal(poster, render_views(Asset(), camera, [0.0])[0])
+
+
 def test_the_video_shows_the_input_left_and_the_render_right_at_the_same_time(made):
     video = iio.imread(made[0] / "videos/compare.mp4").astype(float)
     assert video.shape == (12, 64, 128, 3)
