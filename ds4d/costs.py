@@ -16,11 +16,10 @@ from .events import STAGES
 # Two x86-64 cores without a GPU, a bundled clip (24 frames, preview preset): seconds of each stage.
 CORES = 2
 ON_CPU = {
-    "clip": 0.5, "matting": 6.9, "multiview": 8.3, "features": 1.3, "mesh": 3.0, "videos": 4.8,
-    "export": 0.7,
+    "clip": 0.5, "matting": 5.8, "multiview": 9.0, "features": 1.0, "mesh": 0.6, "videos": 7.5,
+    "export": 1.7,
 }  # fmt: skip
-# The standard preset's steps are estimates: they were timed only with one thread and a neighbour.
-STEP_ON_CPU = {"preview": 0.025, "standard": 0.045, "paper": 4.5}  # seconds of a step
+STEP_ON_CPU = {"preview": 0.03, "standard": 0.051, "paper": 1.8}  # seconds of a step
 CPU_GB = 1.5  # of a preview, at its peak
 
 # One NVIDIA H200 with the pretrained networks.
