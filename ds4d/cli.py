@@ -93,9 +93,19 @@ def main(arguments: list[str] | None = None) -> int:
         if error.hint:
             print(error.hint, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemError) as error:
+        if not _is_ctrl_c(error):
+            raise
         print("\nStopped. The same command goes on from the last checkpoint.", file=sys.stderr)
         return INTERRUPTED
+
+
+def _is_ctrl_c(error: BaseException | None) -> bool:
+    """Also one that came while a numba kernel handed over what it had found: that ends as a
+    SystemError, whose cause it is."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
 
 
 def _commands(arguments: list[str]) -> Any:

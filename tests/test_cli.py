@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from ds4d import cli
 from ds4d.cli import INTERRUPTED, main
 from ds4d.errors import UserError
 
@@ -125,6 +126,25 @@ def start(case: Path, out: Path, options: list[str]) -> subprocess.Popen:
     )  # fmt: skip
 
 
+def test_ctrl_c_within_a_kernel_is_a_ctrl_c(tmp_path, monkeypatch, capsys):
+    def runs(command):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:
+            raise SystemError("a kernel returned a result with an exception set") from interrupt
+
+    monkeypatch.setitem(cli.RUNNERS, cli.Doctor, runs)
+    assert main(["doctor"]) == INTERRUPTED
+    assert "Stopped." in capsys.readouterr().err
+
+    def breaks(command):
+        raise SystemError("something else")
+
+    monkeypatch.setitem(cli.RUNNERS, cli.Doctor, breaks)
+    with pytest.raises(SystemError, match="something else"):
+        main(["doctor"])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_killed_run_resumes_and_ends_with_the_same_asset(run, case, tiny, tmp_path, how):
@@ -135,7 +155,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_asset(run, case, tiny, tmp_
     process.send_signal(how)
     _, errors = process.communicate(timeout=60)
     if how == signal.SIGINT:
-        assert process.returncode in (INTERRUPTED, -signal.SIGINT)  # 130 in a shell, both
+        assert process.returncode in (INTERRUPTED, -signal.SIGINT), errors  # 130 in a shell, both
         assert "goes on from the last checkpoint" in errors and "Traceback" not in errors
     assert not (tmp_path / "fourd.safetensors").exists()
     again = start(case, tmp_path, tiny)
