@@ -80,7 +80,8 @@ def _step(ranges: dict, quick: bool) -> Iterator[dict]:
     def step(views: int = V, pixels: int = fourd.coarse_size, **changes) -> float:
         one = {"times_per_step": (1, 1)} | changes  # whatever the size of the images
         changed = steps.phase(dataclasses.replace(fourd, **one), True, pixels)
-        training = steps.prepare(changed, views=views, **options)
+        larger = {"size": max(pixels, options["size"])}  # a step draws no more than a clip has
+        training = steps.prepare(changed, views=views, **(options | larger))
         return steps.pace(training, 0.05 if quick else 3.0)["ms_per_step"]
 
     cost = f"training step, {name}"
