@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -32,3 +32,12 @@ class Event:
 Result = TypeVar("Result")
 # An engine: `result = yield from engine(...)`. Closing the generator cancels the work.
 Stage = Generator[Event, None, Result]
+
+
+def gathered(results: Iterable[Result], told: Event) -> Stage[list[Result]]:
+    """All results, and after each of them `told` with one step more."""
+    found = []
+    for result in results:
+        found.append(result)
+        yield replace(told, step=told.step + len(found))
+    return found

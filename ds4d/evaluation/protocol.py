@@ -9,7 +9,6 @@ and the scores are computed from these files, so that any other scorer can check
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,16 +19,15 @@ from PIL import Image
 
 from ..cameras import Cameras, concatenate, read_case_cameras
 from ..errors import UserError
-from ..events import Event, Stage
+from ..events import Event, Stage, gathered
 from ..images import over
 from ..turntable import render_views
+from ..workers import each
 from ..workspace import replacing
 from . import metrics
 
 if TYPE_CHECKING:
     from ..fourd.asset import Asset
-
-THREADS = 2  # the filters of SSIM run outside Python's lock
 
 
 @dataclass(frozen=True)
@@ -87,17 +85,14 @@ def score(folder: Path, case: Path) -> Stage[dict[str, Any]]:
     scores: dict[str, list[dict[str, float]]] = {}
     motions: dict[str, dict[str, float | None]] = {}
     done = 0
-    with ThreadPoolExecutor(THREADS) as pool:
-        for name, files in sets.items():
-            predictions = list(pool.map(read_picture, (folder / file for file in files)))
-            truths = list(pool.map(read_picture, (case / file for file in files)))
-            scores[name] = []
-            for image_scores in pool.map(image_metrics, predictions, truths):
-                scores[name].append(image_scores)
-                done += 1
-                yield Event("evaluation", total + done, 2 * total, f"scoring {name}")
-            if name != "orbit":
-                motions[name] = motion_metrics(predictions, truths)
+    for name, files in sets.items():
+        predictions = list(each(read_picture, (folder / file for file in files)))
+        truths = list(each(read_picture, (case / file for file in files)))
+        told = Event("evaluation", total + done, 2 * total, f"scoring {name}")
+        scores[name] = yield from gathered(each(image_metrics, predictions, truths), told)
+        done += len(files)
+        if name != "orbit":
+            motions[name] = motion_metrics(predictions, truths)
 
     views = [name for name in sets if name != "orbit"]
     result: dict[str, Any] = {"case": case.absolute().name}

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..events import Event, Stage
+from ..events import Event, Stage, gathered
 from ..workers import each
 
 PATCH = 14  # pixels along a side of a patch, as in DINOv2
@@ -35,10 +35,8 @@ def run(
     def describe_all(views: np.ndarray) -> np.ndarray:
         return np.stack([describe(view, grid) for view in views])
 
-    features = []
-    for described in each(describe_all, images):
-        features.append(described)
-        yield Event("features", len(features), len(images), "describing patches")
+    told = Event("features", 0, len(images), "describing patches")
+    features = yield from gathered(each(describe_all, images), told)
     return torch.from_numpy(np.stack(features))
 
 

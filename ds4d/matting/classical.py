@@ -16,7 +16,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..events import Event, Stage
+from ..events import Event, Stage, gathered
 from ..images import checkerboard, over
 from ..workers import each
 from . import background, camera, colours, edge, evidence, shadow, texture
@@ -50,10 +50,8 @@ def run(frames: np.ndarray) -> Stage[np.ndarray]:
     def prove(index: int) -> np.ndarray:
         return shrunk(_evidence(lab[index], plate.behind(index), palettes, plain), CUT_LONGEST)
 
-    proofs = []
-    for proof in each(prove, range(count)):
-        proofs.append(proof)
-        yield Event("matting", count + len(proofs), total, "object")
+    told = Event("matting", count, total, "object")
+    proofs = yield from gathered(each(prove, range(count)), told)
     proofs = list(steadied(np.stack(proofs), work))
 
     def outline(index: int) -> np.ndarray:
@@ -61,10 +59,8 @@ def run(frames: np.ndarray) -> Stage[np.ndarray]:
         behind, seen, _ = plate.behind(index)
         return evidence.filled(mask, lab[index], behind, seen)
 
-    outlines = []
-    for mask in each(outline, range(count)):
-        outlines.append(mask)
-        yield Event("matting", 2 * count + len(outlines), total, "outline")
+    told = Event("matting", 2 * count, total, "outline")
+    outlines = yield from gathered(each(outline, range(count)), told)
     masks = _linked(np.stack(outlines))
     some = range(min(4, count // 2), count, 8)
     doubt = float(np.median([_sway(proofs[i], shrunk(lab[i], CUT_LONGEST)) for i in some]))
@@ -115,10 +111,8 @@ def _look(
             proof = _evidence(frame, rough.behind(index), None, plain=True)
             return _resized(cut(proof, frame), size)
 
-        masks = []
-        for mask in each(outline, range(len(small_lab))):
-            masks.append(mask)
-            yield Event("matting", len(masks), total, "plain background")
+        told = Event("matting", 0, total, "plain background")
+        masks = yield from gathered(each(outline, range(len(small_lab))), told)
         masks = _linked(np.stack(masks))
         behind, seen = (cv2.resize(image, size[::-1]) for image in (behind, seen))
         otherwise = background.continued(behind, seen, lab)
