@@ -215,9 +215,9 @@ def _print_versions() -> None:
 
 def _program() -> tuple[bool, str]:
     """Everything that a run imports, with the libraries below it."""
-    from . import __version__, pipeline
+    from . import __version__, pipeline, records  # noqa: F401  the pipeline brings the rest
 
-    return True, f"DS4D {__version__}, {len(pipeline.versions())} libraries"
+    return True, f"DS4D {__version__}, {len(records.versions())} libraries"
 
 
 def _python() -> tuple[bool, str]:

@@ -279,16 +279,18 @@ class _Deform(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, v_out):
-        layout, (_, first, kept) = ctx.layout, ctx.each[0]
-        samples, features = kept[0], kept[3]
+        layout, (_, inputs, kept) = ctx.layout, ctx.each[0]
+        _, spaces, _, maps, _, _, weights = inputs
+        samples, _, _, features, _, _ = kept
         v_last = _zeros(len(features) // layout.widths[1], layout.widths[4])
         v_kept = np.empty_like(features), np.empty_like(samples)
-        v_weights, v_maps = _zeros(PARTS, len(first[6])), _zeros(len(v_out), *first[3].shape)
-        v_spaces = tuple(_zeros(*space.shape) for space in first[1])
+        v_weights, v_maps = _zeros(PARTS, len(weights)), _zeros(len(v_out), *maps.shape)
+        v_spaces = tuple(_zeros(*space.shape) for space in spaces)
         v_times = [_zeros(*shape) for shape in ctx.times]
         for (at, inputs, kept), v_moment, v_own in zip(ctx.each, v_out, v_maps, strict=True):
             v_last[: len(v_moment)] = v_moment.numpy()
-            v_lines = tuple(_zeros(len(line)) for line in inputs[2])
+            _, _, lines, *_ = inputs
+            v_lines = tuple(_zeros(len(line)) for line in lines)
             backward(
                 *inputs, ctx.transposed, layout.widths, kept, v_last.reshape(-1), v_kept,
                 v_weights, v_spaces, v_lines, v_own, get_num_threads(),
