@@ -18,9 +18,9 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+import torch
 import tyro
 from scipy.spatial import cKDTree
-from torch import Tensor
 
 from ds4d.cameras import Cameras, concatenate, project, read_case_cameras
 from ds4d.evaluation import metrics
@@ -33,6 +33,7 @@ from ds4d.splat import Splats
 EVERY = 6  # of the frames one in so many is compared
 SHIFTS = np.linspace(-0.15, 0.15, 31)  # along the viewing direction, world units
 SOLID = 0.5  # opacity from which on a Gaussian counts as a point of the object
+MANY = 5000  # points of a shell that its distance to the truth is measured with
 COARSE = 64  # side of the masks that choose a shift, pixels
 
 
@@ -123,7 +124,7 @@ def scores(
             motions.append(metrics.motion_psnr(own, true))
     kept = np.array([value for name, value in by_camera.items() if name.startswith("heldout")])
     distances = [
-        round(chamfer_distance(points(one).numpy(), vertices), 4)
+        round(chamfer_distance(few(points(one)), vertices), 4)
         for one, vertices in zip(solids, truth.vertices or (), strict=False)
     ]
     return {
@@ -137,7 +138,6 @@ def scores(
 
 def chamfer_distance(points: np.ndarray, vertices: np.ndarray) -> float:
     """Mean distance to the other's nearest point, both ways, of [N, 3] and [M, 3]; world units."""
-    points = points[:: max(1, len(points) // 5000)]
     there, back = cKDTree(vertices).query(points)[0], cKDTree(points).query(vertices)[0]
     return float(there.mean() + back.mean()) / 2
 
@@ -159,14 +159,21 @@ def shifted(solid: Splats, shift: float) -> Splats:
     return dataclasses.replace(solid, means=solid.means + along)
 
 
-def points(solid: Splats) -> Tensor:
+def points(solid: Splats) -> np.ndarray:
     """The centres of those Gaussians that can be seen well, [N, 3]."""
-    return solid.means[solid.opacities > SOLID]
+    return solid.means[solid.opacities > SOLID].cpu().numpy()
+
+
+def few(points: np.ndarray) -> np.ndarray:
+    """Of a shell's many points [N, 3] about MANY, evenly."""
+    return points[:: max(1, len(points) // MANY)]
 
 
 def _mask(solid: Splats, cameras: Cameras) -> np.ndarray:
     """Which pixels the centres fall on, [C, H, W] bool."""
-    pixels = project(points(solid), cameras)[0].long().clamp(0, COARSE - 1).numpy()
+    pixels = (
+        project(torch.from_numpy(points(solid)), cameras)[0].long().clamp(0, COARSE - 1).numpy()
+    )
     mask = np.zeros((len(cameras), COARSE, COARSE), bool)
     for index, (column, row) in enumerate(pixels.transpose(0, 2, 1)):
         mask[index, row, column] = True

@@ -6,7 +6,6 @@ from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ds4d.cameras import concatenate, orbit_cameras
 from ds4d.evaluation import evaluate
@@ -15,9 +14,10 @@ from ds4d.fourd.asset import Asset
 from ds4d.images import load_images
 from ds4d.turntable import render_views
 
+from ..front_end import chamfer_distance, points
+
 METRICS = ("psnr_fg", "mask_iou", "motion_psnr", "psnr", "ssim", "temporal_psnr")
 AROUND = (-75.0, 15.0, 105.0, 195.0)  # azimuths that the flicker is seen from, degrees
-SOLID = 0.5  # opacity of the Gaussians that count as the object's surface
 
 
 def of(asset: Asset, case: Path, work: Path) -> dict[str, float]:
@@ -66,12 +66,10 @@ def chamfer(
     """Mean distance between solid Gaussians and true vertices, both ways, world units."""
     distances = []
     for position, truth in zip(asset.positions.tolist(), vertices.astype(np.float32), strict=True):
-        splats = asset.splats(position)
-        means = splats.means[splats.opacities > SOLID].cpu().numpy()
+        means = points(asset.splats(position))
         if not len(means):  # nothing is solid after a few steps
             return float("inf")
-        to_truth = cKDTree(truth).query(means)[0].mean()
-        distances.append((to_truth + cKDTree(means).query(truth)[0].mean()) / 2)
+        distances.append(chamfer_distance(means, truth))
     return float(np.mean(distances))
 
 
