@@ -19,7 +19,7 @@ ON_CPU = {
     "clip": 0.5, "matting": 5.8, "multiview": 9.0, "features": 1.0, "mesh": 0.6, "videos": 7.5,
     "export": 1.7,
 }  # fmt: skip
-STEP_ON_CPU = {"preview": 0.03, "standard": 0.051, "paper": 1.8}  # seconds of a step
+STEP_ON_CPU = {"preview": 0.03, "standard": 0.045, "paper": 1.7}  # seconds of a step
 CPU_GB = 1.5  # of a preview, at its peak
 
 # One NVIDIA H200 with the pretrained networks.
