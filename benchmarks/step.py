@@ -119,14 +119,13 @@ def _leaves(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 def measure(training: Training, repeats: int) -> dict[str, dict[str, list[float]]]:
     """Milliseconds of whole steps and of their parts."""
-    times, views = torch.tensor([3]), torch.tensor([0, 2])
-    targets = training.targets[training.config.coarse_size]
+    times, views = training._draw().values()
+    targets, frames = training.targets, times.repeat_interleave(2)
     offsets = _leaves(training._offsets(times).__dict__.values())
     gaussians = list(training.gaussians.tensors().values())
-    moment = _leaves(x[0] for x in deformed(training.gaussians, Offsets(*offsets)))
+    moments = deformed(training.gaussians, Offsets(*offsets))
+    moment = _leaves(x.repeat_interleave(2, 0) for x in moments)
     drawn = _leaves(training._render(moment, targets.cameras[views])[:2])
-    frames = times.repeat_interleave(2)
-    truth, counts = targets.of(frames, views), training.counts[frames, views]
     parameters = list(training.network.parameters())
 
     def step() -> tuple:
@@ -150,17 +149,15 @@ def measure(training: Training, repeats: int) -> dict[str, dict[str, list[float]
         "rasterizer": (
             lambda: training._render(moment, targets.cameras[views])[:2], [*moment, *gaussians]
         ),
-        "targets": (lambda: targets.of(times.repeat_interleave(2), views), []),
-        "losses": (lambda: [training._errors(*drawn, *truth, views, counts)], drawn),
+        "targets": (lambda: targets.of(frames, views), []),
+        "targets and losses": (lambda: [training._errors(*drawn, frames, views)], drawn),
         "optimizer": (optimize, []),
     }  # fmt: skip
     return {name: timed(*part, repeats) for name, part in parts.items()}
 
 
 def main(options: Options) -> None:
-    config = dataclasses.replace(
-        FourdConfig(), static_iterations=STATIC, densify_from=10**9, fine_from=1.0
-    )
+    config = dataclasses.replace(FourdConfig(), static_iterations=STATIC, densify_from=10**9)
     training, rows = trained(config), []
     for threads in (int(number) for number in options.threads.split(",")):
         torch.set_num_threads(1)
@@ -171,7 +168,8 @@ def main(options: Options) -> None:
                 if values:
                     row |= {way: statistics.median(values), f"{way}, least": min(values)}
             rows.append(row)
-    print(f"{len(training.gaussians)} Gaussians, 2 views of {config.coarse_size} px, ms")
+    pictures = f"{2 * config.times_per_step} pictures of {config.image_size} px"
+    print(f"{len(training.gaussians)} Gaussians, {pictures}, ms")
     columns = ["threads", "part", "forward", "forward, least", "backward", "backward, least"]
     print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
     for row in rows:

@@ -121,24 +121,19 @@ class FourdConfig:
     """Gaussians at the start"""
     points_from: Literal["mesh", "random"] = "mesh"
     """where they start: on the mesh, or grey and anywhere in a ball"""
-    static_iterations: int = 300
+    static_iterations: int = 150
     """steps on the middle frame alone, before anything moves"""
-    dynamic_iterations: int = 3200
+    dynamic_iterations: int = 2000
     """steps over all frames, with HexPlane, TSSF and the deformation heads"""
-    times_per_step: tuple[int, int] = (1, 2)
-    """frames that are drawn in a step while images are coarse, and while they are fine; each from
-    two views. One is soonest somewhere near, several in one step agree on what suits all"""
+    times_per_step: int = 2
+    """frames that are drawn in a step, each from two views: several agree on what suits all"""
     shuffled: bool = True
     """frames and views are dealt like cards, each once before any comes again; otherwise they are
     thrown with dice, as in the code that the paper builds on"""
     front_always: bool = False
     """one view of each pair is the real front view; otherwise both are drawn from all views"""
-    coarse_size: int = 128
-    """side of the images in the first steps, pixels"""
-    fine_size: int = 256
-    """side of the images in the last steps, pixels; at most that of the views"""
-    fine_from: float = 0.7
-    """share of the steps after which images are fine"""
+    image_size: int = 256
+    """side of the images that are drawn in training, pixels; at most that of the views"""
 
     features: Literal["none", "frames", "dsfd"] = "dsfd"
     """what the deformation reads of the views: nothing, features as they are, or decoupled ones"""
@@ -190,11 +185,11 @@ class FourdConfig:
 
     front_rgb: float = 1.0
     """weight of the colour error in the front view"""
-    front_alpha: float = 0.5
+    front_alpha: float = 0.25
     """weight of the matte error in the front view"""
     view_rgb: float = 1.0
     """weight of the colour error in the six other views"""
-    view_alpha: float = 0.5
+    view_alpha: float = 0.25
     """weight of the matte error in the six other views"""
     perceptual: float = 0.1
     """weight of the perceptual error in the six other views"""
@@ -231,6 +226,9 @@ class FourdConfig:
     """learning rate of the logarithms of the scales"""
     rotation_lr: float = 0.002
     """learning rate of the quaternions"""
+    square_decay: float = 0.99
+    """what Adam's mean of squared gradients keeps from step to step; less forgets sooner how steep
+    the beginning was"""
 
     averaged: int = 100
     """steps that the result is a running mean over, at most a twentieth of the dynamic ones; 0 = it
@@ -238,7 +236,7 @@ class FourdConfig:
 
     densify_from: int = 300
     """first step that adds Gaussians"""
-    densify_until: int = 2400
+    densify_until: int = 1500
     """last step that adds or removes Gaussians"""
     densify_every: int = 100
     """steps between two rounds of adding and removing"""
@@ -279,18 +277,18 @@ class Config:
 PRESETS: dict[str, Config] = {
     # What two CPU cores do in a few minutes.
     "preview": Config(),
-    # Three times the steps, on images as large as Zero123++ draws them: for patient CPUs.
+    # Five times the pictures, as large as Zero123++ draws them: for patient CPUs.
     "standard": Config(
         preset="standard",
         clip=ClipConfig(size=320),
         mesh=MeshConfig(resolution=128),
         fourd=FourdConfig(
             max_gaussians=5000,
-            static_iterations=500,
-            dynamic_iterations=8500,
-            densify_until=5000,
-            times_per_step=(1, 4),
-            fine_size=320,
+            static_iterations=300,
+            dynamic_iterations=4500,
+            densify_until=3000,
+            times_per_step=4,
+            image_size=320,
         ),
         videos=VideoConfig(size=512),
     ),
@@ -307,11 +305,10 @@ PRESETS: dict[str, Config] = {
             max_gaussians=100_000,
             static_iterations=1000,
             dynamic_iterations=6000,
-            times_per_step=(4, 4),
+            times_per_step=4,
             shuffled=False,
             front_always=True,
-            coarse_size=512,
-            fine_size=512,
+            image_size=512,
             feature_width=64,
             hidden_width=64,
             plane_size=64,
@@ -335,6 +332,7 @@ PRESETS: dict[str, Config] = {
             means_lr=(1.1e-4, 1.1e-6),
             network_lr=(1.6e-4, 1.6e-6),
             plane_lr=(1.6e-3, 1.6e-4),
+            square_decay=0.999,
             averaged=0,
             densify_from=1200,
             densify_until=6000,

@@ -106,27 +106,17 @@ def _step(config: Config, on_gpu: bool, slower: float) -> float:
     base = (STEP_ON_H200 if on_gpu else STEP_ON_CPU)[config.preset]
     points = fourd.max_gaussians / start.max_gaussians
     pixels = _pixels(fourd) / _pixels(start)
-    times = frames_in_a_step(fourd)
-    step = base * (0.5 * points * times / frames_in_a_step(start) + 0.5 * pixels)
+    times = fourd.times_per_step
+    step = base * (0.5 * points * times / start.times_per_step + 0.5 * pixels)
     if not on_gpu:
         return step * slower
     sds = SDS_STEP * times / 4 if fourd.sds else 0.0
     return step * slower**0.5 + sds * slower
 
 
-def _pixels(fourd: FourdConfig) -> float:
-    """That a step draws from each of its two views, on average over the steps."""
-    coarse, fine = fourd.times_per_step
-    return (
-        fourd.fine_from * coarse * fourd.coarse_size**2
-        + (1 - fourd.fine_from) * fine * fourd.fine_size**2
-    )
-
-
-def frames_in_a_step(fourd: FourdConfig) -> float:
-    """On average over the steps; each is drawn from two views."""
-    coarse, fine = fourd.times_per_step
-    return fourd.fine_from * coarse + (1 - fourd.fine_from) * fine
+def _pixels(fourd: FourdConfig) -> int:
+    """That a step draws from each of its two views."""
+    return fourd.times_per_step * fourd.image_size**2
 
 
 def _video_pixels(config: Config) -> float:

@@ -82,8 +82,7 @@ def generate(
     most_points: int | None = None,
     static_steps: int | None = None,
     dynamic_steps: int | None = None,
-    coarse_size: int | None = None,
-    fine_size: int | None = None,
+    image_size: int | None = None,
     exclude: str | None = None,
     video_size: int | None = None,
     video_seconds: float | None = None,
@@ -113,8 +112,7 @@ def generate(
         most_points: Gaussians at most.
         static_steps: steps of the optimization on the middle frame.
         dynamic_steps: steps of the optimization on all frames.
-        coarse_size: side of the images in the first steps, pixels.
-        fine_size: side of the images in the last steps, pixels.
+        image_size: side of the images that are drawn in training, pixels.
         exclude: drawn views that count for nothing, as FRAME:VIEW, with spaces between them.
         video_size: side of the videos, pixels.
         video_seconds: length of each video, seconds.
@@ -126,7 +124,7 @@ def generate(
     try:
         values = (
             start, end, frames, size, drawing_steps, slant, depth, redraw, resolution, points,
-            most_points, static_steps, dynamic_steps, coarse_size, fine_size, exclude, video_size,
+            most_points, static_steps, dynamic_steps, image_size, exclude, video_size,
             video_seconds, mesh,
         )  # fmt: skip
         job = order(clip, preset, seed, *values, visitor=visitor_of(request))

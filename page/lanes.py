@@ -17,7 +17,6 @@ import gradio as gr
 import spaces
 
 from ds4d.config import Config
-from ds4d.costs import frames_in_a_step
 from ds4d.errors import Paused, UserError
 from ds4d.events import STAGES, Event
 from ds4d.workspace import Workspace
@@ -97,7 +96,7 @@ def seconds(clip: str, folder: str, config: Config, stage: str) -> int:
     frames, fourd = config.clip.frames, config.fourd
     views = 7 * frames
     step = 0.08 if config.multiview.guidance > 1 else 0.04  # of one frame's denoising
-    times = frames_in_a_step(fourd)
+    times = fourd.times_per_step
     pictures = times * (3 if fourd.sds else 2)
     steps = fourd.static_iterations + fourd.dynamic_iterations
     work = {

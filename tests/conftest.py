@@ -27,9 +27,9 @@ HELDOUT = {"az-075": -75.0, "az+195": 195.0}
 # What makes a run take seconds: a small clip needs few of everything.
 TINY = [
     "--clip.size", "64", "--features.grid", "6", "--mesh.resolution", "32",
-    "--fourd.points", "400", "--fourd.max-gaussians", "500", "--fourd.coarse-size", "32",
-    "--fourd.fine-size", "64", "--fourd.static-iterations", "60",
-    "--fourd.dynamic-iterations", "240", "--fourd.plane-size", "8", "--fourd.plane-width", "8",
+    "--fourd.points", "400", "--fourd.max-gaussians", "500", "--fourd.image-size", "64",
+    "--fourd.static-iterations", "60", "--fourd.dynamic-iterations", "240",
+    "--fourd.plane-size", "8", "--fourd.plane-width", "8",
     "--fourd.checkpoint-every", "50", "--videos.size", "64", "--videos.seconds", "0.5",
 ]  # fmt: skip
 

@@ -29,7 +29,7 @@ from tests.rooms import HELD_OUT, camera, outside, picture, write_room
 FRAMES, SIZE = 4, 64
 TINY = FourdConfig(
     points=2000, max_gaussians=2000, static_iterations=150, dynamic_iterations=900,
-    coarse_size=SIZE, fine_size=SIZE, plane_size=8, plane_times=FRAMES, plane_width=8,
+    image_size=SIZE, plane_size=8, plane_times=FRAMES, plane_width=8,
     feature_width=8, hidden_width=16,
 )  # fmt: skip
 CONFIG = Config(

@@ -14,7 +14,7 @@ CLIPS = Path(__file__).parents[2] / "examples" / "clips"
 QUICK = [
     "--clip.frames", "3", "--clip.size", "32", "--features.grid", "4", "--mesh.resolution", "32",
     "--fourd.points", "100", "--fourd.static-iterations", "2", "--fourd.dynamic-iterations", "2",
-    "--fourd.coarse-size", "16", "--fourd.fine-size", "32", "--fourd.plane-size", "8",
+    "--fourd.image-size", "32", "--fourd.plane-size", "8",
     "--videos.size", "32", "--videos.seconds", "0.2",
 ]  # fmt: skip
 

@@ -77,18 +77,18 @@ def _step(ranges: dict, quick: bool) -> Iterator[dict]:
     if quick:
         name, fourd, options = "tiny", steps.TINY, {"size": 48, "grid": 4, "frames": 3}
 
-    def step(views: int = V, pixels: int = fourd.coarse_size, **changes) -> float:
-        one = {"times_per_step": (1, 1)} | changes  # whatever the size of the images
-        changed = steps.phase(dataclasses.replace(fourd, **one), True, pixels)
-        larger = {"size": max(pixels, options["size"])}  # a step draws no more than a clip has
+    def step(views: int = V, **changes) -> float:
+        changed = steps.phase(dataclasses.replace(fourd, **changes), True)
+        # A step draws no more than a clip has.
+        larger = {"size": max(changed.image_size, options["size"])}
         training = steps.prepare(changed, views=views, **(options | larger))
         return steps.pace(training, 0.05 if quick else 3.0)["ms_per_step"]
 
     cost = f"training step, {name}"
     yield _curve(cost, "Gaussians", ranges["gaussians"], lambda N: step(points=N))
     areas = [side**2 for side in ranges["sides"]]
-    yield _curve(cost, "pixels of a view", areas, lambda x: step(pixels=math.isqrt(x)))
-    yield _curve(cost, "frames in a step", ranges["times"], lambda K: step(times_per_step=(K, K)))
+    yield _curve(cost, "pixels of a view", areas, lambda x: step(image_size=math.isqrt(x)))
+    yield _curve(cost, "frames in a step", ranges["times"], lambda K: step(times_per_step=K))
     yield _curve(cost, "views of the object", ranges["views"], lambda V: step(views=V))
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
-import math
 import time
 from collections.abc import Iterator
 
@@ -38,7 +36,7 @@ SECONDS, BLOCKS = 20.0, 5  # for one row
 FAINT = 1e-9  # weight of judges whose networks know nothing: they cost the same and do no harm
 DINO = (37, 37, 768)  # patches and channels of DINOv2's features
 TINY = FourdConfig(
-    points=100, coarse_size=32, fine_size=48, plane_size=8, plane_levels=1, plane_width=4,
+    points=100, image_size=48, plane_size=8, plane_levels=1, plane_width=4,
     feature_width=4, hidden_width=16,
 )  # fmt: skip
 
@@ -66,18 +64,16 @@ def preset(
     frames: int = FRAMES,
     seconds: float = SECONDS,  # for each row
 ) -> Iterator[dict]:
-    """Rows for both phases at both sizes, and what the preset's whole schedule comes to."""
-    scheduled = 0.0
-    sizes = sorted({config.coarse_size, config.fine_size})
-    for moving, pixels in itertools.product((False, True), sizes):
-        counted = _scheduled(config, moving, pixels)
-        training = prepare(phase(config, moving, pixels), size=size, grid=grid, frames=frames)
+    """Rows for both phases, and what the preset's whole schedule comes to."""
+    scheduled, static, dynamic = 0.0, config.static_iterations, config.dynamic_iterations
+    for moving, counted in ((False, static), (True, dynamic)):
+        training = prepare(phase(config, moving), size=size, grid=grid, frames=frames)
         # The middle of the phase: SDS sees small pictures at first.
-        static, dynamic = config.static_iterations, config.dynamic_iterations
         training.step = static + dynamic // 2 if moving else static // 2
         row = {
             "part": "steps", "preset": name, "phase": "dynamic" if moving else "static",
-            "pixels": pixels, "gaussians": len(training.gaussians), **pace(training, seconds),
+            "pixels": config.image_size, "gaussians": len(training.gaussians),
+            **pace(training, seconds),
         }  # fmt: skip
         if not torch.isfinite(training.loss):
             row["note"] = "the loss is no number: not a figure to rely on"
@@ -85,30 +81,16 @@ def preset(
         devices.release()
         scheduled += counted * row["ms_per_step"] / 1e3
         yield row | {"scheduled": counted}
-    steps = config.static_iterations + config.dynamic_iterations
     yield {
         "part": "steps", "preset": name, "phase": "whole schedule", "gaussians": config.points,
-        "scheduled": steps, "seconds": round(scheduled, 1),
+        "scheduled": static + dynamic, "seconds": round(scheduled, 1),
     }  # fmt: skip
 
 
-def _scheduled(config: FourdConfig, moving: bool, pixels: int) -> int:
-    """How many of the preset's steps are in this phase at this size."""
-    static = config.static_iterations
-    total = static + config.dynamic_iterations
-    if config.coarse_size == config.fine_size:
-        return config.dynamic_iterations if moving else static
-    fine = math.ceil(config.fine_from * total)  # the first fine step
-    first, last = (0, fine) if pixels == config.coarse_size else (fine, total)
-    first, last = (max(first, static), last) if moving else (first, min(last, static))
-    return max(last - first, 0)
-
-
-def phase(config: FourdConfig, moving: bool, pixels: int) -> FourdConfig:
+def phase(config: FourdConfig, moving: bool) -> FourdConfig:
     """The same steps for ever, with a fixed number of Gaussians."""
     return dataclasses.replace(
         config, static_iterations=0 if moving else NEVER, dynamic_iterations=NEVER,
-        coarse_size=pixels, fine_size=pixels, fine_from=float(pixels != config.fine_size),
         densify_from=NEVER, densify_until=NEVER,
     )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,6 +11,20 @@ from torch.nn.functional import interpolate
 
 from ..images import over
 from ..multiview import Views
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What some renders should look like."""
+
+    rgb: Tensor  # [B, H, W, 3] uint8, over white
+    alpha: Tensor  # [B, H, W, 1] uint8
+    trust: Tensor | None  # [B, H, W, 1] uint8, how far both can be trusted; None = everywhere alike
+
+    def in_units(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The same in [0, 1]."""
+        trust = None if self.trust is None else self.trust.to(dtype) / 255
+        return self.rgb.to(dtype) / 255, self.alpha.to(dtype) / 255, trust
 
 
 class Targets:
@@ -28,16 +44,10 @@ class Targets:
         self,
         frames: Tensor,  # [B]
         views: Tensor,  # [B]
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Colours over white [B, size, size, 3], mattes [B, size, size, 1], in [0, 1], and how
-        far both can be trusted [B, size, size, 1]; None = the same everywhere.
-        """
+    ) -> Truth:
         places = frames * len(self.cameras) + views
-        rgb, alpha = self.rgb.index_select(0, places), self.alpha.index_select(0, places)
-        trust = None
-        if self.trust is not None:
-            trust = self.trust.index_select(0, places).float().div_(255)
-        return rgb.float().div_(255), alpha.float().div_(255), trust
+        trust = None if self.trust is None else self.trust.index_select(0, places)
+        return Truth(self.rgb.index_select(0, places), self.alpha.index_select(0, places), trust)
 
 
 def _resized(images: np.ndarray, size: int) -> Tensor:

@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from ..config import FourdConfig
 from . import kernels
+from .batches import Truth
 from .deformation import Deformation
 from .kernels.losses import SSIM_C1, SSIM_C2, SSIM_WINDOW
 
 SCALES = 3  # of the structural loss, each half as fine as the one before it
+JUDGED = slice(1, None, 2)  # of a step's pictures: the second of each pair, never the paper's front
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much the errors of some pictures count."""
+
+    rgb: Tensor  # [B]
+    alpha: Tensor  # [B]
+    perceptual: Tensor | None  # [B], of JUDGED alone; None where nobody judges
+
+
+def image_errors(
+    rgb: Tensor,  # [B, H, W, 3]
+    alpha: Tensor,  # [B, H, W, 1]
+    truth: Truth,
+    weights: Weights,
+    robust: bool,
+    perceptual: Callable[[Tensor, Tensor], Tensor],  # [B, H, W, 3] twice -> [B]
+) -> Tensor:  # []
+    """The weighted errors of some renders: of colours and mattes, and what a judge says."""
+    if robust and perceptual is structural and kernels.fit(rgb):
+        judged = torch.zeros_like(weights.rgb)
+        if weights.perceptual is not None:
+            judged[JUDGED] = weights.perceptual[JUDGED]
+        return kernels.losses.image_errors(
+            rgb, alpha, truth.rgb, truth.alpha, truth.trust,
+            torch.stack([weights.rgb, weights.alpha, judged]), SCALES,
+        )  # fmt: skip
+    true_rgb, true_alpha, trust = truth.in_units(rgb.dtype)
+    loss = (weights.rgb * photometric(rgb, true_rgb, robust, trust)).sum()
+    loss = loss + (weights.alpha * photometric(alpha, true_alpha, robust, trust)).sum()
+    if weights.perceptual is None:
+        return loss
+    return loss + (weights.perceptual[JUDGED] * perceptual(rgb[JUDGED], true_rgb[JUDGED])).sum()
 
 
 def photometric(
@@ -20,8 +59,6 @@ def photometric(
     trust: Tensor | None = None,  # [B, H, W, 1] weights of the pixels' errors
 ) -> Tensor:  # [B]
     """Mean absolute (robust) or squared error of each image."""
-    if robust and kernels.fit(render):
-        return kernels.losses.absolute(render, target, trust)
     error = (render - target).abs() if robust else (render - target).square()
     return (error if trust is None else trust * error).flatten(1).mean(1)
 
@@ -35,8 +72,6 @@ def structural(
     Like LPIPS it forgives small changes of level that a pixel loss would import from inconsistent
     views, and punishes missing structure. It is not LPIPS, and is never named so.
     """
-    if kernels.fit(render):
-        return kernels.losses.structural(render, target, SCALES)
     render, target = render.permute(0, 3, 1, 2), target.permute(0, 3, 1, 2)
     total = render.new_zeros(len(render))
     for _ in range(SCALES):

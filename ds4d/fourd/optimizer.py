@@ -39,11 +39,12 @@ def optimizer_of(
     groups += [{"name": "network", "params": others, "lr": 0.0}]
     if warps is not None:
         groups += [{"name": "warps", "params": [warps.grids], "lr": 0.0}]
+    settings = {"betas": (0.9, config.square_decay), "eps": 1e-15}
     if device.type == "cpu":
-        return Adam(groups, eps=1e-15)
+        return Adam(groups, **settings)
     for group in groups:  # where a captured step finds them
         group["lr"] = torch.tensor(group["lr"], device=device)
-    return torch.optim.Adam(groups, eps=1e-15, fused=True, capturable=True)
+    return torch.optim.Adam(groups, **settings, fused=True, capturable=True)
 
 
 def set_rates(optimizer: torch.optim.Adam, step: int, config: FourdConfig) -> None:

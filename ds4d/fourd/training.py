@@ -30,7 +30,7 @@ from .deformation import Deformation
 from .densify import Statistics, densify
 from .dsfd import view_features
 from .gaussians import Gaussians, Offsets, deformed, from_points, random_points
-from .losses import photometric, regularisers
+from .losses import Weights, image_errors, regularisers
 from .optimizer import optimizer_of, set_rates
 from .replay import Replayed
 from .tssf import Lookup
@@ -66,8 +66,7 @@ class Training:
         self.positions = positions.float().to(device)
         self.cameras, self.scene = views.cameras.to(device), views.scene
         # No pixels are made up: enlarged pictures would teach blur, and take longer.
-        self.sizes = [min(s, views.cameras.width) for s in (config.coarse_size, config.fine_size)]
-        self.targets = {size: Targets(views, size, device) for size in set(self.sizes)}
+        self.targets = Targets(views, min(config.image_size, views.cameras.width), device)
         left_out = named_views(config.exclude, len(positions), len(views.cameras))
         self.counts = torch.from_numpy(~left_out).float().to(device)  # [T, V] in {0, 1}
         self.features = view_features(features.to(device), config)  # [T, V, h, w, 2D]
@@ -113,8 +112,7 @@ class Training:
         if self.replayed is None:
             self._compute(inputs)
         else:
-            sizes = self._size, self.sds and self._sds_size
-            shape = sizes, len(inputs["times"]), self.moving, self.changes, self._densifies
+            shape = self.sds and self._sds_size, self.moving, self.changes, self._densifies
             self.replayed(shape, inputs)
         self.step += 1
         if self._densifies and self.step > config.densify_from:
@@ -145,27 +143,14 @@ class Training:
         return min(self.config.averaged, self.config.dynamic_iterations // 20)
 
     @property
-    def _fine(self) -> bool:
-        return self.step >= self._first_fine
-
-    @property
-    def _first_fine(self) -> int:
-        return math.ceil(self.config.fine_from * self.total)
-
-    @property
-    def _size(self) -> int:
-        """Side of the images of this step, pixels."""
-        return self.sizes[self._fine]
-
-    @property
     def pixels(self) -> int:
-        """That this step draws, of all its pictures."""
-        return 2 * self.config.times_per_step[self._fine] * self._size**2
+        """That a step draws, of all its pictures."""
+        return 2 * self.config.times_per_step * self.targets.cameras.width**2
 
     @property
     def _sds_size(self) -> int:
         """Side of the images that SDS judges in this step, pixels."""
-        return min(render_size(self.step), self.config.fine_size)
+        return min(render_size(self.step), self.config.image_size)
 
     @property
     def _densifies(self) -> bool:
@@ -206,7 +191,6 @@ class Training:
 
     def _loss(self, inputs: dict[str, Tensor]) -> tuple[Tensor, list[Tensor]]:
         """The step's loss, and the zeros that collect gradients of the projected centres."""
-        targets = self.targets[self._size]
         times, views = inputs["times"], inputs["views"]  # [K], [2 K]
         moments = deformed(self.gaussians, self._offsets(times))  # each [K, N, ...]
         if len(times) == 1:  # both views share the Gaussians of a single moment
@@ -215,9 +199,8 @@ class Training:
             at = [moment.repeat_interleave(2, 0) for moment in moments]
         frames = times.repeat_interleave(2)
         bent, springs = self._bent(frames, views)
-        rgb, alpha, shifts = self._render(at, targets.cameras[views], bent=bent)
-        counts = self.counts[frames, views]
-        loss = self._errors(rgb, alpha, *targets.of(frames, views), views, counts) + springs
+        rgb, alpha, shifts = self._render(at, self.targets.cameras[views], bent=bent)
+        loss = self._errors(rgb, alpha, frames, views) + springs
         if self.sds is None:
             return loss, [shifts]
         distilled, others = self._distilled(moments, inputs)
@@ -228,7 +211,7 @@ class Training:
         if self.warps is None or not self.moving:
             return None, 0.0
         bent, springs = self.warps(frames, views, self.lookup.grid[views])
-        return bent * self._size, self.config.warp_pull * springs
+        return bent * self.targets.cameras.width, self.config.warp_pull * springs
 
     def _render(
         self,
@@ -264,33 +247,27 @@ class Training:
         self,
         rgb: Tensor,  # [B, H, W, 3]
         alpha: Tensor,  # [B, H, W, 1]
-        true_rgb: Tensor,
-        true_alpha: Tensor,
-        trust: Tensor | None,  # [B, H, W, 1] in [0, 1], of both
-        views: Tensor,  # [B] view indices
-        counts: Tensor,  # [B] 0 where a view is left out, else 1
+        frames: Tensor,  # [B]
+        views: Tensor,  # [B]
     ) -> Tensor:
-        config = self.config
-        front = views == 0
-        rgb_weight = counts * torch.where(front, config.front_rgb, config.view_rgb)
-        alpha_weight = counts * torch.where(front, config.front_alpha, config.view_alpha)
-        loss = (rgb_weight * photometric(rgb, true_rgb, config.robust, trust)).sum()
-        errors = photometric(alpha, true_alpha, config.robust, trust)
-        loss = loss + (alpha_weight * errors).sum()
-        if config.perceptual:
-            # One view of each pair: the second, which is never the front in the paper.
-            errors = self.perceptual(rgb[1::2], true_rgb[1::2])
-            loss = loss + config.perceptual * (errors * counts[1::2] * ~front[1::2]).sum()
+        """How far renders of views of frames are from what they should be, and regularisers."""
+        config, front = self.config, views == 0
+        counts = self.counts[frames, views]
+        weights = Weights(
+            counts * torch.where(front, config.front_rgb, config.view_rgb),
+            counts * torch.where(front, config.front_alpha, config.view_alpha),
+            config.perceptual * counts * ~front if config.perceptual else None,
+        )
+        truth = self.targets.of(frames, views)
+        loss = image_errors(rgb, alpha, truth, weights, config.robust, self.perceptual)
         return loss + regularisers(self.network, config) if self.moving else loss
 
     def _draw(self) -> dict[str, Tensor]:
         """All that chance decides in a step: frames, two views of each, and what SDS looks at."""
         times, views = [], []
-        coarse, fine = self.config.times_per_step
-        start = self.config.static_iterations if self.moving else 0
-        turn = max(self._first_fine, start)  # the first fine step of this stage
-        first = (min(self.step, turn) - start) * coarse + max(self.step - turn, 0) * fine
-        for number in range(first, first + self.config.times_per_step[self._fine]):
+        count = self.config.times_per_step
+        first = (self.step - (self.config.static_iterations if self.moving else 0)) * count
+        for number in range(first, first + count):
             time, *pair = self.deals.deal(number, None if self.moving else len(self.positions) // 2)
             times.append(time)
             views += pair
@@ -331,14 +308,14 @@ class Training:
     @torch.no_grad()
     def _preview(self) -> tuple[np.ndarray, float]:
         """The frame, its render and an orbiting view, side by side, and the render's PSNR in dB."""
-        targets = self.targets[self.sizes[-1]]
+        targets = self.targets
         frames = len(self.positions)
         frame = self.step // PREVIEW_EVERY % frames if self.moving else frames // 2
         chosen = torch.tensor([frame], device=self.device)
         moment = deformed(self.gaussians, self._offsets(chosen))
         size = targets.cameras.width
         orbit = orbit_cameras([self.step // PREVIEW_EVERY * 15], 10.0, size=size).to(self.device)
-        pictures = [targets.of(chosen, torch.zeros_like(chosen))[0][0]]
+        pictures = [targets.of(chosen, torch.zeros_like(chosen)).rgb[0] / 255]
         if self.scene is not None:  # from where nobody looked, nothing is known
             orbit = targets.cameras[1 + self.step // PREVIEW_EVERY % (len(self.cameras) - 1)]
         for camera in (targets.cameras[0], orbit):

@@ -24,7 +24,7 @@ from tests.stages import finished
 COUNT, SIDE = 5, 64
 TINY = {
     "frames": 4, "size": 64, "resolution": 24, "points": 200, "most_points": 300,
-    "static_steps": 5, "dynamic_steps": 10, "coarse_size": 32, "fine_size": 32,
+    "static_steps": 5, "dynamic_steps": 10, "image_size": 32,
     "video_size": 64, "video_seconds": 0.5,
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TINY = {
     "frames": 6, "size": 96, "resolution": 32, "points": 400, "most_points": 500,
-    "static_steps": 10, "dynamic_steps": 30, "coarse_size": 48, "fine_size": 64,
+    "static_steps": 10, "dynamic_steps": 30, "image_size": 64,
     "video_size": 64, "video_seconds": 0.5,
 }  # fmt: skip
 VIDEOS = ("orbit", "front", "back", "left", "right", "bullet")

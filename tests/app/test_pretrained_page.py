@@ -20,7 +20,7 @@ def test_the_page_runs_the_networks_whose_weights_it_was_given(tmp_path, red_cli
         client.predict(
             clip=handle_file(red_clip), preset="preview", seed=0, frames=2, size=64,
             drawing_steps=1, resolution=24, points=200, most_points=200, static_steps=2,
-            dynamic_steps=4, coarse_size=32, fine_size=32, video_size=64, video_seconds=0.5,
+            dynamic_steps=4, image_size=32, video_size=64, video_seconds=0.5,
             api_name="/generate",
         )  # fmt: skip
         (folder,) = app.folders()

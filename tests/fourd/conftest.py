@@ -53,7 +53,7 @@ def small_config() -> FourdConfig:
     """The preview's settings in small."""
     return dataclasses.replace(
         FourdConfig(),
-        static_iterations=60, dynamic_iterations=240, coarse_size=SIZE, fine_size=SIZE,
+        static_iterations=60, dynamic_iterations=240, image_size=SIZE,
         plane_size=8, plane_times=5, plane_width=4, feature_width=4, hidden_width=16,
         densify_from=20, densify_until=120, densify_every=40, max_gaussians=150,
         visibility_every=50, checkpoint_every=40,

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from ds4d.fourd.losses import SSIM_C1, SSIM_C2, SSIM_WINDOW, photometric, ssim, structural
+from ds4d.fourd.batches import Truth
+from ds4d.fourd.losses import (
+    SSIM_C1,
+    SSIM_C2,
+    SSIM_WINDOW,
+    Weights,
+    image_errors,
+    photometric,
+    ssim,
+    structural,
+)
 
 
 def pictures(seed: int = 0, size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -63,28 +73,58 @@ def test_structure_weighs_more_than_a_change_of_level():
     assert structural(a, brighter) < 0.2 * structural(a, blank)
 
 
-def photometric_robust(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    return photometric(a, b, robust=True)
+def scene(size: int, around: str, trusting: bool) -> tuple[torch.Tensor, torch.Tensor, Truth]:
+    """Four renders, [4, size, size, 3] and [.., 1], and the truth; white around a box, or not."""
+    generator = torch.Generator().manual_seed(0)
+    rgb, true_rgb = torch.rand(2, 4, size, size, 3, generator=generator)
+    alpha, true_alpha = torch.rand(2, 4, size, size, 1, generator=generator)
+    inside = torch.ones(4, size, size, 1)
+    if around == "white":
+        inside = torch.zeros(4, size, size, 1)
+        for picture, (top, left) in enumerate(((0, 0), (9, 17), (size - 12, 3), (30, size - 9))):
+            inside[picture, top : top + 11, left : left + 8] = 1
+    inside[3] *= around == "all"  # a picture without any difference
+    rgb, true_rgb = (1 - inside * (1 - x) for x in (rgb, true_rgb))
+    alpha, true_alpha = inside * alpha, inside * true_alpha
+    trust = torch.rand(4, size, size, 1, generator=generator) if trusting else None
+    bytes_of = [None if x is None else (255 * x).byte() for x in (true_rgb, true_alpha, trust)]
+    return rgb, alpha, Truth(*bytes_of)
 
 
-def photometric_trusting(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    trust = torch.linspace(0, 1, a.shape[1] * a.shape[2], dtype=a.dtype)
-    trust = trust.reshape(1, *a.shape[1:3], 1).expand(2, -1, -1, -1)
-    return photometric(a, b, robust=True, trust=trust)
-
-
-@pytest.mark.parametrize("size", [32, 61])
-@pytest.mark.parametrize("loss", [structural, photometric_robust, photometric_trusting])
-def test_values_and_gradients_of_the_kernels_are_those_of_the_formulas(loss, size):
-    """In float64 the formulas are computed as they are written."""
-    a, b = pictures(size=size)
-    weights = torch.tensor([1.3, -0.4])
+@pytest.mark.parametrize("size", [64, 61])
+@pytest.mark.parametrize("around", ["all", "white"])
+@pytest.mark.parametrize("trusting", [False, True])
+@pytest.mark.parametrize("judging", [False, True])
+def test_error_and_gradients_of_the_kernels_are_those_of_the_formulas(
+    size, around, trusting, judging
+):
+    """In float64 the formulas are computed as they are written, over whole pictures."""
+    rgb, alpha, truth = scene(size, around, trusting)
     results = []
     for dtype in (torch.float32, torch.float64):
-        render = a.to(dtype, copy=True).requires_grad_()
-        errors = loss(render, b.to(dtype))
-        (errors * weights).sum().backward()
-        results.append((errors, render.grad))
-    (ours, v_ours), (theirs, v_theirs) = results
-    torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-7)
-    assert (v_ours - v_theirs).abs().max() < 1e-5 * v_theirs.abs().max()
+        renders = [x.to(dtype, copy=True).requires_grad_() for x in (rgb, alpha)]
+        weights = torch.tensor([[1.3, 0.4, 0.0, 1.0], [0.7, 0.2, 1.0, 1.0], [0.0, 2.0, 0.0, 0.6]])
+        weights = weights.to(dtype)
+        if not judging:
+            weights = [*weights[:2], None]
+        error = image_errors(*renders, truth, Weights(*weights), True, structural)
+        (0.5 * error).backward()
+        results.append((error, *(x.grad for x in renders)))
+    for ours, theirs in zip(*results, strict=True):
+        assert (ours - theirs).abs().max() < 1e-5 * theirs.abs().max()
+
+
+def test_other_judges_and_squared_errors_see_the_same_pictures():
+    rgb, alpha, truth = scene(32, "all", False)
+    weights = Weights(torch.ones(4), torch.zeros(4), torch.tensor([9.0, 1.0, 9.0, 2.0]))
+    seen = []
+
+    def judge(render: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        seen.append((render, target))
+        return torch.tensor([3.0, 4.0])
+
+    error = image_errors(rgb, alpha, truth, weights, False, judge)
+    squares = (rgb - truth.rgb / 255).square().mean((1, 2, 3)).sum()
+    assert float(error) == pytest.approx(float(squares) + 1 * 3 + 2 * 4, rel=1e-5)
+    ((render, target),) = seen
+    assert torch.equal(render, rgb[1::2]) and torch.equal(target, truth.rgb[1::2] / 255)

@@ -145,7 +145,7 @@ def test_the_seed_decides(scene, small_config, tmp_path):
     "changes",
     [
         {"fusion": "average"}, {"fusion": "ga"}, {"visibility": "none"}, {"projection": "map"},
-        {"robust": False, "front_always": True, "times_per_step": (3, 3), "zero_heads": False},
+        {"robust": False, "front_always": True, "times_per_step": 3, "zero_heads": False},
         {"smooth_time": 1.0, "smooth_space": 1.0, "sparse_time": 1.0, "time_map": "half"},
     ],
 )  # fmt: skip
@@ -205,29 +205,27 @@ def test_between_two_frames_near_gaussians_glide_and_far_ones_jump():
 
 
 def test_pictures_are_never_larger_than_the_views(scene, small_config):
-    config = dataclasses.replace(small_config, coarse_size=24, fine_size=999)
+    config = dataclasses.replace(small_config, image_size=999)
     training = Training(
         scene.views, scene.positions, scene.features, scene.points, scene.colors, config, 0, CPU,
         structural, None,
     )  # fmt: skip
-    assert training.sizes == [24, scene.views.cameras.width]
+    assert training.targets.cameras.width == scene.views.cameras.width
 
 
-def test_fine_steps_draw_more_frames_and_all_frames_still_come_equally_often(scene, small_config):
+def test_frames_come_equally_often_however_many_a_step_draws(scene, small_config):
     config = dataclasses.replace(
-        small_config, static_iterations=3, dynamic_iterations=17, fine_from=0.5,
-        times_per_step=(1, 3), coarse_size=16,
-    )  # fmt: skip
+        small_config, static_iterations=3, dynamic_iterations=17, times_per_step=3
+    )
     training = Training(
         scene.views, scene.positions, scene.features, scene.points, scene.colors, config, 0, CPU,
         structural, None,
     )  # fmt: skip
-    drawn, pixels = [], []
+    drawn = []
     for step in range(training.total):
         training.step = step
         drawn.append(training._draw()["times"].tolist())
-        pixels.append(training.pixels)
-    assert [len(times) for times in drawn] == 10 * [1] + 10 * [3]
-    assert pixels == 10 * [2 * 16**2] + 10 * [6 * training.sizes[1] ** 2]
+    assert [len(times) for times in drawn] == 20 * [3]
+    assert training.pixels == 6 * scene.views.cameras.width**2
     counts = torch.bincount(torch.tensor(sum(drawn[3:], [])), minlength=len(scene.positions))
     assert counts.max() - counts.min() <= 1

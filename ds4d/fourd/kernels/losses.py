@@ -1,4 +1,4 @@
-"""Image losses with their gradients, on a CPU."""
+"""Image losses with their gradients in one pass over each image, on a CPU."""
 
 from __future__ import annotations
 
@@ -12,42 +12,61 @@ from ...lanes import LOOPS
 
 SSIM_WINDOW = 4  # pixels along a side
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
-
-
-@njit(cache=True, parallel=LOOPS, error_model="numpy", fastmath=True)
-def _absolute(render, target, v_render):
-    """Mean absolute error of each image [B, pixels], and its gradient."""
-    B, size = render.shape
-    errors = np.empty(B, np.float32)
-    weight = np.float32(1 / size)
-    for b in prange(B):
-        error = 0.0
-        for i in range(size):
-            difference = render[b, i] - target[b, i]
-            error += abs(difference)
-            v_render[b, i] = _signed(weight, difference)
-        errors[b] = error / size
-    return errors
-
-
-@njit(cache=True, parallel=LOOPS, error_model="numpy", fastmath=True)
-def _trusted(render, target, trust, v_render):
-    """`_absolute` with a weight for each pixel [B, pixels]; images are [B, pixels, C] here."""
-    B, pixels, channels = render.shape
-    errors = np.empty(B, np.float32)
-    for b in prange(B):
-        error = 0.0
-        for i in range(pixels):
-            weight = trust[b, i] / (pixels * channels)
-            for c in range(channels):
-                difference = render[b, i, c] - target[b, i, c]
-                error += weight * abs(difference)
-                v_render[b, i, c] = _signed(weight, difference)
-        errors[b] = error
-    return errors
-
+# Sums may be reordered, but no quotient becomes a product: white / 255 is 1, as a render's white.
+SUMS = {"reassoc", "nsz", "nnan", "ninf"}
+FULL = np.float32(255)
 
 # An image [h, w, C] is rows [h, w C] here.
+
+
+@njit(cache=True, error_model="numpy")
+def _absolute(render, truth, trust, weight, v_render, rows, columns):
+    """Weighted mean absolute error, and its gradient; where pixels differ, rows [h] and columns
+    [w C] become greater than 0. truth is uint8; trust [h, w] uint8 weighs pixels, [0, 0] does not.
+    """
+    h, length = render.shape
+    factor = np.float32(weight / (h * length))
+    faith = np.full(length, factor, np.float32)
+    total = 0.0
+    for y in range(h):
+        if len(trust):
+            channels = length // trust.shape[1]
+            for i in range(length):
+                faith[i] = factor * (np.float32(trust[y, i // channels]) / FULL)
+        error, rows[y] = _row_errors(render[y], truth[y], faith, v_render[y], columns)
+        total += error
+    return total
+
+
+@njit(cache=True, error_model="numpy", fastmath=SUMS)
+def _row_errors(render, truth, faith, v_render, columns):
+    """Sums of a row's weighted and plain differences; the latter are added to columns, too."""
+    error = apart = np.float32(0)
+    for i in range(len(render)):
+        difference = render[i] - np.float32(truth[i]) / FULL
+        distance = abs(difference)
+        error += faith[i] * distance
+        apart += distance
+        columns[i] += distance
+        v_render[i] = _signed(faith[i], difference)
+    return error, apart
+
+
+@njit(cache=True, error_model="numpy")
+def _signed(weight, slope):
+    zero = np.float32(0)
+    positive = weight if slope > zero else zero
+    return -weight if slope < zero else positive
+
+
+@njit(cache=True, error_model="numpy")
+def _between(apart, block, margin):
+    """First and last + 1, in whole blocks, of the places that differ and of a margin around."""
+    places = np.nonzero(apart)[0]
+    if not len(places):
+        return 0, 0
+    first, last = max(places[0] - margin, 0), places[-1] + 1 + margin
+    return first // block * block, min((last + block - 1) // block * block, len(apart))
 
 
 @njit(cache=True, error_model="numpy")
@@ -75,10 +94,10 @@ def _halve_backward(v_small, channels, v_image):
 
 @njit(cache=True, error_model="numpy")
 def _dissimilarity(a, b, channels, scale, v_a):
-    """(1 - SSIM) / 2 over windows that do not overlap; adds `scale` times its gradient to v_a."""
+    """Sum of (1 - SSIM) / 2 over windows that do not overlap, times `scale`; adds its gradient."""
     window = SSIM_WINDOW
     rows, columns, area = a.shape[0] // window, a.shape[1] // channels // window, window * window
-    total, weight = 0.0, -0.5 * scale / (rows * columns * channels * area)
+    total, weight = 0.0, -0.5 * scale / area
     for top in range(0, rows * window, window):
         for window_left in range(0, columns * window * channels, window * channels):
             for left in range(window_left, window_left + channels):
@@ -94,7 +113,7 @@ def _dissimilarity(a, b, channels, scale, v_a):
                 level, structure = 2 * product + SSIM_C1, 2 * (ab - product) + SSIM_C2
                 levels, spread = squares + SSIM_C1, aa + bb - squares + SSIM_C2
                 similarity = level * structure / (levels * spread)
-                total += similarity
+                total += 1 - similarity
                 v_mean = 2 * mean_b * (structure - level) / (levels * spread)
                 v_mean -= 2 * mean_a * similarity * (1 / levels - 1 / spread)
                 v_mean, v_aa = weight * v_mean, -weight * 2 * similarity / spread
@@ -102,15 +121,14 @@ def _dissimilarity(a, b, channels, scale, v_a):
                 for y in range(top, top + window):
                     for i in range(left, left + window * channels, channels):
                         v_a[y, i] += v_mean + v_aa * a[y, i] + v_ab * b[y, i]
-    return (1 - total / (rows * columns * channels)) / 2
+    return scale * total / 2
 
 
 @njit(cache=True, error_model="numpy", fastmath=True)
-def _slope_error(a, b, channels, scale, v_a):
-    """Mean absolute differences of the gradients in x and in y; adds `scale` times its gradient."""
+def _slope_error(a, b, channels, scale_x, scale_y, v_a):
+    """Sums of the absolute differences of slopes in x and in y, scaled; adds its gradient."""
     h, length = a.shape
-    across, down = 1 / (h * (length - channels)), 1 / ((h - 1) * length)
-    weight_x, weight_y = np.float32(scale * across), np.float32(scale * down)
+    weight_x, weight_y = np.float32(scale_x), np.float32(scale_y)
     error_x = error_y = 0.0
     row, below = np.empty(length, np.float32), np.empty(length, np.float32)
     from_left, from_above = np.zeros(length + channels, np.float32), np.zeros(length, np.float32)
@@ -131,76 +149,110 @@ def _slope_error(a, b, channels, scale, v_a):
                 from_above[i] = _signed(weight_y, slope)
                 v_a[y, i] -= from_above[i]
             row, below = below, row
-    return error_x * across + error_y * down
+    return error_x * scale_x + error_y * scale_y
 
 
 @njit(cache=True, error_model="numpy")
-def _signed(weight, slope):
-    zero = np.float32(0)
-    positive = weight if slope > zero else zero
-    return -weight if slope < zero else positive
-
-
-@njit(cache=True, error_model="numpy")
-def _all_scales(a, b, channels, scales, v_a):
-    """Mean error of an image at its next scales; adds its gradient."""
+def _all_scales(a, b, channels, height, width, scales, weight, v_a):
+    """Weighted error at the next scales of what differs in an image of height x width pixels;
+    adds its gradient. What does not differ adds nothing but to what the means are taken over."""
     finer, finer_b, v_finer = [a], [b], [v_a]
-    error, weight = 0.0, 1 / scales
+    error, weight = 0.0, weight / scales
     for level in range(scales):
+        height, width = height // 2, width // 2
         shape = finer[level].shape[0] // 2, finer[level].shape[1] // channels // 2 * channels
         small, small_b = np.empty(shape, np.float32), np.empty(shape, np.float32)
         v_small = np.zeros(shape, np.float32)
         _halve(finer[level], channels, small)
         _halve(finer_b[level], channels, small_b)
-        error += _dissimilarity(small, small_b, channels, weight, v_small)
-        error += _slope_error(small, small_b, channels, weight, v_small)
+        windows = (height // SSIM_WINDOW) * (width // SSIM_WINDOW) * channels
+        error += _dissimilarity(small, small_b, channels, weight / windows, v_small)
+        across, down = height * (width - 1) * channels, (height - 1) * width * channels
+        error += _slope_error(small, small_b, channels, weight / across, weight / down, v_small)
         finer.append(small)
         finer_b.append(small_b)
         v_finer.append(v_small)
     for level in range(scales, 0, -1):
         _halve_backward(v_finer[level], channels, v_finer[level - 1])
-    return weight * error
+    return error
+
+
+@njit(cache=True, error_model="numpy")
+def _structural(render, truth, channels, scales, weight, apart, v_render):
+    """`_all_scales` of the box in which pixels differ."""
+    block, pixel = SSIM_WINDOW << scales, 1 << scales  # of the coarsest scale
+    top, bottom = _between(apart[0], block, pixel)
+    left, right = _between(apart[1], block * channels, pixel * channels)
+    if top == bottom:
+        return 0.0
+    a = render[top:bottom, left:right].copy()
+    b, v_a = np.empty_like(a), np.zeros_like(a)
+    for y in range(a.shape[0]):
+        for i in range(a.shape[1]):
+            b[y, i] = np.float32(truth[top + y, left + i]) / FULL
+    height, width = render.shape[0], render.shape[1] // channels
+    error = _all_scales(a, b, channels, height, width, scales, weight, v_a)
+    for y in range(a.shape[0]):
+        for i in range(a.shape[1]):
+            v_render[top + y, left + i] += v_a[y, i]
+    return error
 
 
 @njit(cache=True, parallel=LOOPS, error_model="numpy")
-def _structural(render, target, channels, scales, v_render):
-    """Errors of images [B, h, w C]; adds their gradients."""
-    errors = np.empty(len(render), np.float32)
-    for b in prange(len(render)):
-        errors[b] = _all_scales(render[b], target[b], channels, scales, v_render[b])
+def _image_errors(rgb, alpha, true_rgb, true_alpha, trust, weights, scales, v_rgb, v_alpha):
+    """The weighted errors of images [B, h, w C], each with three weights [3, B]."""
+    B, height, length = rgb.shape
+    width = alpha.shape[2]
+    errors = np.zeros(B)
+    for b in prange(B):
+        rows, columns = np.zeros(height, np.float32), np.zeros(length, np.float32)
+        plain = np.zeros(width, np.float32)
+        errors[b] = _absolute(rgb[b], true_rgb[b], trust[b], weights[0, b], v_rgb[b], rows, columns)
+        errors[b] += _absolute(
+            alpha[b], true_alpha[b], trust[b], weights[1, b], v_alpha[b], np.zeros_like(rows), plain
+        )
+        if weights[2, b]:
+            errors[b] += _structural(
+                rgb[b], true_rgb[b], length // width, scales, weights[2, b], (rows, columns),
+                v_rgb[b],
+            )  # fmt: skip
     return errors
 
 
 class _WithGradient(torch.autograd.Function):
-    """The errors [B] of images, whose gradient was found along with them."""
+    """A number whose gradient in the images was found along with it."""
 
     @staticmethod
-    def forward(ctx, render, errors, v_render):
-        ctx.save_for_backward(v_render)
-        return errors
+    def forward(ctx, rgb, alpha, error, v_rgb, v_alpha):
+        ctx.save_for_backward(v_rgb, v_alpha)
+        return rgb.new_tensor(error)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, v_errors):
-        (v_render,) = ctx.saved_tensors
-        return v_errors.view(-1, 1, 1, 1) * v_render, None, None
+    def backward(ctx, v_error):
+        v_rgb, v_alpha = ctx.saved_tensors
+        if v_error != 1:  # or all pixels would be gone through once more, to change nothing
+            v_rgb, v_alpha = v_error * v_rgb, v_error * v_alpha
+        return v_rgb, v_alpha, None, None, None
 
 
-def absolute(render: Tensor, target: Tensor, trust: Tensor | None) -> Tensor:
-    """Mean absolute error of each image [B, H, W, C], its pixels weighted by trust [B, H, W, 1]."""
-    v_render = torch.empty(render.shape)
-    images = [x.detach().contiguous() for x in (render, target, v_render)]
-    if trust is None:
-        errors = _absolute(*(x.flatten(1).numpy() for x in images))
-    else:
-        a, b, v_a = (x.flatten(1, 2).numpy() for x in images)
-        errors = _trusted(a, b, trust.contiguous().flatten(1).numpy(), v_a)
-    return _WithGradient.apply(render, torch.from_numpy(errors), v_render)
-
-
-def structural(render: Tensor, target: Tensor, scales: int) -> Tensor:
-    """See ds4d.fourd.losses.structural."""
-    C, v_render = render.shape[3], torch.zeros(render.shape)
-    images = (x.detach().contiguous().flatten(2).numpy() for x in (render, target))
-    errors = _structural(*images, C, scales, v_render.flatten(2).numpy())
-    return _WithGradient.apply(render, torch.from_numpy(errors), v_render)
+def image_errors(
+    rgb: Tensor,  # [B, H, W, 3]
+    alpha: Tensor,  # [B, H, W, 1]
+    true_rgb: Tensor,  # [B, H, W, 3] uint8
+    true_alpha: Tensor,  # [B, H, W, 1] uint8
+    trust: Tensor | None,  # [B, H, W, 1] uint8
+    weights: Tensor,  # [3, B] of absolute errors of colours and mattes, and of the structural one
+    scales: int,
+) -> Tensor:  # []
+    """See ds4d.fourd.losses.image_errors, with absolute errors and the structural one."""
+    v_rgb, v_alpha = torch.empty(rgb.shape), torch.empty(alpha.shape)
+    faith = trust if trust is not None else true_alpha.new_empty(len(rgb), 0, 0)
+    rows = [
+        x.detach().contiguous().flatten(2).numpy()
+        for x in (rgb, alpha, true_rgb, true_alpha, faith)
+    ]
+    errors = _image_errors(
+        *rows, weights.numpy(), scales, v_rgb.flatten(2).numpy(), v_alpha.flatten(2).numpy()
+    )
+    return _WithGradient.apply(rgb, alpha, float(errors.sum()), v_rgb, v_alpha)
