@@ -30,9 +30,10 @@ def _absolute(render, truth, trust, weight, v_render, rows, columns):
     total = 0.0
     for y in range(h):
         if len(trust):
-            channels = length // trust.shape[1]
-            for i in range(length):
-                faith[i] = factor * (np.float32(trust[y, i // channels]) / FULL)
+            width = trust.shape[1]
+            for channel in range(length // width):
+                for x in range(width):
+                    faith[x * (length // width) + channel] = factor * np.float32(trust[y, x]) / FULL
         error, rows[y] = _row_errors(render[y], truth[y], faith, v_render[y], columns)
         total += error
     return total
