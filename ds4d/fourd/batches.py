@@ -45,6 +45,7 @@ class Targets:
         frames: Tensor,  # [B]
         views: Tensor,  # [B]
     ) -> Truth:
+        """What renders of some views of some frames should look like."""
         places = frames * len(self.cameras) + views
         trust = None if self.trust is None else self.trust.index_select(0, places)
         return Truth(self.rgb.index_select(0, places), self.alpha.index_select(0, places), trust)
