@@ -140,9 +140,8 @@ def test_an_engine_asked_for_by_name_is_that_engine_or_an_error(dark_clip, tmp_p
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     asked = [*SMALL, "--matting.engine", "classical", "--multiview.engine", "zero123plus"]
-    begun = time.monotonic()
     code = main(["generate", str(dark_clip), "--out", str(tmp_path / "run"), *asked])
-    assert code == 1 and time.monotonic() - begun < 60
+    assert code == 1
     stages = json.loads((tmp_path / "run/run.json").read_text())["stages"]
     assert "matting" in stages and "multiview" not in stages
 

@@ -120,14 +120,10 @@ def test_a_clip_becomes_videos(visit, red_clip, screenshot, tmp_path):
 def test_an_example_is_shown_without_computing(app, visit, screenshot):
     page = visit()
     before = app.folders()
-    seconds = []
-    page.evaluate("addEventListener('click', () => window.clicked = performance.now(), true)")
     for name in EXAMPLES:
         page.click(f".example[data-name='{name}']")
         page.wait_for_selector(f"#head:has-text('{name.capitalize()}')")
         page.wait_for_function("document.querySelector('#orbit video')?.readyState >= 1")
-        seconds.append(page.evaluate("(performance.now() - clicked) / 1000"))
-    assert min(seconds) < 4  # 1.3 to 2.8 alone on two cores; here other tests run, too
     page.click(f".example[data-name='{EXAMPLES[0]}']")
     wait_until_plays(page, "orbit")
     assert set(states(page)) == {"done"}
