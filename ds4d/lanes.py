@@ -23,12 +23,13 @@ LOOPS = {
 INT, FLOAT = ir.IntType(32), ir.FloatType()
 FAST = ("reassoc", "contract", "nsz")  # sums and products may be joined and reordered
 
-# 2^f on (-1, 0], to 8e-8 (minimax), the constant first.
+# 2^f on [-1/2, 1/2], to 8e-8 (minimax), the constant first.
 POWERS = (
-    0.9999999250634852, 0.6931422525915872, 0.24017218923635267,
-    0.05527972254853009, 0.009188611694741179, 0.0009387883226788661,
+    1.0000000716450543, 0.6931469675057853, 0.24022119698276834,
+    0.055507127220922145, 0.00967554288505765, 0.0013276624483779787,
 )  # fmt: skip
 LOWEST = -100.0  # 2^t is as small as at this t below it
+ROUNDS = 1.5 * 2**23  # a float32 to which a small number is added is that number, rounded
 
 
 class _Lanes(types.Type):
@@ -218,20 +219,21 @@ def any_less(typing, a, b):
 
 @intrinsic
 def exp2(typing, t):
-    """2^t for t <= 0, relative error below 5e-7"""
+    """2^t for t below 127, relative error below 5e-7"""
     kind = t
 
     def build(builder, t):
         integers = ir.VectorType(INT, kind.count)
-        lowest = kind.all(LOWEST)
+        lowest, rounds = kind.all(LOWEST), kind.all(ROUNDS)
         t = builder.select(builder.fcmp_ordered(">", t, lowest), t, lowest)
-        whole = builder.fptosi(t, integers)
-        rest = builder.fsub(t, builder.sitofp(whole, kind.vector), flags=FAST)
+        rounded = builder.fadd(t, rounds)
+        rest = builder.fsub(t, builder.fsub(rounded, rounds))
         power = kind.all(POWERS[-1])
         for number in POWERS[-2::-1]:
             product = builder.fmul(power, rest, flags=FAST)
             power = builder.fadd(product, kind.all(number), flags=FAST)
-        # Adding to the exponent's bits multiplies by a power of two.
+        # Adding to the exponent's bits multiplies by a power of two; the others are shifted out.
+        whole = builder.bitcast(rounded, integers)
         shifted = builder.shl(whole, ir.Constant(integers, [23] * kind.count))
         return builder.bitcast(builder.add(builder.bitcast(power, integers), shifted), kind.vector)
 

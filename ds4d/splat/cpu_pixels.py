@@ -2,6 +2,9 @@
 
 A tile's pixels are a row of planes in one scratch array that stays in the first-level cache. In
 each pixel row that a Gaussian reaches, vectors of FEW pixels begin where it does.
+
+From row to row the exponent of alpha changes by a linear function of the row, so alpha is multiplied
+by a ratio, and the ratio by a constant: two products instead of a power of two.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from numba import njit, prange
 from ..lanes import (
     FEW,
     LOOPS,
+    LOWEST,
     any_less,
     exp2,
     load_few,
@@ -50,12 +54,12 @@ SMALLEST = np.float32(MIN_ALPHA)
 LARGEST = np.float32(0.99)  # alpha
 OPAQUE = np.float32(1e-4)  # a pixel is finished before its transmittance falls to this
 LEAST = np.float32(1e-10)  # alpha that the depth is divided by
+FAINT = np.float32(LOWEST)  # exponents below this one are not told apart
 
-# Planes of the scratch array: transmittance, less than 0 where the pixel is finished, index of the
-# Gaussian that finished it, weight of the Gaussian at hand, two that only the gradients need, and
-# the channels.
-PLANES = 5
-TRANSMITTANCE, STOP, WEIGHT, BEHIND, INNER = (k * STEP for k in range(PLANES))
+# Planes of the scratch array: transmittance, 0 where the pixel is finished, what it was then, index
+# of the Gaussian that finished it, three that only the gradients need, and the channels.
+PLANES = 6
+TRANSMITTANCE, FINAL, STOP, WEIGHT, BEHIND, INNER = (k * STEP for k in range(PLANES))
 PLANE0, PLANE1, PLANE2, PLANE3 = ((PLANES + k) * STEP for k in range(GROUP))
 
 
@@ -81,6 +85,28 @@ def _roots(records, g, left, top):
 
 
 @njit(cache=True, error_model="numpy")
+def _begin(p, p_y, q, q_y, log_opacity, row, last):
+    """2^(log_opacity - p^2 - q^2) at a pixel row, its ratio to that of the next, and the row until
+    which both can be continued: the next one where some pixels' alphas are too small to be."""
+    exponent = minus_times(minus_times(spread_few(log_opacity), q, q), p, p)
+    change = minus_times(spread_few(-p_y * p_y - q_y * (q + q + q_y)), p, p_y + p_y)
+    return exp2(exponent), exp2(change), row + 1 if any_less(exponent, FAINT) else last
+
+
+@njit(cache=True, error_model="numpy")
+def _bend(p_y, q_y):
+    """The ratio of the ratios of two rows."""
+    return exp2(spread_few(np.float32(-2) * (p_y * p_y + q_y * q_y)))
+
+
+@njit(cache=True, error_model="numpy")
+def _drawn(raw):
+    """Alpha, 0 where it is too small to be drawn."""
+    alpha = where_less(raw, LARGEST, raw, LARGEST)
+    return where_less(alpha, SMALLEST, ZERO, alpha)
+
+
+@njit(cache=True, error_model="numpy")
 def _blend_in_order(scratch, records, gaussians, bounds, begin, end, left, top):
     """Blends the Gaussians of a tile into its pixels until all of these are finished."""
     channels = records.shape[1] - CHANNELS
@@ -90,39 +116,39 @@ def _blend_in_order(scratch, records, gaussians, bounds, begin, end, left, top):
         log_opacity = records[g, LOG_OPACITY]
         c0, c1 = records[g, CHANNELS], records[g, CHANNELS + 1]
         c2, c3 = records[g, CHANNELS + 2], records[g, CHANNELS + 3]
-        steps = steps_few(p_x)
-        first, last = bounds[i, 0], bounds[i, 1]
+        steps, bend = steps_few(p_x), _bend(p_y, q_y)
+        row, last = bounds[i, 0], bounds[i, 1]
         for x in range(bounds[i, 2], bounds[i, 3], FEW):
-            p_x0 = plus(steps, p_0 + p_x * np.float32(x))
-            y = np.float32(first)
-            for j in range(first * TILE_X + x, last * TILE_X + x, TILE_X):
-                p, q = plus_times(p_x0, spread_few(p_y), y), q_0 + q_y * y
-                alpha = exp2(minus_times(minus_times(spread_few(log_opacity), q, q), p, p))
-                alpha = where_less(alpha, LARGEST, alpha, LARGEST)
-                alpha = where_less(alpha, SMALLEST, ZERO, alpha)
-                before = load_few(scratch, TRANSMITTANCE + j)
-                weight = times(alpha, before)
-                after = minus(before, weight)
-                ends = where_less(OPAQUE, after, ZERO, weight)  # not above 0 where it is finished
-                if any_less(ZERO, ends):
-                    stop = load_few(scratch, STOP + j)
-                    store(scratch, STOP + j, where_less(ZERO, ends, k, stop))
-                    after = where_less(ZERO, ends, minus(ZERO, before), after)
-                weight = where_less(OPAQUE, after, weight, ZERO)
-                after = where_less(before, ZERO, before, after)
-                store(scratch, TRANSMITTANCE + j, after)
-                plane = load_few(scratch, PLANE0 + j)
-                store(scratch, PLANE0 + j, plus_times(plane, weight, c0))
-                plane = load_few(scratch, PLANE1 + j)
-                store(scratch, PLANE1 + j, plus_times(plane, weight, c1))
-                plane = load_few(scratch, PLANE2 + j)
-                store(scratch, PLANE2 + j, plus_times(plane, weight, c2))
-                plane = load_few(scratch, PLANE3 + j)
-                store(scratch, PLANE3 + j, plus_times(plane, weight, c3))
-                y += ONE
-                for channel in range(GROUP, channels):
-                    at, color = PLANE0 + channel * STEP + j, records[g, CHANNELS + channel]
-                    store(scratch, at, plus_times(load_few(scratch, at), weight, color))
+            row = bounds[i, 0]
+            while row < last:
+                y = np.float32(row)
+                p, q = plus(steps, p_0 + p_x * np.float32(x) + p_y * y), q_0 + q_y * y
+                raw, ratio, until = _begin(p, p_y, q, q_y, log_opacity, row, last)
+                for j in range(row * TILE_X + x, until * TILE_X + x, TILE_X):
+                    before = load_few(scratch, TRANSMITTANCE + j)
+                    weight = times(_drawn(raw), before)
+                    raw, ratio = times(raw, ratio), times(ratio, bend)
+                    after = minus(before, weight)
+                    ends = where_less(OPAQUE, after, ZERO, weight)
+                    if any_less(ZERO, ends):
+                        stop, final = load_few(scratch, STOP + j), load_few(scratch, FINAL + j)
+                        store(scratch, STOP + j, where_less(ZERO, ends, k, stop))
+                        store(scratch, FINAL + j, where_less(ZERO, ends, before, final))
+                        after = where_less(ZERO, ends, ZERO, after)
+                        weight = where_less(ZERO, ends, ZERO, weight)
+                    store(scratch, TRANSMITTANCE + j, after)
+                    plane = load_few(scratch, PLANE0 + j)
+                    store(scratch, PLANE0 + j, plus_times(plane, weight, c0))
+                    plane = load_few(scratch, PLANE1 + j)
+                    store(scratch, PLANE1 + j, plus_times(plane, weight, c1))
+                    plane = load_few(scratch, PLANE2 + j)
+                    store(scratch, PLANE2 + j, plus_times(plane, weight, c2))
+                    plane = load_few(scratch, PLANE3 + j)
+                    store(scratch, PLANE3 + j, plus_times(plane, weight, c3))
+                    for channel in range(GROUP, channels):
+                        at, color = PLANE0 + channel * STEP + j, records[g, CHANNELS + channel]
+                        store(scratch, at, plus_times(load_few(scratch, at), weight, color))
+                row = until
         if (i - begin) % 32 == 31 and _all_finished(scratch):
             break
 
@@ -142,33 +168,47 @@ def _blend_tile(
 ):  # fmt: skip
     C, height, width, D = colors.shape
     camera, left, top = _place(tile, C, width, len(tile_starts) - 1)
+    right, bottom = min(left + TILE_X, width), min(top + TILE_Y, height)
     begin, end = tile_starts[tile], tile_starts[tile + 1]
+    image = colors.reshape(C, height, width * D)
     if begin == end:
-        for y in range(top, min(top + TILE_Y, height)):
-            for x in range(left, min(left + TILE_X, width)):
-                alphas[camera, y, x] = depths[camera, y, x] = ZERO
-                for d in range(D):
-                    colors[camera, y, x, d] = backgrounds[camera, d]
+        row = scratch[: (right - left) * D]
+        for k in range(len(row)):
+            row[k] = backgrounds[camera, k % D]
+        for y in range(top, bottom):
+            image[camera, y, left * D : right * D] = row
+            alphas[camera, y, left:right] = 0.0
+            depths[camera, y, left:right] = 0.0
         return
-    through, stops = scratch[:PIXELS], scratch[STOP : STOP + PIXELS]
-    planes = scratch[PLANE0:].reshape(-1, STEP)
-    planes[:] = 0.0
-    for i in range(PIXELS):
-        inside = left + i % TILE_X < width and top + i // TILE_X < height
-        through[i] = 1.0 if inside else -1.0
-        stops[i] = NEVER if inside else -1.0
+    _clear(scratch, right - left, bottom - top)
     _blend_in_order(scratch, records, gaussians, bounds, begin, end, left, top)
+    through, planes = ends[tile, 0], scratch[PLANE0:].reshape(-1, STEP)
     for i in range(PIXELS):
-        through[i] = abs(through[i])
-        ends[tile, 0, i], ends[tile, 1, i] = through[i], stops[i]
-    for y in range(top, min(top + TILE_Y, height)):
-        for x in range(left, min(left + TILE_X, width)):
-            i = (y - top) * TILE_X + x - left
-            alpha = ONE - through[i]
-            alphas[camera, y, x] = alpha
-            depths[camera, y, x] = planes[D, i] / max(alpha, LEAST)
-            for d in range(D):
-                colors[camera, y, x, d] = planes[d, i] + through[i] * backgrounds[camera, d]
+        left_over = scratch[TRANSMITTANCE + i]
+        through[i] = left_over if left_over > ZERO else scratch[FINAL + i]
+    ends[tile, 1] = scratch[STOP : STOP + PIXELS]
+    for y in range(top, bottom):
+        i = (y - top) * TILE_X
+        alpha, depth = alphas[camera, y, left:right], depths[camera, y, left:right]
+        for x in range(len(alpha)):
+            alpha[x] = ONE - through[i + x]
+            depth[x] = planes[D, i + x] / max(alpha[x], LEAST)
+        color = image[camera, y, left * D : right * D]
+        for d in range(D):
+            background = backgrounds[camera, d]
+            for x in range(len(alpha)):
+                color[x * D + d] = planes[d, i + x] + through[i + x] * background
+
+
+@njit(cache=True, error_model="numpy")
+def _clear(scratch, columns, rows):
+    """Nothing is drawn yet; pixels outside the image are finished."""
+    scratch[:] = 0.0
+    scratch[FINAL : FINAL + PIXELS] = ONE
+    scratch[STOP : STOP + PIXELS] = -ONE
+    for first in range(0, rows * TILE_X, TILE_X):
+        scratch[TRANSMITTANCE + first : TRANSMITTANCE + first + columns] = ONE
+        scratch[STOP + first : STOP + first + columns] = NEVER
 
 
 @njit(cache=True, parallel=LOOPS, error_model="numpy")
@@ -213,39 +253,41 @@ def _undo_in_order(
         log_opacity = records[g, LOG_OPACITY]
         c0, c1 = records[g, CHANNELS], records[g, CHANNELS + 1]
         c2, c3 = records[g, CHANNELS + 2], records[g, CHANNELS + 3]
-        steps = steps_few(p_x)
+        steps, bend = steps_few(p_x), _bend(p_y, q_y)
         s_1 = s_p = s_q = s_pp = s_pq = s_qq = v_0 = v_1 = v_2 = v_3 = spread_few(ZERO)
         for x in range(start, stop, FEW):
-            p_x0 = plus(steps, p_0 + p_x * np.float32(x))
-            y = np.float32(first)
-            for j in range(first * TILE_X + x, last * TILE_X + x, TILE_X):
-                p, q = plus_times(p_x0, spread_few(p_y), y), q_0 + q_y * y
-                raw = exp2(minus_times(minus_times(spread_few(log_opacity), q, q), p, p))
-                alpha = where_less(raw, LARGEST, raw, LARGEST)
-                alpha = where_less(alpha, SMALLEST, ZERO, alpha)
-                alpha = where_less(k, load_few(scratch, STOP + j), alpha, ZERO)
-                ratio = over(ONE, minus(ONE, alpha))
-                before = times(load_few(scratch, TRANSMITTANCE + j), ratio)
-                behind, weight = load_few(scratch, BEHIND + j), times(alpha, before)
-                v0, v1 = load_few(scratch, PLANE0 + j), load_few(scratch, PLANE1 + j)
-                v2, v3 = load_few(scratch, PLANE2 + j), load_few(scratch, PLANE3 + j)
-                inner = plus_times(times(v0, c0), v1, c1)
-                inner = plus_times(plus_times(inner, v2, c2), v3, c3)
-                if channels > GROUP:
-                    inner = plus(inner, load_few(scratch, INNER + j))
-                    store(scratch, WEIGHT + j, weight)
-                own = times(weight, inner)
-                store(scratch, TRANSMITTANCE + j, before)
-                store(scratch, BEHIND + j, plus(behind, own))
-                s = minus_times(own, times(alpha, ratio), behind)
-                s = where_less(LARGEST, raw, ZERO, s)
-                sp = times(s, p)
-                s_1, s_p, s_q = plus(s_1, s), plus(s_p, sp), plus_times(s_q, s, q)
-                s_pp, s_pq = plus_times(s_pp, sp, p), plus_times(s_pq, sp, q)
-                s_qq = plus_times(s_qq, s, q * q)
-                v_0, v_1 = plus_times(v_0, weight, v0), plus_times(v_1, weight, v1)
-                v_2, v_3 = plus_times(v_2, weight, v2), plus_times(v_3, weight, v3)
-                y += ONE
+            row = first
+            while row < last:
+                y = np.float32(row)
+                p, q = plus(steps, p_0 + p_x * np.float32(x) + p_y * y), q_0 + q_y * y
+                raw, ratio, until = _begin(p, p_y, q, q_y, log_opacity, row, last)
+                q = spread_few(q)
+                for j in range(row * TILE_X + x, until * TILE_X + x, TILE_X):
+                    alpha = where_less(k, load_few(scratch, STOP + j), _drawn(raw), ZERO)
+                    through = over(ONE, minus(ONE, alpha))
+                    before = times(load_few(scratch, TRANSMITTANCE + j), through)
+                    behind, weight = load_few(scratch, BEHIND + j), times(alpha, before)
+                    v0, v1 = load_few(scratch, PLANE0 + j), load_few(scratch, PLANE1 + j)
+                    v2, v3 = load_few(scratch, PLANE2 + j), load_few(scratch, PLANE3 + j)
+                    inner = plus_times(times(v0, c0), v1, c1)
+                    inner = plus_times(plus_times(inner, v2, c2), v3, c3)
+                    if channels > GROUP:
+                        inner = plus(inner, load_few(scratch, INNER + j))
+                        store(scratch, WEIGHT + j, weight)
+                    own = times(weight, inner)
+                    store(scratch, TRANSMITTANCE + j, before)
+                    store(scratch, BEHIND + j, plus(behind, own))
+                    s = minus_times(own, times(alpha, through), behind)
+                    s = where_less(LARGEST, raw, ZERO, s)
+                    sp, sq = times(s, p), times(s, q)
+                    s_1, s_p, s_q = plus(s_1, s), plus(s_p, sp), plus(s_q, sq)
+                    s_pp, s_pq = plus_times(s_pp, sp, p), plus_times(s_pq, sp, q)
+                    s_qq = plus_times(s_qq, sq, q)
+                    v_0, v_1 = plus_times(v_0, weight, v0), plus_times(v_1, weight, v1)
+                    v_2, v_3 = plus_times(v_2, weight, v2), plus_times(v_3, weight, v3)
+                    raw, ratio = times(raw, ratio), times(ratio, bend)
+                    p, q = plus(p, p_y), plus(q, q_y)
+                row = until
         store(gradients, place, totals(s_1, s_p, s_q, s_pp, s_pq, s_qq, v_0, v_1))
         gradients[place + CHANNELS + 2], gradients[place + CHANNELS + 3] = total(v_2), total(v_3)
         for channel in range(GROUP, channels):
@@ -285,21 +327,26 @@ def _blend_tile_backward(
     begin, end = tile_starts[tile], tile_starts[tile + 1]
     if begin == end:
         return
-    through, stops = scratch[:PIXELS], scratch[STOP : STOP + PIXELS]
-    behind, planes = scratch[BEHIND : BEHIND + PIXELS], scratch[PLANE0:].reshape(-1, STEP)
-    for i in range(PIXELS):
-        through[i], stops[i], behind[i] = ends[tile, 0, i], ends[tile, 1, i], ZERO
-    planes[:] = 0.0
-    for y in range(top, min(top + TILE_Y, height)):
-        for x in range(left, min(left + TILE_X, width)):
-            i = (y - top) * TILE_X + x - left
-            v_depth = v_depths[camera, y, x] / max(ONE - through[i], LEAST)
-            loss = v_depth * depths[camera, y, x] - v_alphas[camera, y, x]
-            for d in range(D):
-                planes[d, i] = v_colors[camera, y, x, d]
-                loss += planes[d, i] * backgrounds[camera, d]
-            planes[D, i] = v_depth
-            behind[i] = through[i] * loss
+    right, bottom = min(left + TILE_X, width), min(top + TILE_Y, height)
+    scratch[:] = 0.0
+    scratch[TRANSMITTANCE : TRANSMITTANCE + PIXELS] = ends[tile, 0]
+    scratch[STOP : STOP + PIXELS] = stops = ends[tile, 1]
+    image, planes = v_colors.reshape(C, height, width * D), scratch[PLANE0:].reshape(-1, STEP)
+    for y in range(top, bottom):
+        i = (y - top) * TILE_X
+        through, behind = ends[tile, 0, i : i + right - left], scratch[BEHIND + i :]
+        color, depth = image[camera, y, left * D : right * D], depths[camera, y, left:right]
+        v_alpha, v_depth = v_alphas[camera, y, left:right], v_depths[camera, y, left:right]
+        for x in range(len(through)):
+            v = v_depth[x] / max(ONE - through[x], LEAST)
+            planes[D, i + x], behind[x] = v, v * depth[x] - v_alpha[x]
+        for d in range(D):
+            background = backgrounds[camera, d]
+            for x in range(len(through)):
+                planes[d, i + x] = color[x * D + d]
+                behind[x] += planes[d, i + x] * background
+        for x in range(len(through)):
+            behind[x] *= through[x]
     finished = int(min(begin + stops.max(), end))  # behind this one no Gaussian was drawn
     for i in range(finished, end):
         gradients[places[i]] = 0.0
