@@ -195,8 +195,8 @@ class Training:
         moments = deformed(self.gaussians, self._offsets(times))  # each [K, N, ...]
         if len(times) == 1:  # both views share the Gaussians of a single moment
             at = [moment.squeeze(0) for moment in moments]
-        else:
-            at = [moment.repeat_interleave(2, 0) for moment in moments]
+        else:  # repeat_interleave would gather, and scatter gradients
+            at = [moment[:, None].expand(-1, 2, -1, -1).flatten(0, 1) for moment in moments]
         frames = times.repeat_interleave(2)
         bent, springs = self._bent(frames, views)
         rgb, alpha, shifts = self._render(at, self.targets.cameras[views], bent=bent)

@@ -9,7 +9,9 @@ import torch
 from numba import get_num_threads
 from torch import Tensor
 
-from .cpu_pixels import GROUP, PIXELS, blend, blend_backward
+from .cpu_blend import blend
+from .cpu_blend_backward import blend_backward
+from .cpu_pixels import GROUP, PIXELS
 from .cpu_projection import CHANNELS, project, project_backward
 from .cpu_tiles import TILE_X, TILE_Y, list_tiles
 

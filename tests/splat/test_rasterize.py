@@ -60,6 +60,7 @@ CASES = {
     "own means per camera": {"own": ("means", "opacities")},
     "large and opaque": {"N": 300, "size": 0.12, "opaque": True},
     "around the camera": {"spread": 2.5, "N": 200},
+    "needles": {"size": 0.3, "thin": 300},
 }
 
 
@@ -70,7 +71,9 @@ def test_images_and_gradients_match_the_twin(twin, small, case):
         options["N"] = min(options.get("N", 60) // 5, 15)
     C, own = options.pop("C", 2), options.pop("own", ())
     opaque, antialiased = options.pop("opaque", False), options.pop("antialiased", False)
+    thin = options.pop("thin", 1)
     parts = scene(**options)
+    parts["scales"] = parts["scales"] / torch.tensor([1, thin, thin])
     if opaque:
         parts["opacities"] = 0.9 + 0.1 * parts["opacities"]
     for index, name in enumerate(own):
