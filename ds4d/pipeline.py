@@ -139,14 +139,16 @@ class _Run:
     def _keep_whole(self, read: clip.Clip) -> Iterator[Event]:
         """The frames of a scene's front camera: nothing is cut out."""
 
+        size = self.scene.side(self.config.clip.size)
+
         def make() -> Stage[dict[str, Any]]:
-            frames = scene.whole(read.frames, self.config.clip.size)
+            frames = scene.whole(read.frames, size)
             with self.workspace.replacing("frames") as folder:
                 save_images(folder, frames)
             yield Event("matting", 1, 1, "a scene is kept whole", _matte_strip(frames))
             return {}
 
-        inputs = ("whole", self.config.clip.size)
+        inputs = ("whole", size)
         yield from self.recorder.run("matting", inputs, ("clip",), ["frames"], make)
 
     def _matting_engine(self, frames: np.ndarray) -> Engine:

@@ -34,6 +34,7 @@ MEAN_LEVELS = 2**14 - 1  # of the longest side of the object's box over all fram
 SCALE_LEVELS = 255  # from the smallest to the largest, on a logarithmic scale
 SMALLEST_SCALE = 1e-4  # world units: a twentieth of a pixel where the object fills 512 of them
 QUAT_LEVELS = 127  # of each component, from 0 to 1
+NEAREST_TARGET = 0.25  # world units in front of a camera
 FRAME_BYTES = 13  # of a Gaussian in a frame: 3 x 2 for its mean, 4 for its rotation, 3 for scales
 
 
@@ -44,7 +45,7 @@ class Packed:
     frames: list[Splats]  # T, of N Gaussians each
     positions: list[float]  # [T] place of each frame in the clip, from 0 to 1
     seconds: float  # length of the clip
-    camera: dict[str, float]  # of the input: azimuth, elevation, fov in degrees, radius
+    camera: dict[str, Any]  # of the input: see input_camera
 
 
 def write(scene: Scene) -> Iterator[str]:
@@ -128,18 +129,23 @@ def unpack(data: bytes) -> Packed:
     return Packed(frames, header["positions"], header["seconds"], header["camera"])
 
 
-def input_camera(cameras: Cameras) -> dict[str, float]:
-    """Azimuth, elevation and field of view (degrees), and radius, of the first camera.
+def input_camera(cameras: Cameras) -> dict[str, Any]:
+    """Azimuth, elevation and field of view (degrees) of the first camera, its target [x, y, z] and
+    its distance from it, the radius.
 
-    It looks at the origin with +Z up, like every camera of an asset.
+    The target is the place next to the origin on its line of sight: of an object the origin
+    itself. +Z is up: a scene's camera that was rolled is not here.
     """
-    x, y, z = cameras.centres()[0].tolist()
-    radius = math.sqrt(x * x + y * y + z * z)
-    focal = float(cameras.Ks[0, 1, 1])
+    centre, forward = cameras.centres()[0], cameras.viewmats[0, 2, :3]
+    radius = max(-float(centre @ forward), NEAREST_TARGET)
+    x, y, z = (-forward).tolist()
+    focal = float(cameras.Ks[0, [0, 1], [0, 1]].max())  # of a scene, along the shorter side
+    target = centre + radius * forward
     return {
         "azimuth": round(math.degrees(math.atan2(x, -y)), 4) + 0.0,  # not -0.0
-        "elevation": round(math.degrees(math.asin(z / radius)), 4) + 0.0,
+        "elevation": round(math.degrees(math.asin(min(max(z, -1.0), 1.0))), 4) + 0.0,
         "radius": radius,
+        "target": [round(value, 5) + 0.0 for value in target.tolist()],
         "fov": 2 * math.degrees(math.atan(cameras.height / 2 / focal)),
     }
 

@@ -36,7 +36,7 @@ from .replay import Replayed
 from .tssf import Lookup
 from .warps import Warps, wanted
 
-PREVIEW_EVERY = 100  # steps between two pictures
+PREVIEW_EVERY = 50  # steps between two pictures
 
 
 class Training:

@@ -49,6 +49,10 @@ class Scene:
     def __len__(self) -> int:
         return len(self.cameras)
 
+    def side(self, most: int) -> int:
+        """Pixels along the sides of all pictures here: no more than the largest camera has."""
+        return min(most, max(max(camera.width, camera.height) for camera in self.cameras))
+
 
 def find(path: Path, config: MultiviewConfig) -> Scene | None:
     """The scene in a folder; None for anything else, and where its views shall not be used.

@@ -1,5 +1,6 @@
 // The orbit camera: z is up, azimuth 0 is the front, positive azimuth goes to the right side of the
-// front image, positive elevation looks down from above. Angles in degrees.
+// front image, positive elevation looks down from above. Angles in degrees. It looks at its target,
+// a radius away.
 
 // Degrees, and radii relative to the start's.
 const LIMITS = { elevation: 89, nearest: 0.35, furthest: 3 };
@@ -43,5 +44,6 @@ export function between(from, to, share) {
     elevation: mix("elevation"),
     radius: mix("radius"),
     fov: mix("fov"),
+    target: from.target.map((value, axis) => value + share * (to.target[axis] - value)),
   };
 }

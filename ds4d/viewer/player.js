@@ -28,7 +28,8 @@ class Player extends HTMLElement {
 
   // --- for pages and scripts ---------------------------------------------------------------------
 
-  /** { azimuth, elevation, radius, fov }; any part of it can be set. Degrees and world units. */
+  /** { azimuth, elevation, radius, fov, target [x, y, z] }; any part of it can be set. Degrees and
+   * world units. */
   get camera() {
     return { ...this.stage.camera };
   }

@@ -14,7 +14,7 @@ precision highp usampler2D;
 uniform usampler2D before, after, order;
 uniform sampler2D looks;
 uniform float share, glide, meanStep, scaleOrigin, scaleStep, focal, radius;
-uniform vec3 meanOrigin;
+uniform vec3 meanOrigin, target;
 uniform mat3 toCamera;
 uniform vec2 size;
 uniform int count;
@@ -58,7 +58,7 @@ void main() {
   vec3 scales = exp(scaleOrigin + scaleStep * mix(a.scales, b.scales, gone));
   vec4 quat = normalize(mix(a.quat, b.quat, gone));
 
-  vec3 p = toCamera * mean + vec3(0.0, 0.0, radius);
+  vec3 p = toCamera * (mean - target) + vec3(0.0, 0.0, radius);
   if (p.z <= NEAR || look.a < SMALLEST) return;
   mat3 inCamera = transpose(toCamera * rotation(quat)); // its columns are the rows that we need
   vec2 limit = (0.5 + MARGIN) * size / focal;
@@ -178,6 +178,7 @@ export class Renderer {
     gl.uniform2f(at.size, width, height);
     gl.uniform1f(at.focal, focalLength(camera, width, height));
     gl.uniform1f(at.radius, camera.radius);
+    gl.uniform3fv(at.target, camera.target);
     gl.uniformMatrix3fv(at.toCamera, true, axes(camera).flat());
     gl.uniform1f(at.share, share);
     [this.textures[before], this.textures[after], this.looksTexture, this.orderTexture].forEach(

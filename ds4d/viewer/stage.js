@@ -40,7 +40,7 @@ export class Stage {
     this.header = header;
     this.renderer.setHeader(header, looks);
     this.sorter.setGlide(header.longest_glide / header.means.step);
-    this.input = header.camera;
+    this.input = { target: [0, 0, 0], ...header.camera };
     this.start = { ...this.input, ...start };
     this.camera = { ...this.start };
   }
@@ -82,7 +82,7 @@ export class Stage {
     this.rotating = this.following = false;
   }
 
-  /** Set some of azimuth, elevation, radius, fov at once. */
+  /** Set some of azimuth, elevation, radius, fov, target at once. */
   setCamera(part) {
     this.camera = limited({ ...this.camera, ...part }, this.input);
     this.wake(true);

@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from ds4d.cameras import orbit_cameras
+from ds4d.cameras import Cameras, orbit_cameras
 from ds4d.errors import UserError
 from ds4d.export.packed import SMALLEST_SCALE, input_camera, pack, unpack
 from ds4d.splat.splats import Splats
@@ -96,6 +96,27 @@ def test_the_input_camera_is_in_it(asset):
     assert camera["elevation"] == pytest.approx(-20, abs=1e-3)
     assert camera["radius"] == pytest.approx(0.5 / math.tan(math.radians(15)), rel=1e-5)
     assert camera["fov"] == pytest.approx(30, rel=1e-5)
+    assert camera["target"] == [0, 0, 0]
+
+
+def test_the_camera_of_a_scene_is_where_it_stood_and_looks_where_it_looked(asset):
+    cameras = asset.cameras
+    aside = torch.tensor([0.3, 0.1, -0.2])
+    moved = cameras.viewmats.clone()
+    moved[:, :3, 3] -= moved[:, :3, :3] @ aside
+    camera = input_camera(Cameras(moved, cameras.Ks, 64, 64))
+    azimuth, elevation = math.radians(camera["azimuth"]), math.radians(camera["elevation"])
+    towards = torch.tensor(
+        [
+            math.cos(elevation) * math.sin(azimuth),
+            -math.cos(elevation) * math.cos(azimuth),
+            math.sin(elevation),
+        ]
+    )
+    target = torch.tensor(camera["target"])
+    torch.testing.assert_close(target + camera["radius"] * towards, cameras.centres()[0] + aside)
+    assert target.norm() <= (target + 0.1 * towards).norm()  # the nearest to the origin
+    assert target.norm() <= (target - 0.1 * towards).norm()
 
 
 def test_a_still_object_of_one_gaussian():

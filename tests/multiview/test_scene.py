@@ -112,6 +112,12 @@ def test_moving_there_and_back_is_the_identity():
     assert torch.allclose(project(move.points(points), move.cameras(cameras))[0], before, atol=1e-2)
 
 
+def test_pictures_are_not_enlarged(folder):
+    found = scene.find(folder, MultiviewConfig())
+    largest = max(max(camera.width, camera.height) for camera in found.cameras)
+    assert found.side(10 * largest) == largest and found.side(8) == 8
+
+
 def test_own_points_are_taken_instead_of_found_ones(folder, tmp_path):
     root = changed(folder, tmp_path)
     own = outside(room(0.5).means)
