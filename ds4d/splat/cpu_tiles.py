@@ -10,7 +10,7 @@ from numba import njit, prange
 from ..lanes import FEW, LOOPS
 from .cpu_projection import CENTRE, COLUMNS, EXTREME, HALF, ROWS, SLOPE, WIDTH
 
-TILE_X, TILE_Y = 32, 16  # pixels
+TILE_X, TILE_Y = 64, 16  # pixels
 RADIX = 1 << 11  # three digits make a 32-bit key
 
 

@@ -25,7 +25,7 @@ def scene(N=60, D=3, seed=0, size=0.05, spread=0.5):
 
 def views(C=2, small=False):
     """C cameras around the origin whose images are no multiple of a tile."""
-    width, height = (21, 18) if small else (45, 37)
+    width, height = (21, 18) if small else (75, 37)
     cameras = orbit_cameras([40.0 * i for i in range(C)], [15.0 * i for i in range(C)], size=height)
     Ks = cameras.Ks.clone()
     Ks[:, 0, 0] *= 1.1
