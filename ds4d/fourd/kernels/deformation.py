@@ -88,44 +88,51 @@ def _forward_part(
 ):  # fmt: skip
     """See forward."""
     (bias, score_others, score_pair), layers = _cut(weights, widths)
-    samples, shares, fused, features, hidden, inner = kept
-    V, h, w, C = maps.shape
+    all_samples, all_shares, all_fused, all_features, all_hidden, all_inner = kept
+    K, V, h, w, C = maps.shape
     N, width = len(inside) // 3, widths[1]
-    rows = len(features) // width // PARTS
+    rows = all_features.shape[1] // width // PARTS
     first, last = part * rows, min(part * rows + rows, N)
     for level in range(len(spaces)):
         S, channels = spaces[level].shape[2:]
         planes.read(
-            inside, spaces[level].reshape(-1), lines[level], S, channels,
-            features, width, level * channels, first, last,
+            inside, spaces[level].reshape(-1), lines[level].reshape(-1), S, channels,
+            all_features.reshape(-1), width, level * channels, first, last,
         )  # fmt: skip
-    if V:
-        fusion.sample(maps.reshape(-1), h, w, C, V, grid, visible, bias, samples, first, last)
-        if widths[5]:
-            fusion.merge(
-                samples, C, V, visible, score_others, score_pair, shares.reshape(-1, V), fused,
-                features, width, width - 2 * C, first, last,
-            )  # fmt: skip
-        else:
-            fusion.mix(
-                samples, C, V, visible, score_others, shares.reshape(-1, V), features, width,
-                width - 2 * C, first, last,
-            )  # fmt: skip
-    _layers(features, layers, widths, hidden, inner, out, first, part * rows + rows)
+    for k in range(K):
+        samples, features = all_samples[k], all_features[k]
+        if V:
+            shares, fused = all_shares[k].reshape(-1, V), all_fused[k]
+            own = maps[k].reshape(-1)
+            fusion.sample(own, h, w, C, V, grid, visible, bias, samples, first, last)
+            if widths[5]:
+                fusion.merge(
+                    samples, C, V, visible, score_others, score_pair, shares, fused, features,
+                    width, width - 2 * C, first, last,
+                )  # fmt: skip
+            else:
+                fusion.mix(
+                    samples, C, V, visible, score_others, shares, features, width, width - 2 * C,
+                    first, last,
+                )  # fmt: skip
+        _layers(
+            features, layers, widths, all_hidden[k], all_inner[k], out[k], first,
+            part * rows + rows,
+        )  # fmt: skip
 
 
 @njit(cache=True, parallel=LOOPS, error_model="numpy")
 def forward(
     inside,  # flat [N, 3], places in the cube that the planes cover, from -1 to 1
     spaces,  # per level [3, S, S, C]
-    lines,  # per level flat [3, S, C]
-    maps,  # [V, h, w, C]; no views, V = 0, have no features
+    lines,  # per level [K, 3 S C]
+    maps,  # [K, V, h, w, C]; no views, V = 0, have no features
     grid,  # [V, N, 2]
     visible,  # [V, N]
     weights,  # see _cut
     widths,
-    kept,  # written: samples, shares, fused (see fusion), features, hidden, inner [rows, ..], flat
-    out,  # flat [rows, O], written
+    kept,  # written, each [K, ..]: samples, shares, fused (see fusion), features, hidden, inner
+    out,  # [K, rows O], written
     workers,  # number of threads
 ):
     for worker in prange(workers):
@@ -165,43 +172,51 @@ def _backward_part(
     """Up to the gradients of features and samples, for one part of the Gaussians."""
     (_, score_others, score_pair), _ = _cut(weights, widths)
     (v_bias, v_others, v_pair), v_layers = _cut(v_weights[part], widths)
-    samples, shares, fused, features, hidden, inner = kept
-    v_features, v_samples = v_kept
-    V, C, width = maps.shape[0], maps.shape[3], widths[1]
-    rows = len(features) // width // PARTS
+    all_samples, all_shares, all_fused, all_features, all_hidden, all_inner = kept
+    K, V, _, _, C = maps.shape
+    width = widths[1]
+    rows = all_features.shape[1] // width // PARTS
     first, last = part * rows, min(part * rows + rows, N)
-    _layers_backward(
-        features, hidden, inner, transposed, widths, v_out, v_features, v_layers, first,
-        part * rows + rows,
-    )  # fmt: skip
-    if V and widths[5]:
-        fusion.merge_backward(
-            samples, C, V, visible, score_others, score_pair, shares.reshape(-1, V), fused,
-            v_features, width, width - 2 * C, v_samples, v_bias, v_others, v_pair, first, last,
+    for k in range(K):
+        samples, features = all_samples[k], all_features[k]
+        v_features, v_samples = v_kept[0][k], v_kept[1][k]
+        _layers_backward(
+            features, all_hidden[k], all_inner[k], transposed, widths, v_out[k], v_features,
+            v_layers, first, part * rows + rows,
         )  # fmt: skip
-    elif V:
-        fusion.mix_backward(
-            samples, C, V, visible, score_others, shares.reshape(-1, V), features, v_features,
-            width, width - 2 * C, v_samples, v_bias, v_others, first, last,
-        )  # fmt: skip
+        if not V:
+            continue
+        shares = all_shares[k].reshape(-1, V)
+        if widths[5]:
+            fusion.merge_backward(
+                samples, C, V, visible, score_others, score_pair, shares, all_fused[k],
+                v_features, width, width - 2 * C, v_samples, v_bias, v_others, v_pair, first, last,
+            )  # fmt: skip
+        else:
+            fusion.mix_backward(
+                samples, C, V, visible, score_others, shares, features, v_features, width,
+                width - 2 * C, v_samples, v_bias, v_others, first, last,
+            )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")
 def _scatter(
     task, inside, spaces, lines, maps, grid, visible, width, v_kept, v_spaces, v_lines, v_maps
 ):  # fmt: skip
-    """From there to one level's planes, or to one view's map."""
+    """From there to one level's planes, or to one view's map at one moment."""
     v_features, v_samples = v_kept
-    V, h, w, C = maps.shape
+    K, V, h, w, C = maps.shape
     if task < len(spaces):
         S, channels = spaces[task].shape[2:]
         planes.read_backward(
-            inside, spaces[task].reshape(-1), lines[task], S, channels, v_features, width,
-            task * channels, len(inside) // 3, v_spaces[task].reshape(-1), v_lines[task],
+            inside, spaces[task].reshape(-1), lines[task].reshape(-1), S, channels,
+            v_features.reshape(-1), width, task * channels, len(inside) // 3,
+            v_spaces[task].reshape(-1), v_lines[task].reshape(-1),
         )  # fmt: skip
     else:
-        view = task - len(spaces)
-        fusion.sample_backward(v_samples, h, w, C, V, grid, visible, view, v_maps.reshape(-1))
+        k, view = (task - len(spaces)) // V, (task - len(spaces)) % V
+        own = v_maps[k].reshape(-1)
+        fusion.sample_backward(v_samples[k], h, w, C, V, grid, visible, view, own)
 
 
 @njit(cache=True, parallel=LOOPS, error_model="numpy")
@@ -210,8 +225,8 @@ def backward(
     transposed,  # weight [O, I], flat, of three layers
     widths,
     kept,
-    v_out,  # flat [rows, O], zeros beyond N
-    v_kept,  # of features and samples, written
+    v_out,  # [K, rows O], zeros beyond N
+    v_kept,  # of features and samples, [K, ..], written
     v_weights,  # [parts, weights], added to, and so are the rest
     v_spaces,
     v_lines,
@@ -225,7 +240,7 @@ def backward(
                 v_kept, v_weights,
             )  # fmt: skip
     for worker in prange(workers):
-        for task in range(worker, len(v_spaces) + len(v_maps), workers):
+        for task in range(worker, len(v_spaces) + maps.shape[0] * maps.shape[1], workers):
             _scatter(
                 task, inside, spaces, lines, maps, grid, visible, widths[1], v_kept,
                 v_spaces, v_lines, v_maps,
@@ -253,53 +268,52 @@ class _Deform(torch.autograd.Function):
     def forward(ctx, settings, inside, grid, visible, reduced, parameters, *all_planes):
         moments, layout = settings
         levels = len(all_planes) // 2
-        N, V, C = len(inside), *reduced.shape[1::3]
+        K, N, V, C = len(moments), len(inside), *reduced.shape[1::3]
         rows = -(-N // (PARTS * ROWS)) * PARTS * ROWS
         spaces = tuple(_last(plane) for plane in all_planes[:levels])
         times = [_last(plane) for plane in all_planes[levels:]]
+        lines = tuple(_lines(time, moments) for time in times)
         weights = parameters.detach().numpy()
-        places, seen = _array(inside).reshape(-1), (_array(grid), _array(visible))
-        used, maps = weights[layout.order], _array(reduced)
-        outs = np.empty((len(moments), rows * layout.widths[4]), np.float32)
-        ctx.each = []
-        for at, own, out in zip(moments, maps, outs, strict=True):
-            lines = tuple(planes.lines_at(time.reshape(-1), at, *time.shape[2:]) for time in times)
-            features, hidden, inner = (np.empty(rows * x, np.float32) for x in layout.widths[1:4])
-            features[N * layout.widths[1] :] = 0
-            samples = np.empty(N * V * C, np.float32)
-            shares, fused = np.empty(N * V, np.float32), np.empty(N * 2 * C, np.float32)
-            inputs = places, spaces, lines, own, *seen, used
-            kept = samples, shares, fused, features, hidden, inner
-            forward(*inputs, layout.widths, kept, out, get_num_threads())
-            ctx.each.append((at, inputs, kept))
+        features, hidden, inner, out = (
+            np.empty((K, rows * width), np.float32) for width in layout.widths[1:5]
+        )
+        features[:, N * layout.widths[1] :] = 0
+        samples, shares, fused = (
+            np.empty((K, N * width), np.float32) for width in (V * C, V, 2 * C)
+        )
+        ctx.inputs = (
+            _array(inside).reshape(-1), spaces, lines, _array(reduced), _array(grid),
+            _array(visible), weights[layout.order],
+        )  # fmt: skip
+        ctx.kept = samples, shares, fused, features, hidden, inner
+        forward(*ctx.inputs, layout.widths, ctx.kept, out, get_num_threads())
         ctx.layout, ctx.transposed, ctx.count = layout, weights[layout.transposed], len(weights)
-        ctx.times = [time.shape for time in times]
-        return torch.from_numpy(outs.reshape(len(moments), rows, -1)[:, :N])
+        ctx.moments, ctx.times = moments, [time.shape for time in times]
+        return torch.from_numpy(out.reshape(K, rows, -1)[:, :N])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, v_out):
-        layout, (_, inputs, kept) = ctx.layout, ctx.each[0]
-        _, spaces, _, maps, _, _, weights = inputs
-        samples, _, _, features, _, _ = kept
-        v_last = _zeros(len(features) // layout.widths[1], layout.widths[4])
+        layout, (_, spaces, lines, maps, _, _, weights) = ctx.layout, ctx.inputs
+        samples, _, _, features, _, _ = ctx.kept
+        K, N, outputs = v_out.shape
+        v_last = _zeros(K, features.shape[1] // layout.widths[1] * outputs)
+        v_last[:, : N * outputs] = v_out.reshape(K, -1).numpy()
         v_kept = np.empty_like(features), np.empty_like(samples)
-        v_weights, v_maps = _zeros(PARTS, len(weights)), _zeros(len(v_out), *maps.shape)
+        v_weights, v_maps = _zeros(PARTS, len(weights)), _zeros(*maps.shape)
         v_spaces = tuple(_zeros(*space.shape) for space in spaces)
+        v_lines = tuple(_zeros(*line.shape) for line in lines)
+        backward(
+            *ctx.inputs, ctx.transposed, layout.widths, ctx.kept, v_last, v_kept, v_weights,
+            v_spaces, v_lines, v_maps, get_num_threads(),
+        )  # fmt: skip
         v_times = [_zeros(*shape) for shape in ctx.times]
-        for (at, inputs, kept), v_moment, v_own in zip(ctx.each, v_out, v_maps, strict=True):
-            v_last[: len(v_moment)] = v_moment.numpy()
-            _, _, lines, *_ = inputs
-            v_lines = tuple(_zeros(len(line)) for line in lines)
-            backward(
-                *inputs, ctx.transposed, layout.widths, kept, v_last.reshape(-1), v_kept,
-                v_weights, v_spaces, v_lines, v_own, get_num_threads(),
-            )  # fmt: skip
-            for v_line, v_time in zip(v_lines, v_times, strict=True):
-                planes.lines_backward(v_line, at, *v_time.shape[2:], v_time.reshape(-1))
+        for v_line, v_time in zip(v_lines, v_times, strict=True):
+            for v_moment, at in zip(v_line, ctx.moments, strict=True):
+                planes.lines_backward(v_moment, at, *v_time.shape[2:], v_time.reshape(-1))
         v_parameters = _zeros(ctx.count)
         v_parameters[layout.order] = v_weights.sum(0)
-        ctx.each = None
+        ctx.inputs = ctx.kept = None
         planar = (torch.from_numpy(x).permute(0, 3, 1, 2) for x in (*v_spaces, *v_times))
         found = torch.from_numpy(v_maps), torch.from_numpy(v_parameters), *planar
         return None, None, None, None, *found
@@ -307,6 +321,15 @@ class _Deform(torch.autograd.Function):
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
+
+
+def _lines(time: np.ndarray, moments: Sequence[float]) -> np.ndarray:
+    """Planes over time [3, rows, S, C] at some rows, [K, 3 S C]."""
+    S, C = time.shape[2:]
+    lines = np.empty((len(moments), 3 * S * C), np.float32)
+    for at, line in zip(moments, lines, strict=True):
+        planes.lines_at(time.reshape(-1), at, S, C, line)
+    return lines
 
 
 def _last(planes: Tensor) -> np.ndarray:

@@ -1,8 +1,9 @@
 """Kernels that read HexPlane features of one level, and add up their gradients.
 
 Places in the cube are flat [N, 3], from -1 to 1. Space planes are flat [3, S, S, C] (xy, xz, yz;
-the first axis runs along the columns). All points share the moment, so each plane over time is a
-line at it: flat [3, S, C] along x, y and z.
+the first axis runs along the columns). All points share the moments, so each plane over time is a
+line at each of them: flat [K, 3, S, C] along x, y and z. What is read in space is the same for all
+K moments, and so is where its gradients go.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ...lanes import LANES, load, plus_times, store, times
+from ...lanes import LANES, load, plus_times, spread, store, times
 
 ONE, HALF = np.float32(1), np.float32(0.5)
 
@@ -61,7 +62,9 @@ def _places(inside, n, S, C):
 
 @njit(cache=True, error_model="numpy")
 def read(inside, space, lines, S, C, out, width, column, first, last):
-    """Writes the products of six reads to some columns of out [.., width], for some points."""
+    """Writes the products of six reads to some columns of out, flat [K, .., width], for some
+    points."""
+    K = len(lines) // (3 * S * C)
     for n in range(first, last):
         (xy, xz, yz), (x, y, z), (a, b, c) = _places(inside, n, S, C)
         ab, ac, bc = _weights(a, b), _weights(a, c), _weights(b, c)
@@ -70,35 +73,43 @@ def read(inside, space, lines, S, C, out, width, column, first, last):
                 times(_on_plane(space, xy + k, C, S, ab), _on_plane(space, xz + k, C, S, ac)),
                 _on_plane(space, yz + k, C, S, bc),
             )
-            on_time = times(
-                times(_on_line(lines, x + k, C, a), _on_line(lines, y + k, C, b)),
-                _on_line(lines, z + k, C, c),
-            )
-            store(out, n * width + column + k, times(on_space, on_time))
+            for moment in range(K):
+                at = moment * 3 * S * C + k
+                on_time = times(
+                    times(_on_line(lines, at + x, C, a), _on_line(lines, at + y, C, b)),
+                    _on_line(lines, at + z, C, c),
+                )
+                at = moment * (len(out) // K) + n * width + column + k
+                store(out, at, times(on_space, on_time))
 
 
 @njit(cache=True, error_model="numpy")
 def read_backward(inside, space, lines, S, C, v_out, width, column, N, v_space, v_lines):
     """Adds the gradients of all points, in order, to v_space and v_lines."""
+    K = len(lines) // (3 * S * C)
     for n in range(N):
         (xy, xz, yz), (x, y, z), (a, b, c) = _places(inside, n, S, C)
         ab, ac, bc = _weights(a, b), _weights(a, c), _weights(b, c)
         for k in range(0, C, LANES):
-            v = load(v_out, n * width + column + k)
             on_xy = _on_plane(space, xy + k, C, S, ab)
             on_xz = _on_plane(space, xz + k, C, S, ac)
             on_yz = _on_plane(space, yz + k, C, S, bc)
-            on_x = _on_line(lines, x + k, C, a)
-            on_y = _on_line(lines, y + k, C, b)
-            on_z = _on_line(lines, z + k, C, c)
-            v_space_part = times(v, times(times(on_x, on_y), on_z))
-            v_time_part = times(v, times(times(on_xy, on_xz), on_yz))
+            on_space = times(times(on_xy, on_xz), on_yz)
+            v_space_part = spread(np.float32(0))
+            for moment in range(K):
+                at = moment * 3 * S * C + k
+                on_x = _on_line(lines, at + x, C, a)
+                on_y = _on_line(lines, at + y, C, b)
+                on_z = _on_line(lines, at + z, C, c)
+                v = load(v_out, moment * (len(v_out) // K) + n * width + column + k)
+                v_space_part = plus_times(v_space_part, v, times(times(on_x, on_y), on_z))
+                v = times(v, on_space)
+                _add_line(v_lines, at + x, C, a, times(v, times(on_y, on_z)))
+                _add_line(v_lines, at + y, C, b, times(v, times(on_x, on_z)))
+                _add_line(v_lines, at + z, C, c, times(v, times(on_x, on_y)))
             _add_plane(v_space, xy + k, C, S, ab, times(v_space_part, times(on_xz, on_yz)))
             _add_plane(v_space, xz + k, C, S, ac, times(v_space_part, times(on_xy, on_yz)))
             _add_plane(v_space, yz + k, C, S, bc, times(v_space_part, times(on_xy, on_xz)))
-            _add_line(v_lines, x + k, C, a, times(v_time_part, times(on_y, on_z)))
-            _add_line(v_lines, y + k, C, b, times(v_time_part, times(on_x, on_z)))
-            _add_line(v_lines, z + k, C, c, times(v_time_part, times(on_x, on_y)))
 
 
 @njit(cache=True, error_model="numpy")
@@ -116,27 +127,26 @@ def _add_line(v_lines, at, C, share, v):
 
 
 @njit(cache=True, error_model="numpy")
-def lines_at(time, row, S, C):
-    """Planes over time, flat [3, K, S, C], at a row that may lie between two: flat [3, S, C]."""
-    K = len(time) // (3 * S * C)
-    below = min(int(row), K - 2)
+def lines_at(time, row, S, C, lines):
+    """Writes planes over time, flat [3, rows, S, C], at a row that may lie between two to lines,
+    flat [3, S, C]."""
+    rows = len(time) // (3 * S * C)
+    below = min(int(row), rows - 2)
     share = np.float32(row - below)
-    lines = np.empty(3 * S * C, np.float32)
     for axis in range(3):
         for i in range(S * C):
-            at = (axis * K + below) * S * C + i
+            at = (axis * rows + below) * S * C + i
             lines[axis * S * C + i] = time[at] + share * (time[at + S * C] - time[at])
-    return lines
 
 
 @njit(cache=True, error_model="numpy")
 def lines_backward(v_lines, row, S, C, v_time):
     """Adds the gradient of the planes over time."""
-    K = len(v_time) // (3 * S * C)
-    below = min(int(row), K - 2)
+    rows = len(v_time) // (3 * S * C)
+    below = min(int(row), rows - 2)
     share = np.float32(row - below)
     for axis in range(3):
         for i in range(S * C):
-            at = (axis * K + below) * S * C + i
+            at = (axis * rows + below) * S * C + i
             v_time[at] += (ONE - share) * v_lines[axis * S * C + i]
             v_time[at + S * C] += share * v_lines[axis * S * C + i]
