@@ -11,9 +11,7 @@ from ..lanes import (
     any_less,
     load_few,
     minus,
-    plus,
     plus_times,
-    steps_few,
     store,
     times,
     where_less,
@@ -35,13 +33,12 @@ from .cpu_pixels import (
     TRANSMITTANCE,
     ZERO,
     alphas_from,
-    bend_of,
+    at_tile,
     drawn,
     new_scratch,
-    roots_of,
     tile_place,
 )
-from .cpu_projection import CHANNELS, LOG_OPACITY
+from .cpu_projection import CHANNELS
 from .cpu_tiles import TILE_X, TILE_Y
 
 
@@ -51,18 +48,12 @@ def _blend_in_order(scratch, records, gaussians, bounds, begin, end, left, top):
     channels = records.shape[1] - CHANNELS
     for i in range(begin, end):
         g, k = gaussians[i], np.float32(i - begin)
-        p_0, p_x, p_y, q_0, q_y = roots_of(records, g, left, top)
-        log_opacity = records[g, LOG_OPACITY]
-        c0, c1 = records[g, CHANNELS], records[g, CHANNELS + 1]
-        c2, c3 = records[g, CHANNELS + 2], records[g, CHANNELS + 3]
-        steps, bend = steps_few(p_x), bend_of(p_y, q_y)
+        shape, bend, (c0, c1, c2, c3) = at_tile(records, g, left, top)
         first, last, start, stop = bounds[i, 0], bounds[i, 1], bounds[i, 2], bounds[i, 3]
         for x in range(start, stop, FEW):
             row = first
             while row < last:
-                y = np.float32(row)
-                p, q = plus(steps, p_0 + p_x * np.float32(x) + p_y * y), q_0 + q_y * y
-                raw, ratio, until = alphas_from(p, p_y, q, q_y, log_opacity, row, last)
+                _, _, raw, ratio, until = alphas_from(shape, x, row, last)
                 for j in range(row * TILE_X + x, until * TILE_X + x, TILE_X):
                     before = load_few(scratch, TRANSMITTANCE + j)
                     weight = times(drawn(raw), before)

@@ -15,7 +15,6 @@ from ..lanes import (
     plus,
     plus_times,
     spread_few,
-    steps_few,
     store,
     times,
     total,
@@ -40,13 +39,12 @@ from .cpu_pixels import (
     WEIGHT,
     ZERO,
     alphas_from,
-    bend_of,
+    at_tile,
     drawn,
     new_scratch,
-    roots_of,
     tile_place,
 )
-from .cpu_projection import CHANNELS, LOG_OPACITY
+from .cpu_projection import CHANNELS
 from .cpu_tiles import TILE_X, TILE_Y
 
 
@@ -66,18 +64,13 @@ def _undo_in_order(
         first, last, start, stop = bounds[i, 0], bounds[i, 1], bounds[i, 2], bounds[i, 3]
         if channels > GROUP:
             _set_inner(scratch, records, g, first, last, start, stop)
-        p_0, p_x, p_y, q_0, q_y = roots_of(records, g, left, top)
-        log_opacity = records[g, LOG_OPACITY]
-        c0, c1 = records[g, CHANNELS], records[g, CHANNELS + 1]
-        c2, c3 = records[g, CHANNELS + 2], records[g, CHANNELS + 3]
-        steps, bend = steps_few(p_x), bend_of(p_y, q_y)
+        shape, bend, (c0, c1, c2, c3) = at_tile(records, g, left, top)
+        _, _, p_y, _, q_y, _ = shape
         s_1 = s_p = s_q = s_pp = s_pq = s_qq = v_0 = v_1 = v_2 = v_3 = spread_few(ZERO)
         for x in range(start, stop, FEW):
             row = first
             while row < last:
-                y = np.float32(row)
-                p, q = plus(steps, p_0 + p_x * np.float32(x) + p_y * y), q_0 + q_y * y
-                raw, ratio, until = alphas_from(p, p_y, q, q_y, log_opacity, row, last)
+                p, q, raw, ratio, until = alphas_from(shape, x, row, last)
                 q = spread_few(q)
                 for j in range(row * TILE_X + x, until * TILE_X + x, TILE_X):
                     alpha = where_less(k, load_few(scratch, STOP + j), drawn(raw), ZERO)

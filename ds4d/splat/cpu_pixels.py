@@ -12,22 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ..lanes import (
-    LOWEST,
-    any_less,
-    exp2,
-    minus_times,
-    spread_few,
-    where_less,
-)
-from .cpu_projection import (
-    MIN_ALPHA,
-    ROOT_XX,
-    ROOT_XY,
-    ROOT_YY,
-    U,
-    V,
-)
+from ..lanes import LOWEST, any_less, exp2, minus_times, plus, spread_few, steps_few, where_less
+from .cpu_projection import CHANNELS, LOG_OPACITY, MIN_ALPHA, ROOT_XX, ROOT_XY, ROOT_YY, U, V
 from .cpu_tiles import TILE_X, TILE_Y
 
 PIXELS = TILE_X * TILE_Y
@@ -63,26 +49,31 @@ def tile_place(tile, C, width, tiles):
 
 
 @njit(cache=True, error_model="numpy")
-def roots_of(records, g, left, top):
-    """p_0, p_x, p_y, q_0 and q_y: p = p_0 + p_x x + p_y y, q = q_0 + q_y y at a tile's pixels."""
+def at_tile(records, g, left, top):
+    """A Gaussian at a tile's pixels: p_0, p_x, p_y, q_0, q_y and log_opacity, where its alpha is
+    2^(log_opacity - p^2 - q^2) with p = p_0 + p_x x + p_y y and q = q_0 + q_y y; the ratio of the
+    ratios of two rows; and its first GROUP channels."""
     p_x, p_y, q_y = records[g, ROOT_XX], records[g, ROOT_XY], records[g, ROOT_YY]
     u, v = records[g, U] - np.float32(left) - HALF, records[g, V] - np.float32(top) - HALF
-    return -(p_x * u + p_y * v), p_x, p_y, -q_y * v, q_y
+    shape = -(p_x * u + p_y * v), p_x, p_y, -q_y * v, q_y, records[g, LOG_OPACITY]
+    c0, c1 = records[g, CHANNELS], records[g, CHANNELS + 1]
+    c2, c3 = records[g, CHANNELS + 2], records[g, CHANNELS + 3]
+    bend = exp2(spread_few(np.float32(-2) * (p_y * p_y + q_y * q_y)))
+    return shape, bend, (c0, c1, c2, c3)
 
 
 @njit(cache=True, error_model="numpy")
-def alphas_from(p, p_y, q, q_y, log_opacity, row, last):
-    """2^(log_opacity - p^2 - q^2) at a pixel row, its ratio to that of the next, and the row until
-    which both can be continued: the next one where some pixels' alphas are too small to be."""
+def alphas_from(shape, x, row, last):
+    """p, q and alpha at FEW pixels of a row, from x on, alpha's ratio to that in the next row, and
+    the row until which both can be continued: the next one where some alphas are too small to be.
+    """
+    p_0, p_x, p_y, q_0, q_y, log_opacity = shape
+    y = np.float32(row)
+    p, q = plus(steps_few(p_x), p_0 + p_x * np.float32(x) + p_y * y), q_0 + q_y * y
     exponent = minus_times(minus_times(spread_few(log_opacity), q, q), p, p)
     change = minus_times(spread_few(-p_y * p_y - q_y * (q + q + q_y)), p, p_y + p_y)
-    return exp2(exponent), exp2(change), row + 1 if any_less(exponent, FAINT) else last
-
-
-@njit(cache=True, error_model="numpy")
-def bend_of(p_y, q_y):
-    """The ratio of the ratios of two rows."""
-    return exp2(spread_few(np.float32(-2) * (p_y * p_y + q_y * q_y)))
+    until = row + 1 if any_less(exponent, FAINT) else last
+    return p, q, exp2(exponent), exp2(change), until
 
 
 @njit(cache=True, error_model="numpy")
