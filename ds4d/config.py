@@ -179,13 +179,16 @@ class FourdConfig:
     """whether a Gaussian smaller than a pixel is drawn fainter, and not larger: then training on
     small images and drawing large ones, or from nearby, agree"""
     warps: Literal["auto", "on", "off"] = "auto"
-    """whether pseudo views are bent a little while training; auto = where they do not agree"""
+    """whether pseudo views are bent and tinted a little while training; auto = where they do not
+    agree"""
     warp_pull: float = 1.0
     """weight of the bends' squared lengths, which holds them small"""
+    tint_pull: float = 0.1
+    """weight of the tints' squares, which holds them small"""
 
-    front_rgb: float = 1.0
+    front_rgb: float = 2.0
     """weight of the colour error in the front view"""
-    front_alpha: float = 0.25
+    front_alpha: float = 0.5
     """weight of the matte error in the front view"""
     view_rgb: float = 1.0
     """weight of the colour error in the six other views"""
@@ -216,8 +219,10 @@ class FourdConfig:
     """learning rate of TSSF and the deformation network, first and last"""
     plane_lr: tuple[float, float] = (2e-2, 2e-3)
     """learning rate of the HexPlane, first and last"""
-    warp_lr: tuple[float, float] = (2e-4, 2e-5)
-    """learning rate of the bends of pseudo views, first and last, sides of the image"""
+    warp_lr: float = 1e-4
+    """learning rate of the bends of pseudo views, sides of the image"""
+    tint_lr: float = 5e-4
+    """learning rate of the tints of pseudo views"""
     color_lr: float = 0.005
     """learning rate of the colours"""
     opacity_lr: float = 0.02
@@ -277,18 +282,20 @@ class Config:
 PRESETS: dict[str, Config] = {
     # What two CPU cores do in a few minutes.
     "preview": Config(),
-    # Five times the pictures, as large as Zero123++ draws them: for patient CPUs.
+    # Three times the pictures, as large as Zero123++ draws them: for patient CPUs.
     "standard": Config(
         preset="standard",
         clip=ClipConfig(size=320),
         mesh=MeshConfig(resolution=128),
         fourd=FourdConfig(
-            max_gaussians=5000,
-            static_iterations=300,
-            dynamic_iterations=4500,
-            densify_until=3000,
+            max_gaussians=6000,
+            static_iterations=150,
+            dynamic_iterations=3400,
+            densify_until=2300,
+            densify_share=0.05,
             times_per_step=4,
             image_size=320,
+            warp_lr=5e-5,
         ),
         videos=VideoConfig(size=512),
     ),

@@ -28,7 +28,7 @@ def save(path: Path, training: Training, key: str) -> None:
     tensors |= {f"gaussians.{k}": v for k, v in training.gaussians.tensors().items()}
     tensors |= {f"network.{k}": v for k, v in training.network.state_dict().items()}
     if training.warps is not None:
-        tensors["warps"] = training.warps.grids
+        tensors |= {f"warps.{k}": v for k, v in training.warps.state_dict().items()}
     if training.averages is not None:
         tensors |= {f"averages.{i}": mean for i, mean in enumerate(training.averages.means)}
     if training.lookup is not None:
@@ -65,16 +65,14 @@ def load(path: Path, training: Training, key: str) -> int:
 
 
 def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
-    training.network.load_state_dict(
-        {k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")}
-    )
+    training.network.load_state_dict(_below("network.", tensors))
     names = training.gaussians.tensors()
     training.gaussians = Gaussians(
         **{name: tensors[f"gaussians.{name}"].requires_grad_() for name in names}
     )
     training.statistics = Statistics(tensors["statistics.gradients"], tensors["statistics.count"])
     if training.warps is not None:
-        training.warps.grids.data.copy_(tensors["warps"])
+        training.warps.load_state_dict(_below("warps.", tensors))
     if "lookup.grid" in tensors:
         training.lookup = Lookup(tensors["lookup.grid"], tensors["lookup.visible"])
     if "averages.0" in tensors:
@@ -85,12 +83,15 @@ def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
         if group["name"] in names:
             group["params"] = [training.gaussians.tensors()[group["name"]]]
         for index, parameter in enumerate(group["params"]):
-            prefix = f"optimizer.{group['name']}.{index}."
-            state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            if state:
+            if state := _below(f"optimizer.{group['name']}.{index}.", tensors):
                 training.optimizer.state[parameter] = {
                     name: _laid_out(value, parameter) for name, value in state.items()
                 }
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those whose names begin so, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ def optimizer_of(
     config: FourdConfig,
     device: torch.device,
 ) -> torch.optim.Adam:
-    """Adam with a named group for each kind of parameter; looks keep the rates that they get here.
+    """Adam with a named group for each kind of parameter; looks, bends and tints keep the rates
+    that they get here.
 
     The rates of the others are 0 until `set_rates` is called.
     """
@@ -38,7 +39,8 @@ def optimizer_of(
     groups += [{"name": "planes", "params": planes, "lr": 0.0}]
     groups += [{"name": "network", "params": others, "lr": 0.0}]
     if warps is not None:
-        groups += [{"name": "warps", "params": [warps.grids], "lr": 0.0}]
+        groups += [{"name": "bends", "params": [warps.grids], "lr": config.warp_lr}]
+        groups += [{"name": "tints", "params": [warps.tints], "lr": config.tint_lr}]
     settings = {"betas": (0.9, config.square_decay), "eps": 1e-15}
     if device.type == "cpu":
         return Adam(groups, **settings)
@@ -55,7 +57,6 @@ def set_rates(optimizer: torch.optim.Adam, step: int, config: FourdConfig) -> No
         "means": (config.means_lr, share),
         "network": (config.network_lr, moved),
         "planes": (config.plane_lr, moved),
-        "warps": (config.warp_lr, moved),
     }
     for group in optimizer.param_groups:
         if group["name"] in falling:

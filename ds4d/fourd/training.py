@@ -198,20 +198,26 @@ class Training:
         else:  # repeat_interleave would gather, and scatter gradients
             at = [moment[:, None].expand(-1, 2, -1, -1).flatten(0, 1) for moment in moments]
         frames = times.repeat_interleave(2)
-        bent, springs = self._bent(frames, views)
-        rgb, alpha, shifts = self._render(at, self.targets.cameras[views], bent=bent)
+        bent, colors, springs = self._warped(frames, views)
+        cameras = self.targets.cameras[views]
+        rgb, alpha, shifts = self._render(at, cameras, bent=bent, colors=colors)
         loss = self._errors(rgb, alpha, frames, views) + springs
         if self.sds is None:
             return loss, [shifts]
         distilled, others = self._distilled(moments, inputs)
         return loss + distilled, [shifts, others]
 
-    def _bent(self, frames: Tensor, views: Tensor) -> tuple[Tensor | None, Tensor | float]:
-        """How some views [B] of frames [B] are bent, [B, N, 2] pixels, and the weighted springs."""
+    def _warped(
+        self, frames: Tensor, views: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | float]:
+        """How some views [B] of frames [B] are bent, [B, N, 2] pixels, the colours that they show,
+        [B, N, 3], and the weighted springs; None where views are taken as they are."""
         if self.warps is None or not self.moving:
-            return None, 0.0
-        bent, springs = self.warps(frames, views, self.lookup.grid[views])
-        return bent * self.targets.cameras.width, self.config.warp_pull * springs
+            return None, None, 0.0
+        bent, pull = self.warps.bent(frames, views, self.lookup.grid[views])
+        colors, shade = self.warps.tinted(frames, views, self.gaussians.colors())
+        springs = self.config.warp_pull * pull + self.config.tint_pull * shade
+        return bent * self.targets.cameras.width, colors, springs
 
     def _render(
         self,
@@ -219,6 +225,7 @@ class Training:
         cameras: Cameras,  # B
         backgrounds: Tensor | None = None,  # [B, 3]; None is white
         bent: Tensor | None = None,  # [B, N, 2] pixels that the views are bent by
+        colors: Tensor | None = None,  # [B, N, 3]; None are the Gaussians' own
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Colours [B, H, W, 3], alphas [B, H, W, 1], and the zeros beside the projected centres."""
         if backgrounds is None:
@@ -227,7 +234,8 @@ class Training:
             len(cameras), len(self.gaussians), 2, requires_grad=True, device=self.device
         )
         rgb, alpha, _ = rasterize(
-            *moment, self.gaussians.logits.sigmoid(), self.gaussians.colors(),
+            *moment, self.gaussians.logits.sigmoid(),
+            self.gaussians.colors() if colors is None else colors,
             cameras.viewmats, cameras.Ks, cameras.width, cameras.height,
             backgrounds, antialiased=self.config.antialiased,
             means2d_offsets=shifts if bent is None else shifts + bent,

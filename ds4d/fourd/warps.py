@@ -1,9 +1,10 @@
-"""Small bends of the pseudo views, learned while training and dropped afterwards.
+"""Small bends and tints of the pseudo views, learned while training and dropped afterwards.
 
 Views that a network or an inflated silhouette imagined do not agree with each other by a few
-pixels. Averaged by the optimization, they blur the object and fray its outline; so each view of
-each frame may be bent smoothly to where the object says, held by a spring. Views that agree need
-none of it, and would lose by it: what they show moving would be taken for a bend.
+pixels, and are lighter or darker. Averaged by the optimization, they blur the object and fray its
+outline; so each view of each frame may be bent smoothly to where the object says, and tinted as it
+says, held by springs. Views that agree need none of it, and would lose by it: what they show moving
+would be taken for a bend.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..multiview import Views
 from ..multiview.agreement import disagreement
 from ..splat.rasterize import moves_centres
 
-NODES = 4  # of each grid along a side of the image
+NODES = 8  # of each grid along a side of the image
 AGREE = 0.002  # disagreement of views below which they show one object: renders have a tenth of it
 
 
@@ -44,7 +45,7 @@ def wanted(
 
 
 class Warps(nn.Module):
-    """A grid of displacements for every frame and view; the front view, 0, is never bent.
+    """How every view of every frame is bent and tinted; the front view, 0, never is.
 
     Args:
         frames, views: T and V.
@@ -53,8 +54,9 @@ class Warps(nn.Module):
     def __init__(self, frames: int, views: int):
         super().__init__()
         self.grids = nn.Parameter(torch.zeros(frames, views, 2, NODES, NODES))  # image sides
+        self.tints = nn.Parameter(torch.zeros(frames, views, 2, 3))  # brighter, and more contrast
 
-    def forward(
+    def bent(
         self,
         frames: Tensor,  # [B]
         views: Tensor,  # [B]
@@ -65,3 +67,15 @@ class Warps(nn.Module):
         grids = self.grids[frames, views] * (views > 0)[:, None, None, None]
         bent = grid_sample(grids, places[:, None], padding_mode="border", align_corners=True)
         return bent[:, :, 0].transpose(1, 2), grids.square().sum(1).mean()
+
+    def tinted(
+        self,
+        frames: Tensor,  # [B]
+        views: Tensor,  # [B]
+        colors: Tensor,  # [N, 3]
+    ) -> tuple[Tensor, Tensor]:
+        """The colours as the views show them [B, N, 3], and the springs' mean squared length []."""
+        tints = self.tints[frames, views] * (views > 0)[:, None, None]
+        brighter, contrast = tints[:, None].unbind(2)  # [B, 1, 3] each
+        tinted = colors + brighter + (colors - 0.5) * contrast
+        return tinted, tints.square().sum((1, 2)).mean()

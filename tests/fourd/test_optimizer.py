@@ -30,8 +30,8 @@ def rates(optimizer, step: int) -> dict[str, float]:
 
 
 def test_rates_fall_from_first_to_last(optimizer):
-    for name in ("means", "network", "planes", "warps"):
-        first, last = getattr(CONFIG, {"planes": "plane", "warps": "warp"}.get(name, name) + "_lr")
+    for name in ("means", "network", "planes"):
+        first, last = getattr(CONFIG, {"planes": "plane"}.get(name, name) + "_lr")
         assert rates(optimizer, 0)[name] == first
         assert rates(optimizer, 400)[name] == pytest.approx(last)
     first, last = CONFIG.means_lr
@@ -44,13 +44,15 @@ def test_what_deforms_begins_with_the_motion(optimizer):
     assert rates(optimizer, 250)["planes"] == pytest.approx(halfway)
 
 
-def test_looks_keep_their_rates(optimizer):
+def test_looks_bends_and_tints_keep_their_rates(optimizer):
     assert rates(optimizer, 0)["sh0"] == rates(optimizer, 400)["sh0"] == CONFIG.color_lr
     assert rates(optimizer, 400)["logits"] == CONFIG.opacity_lr
+    assert rates(optimizer, 400)["bends"] == CONFIG.warp_lr
+    assert rates(optimizer, 400)["tints"] == CONFIG.tint_lr
 
 
 def test_every_parameter_is_in_one_group(optimizer):
     parameters = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert len(parameters) == len(set(parameters))
     names = [group["name"] for group in optimizer.param_groups]
-    assert len(names) == len(set(names)) and {"planes", "network", "warps"} < set(names)
+    assert len(names) == len(set(names)) and {"planes", "network", "bends", "tints"} < set(names)

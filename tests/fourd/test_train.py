@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from ds4d.fourd.asset import Asset
 from ds4d.fourd.gaussians import Offsets
 from ds4d.fourd.losses import structural
 from ds4d.fourd.training import Training
+from ds4d.images import over
 from ds4d.splat.splats import render
 from tests.stages import finished
 
@@ -68,16 +70,18 @@ def test_events_count_to_the_end_and_bring_pictures(trained, scene):
     assert preview.shape == (32, 96, 3) and preview.std() > 5
 
 
-def test_a_killed_run_goes_on_and_ends_the_same(scene, small_config, tmp_path, monkeypatch):
-    whole, (asset, _) = finished(start(scene, small_config, tmp_path / "whole"))
-    stage = start(scene, small_config, tmp_path / "killed")
+@pytest.mark.parametrize("warps", ["off", "on"])
+def test_a_killed_run_goes_on_and_ends_the_same(scene, small_config, tmp_path, monkeypatch, warps):
+    config = dataclasses.replace(small_config, warps=warps)
+    whole, (asset, _) = finished(start(scene, config, tmp_path / "whole"))
+    stage = start(scene, config, tmp_path / "killed")
     for event in stage:
         if event.step >= 180:
             break
     with monkeypatch.context() as patch:
         patch.setattr(train, "_save", lambda *_: None)  # nothing is saved by what is killed
         stage.close()
-    events, (resumed, facts) = finished(start(scene, small_config, tmp_path / "killed"))
+    events, (resumed, facts) = finished(start(scene, config, tmp_path / "killed"))
     assert facts["resumed_from_step"] == 160
     assert "resumed at step 160" in events[0].message
     assert_same(asset, resumed)
@@ -170,6 +174,27 @@ def test_a_view_that_is_left_out_counts_for_nothing(scene, small_config, tmp_pat
     counted = dataclasses.replace(short, exclude=())
     _, (other, _) = finished(start(spoiled, counted, tmp_path / "c"))
     assert not torch.equal(asset.gaussians.sh0, other.gaussians.sh0)
+
+
+def test_tints_of_imagined_views_are_no_motion_of_the_colours(scene, small_config, tmp_path):
+    """Each pseudo view of each frame is lighter or darker: the object keeps the front's colours."""
+    generator = np.random.default_rng(0)
+    images = scene.views.images.copy()
+    lights = generator.uniform(0.5, 1.1, (len(images), 6, 1, 1, 3))
+    images[:, 1:, ..., :3] = (images[:, 1:, ..., :3] * lights).clip(0, 255).astype(np.uint8)
+    spoiled = dataclasses.replace(scene, views=dataclasses.replace(scene.views, images=images))
+
+    def error(warps: str) -> float:
+        config = dataclasses.replace(small_config, warps=warps, tint_lr=5e-3)
+        _, (asset, _) = finished(start(spoiled, config, tmp_path / warps))
+        errors = []
+        for index, position in enumerate(scene.positions.tolist()):
+            rgb, _, _ = render(asset.splats(position), asset.cameras)
+            pictures = torch.from_numpy(over(scene.views.images[index])).float() / 255
+            errors.append((rgb - pictures).square().mean())
+        return float(torch.stack(errors).mean())
+
+    assert error("on") < 0.7 * error("off")
 
 
 def test_the_asset_on_the_disk_is_the_asset(trained, tmp_path):
