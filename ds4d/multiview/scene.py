@@ -139,12 +139,14 @@ def place(
 
 
 def settings(config: FourdConfig) -> FourdConfig:
-    """The optimization of a scene: every view is real, so each gets the front view's photometric
-    loss, none is judged by what a network would draw, and the background may be coarse."""
+    """The optimization of a scene: every view is real, so that all count alike (as the front does
+    where the others have no photometric loss), none is judged by what a network would draw, and the
+    background may be coarse."""
+    rgb, alpha = config.view_rgb or config.front_rgb, config.view_alpha or config.front_alpha
     smallest, largest = config.prune_scales
     return replace(
-        config, front_always=False, view_rgb=config.front_rgb, view_alpha=config.front_alpha,
-        sds=0.0, prune_scales=(smallest, max(largest, LARGEST)),
+        config, front_always=False, front_rgb=rgb, view_rgb=rgb, front_alpha=alpha,
+        view_alpha=alpha, sds=0.0, prune_scales=(smallest, max(largest, LARGEST)),
     )  # fmt: skip
 
 

@@ -216,6 +216,9 @@ def test_every_view_of_a_scene_counts_like_the_front():
     for preset in PRESETS.values():
         config = scene.settings(preset.fourd)
         assert config.view_rgb == config.front_rgb > 0
+        assert config.view_alpha == config.front_alpha > 0
+        if preset.fourd.view_rgb:  # what a view's structure weighs beside its colours stays
+            assert config.view_rgb == preset.fourd.view_rgb
         assert config.sds == 0 and not config.front_always
 
 
