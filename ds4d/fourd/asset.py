@@ -119,8 +119,8 @@ class Asset:
         config = FourdConfig(**values)
         width, height = json.loads(metadata["image_size"])
         cameras = Cameras(tensors["viewmats"], tensors["Ks"], width, height)
-        gaussians = Gaussians(**_part(tensors, "gaussians."))
-        state = _part(tensors, "network.")
+        gaussians = Gaussians(**part(tensors, "gaussians."))
+        state = part(tensors, "network.")
         reads = config.features != "none"
         network = Deformation(config, state["tssf.reduce.weight"].shape[1] if reads else 0)
         network.load_state_dict(state)
@@ -132,5 +132,6 @@ class Asset:
         )  # fmt: skip
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Those whose names begin so, by the rest of their names."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

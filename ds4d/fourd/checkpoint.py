@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .asset import part
 from .densify import Statistics
 from .gaussians import Gaussians
 from .tssf import Lookup
@@ -65,14 +66,14 @@ def load(path: Path, training: Training, key: str) -> int:
 
 
 def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
-    training.network.load_state_dict(_below("network.", tensors))
+    training.network.load_state_dict(part(tensors, "network."))
     names = training.gaussians.tensors()
     training.gaussians = Gaussians(
         **{name: tensors[f"gaussians.{name}"].requires_grad_() for name in names}
     )
     training.statistics = Statistics(tensors["statistics.gradients"], tensors["statistics.count"])
     if training.warps is not None:
-        training.warps.load_state_dict(_below("warps.", tensors))
+        training.warps.load_state_dict(part(tensors, "warps."))
     if "lookup.grid" in tensors:
         training.lookup = Lookup(tensors["lookup.grid"], tensors["lookup.visible"])
     if "averages.0" in tensors:
@@ -83,15 +84,10 @@ def _restore(training: Training, tensors: dict[str, Tensor]) -> None:
         if group["name"] in names:
             group["params"] = [training.gaussians.tensors()[group["name"]]]
         for index, parameter in enumerate(group["params"]):
-            if state := _below(f"optimizer.{group['name']}.{index}.", tensors):
+            if state := part(tensors, f"optimizer.{group['name']}.{index}."):
                 training.optimizer.state[parameter] = {
                     name: _laid_out(value, parameter) for name, value in state.items()
                 }
-
-
-def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Those whose names begin so, by the rest of their names."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _laid_out(value: Tensor, parameter: Tensor) -> Tensor:

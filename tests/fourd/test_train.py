@@ -176,7 +176,7 @@ def test_a_view_that_is_left_out_counts_for_nothing(scene, small_config, tmp_pat
     assert not torch.equal(asset.gaussians.sh0, other.gaussians.sh0)
 
 
-def test_tints_of_imagined_views_are_no_motion_of_the_colours(scene, small_config, tmp_path):
+def test_tints_of_imagined_views_do_not_colour_the_object(scene, small_config, tmp_path):
     """Each pseudo view of each frame is lighter or darker: the object keeps the front's colours."""
     generator = np.random.default_rng(0)
     images = scene.views.images.copy()
