@@ -176,7 +176,8 @@ def _read(folder: Path) -> Job:
 
 
 def config_from(values: dict, like: object = None) -> Config:
-    """A config from what `dataclasses.asdict` and JSON have made of it."""
+    """A config from what `dataclasses.asdict` and JSON have made of it; what an older version wrote
+    otherwise is what `like` has."""
     like = Config() if like is None else like
     changes = {}
     for each in fields(like):
@@ -185,6 +186,8 @@ def config_from(values: dict, like: object = None) -> Config:
         default, value = getattr(like, each.name), values[each.name]
         if is_dataclass(default):
             value = config_from(value, default)
+        elif isinstance(value, list) != isinstance(default, tuple):  # a pair then, a number now
+            continue
         elif isinstance(value, list):
             value = tuple(value)
         changes[each.name] = value

@@ -213,6 +213,16 @@ def test_a_config_survives_the_disk(preset):
     assert config_from(json.loads(json.dumps(dataclasses.asdict(config)))) == config
 
 
+def test_a_config_of_an_older_version_is_read():
+    values = json.loads(json.dumps(dataclasses.asdict(PRESETS["standard"])))
+    del values["fourd"]["tint_lr"]
+    values["fourd"] |= {"warp_lr": [2e-4, 2e-5], "means_lr": 1e-3, "coarse_size": 128}
+    fourd, default = config_from(values).fourd, PRESETS["preview"].fourd
+    assert (fourd.warp_lr, fourd.tint_lr) == (default.warp_lr, default.tint_lr)
+    assert fourd.means_lr == default.means_lr
+    assert fourd.dynamic_iterations == PRESETS["standard"].fourd.dynamic_iterations
+
+
 def computed(store, events, stopped=lambda: False):
     """What a page sees of a job whose pipeline the test gives."""
     job = order(store)
