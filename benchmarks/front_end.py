@@ -24,10 +24,10 @@ from scipy.spatial import cKDTree
 
 from ds4d.cameras import Cameras, concatenate, project, read_case_cameras
 from ds4d.evaluation import metrics
-from ds4d.events import Stage
 from ds4d.images import load_images
 from ds4d.multiview.inflate import draw
 from ds4d.multiview.solids import Model, describe, prepare, solid
+from ds4d.run.events import Stage
 from ds4d.splat import Splats
 
 EVERY = 6  # of the frames one in so many is compared

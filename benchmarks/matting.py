@@ -22,8 +22,8 @@ import tyro
 from benchmarks import backdrops
 from ds4d import clip
 from ds4d.config import ClipConfig
-from ds4d.events import Stage
 from ds4d.matting import classical
+from ds4d.run.events import Stage
 
 OCTOPUS = Path(__file__).parents[1] / "examples" / "clips" / "octopus.webp"
 NOISE = 2.5  # grey levels, standard deviation

@@ -23,8 +23,8 @@ from torch import nn
 
 from ds4d.cameras import rig_cameras
 from ds4d.config import MachineConfig, MultiviewConfig
-from ds4d.device import release
-from ds4d.events import Event
+from ds4d.run.device import release
+from ds4d.run.events import Event
 
 FRAMES, SIZE = 24, 512
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from .config import VideoConfig
 from .errors import UserError
-from .events import Event, Stage
 from .images import over
+from .run.events import Event, Stage
+from .run.workspace import Workspace
 from .turntable import CAMERAS_AT_ONCE, VIDEOS, render_views, shots
 from .video import write_gif, write_video, write_webm
-from .workspace import Workspace
 
 if TYPE_CHECKING:
     from .fourd.asset import Asset

@@ -134,8 +134,8 @@ def _asked(option: str, arguments: list[str]) -> str | None:
 
 def _generate(command: Generate) -> int:
     from . import pipeline
-    from .progress import show
-    from .workspace import Workspace
+    from .run.progress import show
+    from .run.workspace import Workspace
 
     workspace = Workspace(command.out)
     show(pipeline.generate(command.clip, workspace, command.config))
@@ -148,7 +148,7 @@ def _generate(command: Generate) -> int:
 
 def _render(command: Render) -> int:
     from . import animation, turntable
-    from .progress import show
+    from .run.progress import show
     from .splat.rasterize import drawn_with
 
     asset, workspace = _finished(command.run, command.machine)
@@ -166,7 +166,7 @@ def _render(command: Render) -> int:
 
 def _export(command: Export) -> int:
     from . import export
-    from .progress import show
+    from .run.progress import show
 
     asset, workspace = _finished(command.run, MachineConfig())
     seconds = VideoConfig(**workspace.record["config"]["videos"]).seconds
@@ -177,7 +177,7 @@ def _export(command: Export) -> int:
 
 def _evaluate(command: Evaluate) -> int:
     from . import evaluation
-    from .progress import show
+    from .run.progress import show
     from .splat.rasterize import drawn_with
 
     asset, workspace = _finished(command.run, command.machine)
@@ -195,10 +195,10 @@ def _doctor(command: Doctor) -> int:
 
 def _finished(run: Path, machine: MachineConfig) -> tuple[Any, Any]:
     """The asset of a run folder that is there already, where it is to be drawn; the workspace."""
-    from . import device
     from .fourd.asset import Asset
+    from .run import device
+    from .run.workspace import Workspace
     from .splat.rasterize import check
-    from .workspace import Workspace
 
     if not run.is_dir():
         raise UserError(f"There is no run folder {run}.", "Give the --out folder of a generate.")

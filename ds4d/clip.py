@@ -11,11 +11,11 @@ import numpy as np
 
 from .config import ClipConfig
 from .errors import UserError
-from .events import Event, Stage
 from .images import checkerboard, load_images, over, save_images
+from .run.events import Event, Stage
+from .run.parallel import each
 from .sources import Source, open_source
 from .video import write_video
-from .workers import each
 
 __all__ = ["Clip", "load", "read", "resized", "save", "square", "write_video"]
 

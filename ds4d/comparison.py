@@ -10,11 +10,11 @@ import numpy as np
 
 from .config import VideoConfig
 from .evaluation import metrics
-from .events import Event, Stage
 from .images import over
+from .run.events import Event, Stage
+from .run.workspace import Workspace
 from .turntable import CAMERAS_AT_ONCE, frame_count, render_views
 from .video import write_video
-from .workspace import Workspace
 
 if TYPE_CHECKING:
     from .fourd.asset import Asset

@@ -118,7 +118,7 @@ def _print_check(name: str, check: Callable[[], tuple[bool, str]]) -> bool:
 
 def _print_pretrained(machine: MachineConfig) -> None:
     """Whether each engine's weights and package are here, and what "auto" makes of it."""
-    from .engines import usable
+    from .run.engines import usable
 
     engines = pretrained(machine.low_memory)
     found = _find_all([name for engine in engines for name in engine.weights], machine)
@@ -206,7 +206,7 @@ def _check_room(names: list[str]) -> None:
 
 
 def _print_versions() -> None:
-    from .records import versions
+    from .run.recorder import versions
 
     print("\nVersions")
     for name, version in versions().items():
@@ -215,9 +215,10 @@ def _print_versions() -> None:
 
 def _program() -> tuple[bool, str]:
     """Everything that a run imports, with the libraries below it."""
-    from . import __version__, pipeline, records  # noqa: F401  the pipeline brings the rest
+    from . import __version__, pipeline  # noqa: F401
+    from .run import recorder
 
-    return True, f"DS4D {__version__}, {len(records.versions())} libraries"
+    return True, f"DS4D {__version__}, {len(recorder.versions())} libraries"
 
 
 def _python() -> tuple[bool, str]:
@@ -228,7 +229,7 @@ def _device(asked: str) -> tuple[bool, str]:
     """The GPU and what it makes possible, or what one would make possible."""
     import torch
 
-    from .device import is_small, pick
+    from .run.device import is_small, pick
 
     device = pick(asked)
     if device.type == "cuda":
@@ -249,7 +250,7 @@ def _rasterizer(machine: MachineConfig) -> tuple[bool, str]:
     import torch
 
     from .cameras import orbit_cameras
-    from .device import pick
+    from .run.device import pick
     from .splat.rasterize import check
     from .splat.splats import Splats, render
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 
-from .workers import each
+from .run.parallel import each
 
 
 def save_images(folder: Path, images: np.ndarray) -> None:

@@ -22,7 +22,6 @@ from . import (
     animation,
     clip,
     comparison,
-    device,
     export,
     features,
     guidance,
@@ -33,9 +32,7 @@ from . import (
 )
 from .cameras import Similarity, load_cameras, save_cameras
 from .config import Config
-from .engines import Engine
 from .errors import UserError
-from .events import STAGES, Event, Stage
 from .fourd import pictures, train
 from .fourd.asset import Asset
 from .images import checkerboard, load_images, over, save_images, tile
@@ -45,10 +42,13 @@ from .multiview import Views, scene
 from .multiview.check import flags as find_flags
 from .multiview.check import told
 from .multiview.grid import grids
-from .records import Recorder, versions
+from .run import device
+from .run.engines import Engine
+from .run.events import STAGES, Event, Stage
+from .run.recorder import Recorder, versions
+from .run.workspace import Workspace
 from .splat.rasterize import check as check_rasterizer
 from .splat.rasterize import drawn_with, use
-from .workspace import Workspace
 
 
 def generate(

@@ -25,10 +25,10 @@ from . import flight
 from .cameras import Cameras, concatenate, orbit_cameras
 from .config import VideoConfig
 from .errors import UserError
-from .events import Event, Stage
+from .run.events import Event, Stage
+from .run.workspace import Workspace
 from .splat.splats import Splats, render
 from .video import write_video
-from .workspace import Workspace
 
 if TYPE_CHECKING:
     from .fourd.asset import Asset

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ds4d.cameras import Cameras, orbit_cameras
-from ds4d.workspace import replacing
+from ds4d.run.workspace import replacing
 from examples import tracer
 from examples.parts import Part
 from examples.scenes import cactus, frog, octopus, windmill

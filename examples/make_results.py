@@ -12,8 +12,8 @@ from pathlib import Path
 
 from ds4d import pipeline
 from ds4d.config import PRESETS
-from ds4d.progress import show
-from ds4d.workspace import Workspace, replacing
+from ds4d.run.progress import show
+from ds4d.run.workspace import Workspace, replacing
 
 HERE = Path(__file__).resolve().parent
 KEPT = (

@@ -13,7 +13,7 @@ from pathlib import Path
 import gradio as gr
 
 from ds4d.config import PRESETS
-from ds4d.costs import expected
+from ds4d.run.estimate import expected
 
 from .files import served
 

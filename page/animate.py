@@ -11,9 +11,10 @@ from .store import load
 
 
 def main(folder: str, video: str, kind: str) -> int:
-    from ds4d import animation, device
+    from ds4d import animation
     from ds4d.fourd.asset import Asset
-    from ds4d.workspace import Workspace
+    from ds4d.run import device
+    from ds4d.run.workspace import Workspace
 
     config = load(Path(folder)).config
     workspace = Workspace(folder)

@@ -18,8 +18,8 @@ import spaces
 
 from ds4d.config import Config
 from ds4d.errors import Paused, UserError
-from ds4d.events import STAGES, Event
-from ds4d.workspace import Workspace
+from ds4d.run.events import STAGES, Event
+from ds4d.run.workspace import Workspace
 
 from .limits import LIMITS
 

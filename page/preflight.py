@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from ds4d.config import ClipConfig, Config
-from ds4d.costs import expected
 from ds4d.errors import UserError
 from ds4d.images import checkerboard, over
 from ds4d.preflight import Check, Look, look
+from ds4d.run.estimate import expected
 
 from .about import cores, gpu_name, spoken
 from .settings import SETTINGS, configure

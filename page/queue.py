@@ -12,8 +12,8 @@ import threading
 import time
 from pathlib import Path
 
-from ds4d.costs import expected
 from ds4d.errors import UserError
+from ds4d.run.estimate import expected
 
 from .about import cores, gpu_name
 from .store import EVENTS, Job, Store

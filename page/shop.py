@@ -16,7 +16,7 @@ from pathlib import Path
 import gradio as gr
 
 from ds4d.errors import UserError
-from ds4d.workspace import FINISH_FLAG, content_key
+from ds4d.run.workspace import FINISH_FLAG, content_key
 
 from . import lanes
 from .limits import LIMITS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ds4d.events import Event
+from ds4d.run.events import Event
 
 from . import results
 from .about import spoken

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ds4d.events import STAGES, Event
+from ds4d.run.events import STAGES, Event
 
 from .files import served_anew
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from ds4d.config import Config
 from ds4d.errors import UserError
-from ds4d.workspace import FINISH_FLAG, content_key
+from ds4d.run.workspace import FINISH_FLAG, content_key
 
 from .limits import Limits
 

@@ -22,8 +22,8 @@ from pathlib import Path
 from PIL import Image
 
 from ds4d.errors import UserError
-from ds4d.events import Event
-from ds4d.workspace import Workspace, replacing
+from ds4d.run.events import Event
+from ds4d.run.workspace import Workspace, replacing
 
 from .store import EVENTS, LIVE, Job, load
 

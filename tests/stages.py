@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from ds4d.events import Event, Stage
+from ds4d.run.events import Event, Stage
 
 Result = TypeVar("Result")
 

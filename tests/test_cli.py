@@ -216,7 +216,7 @@ def test_a_mesh_of_one_s_own_takes_the_place_of_the_carved_one(run, case, tmp_pa
 
     from ds4d import pipeline
     from ds4d.config import Config
-    from ds4d.workspace import Workspace
+    from ds4d.run.workspace import Workspace
 
     config = Config()
     config = replace(

@@ -22,7 +22,7 @@ import torch
 from ds4d import pipeline
 from ds4d.cli import INTERRUPTED, main
 from ds4d.config import ClipConfig, Config, MachineConfig
-from ds4d.workspace import Workspace
+from ds4d.run.workspace import Workspace
 from tests.tiny import everything
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,7 +15,7 @@ from ds4d import pipeline
 from ds4d.config import PRESETS, Config
 from ds4d.fourd.ablations import ABLATIONS
 from ds4d.fourd.asset import Asset
-from ds4d.workspace import Workspace
+from ds4d.run.workspace import Workspace
 
 from . import scores
 from .sheet import save_sheet

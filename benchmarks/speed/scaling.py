@@ -12,7 +12,7 @@ import torch
 
 from ds4d.config import PRESETS, Config
 from ds4d.pipeline import generate
-from ds4d.workspace import Workspace
+from ds4d.run.workspace import Workspace
 
 from . import rasterizer, steps
 from .chain import CLIPS

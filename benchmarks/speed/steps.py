@@ -12,10 +12,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.step import BLOBS, blobs
-from ds4d import device as devices
 from ds4d.cameras import rig_cameras
 from ds4d.config import PRESETS, FourdConfig
-from ds4d.events import Stage
 from ds4d.features import descriptors
 from ds4d.fourd.densify import rotate
 from ds4d.fourd.losses import structural
@@ -23,6 +21,8 @@ from ds4d.fourd.threads import threads_for
 from ds4d.fourd.training import Training
 from ds4d.guidance import Perceptual, Zero123
 from ds4d.multiview import Views
+from ds4d.run import device as devices
+from ds4d.run.events import Stage
 from ds4d.splat.splats import render
 
 from .measure import synchronize

@@ -19,11 +19,11 @@ from PIL import Image
 
 from ..cameras import Cameras, concatenate, read_case_cameras
 from ..errors import UserError
-from ..events import Event, Stage, gathered
 from ..images import over
+from ..run.events import Event, Stage, gathered
+from ..run.parallel import each
+from ..run.workspace import replacing
 from ..turntable import render_views
-from ..workers import each
-from ..workspace import replacing
 from . import metrics
 
 if TYPE_CHECKING:

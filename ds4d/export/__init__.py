@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import UserError
-from ..events import Event, Stage
-from ..workspace import Workspace
+from ..run.events import Event, Stage
+from ..run.workspace import Workspace
 from . import animated_glb, archive, cache, packed, ply, splat
 from .scene import Scene
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..run.workspace import Workspace
 from ..splat.splats import Splats
-from ..workspace import Workspace
 
 if TYPE_CHECKING:
     from ..fourd.asset import Asset

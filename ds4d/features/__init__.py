@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..config import FeaturesConfig, MachineConfig
-from ..engines import Engine, identity, usable
+from ..run.engines import Engine, identity, usable
 
 DINOV2_GB = 3.0  # of a GPU's memory
 

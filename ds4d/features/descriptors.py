@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..events import Event, Stage, gathered
-from ..workers import each
+from ..run.events import Event, Stage, gathered
+from ..run.parallel import each
 
 PATCH = 14  # pixels along a side of a patch, as in DINOv2
 BINS = 8  # directions of edges, over half a turn

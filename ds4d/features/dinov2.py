@@ -15,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .. import device, weights
+from .. import weights
 from ..config import MachineConfig
 from ..errors import UserError
-from ..events import Event, Stage
+from ..run import device
+from ..run.events import Event, Stage
 from .palette import Palette
 
 PATCH = 14  # pixels along a side of a patch

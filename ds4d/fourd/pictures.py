@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ..config import FourdConfig
 from ..images import over, tile
+from ..run.workspace import Workspace
 from ..splat.splats import render
 from ..video import write_video
-from ..workspace import Workspace
 from .asset import Asset
 from .dsfd import decouple
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ..config import FourdConfig
 from ..errors import Paused
-from ..events import Event, Stage
 from ..guidance import Guidance
 from ..multiview import Views
-from ..workspace import FINISH_FLAG, replacing
+from ..run.events import Event, Stage
+from ..run.workspace import FINISH_FLAG, replacing
 from . import checkpoint
 from .asset import Asset
 from .losses import structural

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from ..cameras import Cameras, orbit_cameras
 from ..config import FourdConfig
-from ..events import Event
 from ..guidance import Perceptual, Zero123
 from ..guidance.schedule import render_size
 from ..images import tile
 from ..multiview import Views
 from ..multiview.check import named_views
+from ..run.events import Event
 from ..splat import rasterize
 from ..splat.rasterize import capturable, crowded
 from .asset import Asset

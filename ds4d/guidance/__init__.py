@@ -10,10 +10,10 @@ import torch
 
 from ..cameras import Cameras
 from ..config import FourdConfig, MachineConfig
-from ..device import pick
-from ..engines import identity, usable
 from ..errors import UserError
-from ..events import Stage
+from ..run.device import pick
+from ..run.engines import identity, usable
+from ..run.events import Stage
 from ..weights import find
 from .lpips import Perceptual
 from .zero123 import Zero123

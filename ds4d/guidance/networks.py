@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from ..device import network_dtype
 from ..errors import UserError
+from ..run.device import network_dtype
 from ..weights import fill, modern, read_json, read_state
 
 CONFIGS = {

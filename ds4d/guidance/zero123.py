@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..cameras import Cameras
-from ..device import release
-from ..events import Event, Stage
 from ..images import over
+from ..run.device import release
+from ..run.events import Event, Stage
 from ..weights import fetch
 from . import networks
 from .networks import Networks, seen

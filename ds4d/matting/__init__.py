@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..config import MachineConfig, MattingConfig
-from ..engines import Engine, identity, usable
 from ..errors import UserError
+from ..run.engines import Engine, identity, usable
 from . import alpha, classical
 
 REMBG_GPU_GB = 3.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..events import Event, Stage
 from ..images import checkerboard, over
+from ..run.events import Event, Stage
 
 LEAST_TRANSPARENT = 0.01  # share of transparent pixels; rounded corners alone are no matte
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..events import Event, Stage, gathered
 from ..images import checkerboard, over
-from ..workers import each
+from ..run.events import Event, Stage, gathered
+from ..run.parallel import each
 from . import background, camera, colours, edge, evidence, shadow, texture
 from .background import Plate
 from .cleanup import bodies, shrunk

@@ -19,9 +19,9 @@ import numpy as np
 
 from ..clip import named_frames
 from ..errors import UserError
-from ..events import Event, Stage
 from ..images import checkerboard, over
-from ..workspace import replacing
+from ..run.events import Event, Stage
+from ..run.workspace import replacing
 from . import colours
 from .cleanup import shrunk
 from .cut import TRUST, cut

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .. import device, weights
+from .. import weights
 from ..clip import named_frames
 from ..config import MachineConfig
 from ..errors import UserError
-from ..events import Event, Stage
 from ..images import checkerboard, over
-from ..workspace import content_key, replacing
+from ..run import device
+from ..run.events import Event, Stage
+from ..run.workspace import content_key, replacing
 from .cleanup import cleaned, jumps
 
 SIZES = {"isnet-general-use": 1024, "birefnet-general-lite": 1024, "u2net": 320}  # of the input

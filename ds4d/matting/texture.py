@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..events import Event, Stage
+from ..run.events import Event, Stage
 from . import colours
 from .background import inside, ring, to_plate
 from .colours import length

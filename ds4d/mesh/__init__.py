@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ..config import MachineConfig, MeshConfig
-from ..engines import Engine, identity, usable
 from ..errors import UserError
-from ..workspace import content_key
+from ..run.engines import Engine, identity, usable
+from ..run.workspace import content_key
 from .sampling import load_points_ply, sample_points, save_points_ply
 
 __all__ = [

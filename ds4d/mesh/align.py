@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..cameras import Cameras
 from ..errors import UserError
-from ..events import Event, Stage
+from ..run.events import Event, Stage
 from . import Mesh
 from .silhouettes import faces_seen
 

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ..cameras import Cameras, orbit_cameras
-from ..events import Event, Stage
+from ..run.events import Event, Stage
 from . import Mesh, align
 from .meshfile import load
 from .silhouettes import faces_seen

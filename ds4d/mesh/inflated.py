@@ -9,8 +9,8 @@ import torch
 
 from ..cameras import Cameras
 from ..errors import UserError
-from ..events import Event, Stage
 from ..multiview.surface import Surface
+from ..run.events import Event, Stage
 from . import Mesh, align
 
 

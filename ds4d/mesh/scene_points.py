@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..events import Event, Stage
+from ..run.events import Event, Stage
 
 SPREAD = 0.02  # world units that a point strays where one is used several times
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..cameras import Cameras, orbit_cameras, project
 from ..errors import UserError
-from ..events import Event, Stage
+from ..run.events import Event, Stage
 from . import Mesh
 
 HALF = 0.51  # half the side of the block, world units: the object is inside the 0.5 sphere

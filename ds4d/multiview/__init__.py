@@ -15,11 +15,11 @@ from torch import Tensor
 from ..cameras import Cameras, Similarity
 from ..clip import Clip
 from ..config import MachineConfig, MultiviewConfig
-from ..engines import Engine, identity, usable
 from ..errors import UserError
-from ..events import Stage
 from ..images import load_pngs, save_pngs
 from ..layouts import image_files
+from ..run.engines import Engine, identity, usable
+from ..run.events import Stage
 
 if TYPE_CHECKING:
     from .surface import Surface

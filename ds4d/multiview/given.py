@@ -17,9 +17,9 @@ from ..cameras import (
 )
 from ..clip import Clip, resized
 from ..errors import UserError
-from ..events import Event, Stage
 from ..images import over, tile
 from ..layouts import Prepared, find_prepared
+from ..run.events import Event, Stage
 from . import Views
 
 # (azimuths, elevations, field of view), degrees, of the front view and the views beside it.

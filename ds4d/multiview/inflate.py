@@ -23,10 +23,10 @@ from ..cameras import (
     concatenate,
     orbit_cameras,
 )
-from ..events import Event, Stage
 from ..images import over, tile
+from ..run.events import Event, Stage
+from ..run.parallel import each
 from ..splat import Splats, rasterize
-from ..workers import each
 from . import Views
 from .solids import prepare, resized, solid, surface
 

@@ -27,9 +27,9 @@ from ..cameras import Cameras, Similarity, concatenate, read_case_cameras
 from ..clip import Clip, resized
 from ..config import FourdConfig, MultiviewConfig
 from ..errors import UserError
-from ..events import Event, Stage
 from ..images import over, tile
 from ..layouts import Prepared, find_prepared, image_files, listed_cameras
+from ..run.events import Event, Stage
 from . import Views, sweep
 
 POINTS = "points3d.ply"

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from ..cameras import Cameras
-from ..events import Event, Stage
+from ..run.events import Event, Stage
+from ..run.parallel import each
 from ..splat import Splats
-from ..workers import each
 from . import legs, turning
 from .ground import Slant, contact_candidates, estimate_slant
 from .middle_surface import bent, leaning

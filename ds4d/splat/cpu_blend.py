@@ -5,17 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from ..lanes import (
-    FEW,
-    LOOPS,
-    any_less,
-    load_few,
-    minus,
-    plus_times,
-    store,
-    times,
-    where_less,
-)
+from ..lanes import FEW, LOOPS, any_less, load_few, minus, plus_times, store, times, where_less
 from .cpu_pixels import (
     FINAL,
     GROUP,

@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import UserError
-from ..events import Event, Stage
-from ..workspace import replacing
+from ..run.events import Event, Stage
+from ..run.workspace import replacing
 from . import network
 from .catalogue import Weights, size
 from .find import cache_places, find, look_up

@@ -14,10 +14,10 @@ from PIL import Image
 
 from ds4d import clip
 from ds4d.config import PRESETS
-from ds4d.events import STAGES
 from ds4d.images import load_images, save_images
 from ds4d.matting import corrections
-from ds4d.workspace import Workspace
+from ds4d.run.events import STAGES
+from ds4d.run.workspace import Workspace
 from page import editor, views
 from tests.stages import finished
 

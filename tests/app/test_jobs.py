@@ -16,7 +16,7 @@ import pytest
 
 from ds4d.config import PRESETS
 from ds4d.errors import UserError
-from ds4d.events import Event
+from ds4d.run.events import Event
 from page import queue, shop, showing, worker
 from page.limits import Limits
 from page.queue import Queue

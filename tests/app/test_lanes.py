@@ -13,8 +13,8 @@ import pytest
 from ds4d import pipeline
 from ds4d.config import PRESETS, Config
 from ds4d.errors import Paused, UserError
-from ds4d.events import STAGES, Event
-from ds4d.workspace import Workspace
+from ds4d.run.events import STAGES, Event
+from ds4d.run.workspace import Workspace
 from page import lanes, shop
 from page.limits import Limits
 from page.queue import Queue

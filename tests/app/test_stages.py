@@ -8,7 +8,7 @@ import re
 import pytest
 from PIL import Image
 
-from ds4d.events import STAGES, Event
+from ds4d.run.events import STAGES, Event
 from page.stages import Progress, duration
 
 FACTS = {name: {"seconds": 2.0} for name in STAGES} | {

@@ -15,8 +15,8 @@ from ds4d.export import animated_glb
 from ds4d.export.scene import Scene
 from ds4d.export.surface import LEVEL, surface
 from ds4d.mesh import _srgb
+from ds4d.run.workspace import Workspace
 from ds4d.splat.splats import Splats
-from ds4d.workspace import Workspace
 
 COLOR = (0.8, 0.4, 0.1)
 

@@ -12,8 +12,8 @@ import torch
 
 from ds4d.export import cache
 from ds4d.export.scene import Scene
+from ds4d.run.workspace import Workspace
 from ds4d.splat.splats import Splats
-from ds4d.workspace import Workspace
 
 
 class Asset:

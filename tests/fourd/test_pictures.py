@@ -11,7 +11,7 @@ from ds4d import guidance
 from ds4d.config import FourdConfig, MachineConfig
 from ds4d.fourd import train
 from ds4d.fourd.pictures import SIDE, dynamics, scores, write
-from ds4d.workspace import Workspace
+from ds4d.run.workspace import Workspace
 from tests.stages import finished
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ds4d.config import MachineConfig, MattingConfig
-from ds4d.engines import Engine
 from ds4d.errors import UserError
 from ds4d.matting import choose
+from ds4d.run.engines import Engine
 from tests.stages import finished
 
 

@@ -150,7 +150,7 @@ def test_strokes_make_only_mattes_and_what_follows_again(tmp_path, rolling):
     from ds4d import pipeline
     from ds4d.config import ClipConfig, Config, MattingConfig
     from ds4d.images import load_images, save_images
-    from ds4d.workspace import Workspace
+    from ds4d.run.workspace import Workspace
 
     frames, masks = rolling
     save_images(tmp_path / "clip", frames)

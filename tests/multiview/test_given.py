@@ -14,9 +14,9 @@ from PIL import Image
 from ds4d import clip, multiview
 from ds4d.cameras import RADIUS, orbit_cameras, rig_cameras
 from ds4d.config import ClipConfig, MachineConfig, MultiviewConfig
-from ds4d.engines import Engine
 from ds4d.errors import UserError
 from ds4d.multiview import given, inflate
+from ds4d.run.engines import Engine
 from tests.stages import finished
 
 FRAMES, SIZE = 5, 16

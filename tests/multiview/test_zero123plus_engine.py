@@ -14,9 +14,9 @@ import torch
 from ds4d.cameras import rig_cameras
 from ds4d.config import MachineConfig, MultiviewConfig
 from ds4d.errors import UserError
-from ds4d.events import Event, Stage
 from ds4d.multiview import zero123plus
 from ds4d.multiview.zero123plus import drawing
+from ds4d.run.events import Event, Stage
 from tests.stages import finished
 from tests.tiny import zero123plus as tiny
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ...cameras import Cameras
 from ...config import MachineConfig
-from ...device import network_dtype, pick, release
-from ...events import Event, Stage
 from ...images import over
+from ...run.device import network_dtype, pick, release
+from ...run.events import Event, Stage
 from ...weights import CATALOGUE, fetch, find, read_json
 from .. import Mesh, align
 from .extract import sampled_density, surface

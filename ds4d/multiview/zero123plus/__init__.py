@@ -14,10 +14,10 @@ import numpy as np
 from ...cameras import Cameras, concatenate, orbit_cameras
 from ...clip import cut_out, resized
 from ...config import MachineConfig, MultiviewConfig
-from ...device import release
 from ...errors import UserError
-from ...events import Event, Stage
 from ...images import over, tile
+from ...run.device import release
+from ...run.events import Event, Stage
 from .. import Matte, Views, join
 from ..given import RIGS
 from .drawing import draw, redraws

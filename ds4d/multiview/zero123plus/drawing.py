@@ -10,10 +10,10 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from ...config import MachineConfig, MultiviewConfig
-from ...device import network_dtype, pick, release
 from ...errors import UserError
-from ...events import Event, Stage
 from ...images import tile
+from ...run.device import network_dtype, pick, release
+from ...run.events import Event, Stage
 from ...weights import fetch
 from .attention import Anchor, anchor_bytes, install
 from .condition import Condition, Noise, describe, draw_noise, text_embedding, together

@@ -1,6 +1,6 @@
 """News of what a list of results is worked off with."""
 
-from ds4d.events import Event, gathered
+from ds4d.run.events import Event, gathered
 
 
 def test_all_results_in_order_and_a_step_more_with_each():

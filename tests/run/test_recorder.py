@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from ds4d.config import MachineConfig
-from ds4d.engines import Engine
-from ds4d.events import Event
-from ds4d.records import Recorder
-from ds4d.workspace import FINISH_FLAG, Workspace
+from ds4d.run.engines import Engine
+from ds4d.run.events import Event
+from ds4d.run.recorder import Recorder
+from ds4d.run.workspace import FINISH_FLAG, Workspace
 
 
 class Chain:

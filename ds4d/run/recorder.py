@@ -14,8 +14,9 @@ from typing import Any
 
 import imageio.v3 as iio
 
-from . import __version__, device, weights
-from .config import MachineConfig
+from .. import __version__, weights
+from ..config import MachineConfig
+from . import device
 from .engines import Engine
 from .events import Event, Stage
 from .workspace import FINISH_FLAG, Workspace, content_key

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .config import MachineConfig
+from ..config import MachineConfig
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ def usable(
     On a GPU that is large enough: when its weights are on the disk, or the hub can be reached. On a
     CPU, where such networks take minutes to hours: when the person gave a folder that holds them.
     """
+    from ..weights import find
     from .device import pick  # brings torch, which mattes without a network do not need
-    from .weights import find
 
     device = pick(machine.device)
     if device.type == "cuda":
@@ -61,7 +61,7 @@ def identity(weights: tuple[str, ...], machine: MachineConfig) -> tuple[str, ...
 
     A person's own folder stands for its path and the sizes of its files.
     """
-    from .weights import CATALOGUE, find
+    from ..weights import CATALOGUE, find
 
     names = []
     for name in weights:

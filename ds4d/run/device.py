@@ -6,7 +6,7 @@ import gc
 
 import torch
 
-from .errors import UserError
+from ..errors import UserError
 
 SMALL_GPU_BYTES = 20e9
 

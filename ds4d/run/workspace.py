@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
+from ..errors import UserError
 
 # Whoever puts this file into a run folder asks the 4D stage to make do with what it has so far.
 FINISH_FLAG = "checkpoints/finish"

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ds4d.workers import each
+from ds4d.run.parallel import each
 
 
 def test_results_come_in_the_order_of_the_items():

@@ -6,7 +6,7 @@ import pytest
 
 from ds4d.config import PRESETS, ClipConfig
 from ds4d.errors import UserError
-from ds4d.workspace import Workspace, content_key
+from ds4d.run.workspace import Workspace, content_key
 
 
 def test_a_block_that_fails_leaves_the_old_artifact_and_no_rest(tmp_path):

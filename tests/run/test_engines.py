@@ -7,7 +7,7 @@ import torch
 
 from ds4d import weights
 from ds4d.config import MachineConfig
-from ds4d.engines import identity, usable
+from ds4d.run.engines import identity, usable
 from ds4d.weights import Found
 
 NAMES = ("dinov2-base",)

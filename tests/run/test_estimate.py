@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from ds4d.config import PRESETS
-from ds4d.costs import expected, slowness
-from ds4d.events import STAGES
+from ds4d.run.estimate import expected, slowness
+from ds4d.run.events import STAGES
 
 
 def seconds(config, frames=24, gpu="", cores=2) -> float:

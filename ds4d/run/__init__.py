@@ -1,0 +1,1 @@
+"""The run around the stages: folder, content keys, events, engines, device, estimate."""
