@@ -14,12 +14,12 @@ import cv2
 import numpy as np
 
 from .clip import chosen, stacked
+from .clip.sources import Source, open_source
 from .config import ClipConfig
 from .errors import UserError
 from .images import over
 from .matting import alpha, camera, classical, colours
 from .matting.cleanup import shrunk
-from .sources import Source, open_source
 
 PICTURES = 12  # that are looked at, evenly over the chosen part
 MATTED = 8  # of these, for the guess at the object

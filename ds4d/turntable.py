@@ -23,12 +23,12 @@ import numpy as np
 
 from . import flight
 from .cameras import Cameras, concatenate, orbit_cameras
+from .clip.video import write_video
 from .config import VideoConfig
 from .errors import UserError
 from .run.events import Event, Stage
 from .run.workspace import Workspace
 from .splat.splats import Splats, render
-from .video import write_video
 
 if TYPE_CHECKING:
     from .fourd.asset import Asset

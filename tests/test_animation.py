@@ -77,7 +77,7 @@ def test_a_webm_is_transparent_where_the_object_is_not(workspace):
 
 
 def decode_rgba(path) -> np.ndarray:
-    from ds4d.video import decode, inspect
+    from ds4d.clip.video import decode, inspect
 
     video = inspect(path, max_seconds=10, max_pixels=10**6)
     assert video.alpha

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from ds4d.clip.video import write_video
 from ds4d.config import ClipConfig
 from ds4d.errors import UserError
 from ds4d.preflight import Check, Look, look
-from ds4d.video import write_video
 
 HEIGHT, WIDTH = 120, 160
 CONFIG = ClipConfig(frames=8)

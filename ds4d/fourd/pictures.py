@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..clip.video import write_video
 from ..config import FourdConfig
 from ..images import over, tile
 from ..run.workspace import Workspace
 from ..splat.splats import render
-from ..video import write_video
 from .asset import Asset
 from .dsfd import decouple
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from ..cameras import Cameras, Similarity
 from ..clip import Clip
+from ..clip.datasets import image_files
 from ..config import MachineConfig, MultiviewConfig
 from ..errors import UserError
 from ..images import load_pngs, save_pngs
-from ..layouts import image_files
 from ..run.engines import Engine, identity, usable
 from ..run.events import Stage
 

@@ -16,9 +16,9 @@ from ..cameras import (
     read_case_cameras,
 )
 from ..clip import Clip, resized
+from ..clip.datasets import Prepared, find_prepared
 from ..errors import UserError
 from ..images import over, tile
-from ..layouts import Prepared, find_prepared
 from ..run.events import Event, Stage
 from . import Views
 

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from ..cameras import Cameras, Similarity, concatenate, read_case_cameras
 from ..clip import Clip, resized
+from ..clip.datasets import Prepared, find_prepared, image_files, listed_cameras
 from ..config import FourdConfig, MultiviewConfig
 from ..errors import UserError
 from ..images import over, tile
-from ..layouts import Prepared, find_prepared, image_files, listed_cameras
 from ..run.events import Event, Stage
 from . import Views, sweep
 

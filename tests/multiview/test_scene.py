@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from ds4d import clip, layouts
+from ds4d import clip
 from ds4d.cameras import Cameras, Similarity, orbit_cameras, project, read_case_cameras
+from ds4d.clip import datasets
 from ds4d.config import PRESETS, ClipConfig, MultiviewConfig
 from ds4d.errors import UserError
 from ds4d.mesh import save_points_ply, scene_points
@@ -172,7 +173,7 @@ def test_what_is_missing_is_named(folder, tmp_path):
         scene.find(tmp_path / "room", CONFIG)
     (tmp_path / "room" / "cameras.json").write_text("{}")
     with pytest.raises(UserError, match="cameras"):
-        layouts.find_prepared(tmp_path / "room")
+        datasets.find_prepared(tmp_path / "room")
 
 
 def test_a_lens_that_is_no_pinhole_is_refused(folder, tmp_path):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..config import ClipConfig
+from ..errors import UserError
 from . import video
-from .config import ClipConfig
-from .errors import UserError
-from .layouts import find_prepared, image_files
+from .datasets import find_prepared, image_files
 
 LONGEST = 1080  # pixels; larger frames are scaled down while they are read
 ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}  # Pillow's formats that can hold a moving clip

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .config import ClipConfig
-from .errors import UserError
-from .images import checkerboard, load_images, over, save_images
-from .run.events import Event, Stage
-from .run.parallel import each
+from ..config import ClipConfig
+from ..errors import UserError
+from ..images import checkerboard, load_images, over, save_images
+from ..run.events import Event, Stage
+from ..run.parallel import each
 from .sources import Source, open_source
 from .video import write_video
 

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import imageio_ffmpeg
 import numpy as np
 
-from .errors import UserError
+from ..errors import UserError
 
 # Nothing but files, and no playlists: a text file named .mp4 could make ffmpeg open other files.
 CONTAINERS = "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,h264,hevc,ivf,y4m"
