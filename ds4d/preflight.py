@@ -18,7 +18,8 @@ from .clip.sources import Source, open_source
 from .config import ClipConfig
 from .errors import UserError
 from .images import over
-from .matting import alpha, camera, classical, colours
+from .matting import alpha, classical
+from .matting.classical import color_models, stabilization
 from .matting.cleanup import shrunk
 
 PICTURES = 12  # that are looked at, evenly over the chosen part
@@ -134,12 +135,12 @@ def _background(pictures: np.ndarray, doubt: str, prepared: bool) -> list[Check]
     if prepared:
         return []
     grey = np.stack([cv2.cvtColor(_opaque(picture), cv2.COLOR_RGB2GRAY) for picture in pictures])
-    movements = camera.movements(grey)
+    movements = stabilization.movements(grey)
     if movements is None:
         words = "The camera moves, or what is behind the object does."
         hint = "A camera on a table or a tripod gives much better mattes."
         checks = [Check("Camera", words, False, hint)]
-    elif np.array_equal(movements, np.broadcast_to(camera.IDENTITY, movements.shape)):
+    elif np.array_equal(movements, np.broadcast_to(stabilization.IDENTITY, movements.shape)):
         checks = [Check("Camera", "The camera stands still.")]
     else:
         checks = [Check("Camera", "The camera drifts a little, which is made up for.")]
@@ -217,7 +218,7 @@ def _light(pictures: np.ndarray, outlines: np.ndarray, detail: float) -> Check:
     size = outlines.shape[2:0:-1]
     small = [cv2.resize(_opaque(p), size, interpolation=cv2.INTER_AREA) for p in pictures]
     solid = outlines > 127
-    lightness = np.stack([colours.lab(picture) for picture in small])[..., 0]
+    lightness = np.stack([color_models.lab(picture) for picture in small])[..., 0]
     bright = float(np.percentile(lightness[solid] if solid.any() else lightness, 90))
     if bright < DARK:
         return Check("Light", "The object is very dark.", False, "More light shows its shape.")

@@ -22,9 +22,9 @@ from ..errors import UserError
 from ..images import checkerboard, over
 from ..run.events import Event, Stage
 from ..run.workspace import replacing
-from . import colours
+from .classical import color_models
+from .classical.graph_cut import TRUST, cut
 from .cleanup import shrunk
-from .cut import TRUST, cut
 
 OBJECT, UNTOUCHED, BACKGROUND = 255, 128, 0
 LONGEST = 384  # pixels; of the flow and the cut
@@ -115,7 +115,7 @@ def spread(
     """
     small = np.stack([shrunk(frame, LONGEST) for frame in rgb])
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in small]
-    lab = [cv2.GaussianBlur(colours.lab(frame), (0, 0), BLUR) for frame in small]
+    lab = [cv2.GaussianBlur(color_models.lab(frame), (0, 0), BLUR) for frame in small]
     height, width = rgb.shape[1:3]
     said = np.zeros(rgb.shape[:3], np.int8)
     carried = {key: _carried(grey, lab, key) for key in strokes}
@@ -146,7 +146,7 @@ def mended(
     wanted = cv2.resize(marks.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     said = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 127.5 - 1
     proof = np.where(np.abs(wanted) > 0.5, 2 * TRUST * np.sign(wanted), LEAN * said)
-    mask = cut(proof.astype(np.float32), colours.lab(picture)).astype(np.float32)
+    mask = cut(proof.astype(np.float32), color_models.lab(picture)).astype(np.float32)
     mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
     reach = 2 * max(1, round(AROUND * max(height, width))) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
@@ -178,7 +178,7 @@ def _carried(
     found = []
     for index in range(len(grey)):
         before = cv2.remap(lab[key], origins[index], None, cv2.INTER_LINEAR)
-        found.append((origins[index], colours.length(lab[index] - before) < ALIKE))
+        found.append((origins[index], color_models.length(lab[index] - before) < ALIKE))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ds4d.matting import background, camera
+from ds4d.matting.classical import background, stabilization
 
 
 def ground(side: int) -> np.ndarray:
@@ -32,7 +32,7 @@ def path(count: int = 9) -> list[np.ndarray]:
 
 def test_a_wandering_camera_is_followed_to_a_third_of_a_pixel():
     matrices = path()
-    found = camera.movements(filmed(matrices))
+    found = stabilization.movements(filmed(matrices))
     corners = np.array([[10, 10, 1], [190, 10, 1], [10, 190, 1], [190, 190, 1.0]]).T
     middle = np.vstack([matrices[4], [0, 0, 1]])
     for matrix, movement in zip(matrices, found, strict=True):
@@ -44,20 +44,20 @@ def test_what_moves_in_the_middle_is_no_camera():
     frames = filmed([path(1)[0]] * 6)
     for index, frame in enumerate(frames):
         cv2.circle(frame, (70 + 12 * index, 100), 40, 255, -1)
-    np.testing.assert_array_equal(camera.movements(frames), [camera.IDENTITY] * 6)
+    np.testing.assert_array_equal(stabilization.movements(frames), [stabilization.IDENTITY] * 6)
 
 
 def test_a_background_that_does_not_move_as_one():
     rng = np.random.default_rng(3)
     frames = np.stack([np.roll(ground(200), rng.integers(0, 200, 2), (0, 1)) for _ in range(5)])
-    assert camera.movements(frames.astype(np.uint8)) is None
+    assert stabilization.movements(frames.astype(np.uint8)) is None
 
 
 def test_movements_in_larger_pictures():
     """A point keeps its place in the picture: pixel centres lie at whole numbers."""
     movement = path()[5]
     for factor in (2.0, 2.5):
-        larger = camera.scaled(movement, factor)
+        larger = stabilization.scaled(movement, factor)
         point = np.array([30.0, 70, 1])
         there = movement @ point
         far = larger @ np.append((point[:2] + 0.5) * factor - 0.5, 1)

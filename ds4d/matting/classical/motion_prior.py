@@ -5,11 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..run.events import Event, Stage
-from . import colours
+from ...run.events import Event, Stage
+from . import color_models
 from .background import inside, ring, to_plate
-from .colours import length
-from .cut import cut
+from .color_models import length
+from .graph_cut import cut
 
 SAME = 6.0  # Lab units within which two frames show the same thing
 SAYS = 3.0  # nats that a colour says at most
@@ -100,7 +100,7 @@ def _sides(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each look, the palettes of the object and of the background."""
     return [
-        tuple(colours.palette(look[side], np.ones(side.sum())) for side in (front, behind))
+        tuple(color_models.palette(look[side], np.ones(side.sum())) for side in (front, behind))
         for look in looks
     ]
 
@@ -108,7 +108,7 @@ def _sides(
 def _says(looks: list[np.ndarray], sides: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """Nats by which colours speak for the object, all looks together."""
     words = [
-        colours.likelier(look, *palettes).clip(-SAYS, SAYS)
+        color_models.likelier(look, *palettes).clip(-SAYS, SAYS)
         for look, palettes in zip(looks, sides, strict=True)
     ]
     return sum(words).clip(-SAYS, SAYS)

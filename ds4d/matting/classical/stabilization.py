@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .colours import length
+from .color_models import length
 
 STILL = 0.003  # of the picture's size; a camera that moves less stands still
 FARTHEST = 0.6  # of the picture's size that a drift may reach

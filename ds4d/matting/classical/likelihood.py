@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from .colours import length
+from .color_models import length
 
 STRONG, WEAK = 10.0, 2.5  # Lab units that tell the object from a background without noise
 HOLE = 2.0  # Lab units that a hole's mean differs from the background, at most

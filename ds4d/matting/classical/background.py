@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from .camera import IDENTITY
-from .colours import length
+from .color_models import length
+from .stabilization import IDENTITY
 
 FLAT = 0.8  # Lab units per pixel, blurred, in pictures of 256 pixels: a backdrop has no edges
 PLAIN = 0.93  # share of the border that a backdrop covers

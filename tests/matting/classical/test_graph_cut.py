@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 
-from ds4d.matting import cut as module
-from ds4d.matting.cut import cut
+from ds4d.matting.classical import graph_cut as module
+from ds4d.matting.classical.graph_cut import cut
 
 
 def test_strong_evidence_decides_pixel_by_pixel():

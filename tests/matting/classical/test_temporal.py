@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ds4d.matting.steady import steadied
+from ds4d.matting.classical.temporal import steadied
 
 SIZE = 128
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ds4d.matting import background, camera, colours
+from ds4d.matting.classical import background, color_models, stabilization
 
 SIZE = 160
 Y, X = np.mgrid[:SIZE, :SIZE].astype(np.float32)
@@ -25,7 +25,7 @@ def filmed(behind: np.ndarray, count: int = 6) -> tuple[np.ndarray, np.ndarray]:
     masks = np.stack([np.hypot(X - 60 - 7 * i, Y - 80) < 30 for i in range(count)])
     frames = [np.where(mask[..., None], (180, 90, 40), behind) for mask in masks]
     noisy = np.stack(frames) + rng.normal(0, 2, (count, SIZE, SIZE, 3))
-    return np.stack([colours.lab(frame.clip(0, 255)) for frame in noisy]), masks
+    return np.stack([color_models.lab(frame.clip(0, 255)) for frame in noisy]), masks
 
 
 def test_a_smooth_backdrop_is_found_behind_the_object():
@@ -35,7 +35,7 @@ def test_a_smooth_backdrop_is_found_behind_the_object():
         assert share > background.PLAIN
         assert not (ground & masks).any() and ground[~masks].mean() > 0.85
         behind, seen = background.backdrop(lab, ground)
-        off = colours.length(behind - colours.lab(scene(kind)))
+        off = color_models.length(behind - color_models.lab(scene(kind)))
         assert off.max() < 6 and off.mean() < 1
         assert seen[masks.all(axis=0)].max(initial=0) == 0
 
@@ -50,7 +50,7 @@ def test_a_texture_is_no_backdrop():
 def test_a_plate_is_the_mean_of_what_is_free():
     lab, masks = filmed(scene("gradient"))
     masks = masks | (np.hypot(X - 80, Y - 80) < 12)  # never free
-    still = np.stack([camera.IDENTITY] * len(lab))
+    still = np.stack([stabilization.IDENTITY] * len(lab))
     plate = background.plate(lab, ~masks, still)
     times = (~masks).sum(axis=0)
     np.testing.assert_array_equal(plate.seen, times >= 2)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from .colours import length
+from .color_models import length
 
 MOST = 0.5  # of the floor's lightness that is taken away
 HUE_OFF = 2.0  # Lab units of chroma that a shadow may be off, and a share of the darkening more

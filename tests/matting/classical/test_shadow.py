@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ds4d.matting import colours
-from ds4d.matting.shadow import shadows
+from ds4d.matting.classical import color_models
+from ds4d.matting.classical.shadow import shadows
 
 SIZE = 256
 Y, X = np.mgrid[:SIZE, :SIZE].astype(np.float32)
@@ -18,8 +18,8 @@ def found(light: np.ndarray, tint: tuple[float, ...] = (1, 1, 1)) -> np.ndarray:
     floor = np.full((SIZE, SIZE, 3), (225.0, 215, 200))
     shade = 1 - (1 - light)[..., None] * np.array(tint)
     noise = np.random.default_rng(0).normal(0, 1, floor.shape)
-    frame = colours.lab((floor * shade + noise).clip(0, 255))
-    return shadows(frame, colours.lab(floor), np.ones((SIZE, SIZE), np.float32))
+    frame = color_models.lab((floor * shade + noise).clip(0, 255))
+    return shadows(frame, color_models.lab(floor), np.ones((SIZE, SIZE), np.float32))
 
 
 def blob(depth: float, softness: float) -> np.ndarray:

@@ -16,14 +16,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..images import checkerboard, over
-from ..run.events import Event, Stage, gathered
-from ..run.parallel import each
-from . import background, camera, colours, edge, evidence, shadow, texture
+from ...images import checkerboard, over
+from ...run.events import Event, Stage, gathered
+from ...run.parallel import each
+from ..cleanup import bodies, shrunk
+from . import alpha_edges, background, color_models, likelihood, motion_prior, shadow, stabilization
 from .background import Plate
-from .cleanup import bodies, shrunk
-from .cut import cut
-from .steady import steadied
+from .graph_cut import cut
+from .temporal import steadied
 
 LONGEST = 640  # pixels; larger frames are matted at this size
 LOOK_LONGEST = 256  # pixels; of the first look
@@ -42,7 +42,7 @@ def run(frames: np.ndarray) -> Stage[np.ndarray]:
     yield Event("matting", 0, total, "looking at the background")
     rgb = over(frames) if frames.shape[-1] == 4 else frames
     work = np.stack([shrunk(frame, LONGEST) for frame in rgb])
-    lab = np.stack(list(each(colours.lab, work)))
+    lab = np.stack(list(each(color_models.lab, work)))
     plate, masks, plain = yield from _look(work, lab, total)
 
     palettes = _palettes(lab, masks)
@@ -57,7 +57,7 @@ def run(frames: np.ndarray) -> Stage[np.ndarray]:
     def outline(index: int) -> np.ndarray:
         mask = _resized(cut(proofs[index], shrunk(lab[index], CUT_LONGEST)), masks.shape[1:])
         behind, seen, _ = plate.behind(index)
-        return evidence.filled(mask, lab[index], behind, seen)
+        return likelihood.filled(mask, lab[index], behind, seen)
 
     told = Event("matting", 2 * count, total, "outline")
     outlines = yield from gathered(each(outline, range(count)), told)
@@ -76,7 +76,7 @@ def run(frames: np.ndarray) -> Stage[np.ndarray]:
     def soften(index: int) -> np.ndarray:
         behind, seen, _ = plate.behind(index)
         picture = work[index].astype(np.float32)
-        alpha = edge.softened(picture, masks[index], colours.rgb(behind), seen)
+        alpha = alpha_edges.softened(picture, masks[index], color_models.rgb(behind), seen)
         alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
         return (alpha * 255 + 0.5).astype(np.uint8)
 
@@ -100,7 +100,7 @@ def _look(
     """The plate, first masks [T, h, w], and whether the background is plain."""
     size = lab.shape[1:3]
     small = np.stack([shrunk(frame, LOOK_LONGEST) for frame in work])
-    small_lab = np.stack([colours.lab(frame) for frame in small])
+    small_lab = np.stack([color_models.lab(frame) for frame in small])
     ground, share = background.open_ground(small_lab)
     if share > background.PLAIN:
         behind, seen = background.backdrop(small_lab, ground)
@@ -119,21 +119,21 @@ def _look(
         movements = otherwise.movements
         return background.plate(lab, ~_dilated(masks, 4), movements, otherwise), masks, True
 
-    movements = camera.movements(np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in small]))
+    movements = stabilization.movements(np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in small]))
     still = movements is not None
     if not still:
         doubt = "The background is neither plain nor still: check the matte."
         yield Event("matting", 0, total, doubt, warning=True)
-        movements = np.stack([camera.IDENTITY] * len(lab))
+        movements = np.stack([stabilization.IDENTITY] * len(lab))
     moved, large = background.canvas(movements, small.shape[1:3])
-    guess = _linked((yield from texture.guess(small_lab, moved, large, total, still)))
+    guess = _linked((yield from motion_prior.guess(small_lab, moved, large, total, still)))
     guess = [
         background.from_plate(mask.astype(np.float32), movement, small.shape[1:3])
         for mask, movement in zip(guess, moved, strict=True)
     ]
     masks = np.stack([cv2.resize(mask, size[::-1]) > 0.5 for mask in guess])
     scale = size[1] / small.shape[2]
-    movements = np.stack([camera.scaled(movement, scale) for movement in movements])
+    movements = np.stack([stabilization.scaled(movement, scale) for movement in movements])
     free = ~_dilated(masks, 4) & still  # of a background that moves nothing can be laid over
     return background.plate(lab, free, movements), masks, False
 
@@ -142,7 +142,7 @@ def _palettes(lab: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """How common colours are in the object and in the background."""
     step = max(1, lab.shape[1] // 256)
     lab, masks = lab[:, ::step, ::step], masks[:, ::step, ::step].astype(np.float32)
-    return colours.palette(lab, masks), colours.palette(lab, 1 - masks)
+    return color_models.palette(lab, masks), color_models.palette(lab, 1 - masks)
 
 
 # --- the object ---------------------------------------------------------------------------------
@@ -156,12 +156,12 @@ def _evidence(
 ) -> np.ndarray:
     """Nats by which a frame's pixels are the object, [h, w] float32."""
     empty, seen, spread = behind
-    proof = evidence.differing(frame, empty, spread)
+    proof = likelihood.differing(frame, empty, spread)
     if plain:
         proof[shadow.shadows(frame, empty, seen)] = -2
     if palettes is None:
         return proof
-    says = colours.likelier(frame, *palettes).clip(-SAYS, SAYS)
+    says = color_models.likelier(frame, *palettes).clip(-SAYS, SAYS)
     return seen * (proof + KNOWN * says) + (1 - seen) * (says + 1)
 
 
