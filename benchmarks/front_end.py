@@ -26,7 +26,7 @@ from ds4d.cameras import Cameras, concatenate, project, read_case_cameras
 from ds4d.evaluation import metrics
 from ds4d.images import load_images
 from ds4d.multiview.inflate import draw
-from ds4d.multiview.solids import Model, describe, prepare, solid
+from ds4d.multiview.inflate.model import Model, describe, prepare, solid
 from ds4d.run.events import Stage
 from ds4d.splat import Splats
 

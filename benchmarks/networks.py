@@ -66,7 +66,7 @@ def table(rows: list[dict]) -> str:
 
 
 def zero123plus(folder: Path) -> Iterator[dict]:
-    from ds4d.multiview.zero123plus.drawing import draw
+    from ds4d.multiview.zero123plus.generate import draw
     from tests.tiny import zero123plus as published
 
     repo = folder / "sudo-ai" / "zero123plus-v1.2"

@@ -38,10 +38,10 @@ from .fourd.asset import Asset
 from .images import checkerboard, load_images, over, save_images, tile
 from .matting import corrections
 from .mesh import scene_points
-from .multiview import Views, scene
-from .multiview.check import flags as find_flags
-from .multiview.check import told
+from .multiview import Views, capture
 from .multiview.grid import grids
+from .multiview.outliers import flags as find_flags
+from .multiview.outliers import told
 from .run import device
 from .run.engines import Engine
 from .run.events import STAGES, Event, Stage
@@ -88,9 +88,9 @@ class _Run:
         check_rasterizer(config.machine.rasterizer, device.pick(config.machine.device))
         if device.is_small(device.pick(config.machine.device)):
             config = replace(config, machine=replace(config.machine, low_memory=True))
-        self.scene = scene.find(source, config.multiview)
+        self.scene = capture.find(source, config.multiview)
         if self.scene is not None:
-            config = replace(config, fourd=scene.settings(config.fourd))
+            config = replace(config, fourd=capture.settings(config.fourd))
         self.source, self.workspace, self.config = source, workspace, config
         self.pause_after = pause_after
         self.recorder = Recorder(workspace, config.machine)
@@ -142,7 +142,7 @@ class _Run:
         size = self.scene.side(self.config.clip.size)
 
         def make() -> Stage[dict[str, Any]]:
-            frames = scene.whole(read.frames, size)
+            frames = capture.whole(read.frames, size)
             with self.workspace.replacing("frames") as folder:
                 save_images(folder, frames)
             yield Event("matting", 1, 1, "a scene is kept whole", _matte_strip(frames))

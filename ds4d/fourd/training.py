@@ -18,7 +18,7 @@ from ..guidance import Perceptual, Zero123
 from ..guidance.schedule import render_size
 from ..images import tile
 from ..multiview import Views
-from ..multiview.check import named_views
+from ..multiview.outliers import named_views
 from ..run.events import Event
 from ..splat import rasterize
 from ..splat.rasterize import capturable, crowded

@@ -18,7 +18,7 @@ from torch.nn.functional import grid_sample
 
 from ..errors import UserError
 from ..multiview import Views
-from ..multiview.agreement import disagreement
+from ..multiview.consistency import disagreement
 from ..splat.rasterize import moves_centres
 
 NODES = 8  # of each grid along a side of the image

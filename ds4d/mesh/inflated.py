@@ -9,7 +9,7 @@ import torch
 
 from ..cameras import Cameras
 from ..errors import UserError
-from ..multiview.surface import Surface
+from ..multiview.inflate.mesh import Surface
 from ..run.events import Event, Stage
 from . import Mesh, align
 

@@ -22,7 +22,7 @@ from ..run.engines import Engine, identity, usable
 from ..run.events import Stage
 
 if TYPE_CHECKING:
-    from .surface import Surface
+    from .inflate.mesh import Surface
 
 Matte = Callable[[np.ndarray], "Stage[np.ndarray]"]  # [T, H, W, 3] -> [T, H, W], uint8
 CONFIDENCE, SURFACE = "confidence.npz", "surface.npz"
@@ -60,7 +60,8 @@ def choose(
     Raises:
         UserError: views were asked for that the source does not hold.
     """
-    from . import given, inflate, scene
+    from . import capture as scene
+    from . import given, inflate
 
     found = scene.find(source, config)
     if found is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..images import over, tile
-from .check import Flag
+from .outliers import Flag
 
 COLUMNS = 3
 FRAME_COLOR = (228, 86, 42)

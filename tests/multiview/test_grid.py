@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ds4d.multiview.check import Flag
 from ds4d.multiview.grid import FRAME_COLOR, grids
+from ds4d.multiview.outliers import Flag
 
 
 def test_views_lie_in_reading_order_and_a_doubtful_one_is_framed():

@@ -20,8 +20,8 @@ from ...run.device import release
 from ...run.events import Event, Stage
 from .. import Matte, Views, join
 from ..given import RIGS
-from .drawing import draw, redraws
-from .front import agreement, fit_front
+from .fit_front_camera import agreement, fit_front
+from .generate import draw, redraws
 
 POOR = 0.75  # silhouettes that agree less do not show one object from these sides
 RIG = {"v1.2": "case", "v1.1": "STAG4D"}  # of given.RIGS

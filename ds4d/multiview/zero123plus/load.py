@@ -22,7 +22,7 @@ from transformers import (
 
 from ...errors import UserError
 from ...weights import fill, modern, read_json, read_state
-from .pixels import Pixels
+from .preprocessing import Pixels
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
 from .attention import Exchange
-from .condition import Condition, Noise
+from .conditioning import Condition, Noise
 from .load import Schedule
 
 

@@ -8,9 +8,9 @@ from scipy.ndimage import binary_fill_holes
 from ds4d.cameras import RADIUS, orbit_cameras, project, rig_cameras
 from ds4d.config import MachineConfig, MultiviewConfig
 from ds4d.multiview import choose, inflate
-from ds4d.multiview.ground import Slant
-from ds4d.multiview.shell import half_thickness, shell
-from ds4d.multiview.texture import cast_votes, front_colors, palette, regional_colors
+from ds4d.multiview.inflate.colors import cast_votes, front_colors, palette, regional_colors
+from ds4d.multiview.inflate.ground_plane import Slant
+from ds4d.multiview.inflate.silhouette import half_thickness, shell
 from ds4d.splat import Splats
 from tests.stages import finished
 

@@ -9,10 +9,10 @@ from scipy import sparse
 from scipy.ndimage import binary_erosion, distance_transform_edt, label
 from torch import Tensor
 
-from ..cameras import Cameras
-from ..splat import Splats
-from .middle_surface import factored, neighbours
-from .texture import back_side, front_side
+from ...cameras import Cameras
+from ...splat import Splats
+from .colors import back_side, front_side
+from .mid_surface import factored, neighbours
 
 FOOTPRINT = 0.55  # standard deviation of a Gaussian, in pixels of the frame
 INSET = 0.95  # how far the outermost Gaussians stand inside the silhouette, in pixels

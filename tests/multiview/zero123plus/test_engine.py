@@ -15,7 +15,7 @@ from ds4d.cameras import rig_cameras
 from ds4d.config import MachineConfig, MultiviewConfig
 from ds4d.errors import UserError
 from ds4d.multiview import zero123plus
-from ds4d.multiview.zero123plus import drawing
+from ds4d.multiview.zero123plus import generate
 from ds4d.run.events import Event, Stage
 from tests.stages import finished
 from tests.tiny import zero123plus as tiny
@@ -51,7 +51,7 @@ def matte(clip: np.ndarray) -> Stage[np.ndarray]:
 
 def drawn(config: MultiviewConfig, machine: MachineConfig, count: int = FRAMES, seed: int = 0):
     """The pictures [T, 6, 320, 320, 3] before anything is cut out."""
-    return finished(drawing.draw(frames(count), config, machine, seed, total=100))[1]
+    return finished(generate.draw(frames(count), config, machine, seed, total=100))[1]
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +62,14 @@ def first(machine) -> np.ndarray:
 @pytest.fixture
 def networks(monkeypatch) -> list[weakref.ref]:
     """Weak references to the UNets that are loaded from now on."""
-    loaded, load = [], drawing.load_unet
+    loaded, load = [], generate.load_unet
 
     def listening(*args):
         unet = load(*args)
         loaded.append(weakref.ref(unet))
         return unet
 
-    monkeypatch.setattr(drawing, "load_unet", listening)
+    monkeypatch.setattr(generate, "load_unet", listening)
     return loaded
 
 
@@ -135,7 +135,7 @@ def test_without_an_anchor_only_later_frames_change(machine, first):
 def test_frames_do_not_depend_on_their_batch(machine, monkeypatch, anchor):
     config = replace(CONFIG, anchor=anchor, steps=1)
     alone = drawn(config, machine, count=3)
-    monkeypatch.setattr(drawing, "batch_size", lambda *_: 3)
+    monkeypatch.setattr(generate, "batch_size", lambda *_: 3)
     together = drawn(config, machine, count=3)
     assert np.abs(together.astype(int) - alone).max() <= 1
 
@@ -171,7 +171,7 @@ def test_closing_cancels_after_a_step_and_frees_the_networks(machine, networks):
 
 
 def test_clip_is_gone_before_the_unet_comes(machine, monkeypatch):
-    encoders, load = [], drawing.load_encoders
+    encoders, load = [], generate.load_encoders
 
     def listening(*args):
         loaded = load(*args)
@@ -182,8 +182,8 @@ def test_clip_is_gone_before_the_unet_comes(machine, monkeypatch):
         assert len(encoders) == 2 and all(network() is None for network in encoders)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(drawing, "load_encoders", listening)
-    monkeypatch.setattr(drawing, "load_unet", unet)
+    monkeypatch.setattr(generate, "load_encoders", listening)
+    monkeypatch.setattr(generate, "load_unet", unet)
     with pytest.raises(KeyboardInterrupt):
         drawn(CONFIG, machine)
 

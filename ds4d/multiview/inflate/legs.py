@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt, label
 from scipy.optimize import linear_sum_assignment
 
-from .ground import Slant
+from .ground_plane import Slant
 
 THIN = 0.55  # what a disc of this share of the trunk's girth does not fit into is a limb
 SHORTEST = 0.03  # of a limb, fraction of the image

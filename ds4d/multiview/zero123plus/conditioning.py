@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from .load import Encoders
-from .pixels import over_plain
+from .preprocessing import over_plain
 
 
 @dataclass(frozen=True)

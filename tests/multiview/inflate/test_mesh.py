@@ -8,7 +8,7 @@ from ds4d.cameras import RADIUS, orbit_cameras
 from ds4d.config import MachineConfig, MeshConfig
 from ds4d.mesh import choose
 from ds4d.multiview import inflate
-from ds4d.multiview.surface import Surface, joined
+from ds4d.multiview.inflate.mesh import Surface, joined
 from tests.stages import finished
 
 SIZE = 64

@@ -16,19 +16,19 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d
 
-from ..cameras import (
+from ...cameras import (
     ZERO123PLUS_AZIMUTHS,
     ZERO123PLUS_ELEVATIONS,
     Cameras,
     concatenate,
     orbit_cameras,
 )
-from ..images import over, tile
-from ..run.events import Event, Stage
-from ..run.parallel import each
-from ..splat import Splats, rasterize
-from . import Views
-from .solids import prepare, resized, solid, surface
+from ...images import over, tile
+from ...run.events import Event, Stage
+from ...run.parallel import each
+from ...splat import Splats, rasterize
+from .. import Views
+from .model import prepare, resized, solid, surface
 
 SIDEWAYS = 0.5  # how far a view from the side can be trusted, compared with one from behind
 EDGE = (0.3, 0.9)  # drawn alphas that count as outside and as inside

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ds4d.multiview.shell import flat_base, half_thickness
+from ds4d.multiview.inflate.silhouette import flat_base, half_thickness
 
 SIZE = 96
 

@@ -27,8 +27,8 @@ from ds4d.multiview.zero123plus.attention import (
     anchor_bytes,
     install,
 )
-from ds4d.multiview.zero123plus.condition import Condition, draw_noise
-from ds4d.multiview.zero123plus.drawing import batches, cut
+from ds4d.multiview.zero123plus.conditioning import Condition, draw_noise
+from ds4d.multiview.zero123plus.generate import batches, cut
 from ds4d.multiview.zero123plus.load import (
     Schedule,
     build,
@@ -37,7 +37,7 @@ from ds4d.multiview.zero123plus.load import (
     load_unet,
     load_vae,
 )
-from ds4d.multiview.zero123plus.pixels import GREY, Pixels, over_plain
+from ds4d.multiview.zero123plus.preprocessing import GREY, Pixels, over_plain
 from ds4d.multiview.zero123plus.sampler import ancestral_step, denoise, noisy_references
 from tests.tiny import zero123plus as tiny
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ds4d.multiview.middle_surface import leaning
-from ds4d.multiview.shell import half_thickness
+from ds4d.multiview.inflate.mid_surface import leaning
+from ds4d.multiview.inflate.silhouette import half_thickness
 
 SIZE = 96
 

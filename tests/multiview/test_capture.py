@@ -17,7 +17,7 @@ from ds4d.clip import datasets
 from ds4d.config import PRESETS, ClipConfig, MultiviewConfig
 from ds4d.errors import UserError
 from ds4d.mesh import save_points_ply, scene_points
-from ds4d.multiview import given, scene, sweep
+from ds4d.multiview import capture, given, plane_sweep
 from ds4d.splat.splats import render
 from tests.rooms import HELD_OUT, RIG, UNIT, camera, outside, picture, room, write_room
 from tests.stages import finished
@@ -36,9 +36,9 @@ def views(folder):
 
 
 def read(folder: Path):
-    found = scene.find(folder, CONFIG)
+    found = capture.find(folder, CONFIG)
     clipped = finished(clip.read(folder, ClipConfig(frames=FRAMES)))[1]
-    return finished(scene.run(found, clipped, scene.whole(clipped.frames, SIZE), SIZE))[1]
+    return finished(capture.run(found, clipped, capture.whole(clipped.frames, SIZE), SIZE))[1]
 
 
 def changed(folder: Path, tmp_path: Path, **values) -> Path:
@@ -52,7 +52,7 @@ def changed(folder: Path, tmp_path: Path, **values) -> Path:
 
 
 def test_all_cameras_but_the_held_out_are_read(folder, views):
-    assert len(scene.find(folder, CONFIG)) == len(RIG) - 1
+    assert len(capture.find(folder, CONFIG)) == len(RIG) - 1
     assert views.images.shape == (FRAMES, len(RIG) - 1, SIZE, SIZE, 4)
     assert (views.images[..., 3] == 255).all()
     truth = picture(3, 1.0)  # 72 x 96 pixels: each axis has a factor of its own
@@ -89,7 +89,7 @@ def test_the_scene_stands_upright_before_the_front_camera_and_is_not_mirrored(vi
 def test_most_points_lie_in_the_unit_box_and_on_surfaces(views):
     points, colors = views.cloud
     inside = (points.abs().amax(-1) <= 0.5001).float().mean()
-    assert inside == pytest.approx(scene.REACH, abs=0.02)
+    assert inside == pytest.approx(capture.REACH, abs=0.02)
     truth = room(0.5)
     near = truth.means.norm(dim=-1) < 1.2  # the far walls are wherever the dome is
     surface = views.scene.points(outside(truth.means[near]))
@@ -114,7 +114,7 @@ def test_moving_there_and_back_is_the_identity():
 
 
 def test_pictures_are_not_enlarged(folder):
-    found = scene.find(folder, MultiviewConfig())
+    found = capture.find(folder, MultiviewConfig())
     largest = max(max(camera.width, camera.height) for camera in found.cameras)
     assert found.side(10 * largest) == largest and found.side(8) == 8
 
@@ -122,11 +122,11 @@ def test_pictures_are_not_enlarged(folder):
 def test_own_points_are_taken_instead_of_found_ones(folder, tmp_path):
     root = changed(folder, tmp_path)
     own = outside(room(0.5).means)
-    save_points_ply(root / scene.POINTS, own, room(0.5).colors)
+    save_points_ply(root / capture.POINTS, own, room(0.5).colors)
     views = read(root)
     assert torch.allclose(views.scene.back(views.cloud[0]), own, atol=1e-3)
     assert torch.allclose(views.cloud[1], room(0.5).colors, atol=0.01)
-    (root / scene.POINTS).write_text("no ply")
+    (root / capture.POINTS).write_text("no ply")
     with pytest.raises(UserError, match="points3d"):
         read(root)
 
@@ -145,18 +145,18 @@ def test_a_case_with_opaque_views_is_a_scene_and_one_with_mattes_is_not(tmp_path
         iio.imwrite(tmp_path / "input" / f"{frame:04d}.png", opaque)
         for view in range(2):
             iio.imwrite(tmp_path / "multiview" / f"{frame:04d}" / f"{view}.png", opaque)
-    found = scene.find(tmp_path, CONFIG)
+    found = capture.find(tmp_path, CONFIG)
     assert [file.parent.name for file in found.files[1]] == ["0000", "0001"]
     assert found.cameras[0].Ks[0, 0, 0] == pytest.approx(found.cameras[0].Ks[0, 1, 1])
-    assert scene.find(tmp_path, replace(CONFIG, views="none")) is None
-    assert scene.find(tmp_path, replace(CONFIG, engine="inflate")) is None
+    assert capture.find(tmp_path, replace(CONFIG, views="none")) is None
+    assert capture.find(tmp_path, replace(CONFIG, engine="inflate")) is None
     cut = np.dstack([opaque, np.zeros((24, 32, 1), np.uint8)])
     iio.imwrite(tmp_path / "multiview" / "0000" / "0.png", cut)
-    assert scene.find(tmp_path, CONFIG) is None
+    assert capture.find(tmp_path, CONFIG) is None
 
 
 def test_a_scene_whose_views_are_ignored_has_no_camera_of_ours(folder):
-    assert scene.find(folder, replace(CONFIG, views="none")) is None
+    assert capture.find(folder, replace(CONFIG, views="none")) is None
     assert torch.equal(
         given.front_camera(folder, SIZE).viewmats, orbit_cameras([0], size=8).viewmats
     )
@@ -164,13 +164,13 @@ def test_a_scene_whose_views_are_ignored_has_no_camera_of_ours(folder):
 
 def test_what_is_missing_is_named(folder, tmp_path):
     with pytest.raises(UserError, match="views/other"):
-        scene.find(changed(folder, tmp_path, name="views/other"), CONFIG)
+        capture.find(changed(folder, tmp_path, name="views/other"), CONFIG)
     facts = json.loads((folder / "cameras.json").read_text())
     for entry in facts["cameras"]:
         entry.pop("fx")
     (tmp_path / "room" / "cameras.json").write_text(json.dumps(facts))
     with pytest.raises(UserError, match="fov_deg"):
-        scene.find(tmp_path / "room", CONFIG)
+        capture.find(tmp_path / "room", CONFIG)
     (tmp_path / "room" / "cameras.json").write_text("{}")
     with pytest.raises(UserError, match="cameras"):
         datasets.find_prepared(tmp_path / "room")
@@ -178,14 +178,14 @@ def test_what_is_missing_is_named(folder, tmp_path):
 
 def test_a_lens_that_is_no_pinhole_is_refused(folder, tmp_path):
     with pytest.raises(UserError, match="k1"):
-        scene.find(changed(folder, tmp_path, k1=-0.2), CONFIG)
+        capture.find(changed(folder, tmp_path, k1=-0.2), CONFIG)
 
 
 def test_a_camera_that_lacks_a_frame_is_named(folder, tmp_path):
     root = write_room(tmp_path / "room", 2)
     (root / "views" / "cam4" / "0001.png").unlink()
     with pytest.raises(UserError, match="cam4 has 1 frames"):
-        scene.find(root, CONFIG)
+        capture.find(root, CONFIG)
 
 
 def test_parallel_cameras_in_a_grid_find_the_surfaces_too():
@@ -197,7 +197,7 @@ def test_parallel_cameras_in_a_grid_find_the_surfaces_too():
     cameras = Cameras(viewmats, base.Ks.repeat(6, 1, 1), SIZE, SIZE)
     rgb = render(room(0.5), cameras, background=0.0)[0].clamp(0, 1)
     images = (torch.cat([rgb, torch.ones_like(rgb[..., :1])], -1) * 255).round().byte().numpy()
-    points, _ = sweep.points(images, cameras)
+    points, _ = plane_sweep.points(images, cameras)
     near = points[points.norm(dim=-1) < 1]
     distance = torch.cdist(near, room(0.5).means).min(1).values
     assert len(near) > 2000 and distance.median() < 0.05
@@ -207,15 +207,15 @@ def test_cameras_that_disagree_are_told(views):
     noise = np.random.default_rng(0).integers(0, 255, views.images[0].shape, np.uint8)
     noise[..., 3] = 255
     with pytest.raises(UserError, match="hardly agree"):
-        sweep.points(noise, views.cameras)
+        plane_sweep.points(noise, views.cameras)
     with pytest.raises(UserError, match="one place"):
         same = Cameras(views.cameras.viewmats[:1].repeat(7, 1, 1), views.cameras.Ks, SIZE, SIZE)
-        sweep.points(views.images[0], same)
+        plane_sweep.points(views.images[0], same)
 
 
 def test_every_view_of_a_scene_counts_like_the_front():
     for preset in PRESETS.values():
-        config = scene.settings(preset.fourd)
+        config = capture.settings(preset.fourd)
         assert config.view_rgb == config.front_rgb > 0
         assert config.view_alpha == config.front_alpha > 0
         if preset.fourd.view_rgb:  # what a view's structure weighs beside its colours stays

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ds4d.multiview import turning
+from ds4d.multiview.inflate import rotating_part
 
 SIZE = 128
 HUB = (64.0, 50.0)  # column and row, pixels
@@ -33,14 +33,14 @@ def mill(speed: float, frames: int = 16) -> tuple[np.ndarray, np.ndarray, np.nda
 
 @pytest.mark.parametrize("speed", [-3.0, 5.0])
 def test_a_turn_is_found(speed):
-    turn = turning.find(mill(speed)[0])
+    turn = rotating_part.find(mill(speed)[0])
     assert turn.speed == pytest.approx(speed, rel=0.1)
     np.testing.assert_allclose(np.multiply(turn.hub, SIZE), HUB, atol=3)
 
 
 def test_the_sails_come_off_the_tower():
     clip, sails, tower = mill(5.0)
-    apart = turning.take_apart(clip, turning.find(clip))
+    apart = rotating_part.take_apart(clip, rotating_part.find(clip))
     overlap = (apart.before & sails).sum() / (apart.before | sails).sum()
     assert overlap > 0.8
     assert (apart.body & tower).sum() > 0.97 * len(clip) * tower.sum()
@@ -55,7 +55,7 @@ def test_the_sails_come_off_the_tower():
 
 def test_a_sail_that_hardly_leaves_its_place_is_no_part_of_the_tower():
     clip, _, tower = mill(1.6, frames=21)
-    body = turning.take_apart(clip, turning.find(clip)).body
+    body = rotating_part.take_apart(clip, rotating_part.find(clip)).body
     assert (body & tower).sum() > 0.95 * len(clip) * tower.sum()
     above, beside = body[:, :34], body[:, :, 90:]
     assert above.mean() < 0.001 and beside.mean() < 0.001
@@ -74,11 +74,11 @@ def test_what_walks_or_waves_does_not_turn():
         arm = cv2.line(np.zeros((SIZE, SIZE)), (80, 50), tuple(end.tolist()), 1.0, 6)
         waves[index, arm > 0] = 1
         waves[index, ..., :3] *= texture
-    assert turning.find(walks) is None
-    assert turning.find(waves) is None
+    assert rotating_part.find(walks) is None
+    assert rotating_part.find(waves) is None
 
 
 def test_a_still_clip_does_not_turn():
     clip = mill(0.0)[0]
-    assert turning.find(clip) is None
-    assert turning.find(np.zeros_like(clip)) is None
+    assert rotating_part.find(clip) is None
+    assert rotating_part.find(np.zeros_like(clip)) is None

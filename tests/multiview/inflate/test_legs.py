@@ -5,10 +5,10 @@ import math
 import numpy as np
 
 from ds4d.cameras import RADIUS
-from ds4d.multiview import legs
-from ds4d.multiview.ground import Slant, contact_candidates
-from ds4d.multiview.middle_surface import bent
-from ds4d.multiview.shell import half_thickness
+from ds4d.multiview.inflate import legs
+from ds4d.multiview.inflate.ground_plane import Slant, contact_candidates
+from ds4d.multiview.inflate.mid_surface import bent
+from ds4d.multiview.inflate.silhouette import half_thickness
 
 SIZE = 256
 FOCAL = SIZE / 2 / math.tan(math.radians(15))

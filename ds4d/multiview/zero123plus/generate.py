@@ -16,9 +16,9 @@ from ...run.device import network_dtype, pick, release
 from ...run.events import Event, Stage
 from ...weights import fetch
 from .attention import Anchor, anchor_bytes, install
-from .condition import Condition, Noise, describe, draw_noise, text_embedding, together
+from .conditioning import Condition, Noise, describe, draw_noise, text_embedding, together
 from .load import load_encoders, load_schedule, load_unet, load_vae
-from .pixels import GREY, WHITE, over_plain
+from .preprocessing import GREY, WHITE, over_plain
 from .sampler import decode, denoise, to_uint8
 
 VIEW, COLUMNS, ROWS = 320, 2, 3  # side of a view in pixels, and how views lie in the grid

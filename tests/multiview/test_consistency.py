@@ -7,7 +7,7 @@ import torch
 
 from ds4d.cameras import rig_cameras
 from ds4d.multiview import Views
-from ds4d.multiview.agreement import disagreement
+from ds4d.multiview.consistency import disagreement
 from ds4d.splat.splats import Splats, render
 
 SIZE = 128

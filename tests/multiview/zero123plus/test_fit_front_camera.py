@@ -13,7 +13,7 @@ import torch
 
 from ds4d.cameras import project, rig_cameras
 from ds4d.multiview.zero123plus import place_cameras
-from ds4d.multiview.zero123plus.front import agreement, fit_front
+from ds4d.multiview.zero123plus.fit_front_camera import agreement, fit_front
 
 BENCH = Path(__file__).parents[3] / "shared" / "bench"
 SIZE = 96

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ds4d.cameras import FOV_DEG, RADIUS
-from ds4d.multiview.ground import estimate_slant
+from ds4d.multiview.inflate.ground_plane import estimate_slant
 
 FOCAL = 128 / math.tan(math.radians(15))
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ds4d.multiview.zero123plus.attention import install
-from ds4d.multiview.zero123plus.condition import (
+from ds4d.multiview.zero123plus.conditioning import (
     Condition,
     Noise,
     describe,
@@ -33,7 +33,7 @@ from ds4d.multiview.zero123plus.load import (
     load_unet,
     load_vae,
 )
-from ds4d.multiview.zero123plus.pixels import GREY, Pixels, over_plain
+from ds4d.multiview.zero123plus.preprocessing import GREY, Pixels, over_plain
 from ds4d.multiview.zero123plus.sampler import (
     decode,
     denoise,

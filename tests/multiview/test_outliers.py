@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ds4d.errors import UserError
-from ds4d.multiview.check import NAMED, Flag, flags, named_views, told
+from ds4d.multiview.outliers import NAMED, Flag, flags, named_views, told
 
 BENCH = Path(__file__).parents[3] / "shared" / "bench"
 FRAMES, SIDE = 10, 64

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cameras import Cameras
-from .shell import pixel_positions, unproject
-from .texture import back_side
+from ...cameras import Cameras
+from .colors import back_side
+from .silhouette import pixel_positions, unproject
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from ..config import FourdConfig, MultiviewConfig
 from ..errors import UserError
 from ..images import over, tile
 from ..run.events import Event, Stage
-from . import Views, sweep
+from . import Views, plane_sweep
 
 POINTS = "points3d.ply"
 DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")  # of a lens; ours are pinholes
@@ -114,7 +114,7 @@ def run(
         points, colors = read_points(listed)
     else:
         yield Event("multiview", message="looking for places on which the cameras agree")
-        points, colors = sweep.points(images[len(images) // 2], cameras)
+        points, colors = plane_sweep.points(images[len(images) // 2], cameras)
     placement = place(points, cameras)
     cloud = placement.points(points), colors
     return Views(images, placement.cameras(cameras), scene=placement, cloud=cloud)

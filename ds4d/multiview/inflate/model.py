@@ -10,16 +10,16 @@ import cv2
 import numpy as np
 import torch
 
-from ..cameras import Cameras
-from ..run.events import Event, Stage
-from ..run.parallel import each
-from ..splat import Splats
-from . import legs, turning
-from .ground import Slant, contact_candidates, estimate_slant
-from .middle_surface import bent, leaning
-from .shell import half_thickness, shell
-from .surface import Surface, closed, joined
-from .texture import cast_votes, front_colors, palette, regional_colors
+from ...cameras import Cameras
+from ...run.events import Event, Stage
+from ...run.parallel import each
+from ...splat import Splats
+from . import legs, rotating_part
+from .colors import cast_votes, front_colors, palette, regional_colors
+from .ground_plane import Slant, contact_candidates, estimate_slant
+from .mesh import Surface, closed, joined
+from .mid_surface import bent, leaning
+from .silhouette import half_thickness, shell
 
 LARGEST_GRID = 256  # the shell is sampled at most this finely along a side
 ROUND = 0.9  # most things are a little less deep than a round thing of the same silhouette
@@ -64,8 +64,8 @@ def prepare(
         plane = replace(plane, slope=math.tan(math.radians(slant)), confidence=1.0)
     yield Event("multiview", 0, len(frames), describe(plane))
     colors = palette(small)
-    turn = turning.find(small)
-    apart = None if turn is None else turning.take_apart(small, turn)
+    turn = rotating_part.find(small)
+    apart = None if turn is None else rotating_part.take_apart(small, turn)
     if apart is None:
         body = yield from _layer(small, depth, colors, _Standing(plane, camera))
         return Model((body,), colors, plane, camera)
