@@ -37,7 +37,7 @@ from .fourd import pictures, train
 from .fourd.asset import Asset
 from .images import checkerboard, load_images, over, save_images, tile
 from .matting import corrections
-from .mesh import scene_points
+from .mesh import capture_points
 from .multiview import Views, capture
 from .multiview.grid import grids
 from .multiview.outliers import flags as find_flags
@@ -237,7 +237,7 @@ class _Run:
         def make() -> Stage[dict[str, Any]]:
             cloud = mesh.load_points_ply(self.workspace / "multiview" / "points.ply")
             generator = torch.Generator().manual_seed(config.seed)
-            chosen = yield from scene_points.run(*cloud, config.fourd.points, generator)
+            chosen = yield from capture_points.run(*cloud, config.fourd.points, generator)
             with self.workspace.replacing("points.ply") as path:
                 mesh.save_points_ply(path, *chosen)
             return {"found": len(cloud[0])}

@@ -20,7 +20,7 @@ from ..config import MachineConfig
 from ..errors import UserError
 from ..run import device
 from ..run.events import Event, Stage
-from .palette import Palette
+from .pca import Palette
 
 PATCH = 14  # pixels along a side of a patch
 GRID = 37  # patches along a side of a view

@@ -77,9 +77,9 @@ def choose(
             "Choose the mesh engine visual_hull: it carves one.",
         )
     if surface.exists() and config.engine in ("auto", "inflated"):
-        from . import inflated
+        from . import from_inflation
 
-        return Engine("inflated", why, partial(inflated.run, file=surface))
+        return Engine("inflated", why, partial(from_inflation.run, file=surface))
     from . import visual_hull
 
     return Engine("visual_hull", why, visual_hull.run)

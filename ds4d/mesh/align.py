@@ -19,7 +19,7 @@ from ..cameras import Cameras
 from ..errors import UserError
 from ..run.events import Event, Stage
 from . import Mesh
-from .silhouettes import faces_seen
+from .visibility import faces_seen
 
 COARSE, MIDDLE, FINE = 48, 64, 128  # sides of the pictures that are compared, pixels
 REPORT = 256  # the reported IoU is measured in pictures of at most this side

@@ -14,8 +14,8 @@ from scipy.spatial import cKDTree
 from ..cameras import Cameras, orbit_cameras
 from ..run.events import Event, Stage
 from . import Mesh, align
-from .meshfile import load
-from .silhouettes import faces_seen
+from .read import load
+from .visibility import faces_seen
 
 
 def run(

@@ -16,7 +16,7 @@ from transformers import Dinov2Model
 from ds4d.config import MachineConfig
 from ds4d.errors import UserError
 from ds4d.features import dinov2
-from ds4d.features.palette import Palette
+from ds4d.features.pca import Palette
 from ds4d.run import device
 from tests.stages import finished
 from tests.tiny import dinov2 as tiny

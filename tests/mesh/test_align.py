@@ -13,7 +13,7 @@ from ds4d.cameras import project, rig_cameras
 from ds4d.errors import UserError
 from ds4d.mesh import Mesh
 from ds4d.mesh.align import cube_rotations, fit
-from ds4d.mesh.silhouettes import faces_seen
+from ds4d.mesh.visibility import faces_seen
 from tests.mesh import boxes
 from tests.stages import finished
 

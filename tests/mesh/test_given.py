@@ -15,7 +15,7 @@ from ds4d.cameras import rig_cameras
 from ds4d.errors import UserError
 from ds4d.mesh import Mesh, load_glb, sample_points, save_glb
 from ds4d.mesh.given import outward, paint, run
-from ds4d.mesh.meshfile import load
+from ds4d.mesh.read import load
 from tests.mesh import boxes
 from tests.stages import finished
 
@@ -299,7 +299,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_too_many_faces_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("ds4d.mesh.meshfile.MAX_FACES", 20)
+    monkeypatch.setattr("ds4d.mesh.read.MAX_FACES", 20)
     thing().export(tmp_path / "large.glb")
     with pytest.raises(UserError, match="more than 20 faces"):
         load(tmp_path / "large.glb")

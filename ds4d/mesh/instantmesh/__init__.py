@@ -22,9 +22,9 @@ from ...run.device import network_dtype, pick, release
 from ...run.events import Event, Stage
 from ...weights import CATALOGUE, fetch, find, read_json
 from .. import Mesh, align
+from .cameras import camera_vectors, from_instantmesh
 from .extract import sampled_density, surface
 from .model import LRM, load
-from .poses import camera_vectors, from_instantmesh
 
 VIEW_SIZE = 320  # pixels; the views that the model was trained on
 POINTS = {"cuda": 2**20, "cpu": 2**17}  # that are decoded at once

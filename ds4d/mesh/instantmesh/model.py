@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...weights import fill, read_state
-from .planes import Synthesizer
 from .transformer import TriplaneTransformer
+from .triplane import Synthesizer
 from .vit import Encoder
 
 PREFIX = "lrm_generator."

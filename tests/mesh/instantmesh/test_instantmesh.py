@@ -14,9 +14,9 @@ from ds4d.cameras import RADIUS, orbit_cameras, project, rig_cameras
 from ds4d.config import MachineConfig
 from ds4d.errors import UserError
 from ds4d.mesh import align, instantmesh
+from ds4d.mesh.instantmesh.cameras import ROTATION, camera_vectors, from_instantmesh, to_instantmesh
 from ds4d.mesh.instantmesh.model import LRM, load
-from ds4d.mesh.instantmesh.planes import Synthesizer
-from ds4d.mesh.instantmesh.poses import ROTATION, camera_vectors, from_instantmesh, to_instantmesh
+from ds4d.mesh.instantmesh.triplane import Synthesizer
 from ds4d.run.events import Event
 from tests.stages import finished
 from tests.tiny import instantmesh as tiny

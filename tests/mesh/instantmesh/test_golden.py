@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ds4d.cameras import orbit_cameras, rig_cameras
+from ds4d.mesh.instantmesh.cameras import SCALE, camera_vectors
 from ds4d.mesh.instantmesh.model import BASE, LARGE, LRM, Sizes, lrm_state
-from ds4d.mesh.instantmesh.poses import SCALE, camera_vectors
 from ds4d.weights import fill, read_state
 
 ROOT = Path(__file__).parents[2]
