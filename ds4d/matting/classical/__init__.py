@@ -119,7 +119,9 @@ def _look(
         movements = otherwise.movements
         return background.plate(lab, ~_dilated(masks, 4), movements, otherwise), masks, True
 
-    movements = stabilization.movements(np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in small]))
+    movements = stabilization.movements(
+        np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in small])
+    )
     still = movements is not None
     if not still:
         doubt = "The background is neither plain nor still: check the matte."
