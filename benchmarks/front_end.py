@@ -28,7 +28,7 @@ from ds4d.images import load_images
 from ds4d.multiview.inflate import draw
 from ds4d.multiview.inflate.model import Model, describe, prepare, solid
 from ds4d.run.events import Stage
-from ds4d.splat import Splats
+from ds4d.splatting import Splats
 
 EVERY = 6  # of the frames one in so many is compared
 SHIFTS = np.linspace(-0.15, 0.15, 31)  # along the viewing direction, world units

@@ -2,7 +2,7 @@
 
 python -m benchmarks.gpu_check [--json FILE] [--variants] [--quick]
 
-Compares with the float64 specification in tests/splat/twin.py, times eager steps and replays of a
+Compares with the float64 specification in tests/splatting/twin.py, times eager steps and replays of a
 CUDA graph, in the same run gsplat where that is installed, and ends in a short table.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ds4d.splat import gpu, rasterize
+from ds4d.splatting import rasterize, triton_backend
 
 from .gpu_steps import (
     PeerStep,
@@ -126,7 +126,7 @@ def check() -> dict:
     replay()
     torch.cuda.synchronize()
     results["graph has same bits"] = all(map(torch.equal, first, kept[-1]))
-    room = gpu._rooms[torch.device("cuda", 0), 4, 256, 256]
+    room = triton_backend._rooms[torch.device("cuda", 0), 4, 256, 256]
     room.capacity, room.count[0] = 1 << 14, 1 << 13
     begin = time.perf_counter()
     crowded = results_of_a_step()
@@ -144,11 +144,11 @@ def check() -> dict:
 
 
 def try_variants() -> list[dict]:
-    rows, default = [], (gpu.TILE_X, gpu.TILE_Y, gpu.WARPS)
+    rows, default = [], (triton_backend.TILE_X, triton_backend.TILE_Y, triton_backend.WARPS)
     for tile in TILES:
         for warps in WARPS:
-            (gpu.TILE_X, gpu.TILE_Y), gpu.WARPS = tile, warps
-            gpu._rooms.clear()
+            (triton_backend.TILE_X, triton_backend.TILE_Y), triton_backend.WARPS = tile, warps
+            triton_backend._rooms.clear()
             for C, size, N in TARGETS:
                 step = Step(C, size, N)
                 row = {"tile": tile, "warps": warps, "C": C, "size": size, "N": N}
@@ -158,8 +158,8 @@ def try_variants() -> list[dict]:
                     row[name] = sum(t for key, t in kernels.items() if key.startswith(name))
                 rows.append(row)
                 print(*row.values(), flush=True)
-    gpu.TILE_X, gpu.TILE_Y, gpu.WARPS = default
-    gpu._rooms.clear()
+    triton_backend.TILE_X, triton_backend.TILE_Y, triton_backend.WARPS = default
+    triton_backend._rooms.clear()
     return rows
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ds4d.cameras import orbit_cameras
-from ds4d.splat import gpu, rasterize
+from ds4d.splatting import rasterize, triton_backend
 
 
 def scene(N: int, D: int = 3, *, seed: int = 0, size: float = 1.0) -> dict[str, Tensor]:
@@ -147,9 +147,9 @@ def copy_bandwidth() -> float:
 
 def floor_ms(C: int, size: int, N: int, D: int, bandwidth: float) -> float:
     """Milliseconds to read and write once what goes in and comes out of a step, and its lists."""
-    listed = next(iter(gpu._rooms[torch.device("cuda", 0), C, size, size].count))
+    listed = next(iter(triton_backend._rooms[torch.device("cuda", 0), C, size, size].count))
     inputs = 4 * N * (3 + 4 + 3 + 1 + D)
     images = 4 * C * size * size * (D + 2)
-    records = 4 * C * N * (8 + gpu._channels(D))
-    pairs = int(listed) * 4 * (8 + gpu._channels(D) + 2)
+    records = 4 * C * N * (8 + triton_backend._channels(D))
+    pairs = int(listed) * 4 * (8 + triton_backend._channels(D) + 2)
     return (2 * inputs + 2 * images + 4 * records + 2 * pairs) / bandwidth * 1e3

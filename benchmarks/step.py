@@ -31,7 +31,7 @@ from ds4d.fourd.gaussians import Offsets, deformed
 from ds4d.fourd.losses import structural
 from ds4d.fourd.training import Training
 from ds4d.multiview import Views
-from ds4d.splat.splats import Splats, render
+from ds4d.splatting.splats import Splats, render
 
 FRAMES, BLOBS = 24, 30
 STATIC, DYNAMIC = 60, 200  # steps before the clock starts

@@ -149,7 +149,7 @@ def _generate(command: Generate) -> int:
 def _render(command: Render) -> int:
     from . import animation, turntable
     from .run.progress import show
-    from .splat.rasterize import drawn_with
+    from .splatting.rasterize import drawn_with
 
     asset, workspace = _finished(command.run, command.machine)
     if command.format == "mp4" and set(command.views) == set(turntable.VIDEOS):
@@ -178,7 +178,7 @@ def _export(command: Export) -> int:
 def _evaluate(command: Evaluate) -> int:
     from . import evaluation
     from .run.progress import show
-    from .splat.rasterize import drawn_with
+    from .splatting.rasterize import drawn_with
 
     asset, workspace = _finished(command.run, command.machine)
     folder = workspace.root / "evaluation" / command.case.resolve().name
@@ -198,7 +198,7 @@ def _finished(run: Path, machine: MachineConfig) -> tuple[Any, Any]:
     from .fourd.asset import Asset
     from .run import device
     from .run.workspace import Workspace
-    from .splat.rasterize import check
+    from .splatting.rasterize import check
 
     if not run.is_dir():
         raise UserError(f"There is no run folder {run}.", "Give the --out folder of a generate.")

@@ -251,8 +251,8 @@ def _rasterizer(machine: MachineConfig) -> tuple[bool, str]:
 
     from .cameras import orbit_cameras
     from .run.device import pick
-    from .splat.rasterize import check
-    from .splat.splats import Splats, render
+    from .splatting.rasterize import check
+    from .splatting.splats import Splats, render
 
     check(machine.rasterizer, pick(machine.device))
     started = time.perf_counter()

@@ -47,8 +47,8 @@ from .run.engines import Engine
 from .run.events import STAGES, Event, Stage
 from .run.recorder import Recorder, versions
 from .run.workspace import Workspace
-from .splat.rasterize import check as check_rasterizer
-from .splat.rasterize import drawn_with, use
+from .splatting.rasterize import check as check_rasterizer
+from .splatting.rasterize import drawn_with, use
 
 
 def generate(

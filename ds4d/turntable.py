@@ -28,7 +28,7 @@ from .config import VideoConfig
 from .errors import UserError
 from .run.events import Event, Stage
 from .run.workspace import Workspace
-from .splat.splats import Splats, render
+from .splatting.splats import Splats, render
 
 if TYPE_CHECKING:
     from .fourd.asset import Asset

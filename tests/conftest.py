@@ -19,7 +19,7 @@ from ds4d.cameras import (
     Cameras,
     orbit_cameras,
 )
-from ds4d.splat.splats import Splats, render
+from ds4d.splatting.splats import Splats, render
 from tests import browser
 
 FRAMES, SIZE = 6, 64

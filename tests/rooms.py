@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ds4d.cameras import Cameras, orbit_cameras
-from ds4d.splat.splats import Splats, render
+from ds4d.splatting.splats import Splats, render
 
 # azimuth, elevation (degrees), radius, vertical field of view (degrees), width, height (pixels),
 # shift of the principal point (pixels); the last camera is held out

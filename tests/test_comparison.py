@@ -13,7 +13,7 @@ from ds4d.config import VideoConfig
 from ds4d.evaluation import metrics
 from ds4d.images import over
 from ds4d.run.workspace import Workspace
-from ds4d.splat.splats import Splats
+from ds4d.splatting.splats import Splats
 from ds4d.turntable import render_views
 from tests.stages import finished
 

@@ -12,7 +12,7 @@ from ds4d.cameras import orbit_cameras
 from ds4d.config import VideoConfig
 from ds4d.errors import UserError
 from ds4d.run.workspace import Workspace
-from ds4d.splat.splats import Splats
+from ds4d.splatting.splats import Splats
 from tests.stages import finished
 
 CONFIG = VideoConfig(size=64, seconds=0.5, fps=24)

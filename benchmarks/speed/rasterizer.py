@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from ds4d.cameras import Cameras, orbit_cameras
-from ds4d.splat import rasterize
-from ds4d.splat.rasterize import use
+from ds4d.splatting import rasterize
+from ds4d.splatting.rasterize import use
 
 from .measure import median_ms, timed
 from .peers import PEERS

@@ -23,7 +23,7 @@ from ds4d.guidance import Perceptual, Zero123
 from ds4d.multiview import Views
 from ds4d.run import device as devices
 from ds4d.run.events import Stage
-from ds4d.splat.splats import render
+from ds4d.splatting.splats import render
 
 from .measure import synchronize
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..mesh import TO_GLTF, Mesh, _linear
-from ..splat.splats import Splats
+from ..splatting.splats import Splats
 from .scene import Scene
 from .surface import surface
 

@@ -19,7 +19,7 @@ import torch
 
 from ..errors import UserError
 from ..fourd.gaussians import LONGEST_GLIDE
-from ..splat.splats import Splats
+from ..splatting.splats import Splats
 from ..viewer import write_html
 from .scene import Scene
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..splat.splats import Splats
+from ..splatting.splats import Splats
 from .scene import Scene
 
 PROPERTIES = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..run.workspace import Workspace
-from ..splat.splats import Splats
+from ..splatting.splats import Splats
 
 if TYPE_CHECKING:
     from ..fourd.asset import Asset

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..splat.splats import Splats
+from ..splatting.splats import Splats
 from .ply import to_ply_axes
 from .scene import Scene
 

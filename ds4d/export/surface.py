@@ -11,7 +11,7 @@ import torch
 from numba import njit
 
 from ..mesh import Mesh
-from ..splat.splats import Splats
+from ..splatting.splats import Splats
 
 REACH = 2.6  # standard deviations at which a Gaussian ends
 LEVEL = 0.5  # density (the sum of opacities, each falling off) at the surface

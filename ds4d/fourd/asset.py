@@ -15,7 +15,7 @@ from torch import Tensor
 from ..cameras import Cameras, Similarity
 from ..config import FourdConfig
 from ..errors import UserError
-from ..splat.splats import Splats
+from ..splatting.splats import Splats
 from .deformation import Deformation
 from .gaussians import Gaussians, Offsets, snapshot
 from .tssf import Lookup

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from ..splat.knn import mean_squared_neighbour_distance
-from ..splat.splats import Splats
+from ..splatting.knn import mean_squared_neighbour_distance
+from ..splatting.splats import Splats
 
 SH_C0 = 0.28209479177387814  # value of the constant spherical harmonic
 INITIAL_OPACITY = 0.1

@@ -16,7 +16,7 @@ from ..clip.video import write_video
 from ..config import FourdConfig
 from ..images import over, tile
 from ..run.workspace import Workspace
-from ..splat.splats import render
+from ..splatting.splats import render
 from .asset import Asset
 from .dsfd import decouple
 

@@ -20,8 +20,8 @@ from ..images import tile
 from ..multiview import Views
 from ..multiview.outliers import named_views
 from ..run.events import Event
-from ..splat import rasterize
-from ..splat.rasterize import capturable, crowded
+from ..splatting import rasterize
+from ..splatting.rasterize import capturable, crowded
 from .asset import Asset
 from .averages import EVERY, Averages
 from .batches import Targets

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample, pad
 
 from ..cameras import Cameras, project
-from ..splat import rasterize
+from ..splatting import rasterize
 from . import kernels
 from .gaussians import Gaussians
 

@@ -19,7 +19,7 @@ from torch.nn.functional import grid_sample
 from ..errors import UserError
 from ..multiview import Views
 from ..multiview.consistency import disagreement
-from ..splat.rasterize import moves_centres
+from ..splatting.rasterize import moves_centres
 
 NODES = 8  # of each grid along a side of the image
 AGREE = 0.002  # disagreement of views below which they show one object: renders have a tenth of it

@@ -1,6 +1,6 @@
 // Draws Gaussians with WebGL2: one quad each, from far to near, premultiplied over a clear picture.
 // An instance is a row of quads: cards, and software that stands in for them, take long for each.
-// Projection, blur and cut-offs are those of ds4d.splat.rasterize.
+// Projection, blur and cut-offs are those of ds4d.splatting.rasterize.
 
 import { axes, focalLength } from "./camera.js";
 

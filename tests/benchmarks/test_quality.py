@@ -12,7 +12,7 @@ from benchmarks.quality.__main__ import Options, grid
 from benchmarks.quality.cell import Cell
 from benchmarks.quality.report import write
 from benchmarks.quality.scores import chamfer, flicker
-from ds4d.splat.splats import Splats
+from ds4d.splatting.splats import Splats
 
 CELL = Cell("fox", "multiview", "preview", "H", 0.5, 3)
 

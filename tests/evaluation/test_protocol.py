@@ -15,7 +15,7 @@ from PIL import Image
 from ds4d.cameras import orbit_cameras
 from ds4d.errors import UserError
 from ds4d.evaluation import evaluate, score
-from ds4d.splat.splats import Splats
+from ds4d.splatting.splats import Splats
 from ds4d.turntable import render_views
 from tests.stages import finished
 

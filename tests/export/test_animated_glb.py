@@ -16,7 +16,7 @@ from ds4d.export.scene import Scene
 from ds4d.export.surface import LEVEL, surface
 from ds4d.mesh import _srgb
 from ds4d.run.workspace import Workspace
-from ds4d.splat.splats import Splats
+from ds4d.splatting.splats import Splats
 
 COLOR = (0.8, 0.4, 0.1)
 

@@ -13,7 +13,7 @@ import torch
 from ds4d.export import cache
 from ds4d.export.scene import Scene
 from ds4d.run.workspace import Workspace
-from ds4d.splat.splats import Splats
+from ds4d.splatting.splats import Splats
 
 
 class Asset:

@@ -12,7 +12,7 @@ from ds4d.cameras import orbit_cameras
 from ds4d.errors import UserError
 from ds4d.export.ply import read_ply, to_ply_axes
 from ds4d.run.workspace import Workspace
-from ds4d.splat.splats import Splats
+from ds4d.splatting.splats import Splats
 from tests.stages import finished
 
 

@@ -11,7 +11,7 @@ import torch
 from ds4d.cameras import Cameras, orbit_cameras
 from ds4d.errors import UserError
 from ds4d.export.packed import SMALLEST_SCALE, input_camera, pack, unpack
-from ds4d.splat.splats import Splats
+from ds4d.splatting.splats import Splats
 
 
 class Asset:

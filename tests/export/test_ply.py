@@ -11,7 +11,7 @@ import torch
 from ds4d.cameras import RADIUS, Cameras, orbit_cameras
 from ds4d.errors import UserError
 from ds4d.export import ply
-from ds4d.splat.splats import Splats, render
+from ds4d.splatting.splats import Splats, render
 
 STANDARD = (
     "x y z nx ny nz f_dc_0 f_dc_1 f_dc_2 opacity scale_0 scale_1 scale_2 rot_0 rot_1 rot_2 rot_3"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ds4d.export.splat import write_splat
-from ds4d.splat.splats import Splats
+from ds4d.splatting.splats import Splats
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from ds4d.fourd.gaussians import Offsets
 from ds4d.fourd.losses import structural
 from ds4d.fourd.training import Training
 from ds4d.images import over
-from ds4d.splat.splats import render
+from ds4d.splatting.splats import render
 from tests.stages import finished
 
 CPU = torch.device("cpu")

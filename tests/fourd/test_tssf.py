@@ -7,7 +7,7 @@ import torch
 from ds4d.cameras import rig_cameras
 from ds4d.fourd.gaussians import from_points
 from ds4d.fourd.tssf import DEPTH_SIZE, TSSF, Lookup
-from ds4d.splat import rasterize
+from ds4d.splatting import rasterize
 
 V, C, N, SIDE, CHANNELS = 7, 4, 12, 5, 6
 FUSIONS = [("front",), ("average",), ("ga",), ("ga", "elements", "channel")]

@@ -12,8 +12,8 @@ from ds4d.cameras import rig_cameras
 from ds4d.errors import UserError
 from ds4d.fourd.warps import NODES, Warps, wanted
 from ds4d.multiview import Views
-from ds4d.splat.rasterize import use
-from ds4d.splat.splats import Splats, render
+from ds4d.splatting.rasterize import use
+from ds4d.splatting.splats import Splats, render
 
 
 def balls(shift: int) -> Views:

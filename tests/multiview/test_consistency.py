@@ -8,7 +8,7 @@ import torch
 from ds4d.cameras import rig_cameras
 from ds4d.multiview import Views
 from ds4d.multiview.consistency import disagreement
-from ds4d.splat.splats import Splats, render
+from ds4d.splatting.splats import Splats, render
 
 SIZE = 128
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ds4d.cameras import orbit_cameras
-from ds4d.splat.splats import Splats
+from ds4d.splatting.splats import Splats
 
 SIZE = 160  # pixels of the canvas
 

@@ -10,7 +10,7 @@ import pytest
 from ds4d import viewer
 from ds4d.cameras import orbit_cameras
 from ds4d.export.packed import pack
-from ds4d.splat.splats import render
+from ds4d.splatting.splats import render
 from tests.viewer.ball import SIZE, Ball, arrived, pixels, still
 
 NO_WEBGL = """

@@ -26,7 +26,7 @@ from ...cameras import (
 from ...images import over, tile
 from ...run.events import Event, Stage
 from ...run.parallel import each
-from ...splat import Splats, rasterize
+from ...splatting import Splats, rasterize
 from .. import Views
 from .model import prepare, resized, solid, surface
 

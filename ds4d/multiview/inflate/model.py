@@ -13,7 +13,7 @@ import torch
 from ...cameras import Cameras
 from ...run.events import Event, Stage
 from ...run.parallel import each
-from ...splat import Splats
+from ...splatting import Splats
 from . import legs, rotating_part
 from .colors import cast_votes, front_colors, palette, regional_colors
 from .ground_plane import Slant, contact_candidates, estimate_slant

@@ -10,7 +10,7 @@ from scipy.ndimage import binary_erosion, distance_transform_edt, label
 from torch import Tensor
 
 from ...cameras import Cameras
-from ...splat import Splats
+from ...splatting import Splats
 from .colors import back_side, front_side
 from .mid_surface import factored, neighbours
 

@@ -11,7 +11,7 @@ from ds4d.multiview import choose, inflate
 from ds4d.multiview.inflate.colors import cast_votes, front_colors, palette, regional_colors
 from ds4d.multiview.inflate.ground_plane import Slant
 from ds4d.multiview.inflate.silhouette import half_thickness, shell
-from ds4d.splat import Splats
+from ds4d.splatting import Splats
 from tests.stages import finished
 
 SIZE = 96

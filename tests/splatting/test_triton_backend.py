@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ds4d.cameras import orbit_cameras
-from ds4d.splat import gpu, rasterize
-from ds4d.splat.rasterize import use
+from ds4d.splatting import rasterize, triton_backend
+from ds4d.splatting.rasterize import use
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="python -m benchmarks.gpu_check tests it on a GPU"
@@ -35,11 +35,11 @@ def step(N=4):
 
 
 def test_lists_without_room_change_nothing(monkeypatch):
-    from ds4d.splat import gpu
+    from ds4d.splatting import triton_backend
 
     with use("triton"):
         images, gradients = step()
-        monkeypatch.setattr(gpu, "_capacity", lambda shape, N, total: 3)
+        monkeypatch.setattr(triton_backend, "_capacity", lambda shape, N, total: 3)
         crowded_images, crowded_gradients = step()
     for one, other in zip(images, crowded_images, strict=True):
         assert torch.equal(one, other)
@@ -48,17 +48,17 @@ def test_lists_without_room_change_nothing(monkeypatch):
 
 
 def test_a_step_is_freed_without_the_garbage_collector(monkeypatch):
-    from ds4d.splat import gpu
+    from ds4d.splatting import triton_backend
 
     traces = []
-    forward = gpu.forward
+    forward = triton_backend.forward
 
     def watched(*arguments):
         results = forward(*arguments)
         traces.append(weakref.ref(results[-1].records))
         return results
 
-    monkeypatch.setattr(gpu, "forward", watched)
+    monkeypatch.setattr(triton_backend, "forward", watched)
     gc.disable()
     try:
         with use("triton"):
@@ -74,12 +74,12 @@ def test_an_engine_that_does_not_exist_is_named():
 
 
 def test_only_a_graph_that_was_captured_asks_to_be_captured_again(monkeypatch):
-    roomy = gpu.Room(10, capacity=200, count=torch.tensor([100]))
-    full = gpu.Room(10, capacity=105, count=torch.tensor([100]))
-    monkeypatch.setattr(gpu, "_rooms", {1: roomy, 2: full})
+    roomy = triton_backend.Room(10, capacity=200, count=torch.tensor([100]))
+    full = triton_backend.Room(10, capacity=105, count=torch.tensor([100]))
+    monkeypatch.setattr(triton_backend, "_rooms", {1: roomy, 2: full})
     roomy.captured = True
-    assert not gpu.crowded()  # the full one belongs to a drawing of the past
+    assert not triton_backend.crowded()  # the full one belongs to a drawing of the past
     full.captured = True
-    assert gpu.crowded()
+    assert triton_backend.crowded()
     full.capacity = 130
-    assert not gpu.crowded()
+    assert not triton_backend.crowded()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ds4d.splat.rasterize import use
+from ds4d.splatting.rasterize import use
 
 
 @pytest.fixture(scope="session")

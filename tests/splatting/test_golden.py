@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ds4d.splat import rasterize
+from ds4d.splatting import rasterize
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(os.environ.get("DS4D_GOLDEN", ROOT.parent / "shared" / "golden")) / "g3"

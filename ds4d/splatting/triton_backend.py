@@ -17,10 +17,10 @@ import torch
 import triton
 from torch import Tensor
 
-from .triton_blend import blend, blend_backward
-from .triton_projection import project
-from .triton_projection_backward import project_backward
-from .triton_tiles import CHANNELS, gather, write_tiles
+from ..splat.triton_blend import blend, blend_backward
+from ..splat.triton_projection import project
+from ..splat.triton_projection_backward import project_backward
+from ..splat.triton_tiles import CHANNELS, gather, write_tiles
 
 TILE_X, TILE_Y = 8, 8  # pixels
 WARPS = 1  # of a tile's program: sums over its pixels then need no barrier

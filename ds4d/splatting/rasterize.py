@@ -85,9 +85,9 @@ def moves_centres() -> bool:
 
 def crowded() -> bool:
     """Whether a captured CUDA graph should be captured again, after a drawing that is not."""
-    from . import gpu
+    from . import triton_backend
 
-    return gpu.crowded()
+    return triton_backend.crowded()
 
 
 def rasterize(

@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from ds4d.splat.knn import mean_squared_neighbour_distance
+from ds4d.splatting.knn import mean_squared_neighbour_distance
 
 
 def test_it_equals_the_search_through_all_pairs():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ds4d.cameras import orbit_cameras
-from ds4d.splat import rasterize
+from ds4d.splatting import rasterize
 
 NAMES = ("means", "quats", "scales", "opacities", "colors")
 

@@ -9,11 +9,11 @@ import torch
 from numba import get_num_threads
 from torch import Tensor
 
-from .cpu_blend import blend
-from .cpu_blend_backward import blend_backward
-from .cpu_pixels import GROUP, PIXELS
-from .cpu_projection import CHANNELS, project, project_backward
-from .cpu_tiles import TILE_X, TILE_Y, list_tiles
+from ..splat.cpu_blend import blend
+from ..splat.cpu_blend_backward import blend_backward
+from ..splat.cpu_pixels import GROUP, PIXELS
+from ..splat.cpu_projection import CHANNELS, project, project_backward
+from ..splat.cpu_tiles import TILE_X, TILE_Y, list_tiles
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def rasterize(
     means, quats, scales, opacities, colors, viewmats, Ks, width, height, backgrounds=None,
     *, antialiased=False, means2d_offsets=None,
 ):  # fmt: skip
-    """The same as ds4d.splat.rasterize, in float64."""
+    """The same as ds4d.splatting.rasterize, in float64."""
     C, N, D = len(viewmats), means.shape[-2], colors.shape[-1]
     if backgrounds is None:
         backgrounds = torch.zeros(C, D)

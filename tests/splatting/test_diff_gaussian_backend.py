@@ -20,9 +20,9 @@ from ds4d import pipeline
 from ds4d.config import Config, MachineConfig
 from ds4d.errors import UserError
 from ds4d.run.workspace import Workspace
-from ds4d.splat import rasterize
-from ds4d.splat.rasterize import DEVICES, capturable, check, drawn_with, moves_centres, use
-from tests.splat.test_rasterize import NAMES, gradients, named, scene, steady_pixels, views
+from ds4d.splatting import rasterize
+from ds4d.splatting.rasterize import DEVICES, capturable, check, drawn_with, moves_centres, use
+from tests.splatting.test_rasterize import NAMES, gradients, named, scene, steady_pixels, views
 
 CUDA = torch.device("cuda")
 
