@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from ..config import FourdConfig
-from ..lanes import LANES
-from . import kernels
+from ..kernels import dispatch
+from ..kernels.numba.deformation import Layout, deform
+from ..kernels.numba.simd import LANES
 from .gaussians import Offsets
 from .hexplane import HexPlane
-from .kernels.deformation import Layout, deform
 from .tssf import TSSF, Lookup
 
 HEADS = {"means": 3, "log_scales": 3, "quats": 4}
@@ -82,7 +82,7 @@ class Deformation(nn.Module):
         """Offsets to the raw parameters at K moments."""
         # Detached: where a Gaussian rests is for the images to say, not for the planes' slopes.
         means = means.detach()
-        if kernels.fit(means) and self._fits_kernels():
+        if dispatch.fit(means) and self._fits_kernels():
             return self._by_kernels(means, positions, reduced, lookup)
         hidden = self.hidden(means, positions, reduced, lookup)
         if hidden.is_cuda:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
-from . import kernels
+from ..kernels import dispatch
 
 SPACE_PAIRS = ((0, 1), (0, 2), (1, 2))  # xy, xz, yz: the first axis runs along a plane's width
 
@@ -64,8 +64,8 @@ class HexPlane(nn.Module):
         positions: Tensor,  # [K] places in the clip, [0, 1]
     ) -> Tensor:  # [K, N, levels * width]
         inside = self.inside(means)
-        if self.even and kernels.fit_gpu(means, self.width):
-            from .triton_planes import read
+        if self.even and dispatch.fit_gpu(means, self.width):
+            from ..kernels.triton.hexplane import read
 
             return read(inside, self.space, self.time, self.row(positions))
         axes = inside.T  # [3, N]

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ..config import FourdConfig
-from . import kernels
+from ..kernels import dispatch
+from ..kernels.numba.losses import SSIM_C1, SSIM_C2, SSIM_WINDOW
 from .batches import Truth
 from .deformation import Deformation
-from .kernels.losses import SSIM_C1, SSIM_C2, SSIM_WINDOW
 
 SCALES = 3  # of the structural loss, each half as fine as the one before it
 JUDGED = slice(1, None, 2)  # of a step's pictures: the second of each pair, never the paper's front
@@ -36,11 +36,11 @@ def image_errors(
     perceptual: Callable[[Tensor, Tensor], Tensor],  # [B, H, W, 3] twice -> [B]
 ) -> Tensor:  # []
     """The weighted errors of some renders: of colours and mattes, and what a judge says."""
-    if robust and perceptual is structural and kernels.fit(rgb):
+    if robust and perceptual is structural and dispatch.fit(rgb):
         judged = torch.zeros_like(weights.rgb)
         if weights.perceptual is not None:
             judged[JUDGED] = weights.perceptual[JUDGED]
-        return kernels.losses.image_errors(
+        return dispatch.losses.image_errors(
             rgb, alpha, truth.rgb, truth.alpha, truth.trust,
             torch.stack([weights.rgb, weights.alpha, judged]), SCALES,
         )  # fmt: skip
@@ -114,8 +114,8 @@ def regularisers(network: Deformation, config: FourdConfig) -> Tensor:
     """Smooth HexPlanes that stay near one along time, weighted."""
     planes, total = network.planes, torch.zeros(())
     weighted = config.smooth_space or config.smooth_time or config.sparse_time
-    if weighted and planes.even and kernels.fit_gpu(planes.space[0]):
-        from .triton_regular import irregularity
+    if weighted and planes.even and dispatch.fit_gpu(planes.space[0]):
+        from ..kernels.triton.regularizers import irregularity
 
         of_space = irregularity(planes.space, config.smooth_space, 0.0)
         return of_space + irregularity(planes.time, config.smooth_time, config.sparse_time)

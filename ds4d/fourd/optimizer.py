@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from ..config import FourdConfig
+from ..kernels.numba.adam import Adam
 from .deformation import Deformation
 from .gaussians import Gaussians
-from .kernels.adam import Adam
 from .warps import Warps
 
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample, pad
 
 from ..cameras import Cameras, project
+from ..kernels import dispatch
 from ..splatting import rasterize
-from . import kernels
 from .gaussians import Gaussians
 
 Fusion = Literal["front", "average", "ga", "da"]
@@ -112,7 +112,7 @@ class TSSF(nn.Module):
 
     def forward(self, reduced: Tensor, lookup: Lookup) -> Tensor:
         """Fused features [..., N, C'] of moments, from their `reduced` maps [..., V, h, w, C]."""
-        on_gpu = kernels.fit_gpu(reduced, reduced.shape[-1])
+        on_gpu = dispatch.fit_gpu(reduced, reduced.shape[-1])
         if on_gpu and self.for_kernels and self.fusion == "da":
             return self._by_kernels(reduced, lookup)
         return self._fuse(reduced, lookup)[0]
@@ -124,7 +124,7 @@ class TSSF(nn.Module):
 
     def _by_kernels(self, reduced: Tensor, lookup: Lookup) -> Tensor:
         """The same on a GPU."""
-        from .triton_fusion import fuse
+        from ..kernels.triton.tssf import fuse
 
         weights = (layer.weight[0] for layer in (self.score_others, self.score_pair))
         maps = reduced.reshape(-1, *reduced.shape[-4:])

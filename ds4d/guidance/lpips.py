@@ -51,7 +51,7 @@ def judge(network: nn.Module) -> Perceptual:
     ) -> Tensor:  # [B]
         render, target = _prepared(render), _prepared(target)
         if render.is_cuda:
-            from .triton_lpips import distance
+            from ..kernels.triton.lpips import distance
 
             return distance(render, target, network)
         return network(render, target).flatten()

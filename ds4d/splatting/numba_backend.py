@@ -9,11 +9,11 @@ import torch
 from numba import get_num_threads
 from torch import Tensor
 
-from ..splat.cpu_blend import blend
-from ..splat.cpu_blend_backward import blend_backward
-from ..splat.cpu_pixels import GROUP, PIXELS
-from ..splat.cpu_projection import CHANNELS, project, project_backward
-from ..splat.cpu_tiles import TILE_X, TILE_Y, list_tiles
+from ..kernels.numba.blend import blend
+from ..kernels.numba.blend_backward import blend_backward
+from ..kernels.numba.pixels import GROUP, PIXELS
+from ..kernels.numba.projection import CHANNELS, project, project_backward
+from ..kernels.numba.tiles import TILE_X, TILE_Y, list_tiles
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import torch
 import triton
 from torch import Tensor
 
-from ..splat.triton_blend import blend, blend_backward
-from ..splat.triton_projection import project
-from ..splat.triton_projection_backward import project_backward
-from ..splat.triton_tiles import CHANNELS, gather, write_tiles
+from ..kernels.triton.blend import blend, blend_backward
+from ..kernels.triton.projection import project
+from ..kernels.triton.projection_backward import project_backward
+from ..kernels.triton.tiles import CHANNELS, gather, write_tiles
 
 TILE_X, TILE_Y = 8, 8  # pixels
 WARPS = 1  # of a tile's program: sums over its pixels then need no barrier

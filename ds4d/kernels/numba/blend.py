@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from ..lanes import FEW, LOOPS, any_less, load_few, minus, plus_times, store, times, where_less
-from .cpu_pixels import (
+from .pixels import (
     FINAL,
     GROUP,
     LEAST,
@@ -28,8 +27,9 @@ from .cpu_pixels import (
     new_scratch,
     tile_place,
 )
-from .cpu_projection import CHANNELS
-from .cpu_tiles import TILE_X, TILE_Y
+from .projection import CHANNELS
+from .simd import FEW, LOOPS, any_less, load_few, minus, plus_times, store, times, where_less
+from .tiles import TILE_X, TILE_Y
 
 
 @njit(cache=True, error_model="numpy")

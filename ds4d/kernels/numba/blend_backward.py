@@ -5,23 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from ..lanes import (
-    FEW,
-    LOOPS,
-    load_few,
-    minus,
-    minus_times,
-    over,
-    plus,
-    plus_times,
-    spread_few,
-    store,
-    times,
-    total,
-    totals,
-    where_less,
-)
-from .cpu_pixels import (
+from .pixels import (
     BEHIND,
     GROUP,
     INNER,
@@ -44,8 +28,24 @@ from .cpu_pixels import (
     new_scratch,
     tile_place,
 )
-from .cpu_projection import CHANNELS
-from .cpu_tiles import TILE_X, TILE_Y
+from .projection import CHANNELS
+from .simd import (
+    FEW,
+    LOOPS,
+    load_few,
+    minus,
+    minus_times,
+    over,
+    plus,
+    plus_times,
+    spread_few,
+    store,
+    times,
+    total,
+    totals,
+    where_less,
+)
+from .tiles import TILE_X, TILE_Y
 
 
 @njit(cache=True, error_model="numpy")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .triton_projection import MIN_ALPHA
-from .triton_tiles import CHANNELS, load_shape
+from .projection import MIN_ALPHA
+from .tiles import CHANNELS, load_shape
 
 LARGEST = tl.constexpr(0.99)  # alpha
 OPAQUE = tl.constexpr(1e-4)  # a pixel is finished before its transmittance falls to this

@@ -11,11 +11,12 @@ from numba import get_num_threads, njit, prange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ...lanes import LOOPS
-from ..hexplane import HexPlane
-from ..tssf import Lookup
-from . import fusion, planes
-from .layers import ROWS, linear, linear_backward, relu, relu_backward
+from ...fourd.hexplane import HexPlane
+from ...fourd.tssf import Lookup
+from . import hexplane as planes
+from . import tssf
+from .linear import ROWS, linear, linear_backward, relu, relu_backward
+from .simd import LOOPS
 
 PARTS = 8  # that the Gaussians are cut into; their gradients are summed part by part
 BLOCK = 64  # Gaussians whose features stay in the first-level cache, a multiple of ROWS
@@ -104,14 +105,14 @@ def _forward_part(
         if V:
             shares, fused = all_shares[k].reshape(-1, V), all_fused[k]
             own = maps[k].reshape(-1)
-            fusion.sample(own, h, w, C, V, grid, visible, bias, samples, first, last)
+            tssf.sample(own, h, w, C, V, grid, visible, bias, samples, first, last)
             if widths[5]:
-                fusion.merge(
+                tssf.merge(
                     samples, C, V, visible, score_others, score_pair, shares, fused, features,
                     width, width - 2 * C, first, last,
                 )  # fmt: skip
             else:
-                fusion.mix(
+                tssf.mix(
                     samples, C, V, visible, score_others, shares, features, width, width - 2 * C,
                     first, last,
                 )  # fmt: skip
@@ -188,12 +189,12 @@ def _backward_part(
             continue
         shares = all_shares[k].reshape(-1, V)
         if widths[5]:
-            fusion.merge_backward(
+            tssf.merge_backward(
                 samples, C, V, visible, score_others, score_pair, shares, all_fused[k],
                 v_features, width, width - 2 * C, v_samples, v_bias, v_others, v_pair, first, last,
             )  # fmt: skip
         else:
-            fusion.mix_backward(
+            tssf.mix_backward(
                 samples, C, V, visible, score_others, shares, features, v_features, width,
                 width - 2 * C, v_samples, v_bias, v_others, first, last,
             )  # fmt: skip
@@ -216,7 +217,7 @@ def _scatter(
     else:
         k, view = (task - len(spaces)) // V, (task - len(spaces)) % V
         own = v_maps[k].reshape(-1)
-        fusion.sample_backward(v_samples[k], h, w, C, V, grid, visible, view, own)
+        tssf.sample_backward(v_samples[k], h, w, C, V, grid, visible, view, own)
 
 
 @njit(cache=True, parallel=LOOPS, error_model="numpy")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ...lanes import LANES, load, plus_times, spread, store, times
+from .simd import LANES, load, plus_times, spread, store, times
 
 ONE, HALF = np.float32(1), np.float32(0.5)
 

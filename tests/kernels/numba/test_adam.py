@@ -2,7 +2,7 @@
 
 import torch
 
-from ds4d.fourd.kernels.adam import Adam
+from ds4d.kernels.numba.adam import Adam
 
 SHAPES = [(7,), (40, 3), (3, 16, 5, 4), (1000,)]
 

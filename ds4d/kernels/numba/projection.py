@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from ..lanes import LOOPS
+from .simd import LOOPS
 
 NEAR, FAR = 0.01, 1e10  # visible depths, world units
 BLUR = 0.3  # px^2, added to the diagonal of the 2D covariance

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-from ...lanes import LANES, load, minus, plus, plus_times, signed, spread, store, times, total
+from .simd import LANES, load, minus, plus, plus_times, signed, spread, store, times, total
 
 ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 

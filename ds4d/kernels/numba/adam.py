@@ -12,7 +12,7 @@ from numba import carray, get_num_threads, njit, prange, types
 from numba.extending import intrinsic
 from torch import Tensor
 
-from ...lanes import LOOPS
+from .simd import LOOPS
 
 PARAMETER, GRADIENT, MEAN, SQUARE, STEP = range(5)  # columns of the table of addresses
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ds4d.kernel_cache import forget_stale
+from ds4d.kernels.numba.cache import forget_stale
 
 
 @pytest.fixture

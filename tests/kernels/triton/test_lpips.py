@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ds4d.guidance import lpips, triton_lpips
+from ds4d.guidance import lpips
+from ds4d.kernels.triton import lpips as triton_lpips
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 

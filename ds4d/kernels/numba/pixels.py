@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ..lanes import LOWEST, any_less, exp2, minus_times, plus, spread_few, steps_few, where_less
-from .cpu_projection import CHANNELS, LOG_OPACITY, MIN_ALPHA, ROOT_XX, ROOT_XY, ROOT_YY, U, V
-from .cpu_tiles import TILE_X, TILE_Y
+from .projection import CHANNELS, LOG_OPACITY, MIN_ALPHA, ROOT_XX, ROOT_XY, ROOT_YY, U, V
+from .simd import LOWEST, any_less, exp2, minus_times, plus, spread_few, steps_few, where_less
+from .tiles import TILE_X, TILE_Y
 
 PIXELS = TILE_X * TILE_Y
 STEP = PIXELS + 48  # from plane to plane: at a power of two, processors mistake one for another

@@ -8,7 +8,7 @@ from numba import njit, prange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ...lanes import LOOPS
+from .simd import LOOPS
 
 SSIM_WINDOW = 4  # pixels along a side
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from ..lanes import FEW, LOOPS
-from .cpu_projection import CENTRE, COLUMNS, EXTREME, HALF, ROWS, SLOPE, WIDTH
+from .projection import CENTRE, COLUMNS, EXTREME, HALF, ROWS, SLOPE, WIDTH
+from .simd import FEW, LOOPS
 
 TILE_X, TILE_Y = 64, 16  # pixels
 RADIX = 1 << 11  # three digits make a 32-bit key

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ...lanes import LANES, load, number, plus, plus_times, store, where_less
+from .simd import LANES, load, number, plus, plus_times, store, where_less
 
 ZERO = np.float32(0)
 ROWS = 8  # rows of a product that are summed at the same time, in registers

@@ -15,7 +15,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-from .kernel_cache import forget_stale
+from .cache import forget_stale
 
 forget_stale(Path(__file__).parent)  # before the kernels, which all import this, look for theirs
 

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.autograd import grad
 
 from ds4d.config import FourdConfig
-from ds4d.fourd import kernels
 from ds4d.fourd.deformation import HEADS, Deformation
 from ds4d.fourd.hexplane import HexPlane
 from ds4d.fourd.losses import regularisers
 from ds4d.fourd.tssf import TSSF, Lookup
+from ds4d.kernels import dispatch
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 N, K, V, SIDE, C, CHANNELS = 20, 2, 4, 5, 4, 6  # more Gaussians than a program has
@@ -27,8 +27,8 @@ N, K, V, SIDE, C, CHANNELS = 20, 2, 4, 5, 4, 6  # more Gaussians than a program 
 @pytest.fixture(autouse=True)
 def by_triton(monkeypatch):
     """float32 goes to the kernels, float64 to torch."""
-    monkeypatch.setattr(kernels, "fit", lambda tensor: False)
-    monkeypatch.setattr(kernels, "fit_gpu", lambda tensor, *_: tensor.dtype == torch.float32)
+    monkeypatch.setattr(dispatch, "fit", lambda tensor: False)
+    monkeypatch.setattr(dispatch, "fit_gpu", lambda tensor, *_: tensor.dtype == torch.float32)
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .triton_tiles import CHANNELS, LOG_OPACITY, ROOT_XX, ROOT_XY, ROOT_YY, U, V, count_tiles
+from .tiles import CHANNELS, LOG_OPACITY, ROOT_XX, ROOT_XY, ROOT_YY, U, V, count_tiles
 
 NEAR = tl.constexpr(0.01)  # visible depths, world units
 FAR = tl.constexpr(1e10)

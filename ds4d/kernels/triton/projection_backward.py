@@ -5,7 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .triton_projection import (
+from .projection import (
     BLUR,
     HALF_LOG2E,
     LEAST_COMPENSATION,
@@ -22,7 +22,7 @@ from .triton_projection import (
     times,
     to_camera,
 )
-from .triton_tiles import CHANNELS, LOG_OPACITY, ROOT_XX
+from .tiles import CHANNELS, LOG_OPACITY, ROOT_XX
 
 
 @triton.jit

@@ -1,0 +1,1 @@
+"""Compiled kernels: numba for CPUs, Triton for GPUs, one file per operation in each."""
