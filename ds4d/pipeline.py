@@ -33,7 +33,8 @@ from . import (
 from .cameras import Similarity, load_cameras, save_cameras
 from .config import Config
 from .errors import UserError
-from .fourd import pictures, train
+from .fourd import stage as train
+from .fourd import visualize as pictures
 from .fourd.asset import Asset
 from .images import checkerboard, load_images, over, save_images, tile
 from .matting import corrections

@@ -18,7 +18,7 @@ from ds4d.features import descriptors
 from ds4d.fourd.densify import rotate
 from ds4d.fourd.losses import structural
 from ds4d.fourd.threads import threads_for
-from ds4d.fourd.training import Training
+from ds4d.fourd.trainer import Training
 from ds4d.guidance import Perceptual, Zero123
 from ds4d.multiview import Views
 from ds4d.run import device as devices

@@ -16,7 +16,7 @@ from .gaussians import Gaussians
 from .tssf import Lookup
 
 if TYPE_CHECKING:
-    from .training import Training
+    from .trainer import Training
 
 
 def save(path: Path, training: Training, key: str) -> None:

@@ -11,8 +11,8 @@ from torch import Tensor
 from ..config import FourdConfig
 from ..kernels import dispatch
 from ..kernels.numba.losses import SSIM_C1, SSIM_C2, SSIM_WINDOW
-from .batches import Truth
 from .deformation import Deformation
+from .targets import Truth
 
 SCALES = 3  # of the structural loss, each half as fine as the one before it
 JUDGED = slice(1, None, 2)  # of a step's pictures: the second of each pair, never the paper's front

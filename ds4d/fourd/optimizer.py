@@ -8,7 +8,7 @@ from ..config import FourdConfig
 from ..kernels.numba.adam import Adam
 from .deformation import Deformation
 from .gaussians import Gaussians
-from .warps import Warps
+from .view_correction import Warps
 
 
 def optimizer_of(

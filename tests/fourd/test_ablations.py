@@ -9,7 +9,7 @@ import tyro
 from ds4d import guidance
 from ds4d.cli import _commands
 from ds4d.config import PRESETS, FourdConfig, MachineConfig
-from ds4d.fourd import train
+from ds4d.fourd import stage as train
 from ds4d.fourd.ablations import ABLATIONS
 from ds4d.fourd.asset import Asset
 from ds4d.fourd.gaussians import BALL

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from ds4d.fourd.batches import Truth
 from ds4d.fourd.losses import (
     SSIM_C1,
     SSIM_C2,
@@ -15,6 +14,7 @@ from ds4d.fourd.losses import (
     ssim,
     structural,
 )
+from ds4d.fourd.targets import Truth
 
 
 def pictures(seed: int = 0, size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:

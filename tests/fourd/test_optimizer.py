@@ -12,7 +12,7 @@ from ds4d.config import FourdConfig
 from ds4d.fourd.deformation import Deformation
 from ds4d.fourd.gaussians import from_points
 from ds4d.fourd.optimizer import optimizer_of, set_rates
-from ds4d.fourd.warps import Warps
+from ds4d.fourd.view_correction import Warps
 
 CONFIG = replace(FourdConfig(), static_iterations=100, dynamic_iterations=300, plane_size=8)
 

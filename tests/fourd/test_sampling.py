@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ds4d.config import FourdConfig
-from ds4d.fourd.deals import deals
+from ds4d.fourd.sampling import deals
 
 FRAMES, VIEWS = 5, 7
 

@@ -18,7 +18,7 @@ from . import checkpoint
 from .asset import Asset
 from .losses import structural
 from .threads import threads_for
-from .training import Training
+from .trainer import Training
 
 EVENT_EVERY = 20  # steps between two events with figures
 FINISH = Path(FINISH_FLAG).name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ds4d.fourd.averages import EVERY, Averages
+from ds4d.fourd.ema import EVERY, Averages
 
 
 def test_means_forget_by_their_length():

@@ -9,11 +9,11 @@ import torch
 from ds4d import guidance
 from ds4d.config import MachineConfig
 from ds4d.errors import Paused, UserError
-from ds4d.fourd import train
+from ds4d.fourd import stage as train
 from ds4d.fourd.asset import Asset
 from ds4d.fourd.gaussians import Offsets
 from ds4d.fourd.losses import structural
-from ds4d.fourd.training import Training
+from ds4d.fourd.trainer import Training
 from ds4d.images import over
 from ds4d.splatting.splats import render
 from tests.stages import finished

@@ -23,18 +23,18 @@ from ..run.events import Event
 from ..splatting import rasterize
 from ..splatting.rasterize import capturable, crowded
 from .asset import Asset
-from .averages import EVERY, Averages
-from .batches import Targets
-from .deals import deals
+from .cuda_graph import Replayed
 from .deformation import Deformation
 from .densify import Statistics, densify
 from .dsfd import view_features
+from .ema import EVERY, Averages
 from .gaussians import Gaussians, Offsets, deformed, from_points, random_points
 from .losses import Weights, image_errors, regularisers
 from .optimizer import optimizer_of, set_rates
-from .replay import Replayed
+from .sampling import deals
+from .targets import Targets
 from .tssf import Lookup
-from .warps import Warps, wanted
+from .view_correction import Warps, wanted
 
 PREVIEW_EVERY = 50  # steps between two pictures
 

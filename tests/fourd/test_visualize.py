@@ -9,8 +9,8 @@ import torch
 
 from ds4d import guidance
 from ds4d.config import FourdConfig, MachineConfig
-from ds4d.fourd import train
-from ds4d.fourd.pictures import SIDE, dynamics, scores, write
+from ds4d.fourd import stage as train
+from ds4d.fourd.visualize import SIDE, dynamics, scores, write
 from ds4d.run.workspace import Workspace
 from tests.stages import finished
 
