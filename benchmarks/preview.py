@@ -22,7 +22,7 @@ from pathlib import Path
 import tyro
 
 from ds4d.fourd.asset import Asset
-from ds4d.turntable import cut_out
+from ds4d.render.turntable import cut_out
 
 from .front_end import best_shift, read_truth, scores, shifted
 

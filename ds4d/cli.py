@@ -147,7 +147,7 @@ def _generate(command: Generate) -> int:
 
 
 def _render(command: Render) -> int:
-    from . import animation, turntable
+    from .render import animation, turntable
     from .run.progress import show
     from .splatting.rasterize import drawn_with
 

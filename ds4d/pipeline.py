@@ -18,18 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import (
-    animation,
-    clip,
-    comparison,
-    export,
-    features,
-    guidance,
-    matting,
-    mesh,
-    multiview,
-    turntable,
-)
+from . import clip, export, features, guidance, matting, mesh, multiview
 from .cameras import Similarity, load_cameras, save_cameras
 from .config import Config
 from .errors import UserError
@@ -43,6 +32,7 @@ from .multiview import Views, capture
 from .multiview.grid import grids
 from .multiview.outliers import flags as find_flags
 from .multiview.outliers import told
+from .render import animation, comparison, turntable
 from .run import device
 from .run.engines import Engine
 from .run.events import STAGES, Event, Stage

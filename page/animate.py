@@ -11,8 +11,8 @@ from .store import load
 
 
 def main(folder: str, video: str, kind: str) -> int:
-    from ds4d import animation
     from ds4d.fourd.asset import Asset
+    from ds4d.render import animation
     from ds4d.run import device
     from ds4d.run.workspace import Workspace
 

@@ -111,7 +111,8 @@ def test_exports_can_be_chosen_and_are_named(run, capsys):
 def test_the_command_line_knows_every_video_and_format():
     from typing import get_args
 
-    from ds4d import cli, export, turntable
+    from ds4d import cli, export
+    from ds4d.render import turntable
 
     assert get_args(cli.View) == turntable.VIDEOS
     assert get_args(cli.Format) == tuple(export.FORMATS)

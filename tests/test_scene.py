@@ -15,8 +15,8 @@ import torch
 from ds4d import cli, pipeline
 from ds4d.config import ClipConfig, Config, FeaturesConfig, FourdConfig, MachineConfig, VideoConfig
 from ds4d.fourd.asset import Asset
+from ds4d.render.turntable import VIDEOS, render_views
 from ds4d.run.workspace import Workspace
-from ds4d.turntable import VIDEOS, render_views
 from tests.rooms import HELD_OUT, camera, outside, picture, write_room
 
 FRAMES, SIZE = 4, 64

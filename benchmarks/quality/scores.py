@@ -12,7 +12,7 @@ from ds4d.evaluation import evaluate
 from ds4d.evaluation.metrics import on_white, psnr, psnr_fg
 from ds4d.fourd.asset import Asset
 from ds4d.images import load_images
-from ds4d.turntable import render_views
+from ds4d.render.turntable import render_views
 
 from ..front_end import chamfer_distance, points
 

@@ -10,7 +10,7 @@ import numpy as np
 from ds4d.cameras import orbit_cameras
 from ds4d.fourd.asset import Asset
 from ds4d.images import over, tile
-from ds4d.turntable import render_views
+from ds4d.render.turntable import render_views
 
 MOMENTS = (0.0, 0.5, 1.0)
 AROUND = (0.0, 60.0, 120.0, 180.0, 240.0, 300.0)

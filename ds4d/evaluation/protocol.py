@@ -20,10 +20,10 @@ from PIL import Image
 from ..cameras import Cameras, concatenate, read_case_cameras
 from ..errors import UserError
 from ..images import over
+from ..render.turntable import render_views
 from ..run.events import Event, Stage, gathered
 from ..run.parallel import each
 from ..run.workspace import replacing
-from ..turntable import render_views
 from . import metrics
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from PIL import Image
 from ds4d.cameras import orbit_cameras
 from ds4d.errors import UserError
 from ds4d.evaluation import evaluate, score
+from ds4d.render.turntable import render_views
 from ds4d.splatting.splats import Splats
-from ds4d.turntable import render_views
 from tests.stages import finished
 
 SCORER = Path(__file__).parents[2] / "../shared/bench/score.py"

@@ -13,7 +13,7 @@ import torch
 from scipy.interpolate import PchipInterpolator
 from scipy.spatial.transform import Rotation, Slerp
 
-from .cameras import Cameras
+from ..cameras import Cameras
 
 SWEEPS = 20  # rounds in which a path may become shorter
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .clip.video import write_gif, write_video, write_webm
-from .config import VideoConfig
-from .errors import UserError
-from .images import over
-from .run.events import Event, Stage
-from .run.workspace import Workspace
+from ..clip.video import write_gif, write_video, write_webm
+from ..config import VideoConfig
+from ..errors import UserError
+from ..images import over
+from ..run.events import Event, Stage
+from ..run.workspace import Workspace
 from .turntable import CAMERAS_AT_ONCE, VIDEOS, render_views, shots
 
 if TYPE_CHECKING:
-    from .fourd.asset import Asset
+    from ..fourd.asset import Asset
 
 FOLDER = "exports/animations"
 WRITERS = {"mp4": write_video, "gif": write_gif, "webm": write_webm}

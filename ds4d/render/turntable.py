@@ -21,17 +21,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import flight
-from .cameras import Cameras, concatenate, orbit_cameras
-from .clip.video import write_video
-from .config import VideoConfig
-from .errors import UserError
-from .run.events import Event, Stage
-from .run.workspace import Workspace
-from .splatting.splats import Splats, render
+from ..cameras import Cameras, concatenate, orbit_cameras
+from ..clip.video import write_video
+from ..config import VideoConfig
+from ..errors import UserError
+from ..run.events import Event, Stage
+from ..run.workspace import Workspace
+from ..splatting.splats import Splats, render
+from . import camera_path
 
 if TYPE_CHECKING:
-    from .fourd.asset import Asset
+    from ..fourd.asset import Asset
 
 TURN_ELEVATION = 10.0  # degrees; a little from above shows depth and hides no side
 STILL_AZIMUTHS = {"front": 0.0, "back": 180.0, "left": -90.0, "right": 90.0}
@@ -82,9 +82,9 @@ def _cameras(asset: Asset, size: int, count: int) -> tuple[Cameras, Cameras]:
     if asset.scene is None:
         turn = orbit_cameras(np.arange(count) * 360 / count, TURN_ELEVATION, size=size)
         return turn, orbit_cameras(list(STILL_AZIMUTHS.values()), size=size)
-    cameras = flight.shown(asset.cameras.to("cpu"), size)
-    where = flight.stills(cameras)
-    return flight.path(cameras, count), cameras[[where[name] for name in STILL_AZIMUTHS]]
+    cameras = camera_path.shown(asset.cameras.to("cpu"), size)
+    where = camera_path.stills(cameras)
+    return camera_path.path(cameras, count), cameras[[where[name] for name in STILL_AZIMUTHS]]
 
 
 def frame_count(config: VideoConfig) -> int:

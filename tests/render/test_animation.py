@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ds4d import animation, turntable
 from ds4d.config import VideoConfig
 from ds4d.errors import UserError
 from ds4d.images import over
+from ds4d.render import animation, turntable
 from ds4d.run.workspace import Workspace
 from ds4d.splatting.splats import Splats
 from tests.stages import finished

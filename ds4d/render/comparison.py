@@ -8,16 +8,16 @@ import cv2
 import imageio.v3 as iio
 import numpy as np
 
-from .clip.video import write_video
-from .config import VideoConfig
-from .evaluation import metrics
-from .images import over
-from .run.events import Event, Stage
-from .run.workspace import Workspace
+from ..clip.video import write_video
+from ..config import VideoConfig
+from ..evaluation import metrics
+from ..images import over
+from ..run.events import Event, Stage
+from ..run.workspace import Workspace
 from .turntable import CAMERAS_AT_ONCE, frame_count, render_views
 
 if TYPE_CHECKING:
-    from .fourd.asset import Asset
+    from ..fourd.asset import Asset
 
 
 def run(

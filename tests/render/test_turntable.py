@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from ds4d import turntable
 from ds4d.cameras import orbit_cameras
 from ds4d.config import VideoConfig
 from ds4d.errors import UserError
+from ds4d.render import turntable
 from ds4d.run.workspace import Workspace
 from ds4d.splatting.splats import Splats
 from tests.stages import finished
