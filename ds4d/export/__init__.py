@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ..errors import UserError
 from ..run.events import Event, Stage
 from ..run.workspace import Workspace
-from . import animated_glb, archive, cache, packed, ply, splat
-from .scene import Scene
+from . import animated_glb, archive, packed, ply, points_cache, splat
+from .context import Scene
 
 if TYPE_CHECKING:
     from ..fourd.asset import Asset
@@ -21,7 +21,7 @@ FORMATS: dict[str, Callable[[Scene], Iterator[str]]] = {
     "ply": ply.write,
     "splat": splat.write,
     "glb": animated_glb.write,
-    "cache": cache.write,
+    "cache": points_cache.write,
     "player": packed.write,
     "zip": archive.write,
 }

@@ -17,8 +17,8 @@ import numpy as np
 
 from ..mesh import TO_GLTF, Mesh, _linear
 from ..splatting.splats import Splats
-from .scene import Scene
-from .surface import surface
+from .context import Scene
+from .density_mesh import surface
 
 NAME = "exports/animated.glb"
 CELLS = 80  # of the grid along the world's unit, which is about the object's longest side

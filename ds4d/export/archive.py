@@ -7,8 +7,8 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from .context import Scene
 from .readme import kind, readme
-from .scene import Scene
 
 NAME = "exports/ds4d.zip"
 NOT_COMPRESSED = (".png", ".mp4", ".jpg", ".webp", ".safetensors", ".ds4d", ".npz")  # next to none

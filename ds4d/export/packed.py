@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..fourd.gaussians import LONGEST_GLIDE
 from ..splatting.splats import Splats
 from ..viewer import write_html
-from .scene import Scene
+from .context import Scene
 
 if TYPE_CHECKING:
     from ..cameras import Cameras

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..splatting.splats import Splats
-from .scene import Scene
+from .context import Scene
 
 PROPERTIES = (
     *("x", "y", "z"),

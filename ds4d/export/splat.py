@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..splatting.splats import Splats
+from .context import Scene
 from .ply import to_ply_axes
-from .scene import Scene
 
 NAME = "exports/moment.splat"
 ROW = np.dtype(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from .catalogue import CATALOGUE, Weights, size
 from .download import fetch, fetching
 from .find import Found, find
-from .names import modern
+from .key_mapping import modern
 from .read import fill, read_json, read_state
 
 __all__ = [

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from ..errors import UserError
 from ..run.events import Event, Stage
 from ..run.workspace import replacing
-from . import network
+from . import reachability
 from .catalogue import Weights, size
 from .find import cache_places, find, look_up
 
@@ -182,7 +182,7 @@ def _explained(weights: Weights, place: Path, error: Exception) -> UserError:
         root = root.__cause__
     status = getattr(getattr(root, "response", None), "status_code", 0)
     if status >= 400:
-        return UserError(f"{start} {network.describe(status, host)}.", ELSEWHERE)
+        return UserError(f"{start} {reachability.describe(status, host)}.", ELSEWHERE)
     number = getattr(root, "errno", None)
     if number in (errno.ENOSPC, errno.EDQUOT):
         return UserError(

@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 
 from ..errors import UserError
-from . import network
+from . import reachability
 from .catalogue import CATALOGUE, Weights, size
-from .whole import MISSING, fault
+from .integrity import MISSING, fault
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def find(name: str, folder: str = "") -> Found:
         if where == "folder" or len(missing) < len(faults):
             absent = absent or _words(missing, place)
     absent = absent or "not on this machine"
-    obstacle = network.obstacle(address(weights))
+    obstacle = reachability.obstacle(address(weights))
     if obstacle:
         return Found(None, "missing", f"{absent}, and {obstacle}")
     return Found(None, "hub", f"{absent}, but can be downloaded ({size(weights.bytes)})")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .whole import fault
+from .integrity import fault
 
 AGAIN = "Delete the file and download it again."
 LISTED = 5  # keys of each kind that an error names

@@ -12,8 +12,8 @@ import torch
 import trimesh
 
 from ds4d.export import animated_glb
-from ds4d.export.scene import Scene
-from ds4d.export.surface import LEVEL, surface
+from ds4d.export.context import Scene
+from ds4d.export.density_mesh import LEVEL, surface
 from ds4d.mesh import _srgb
 from ds4d.run.workspace import Workspace
 from ds4d.splatting.splats import Splats

@@ -24,7 +24,7 @@ def offline(tmp_path, monkeypatch):
     """No weights but those that a test makes."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("ds4d.weights.network.obstacle", lambda _: "this machine is offline")
+    monkeypatch.setattr("ds4d.weights.reachability.obstacle", lambda _: "this machine is offline")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_sds_runs_on_a_cpu_from_the_users_own_folder(weights, model):
 
 
 def test_a_hub_that_answers_is_not_enough_for_a_cpu(monkeypatch):
-    monkeypatch.setattr("ds4d.weights.network.obstacle", lambda _: "")
+    monkeypatch.setattr("ds4d.weights.reachability.obstacle", lambda _: "")
     chosen = guidance.choose(FourdConfig(sds=1.0), CPU)
     assert chosen.sds_model == "off" and "GPU" in chosen.sds_why
 

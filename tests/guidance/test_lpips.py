@@ -147,6 +147,8 @@ class TestFiles:
 
     def test_missing(self, tmp_path, monkeypatch):
         monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-        monkeypatch.setattr("ds4d.weights.network.obstacle", lambda _: "this machine is offline")
+        monkeypatch.setattr(
+            "ds4d.weights.reachability.obstacle", lambda _: "this machine is offline"
+        )
         with pytest.raises(UserError, match="offline"):
             lpips.load("", CPU)

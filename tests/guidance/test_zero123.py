@@ -275,6 +275,8 @@ class TestFiles:
             networks.load(place, CPU)
 
     def test_nowhere(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("ds4d.weights.network.obstacle", lambda _: "this machine is offline")
+        monkeypatch.setattr(
+            "ds4d.weights.reachability.obstacle", lambda _: "this machine is offline"
+        )
         with pytest.raises(UserError, match="offline"):
             Zero123.load("stable-zero123", str(tmp_path), CPU)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-from ds4d.weights import CATALOGUE, network
+from ds4d.weights import CATALOGUE, reachability
 
 
 class FakeHub:
@@ -161,7 +161,7 @@ def empty_machine(monkeypatch, tmp_path):
         if weights.url:
             elsewhere = dataclasses.replace(weights, url=f"{NOWHERE}/{weights.files[0]}")
             monkeypatch.setitem(CATALOGUE, name, elsewhere)
-    network._answers.clear()
+    reachability._answers.clear()
 
 
 def set_endpoint(monkeypatch, url: str) -> None:

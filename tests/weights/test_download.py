@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import constants
 
 from ds4d.errors import UserError
-from ds4d.weights import CATALOGUE, download, fetch, fetching, find, network
+from ds4d.weights import CATALOGUE, download, fetch, fetching, find, reachability
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_what_the_hub_answers_to_the_download_is_told(hub, status, words, monkey
     """The question before went well: the hub changed its mind, or has it for other addresses."""
     hub.add("dinov2-small")
     hub.status["facebook/dinov2-small"] = status
-    monkeypatch.setattr(network, "_ask", lambda address: 200)
+    monkeypatch.setattr(reachability, "_ask", lambda address: 200)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the library's tries
     assert words in refusal("dinov2-small")
 
@@ -109,7 +109,7 @@ def test_without_network_it_is_refused_at_once_with_the_reason(monkeypatch):
 
 
 def test_a_network_that_goes_away_is_told(monkeypatch):
-    monkeypatch.setattr(network, "_ask", lambda address: 200)
+    monkeypatch.setattr(reachability, "_ask", lambda address: 200)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the library's tries
     assert "broke off" in refusal("dinov2-small") and "broke off" in refusal("rembg-u2net")
 

@@ -7,7 +7,7 @@ import torch
 from huggingface_hub import constants, snapshot_download
 
 from ds4d.errors import UserError
-from ds4d.weights import CATALOGUE, find, network
+from ds4d.weights import CATALOGUE, find, reachability
 from tests.weights.fake_hub import content_of
 
 
@@ -143,8 +143,8 @@ def test_offline_by_wish_asks_nobody(hub, monkeypatch):
 
 
 def test_a_silent_hub_is_waited_for_once_and_shortly(hub, monkeypatch):
-    assert network.SECONDS <= 3
-    monkeypatch.setattr(network, "SECONDS", 0.2)
+    assert reachability.SECONDS <= 3
+    monkeypatch.setattr(reachability, "SECONDS", 0.2)
     hub.silent = True
     started = time.monotonic()
     words = [find(name).words for name in ("dinov2-small", "zero123-xl", "dinov2-small")]
@@ -154,7 +154,7 @@ def test_a_silent_hub_is_waited_for_once_and_shortly(hub, monkeypatch):
 
 
 def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(network, "SECONDS", 0.1)
+    monkeypatch.setattr(reachability, "SECONDS", 0.1)
 
     def resolve(*arguments, **keywords):
         time.sleep(5)
@@ -168,12 +168,12 @@ def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch):
 def test_an_answer_is_asked_for_again_after_a_while(hub, monkeypatch):
     hub.add("dinov2-small")
     hub.silent = True
-    monkeypatch.setattr(network, "SECONDS", 0.1)
+    monkeypatch.setattr(reachability, "SECONDS", 0.1)
     assert find("dinov2-small").where == "missing"
     hub.silent = False
-    monkeypatch.setattr(network, "SECONDS", 3)
+    monkeypatch.setattr(reachability, "SECONDS", 3)
     assert find("dinov2-small").where == "missing"
-    monkeypatch.setattr(network, "KEPT", 0)
+    monkeypatch.setattr(reachability, "KEPT", 0)
     assert find("dinov2-small").where == "hub"
 
 

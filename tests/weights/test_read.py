@@ -8,7 +8,7 @@ from torch import nn
 
 from ds4d.errors import UserError
 from ds4d.weights import fill, read_state
-from ds4d.weights.whole import fault
+from ds4d.weights.integrity import fault
 
 STATE = {"weight": torch.arange(20_000.0).reshape(100, 200), "bias": torch.ones(100)}
 SUFFIXES = ("model.safetensors", "model.ckpt", "model.bin", "model.pth")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from ds4d.export import cache
-from ds4d.export.scene import Scene
+from ds4d.export import points_cache
+from ds4d.export.context import Scene
 from ds4d.run.workspace import Workspace
 from ds4d.splatting.splats import Splats
 
@@ -34,12 +34,12 @@ class Asset:
 @pytest.fixture
 def scene(tmp_path) -> Scene:
     scene = Scene(Asset(), Workspace(tmp_path), 4.0)
-    assert list(cache.write(scene)) == [cache.NAME, cache.SCRIPT]
+    assert list(points_cache.write(scene)) == [points_cache.NAME, points_cache.SCRIPT]
     return scene
 
 
 def test_the_cache_holds_every_gaussian_at_every_frame(scene):
-    with np.load(scene.workspace / cache.NAME) as arrays:
+    with np.load(scene.workspace / points_cache.NAME) as arrays:
         assert {name: values.shape for name, values in arrays.items()} == {
             "means": (3, 2, 3), "quats": (3, 2, 4), "scales": (3, 2, 3),
             "opacities": (2,), "colors": (2, 3), "times": (3,),
@@ -64,7 +64,7 @@ def bpy(monkeypatch) -> MagicMock:
 
 
 def run(scene: Scene, monkeypatch) -> None:
-    script, arrays = scene.workspace / cache.SCRIPT, scene.workspace / cache.NAME
+    script, arrays = scene.workspace / points_cache.SCRIPT, scene.workspace / points_cache.NAME
     monkeypatch.setattr(sys, "argv", ["blender", "--python", str(script), "--", str(arrays)])
     runpy.run_path(str(script), run_name="__main__")
 
@@ -100,5 +100,5 @@ def test_the_animation_lasts_as_long_as_the_clip(scene, bpy, monkeypatch):
 def test_without_a_name_the_cache_beside_the_script_is_taken(scene, bpy, monkeypatch):
     bpy.context.space_data = None
     monkeypatch.setattr(sys, "argv", ["blender", "--python", "import_ds4d.py"])
-    runpy.run_path(str(scene.workspace / cache.SCRIPT), run_name="__main__")
+    runpy.run_path(str(scene.workspace / points_cache.SCRIPT), run_name="__main__")
     assert bpy.data.meshes.new.called

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .scene import Scene
+from .context import Scene
 
 NAME = "exports/points_cache.npz"
 SCRIPT = "exports/import_ds4d.py"
