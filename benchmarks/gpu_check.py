@@ -2,8 +2,8 @@
 
 python -m benchmarks.gpu_check [--json FILE] [--variants] [--quick]
 
-Compares with the float64 specification in tests/splatting/twin.py, times eager steps and replays of a
-CUDA graph, in the same run gsplat where that is installed, and ends in a short table.
+Compares with the float64 specification in tests/splatting/twin.py, times eager steps and replays
+of a CUDA graph, in the same run gsplat where that is installed, and ends in a short table.
 """
 
 from __future__ import annotations

@@ -15,7 +15,11 @@ from torch.autograd.function import once_differentiable
 
 from ..errors import UserError
 
-ENGINES = {"numba": "cpu", "triton": "gpu", "diff_gaussian": "diff_gaussian"}  # name: module
+ENGINES = {
+    "numba": "numba_backend",
+    "triton": "triton_backend",
+    "diff_gaussian": "diff_gaussian_backend",
+}  # name: module
 DEVICES = {
     "numba": ("cpu",),
     "triton": ("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",),
@@ -70,7 +74,7 @@ def check(engine: str, device: torch.device) -> None:
             "Leave --rasterizer out to draw with what does.",
         )
     if engine == "diff_gaussian":
-        import_module(".diff_gaussian", __package__).package()
+        import_module(".diff_gaussian_backend", __package__).package()
 
 
 def capturable() -> bool:
@@ -115,7 +119,7 @@ def rasterize(
     zeros there collect the gradient in the image plane. The projected covariance gains 0.3 px^2 on
     its diagonal; antialiased lowers the opacity to make up for it (Yu et al. 2024, Mip-Splatting).
     The result is the same, bit by bit, on every run (on a GPU: see gpu.py for the one exception).
-    What is different with diff_gaussian: see diff_gaussian.py.
+    What is different with diff_gaussian: see diff_gaussian_backend.py.
 
     Raises ValueError when shapes, types or devices do not fit together.
     """

@@ -27,7 +27,8 @@ from typing import Literal
 
 FOLDER = Path(__file__).parent
 MODULES = (
-    "camera", "sorter", "renderer", "packed", "pace", "stage", "gestures", "markup", "player",
+    "camera", "sorter", "renderer", "packed", "adaptive_resolution", "viewport", "controls",
+    "template", "player",
 )  # fmt: skip
 Background = Literal["white", "grey", "black", "checker"]
 _IMPORT = re.compile(r"^import .* from \"\./\w+\.js\";\n", re.MULTILINE)

@@ -1,10 +1,10 @@
 // <ds4d-player src="object.ds4d">: the 4D player as an element. ds4d/viewer/__init__.py says how a
 // page embeds it.
 
-import { listen, press } from "./gestures.js";
-import { markup } from "./markup.js";
+import { listen, press } from "./controls.js";
+import { markup } from "./template.js";
 import { chunksOf, readPacked } from "./packed.js";
-import { Stage } from "./stage.js";
+import { Viewport } from "./viewport.js";
 import { STYLE } from "./style.js";
 
 const COMES_BACK = 4000; // ms that a lost WebGL context may take to be restored
@@ -99,7 +99,7 @@ class Player extends HTMLElement {
       this.isLoaded = resolve;
     });
     try {
-      this.stage = new Stage(this.$("canvas"), { changed: () => this.show(), calm: calm.matches });
+      this.stage = new Viewport(this.$("canvas"), { changed: () => this.show(), calm: calm.matches });
     } catch (error) {
       this.fail(error.message);
       return;

@@ -5,7 +5,7 @@ const SLOW = 45; // ms from picture to picture: less sharp above
 const FAST = 20; // sharper below
 const KEPT = 120; // intervals
 
-export class Pace {
+export class AdaptiveResolution {
   level = 0; // of SHARPNESS
   streak = 0; // slow (+) or fast (-) pictures one after the other
   intervals = []; // ms between the last pictures

@@ -1,7 +1,7 @@
 // What is seen and when: camera, time, motion, and when a picture is drawn.
 
 import { between, limited } from "./camera.js";
-import { Pace } from "./pace.js";
+import { AdaptiveResolution } from "./adaptive_resolution.js";
 import { Renderer } from "./renderer.js";
 import { Sorter } from "./sorter.js";
 
@@ -11,7 +11,7 @@ const SETTLES = 250; // ms without motion until the sharp picture
 const GLIDE_STOPS = 0.004; // degrees per ms
 const ROTATION = 20 / 1000; // degrees per ms of the turntable
 
-export class Stage {
+export class Viewport {
   /** changed() is called whenever camera, time or a mode is another; calm: no motion unasked for. */
   constructor(canvas, { changed, calm }) {
     Object.assign(this, { canvas, changed, calm });
@@ -22,7 +22,7 @@ export class Stage {
     this.playing = this.rotating = this.following = this.held = false;
     this.visible = true;
     this.loaded = 0; // frames
-    this.pace = new Pace();
+    this.pace = new AdaptiveResolution();
     this.movedAt = -Infinity;
     this.speed = { azimuth: 0, elevation: 0 }; // degrees per ms, after the hand has let go
     this.waiting = []; // for a sharp picture
