@@ -14,12 +14,14 @@ from functools import partial
 from pathlib import Path
 
 import gradio as gr
+from page.handlers.service import RUNS
 
 from ds4d import viewer
-from page import about, api, camera, editor, jobs, lanes, preflight, shop, views
-from page.film import Film
-from page.limits import LIMITS
-from page.panels import (
+from page import about, api, handlers, zerogpu
+from page.components import matte_editor, preflight, views_panel, webcam
+from page.components.video import Film
+from page.handlers import service
+from page.html import (
     EXAMPLES,
     FOOTER,
     NO_PREVIEW,
@@ -31,10 +33,10 @@ from page.panels import (
     example_cards,
     example_names,
 )
+from page.limits import LIMITS
+from page.outputs import OUTPUTS, VIDEOS
+from page.progress import Progress
 from page.settings import SETTINGS, Setting, changed_values, preset_choices
-from page.shop import RUNS
-from page.showing import OUTPUTS, VIDEOS
-from page.stages import Progress
 from page.theme import THEME
 
 ROOT = Path(__file__).resolve().parent
@@ -91,27 +93,27 @@ def build() -> gr.Blocks:
         mine = [ui["job"], ui["view"]]
         quick = QUIET | {"queue": False}
         asked = [ui["run"].click, ui["views"].submit]
-        started = gr.on(asked, jobs.start, [clip, ui["job"], *inputs], outputs, **quick)
+        started = gr.on(asked, handlers.start, [clip, ui["job"], *inputs], outputs, **quick)
         started.then(None, ui["job"], None, js=ADDRESS).then(None, js=SHOW_RESULTS)
-        if lanes.LENT:
-            started.then(shop.compute_here, ui["job"], None, concurrency_limit=None, **QUIET)
-        ui["timer"].tick(jobs.follow, mine, outputs, **quick)
-        ui["cancel"].click(jobs.cancel, mine, outputs, **quick)
-        ui["finish"].click(jobs.finish, mine, outputs, **quick)
+        if zerogpu.LENT:
+            started.then(service.compute_here, ui["job"], None, concurrency_limit=None, **QUIET)
+        ui["timer"].tick(handlers.follow, mine, outputs, **quick)
+        ui["cancel"].click(handlers.cancel, mine, outputs, **quick)
+        ui["finish"].click(handlers.finish, mine, outputs, **quick)
         for kind in ("gif", "webm"):
             ui[kind].click(
-                partial(jobs.animate, kind=kind), mine, outputs, concurrency_id="animate",
+                partial(handlers.animate, kind=kind), mine, outputs, concurrency_id="animate",
                 show_progress="minimal", show_progress_on=[ui["downloads"]],
                 api_visibility="private",
             )  # fmt: skip
         empty = [clip, preview, *outputs]
-        over = ui["over"].click(jobs.start_over, None, empty, **quick)
+        over = ui["over"].click(handlers.start_over, None, empty, **quick)
         over.then(None, ui["job"], None, js=ADDRESS)
-        gone = ui["forget"].click(jobs.forget, ui["job"], empty, **quick)
+        gone = ui["forget"].click(handlers.forget, ui["job"], empty, **quick)
         gone.then(None, ui["job"], None, js=ADDRESS)
         chosen = [preview, ui["run"]]
         clip.upload(picked, clip, chosen, **quick)
-        taken = ui["camera"].submit(camera.recorded, None, clip, **quick)
+        taken = ui["camera"].submit(webcam.recorded, None, clip, **quick)
         taken.success(picked, clip, chosen, **quick)
         clip.clear(
             lambda: ("", gr.update(value="Choose a clip first", interactive=False)),
@@ -123,9 +125,9 @@ def build() -> gr.Blocks:
         ]
         wire_preflight(ui, clip, inputs, set_otherwise)
         loaded = [clip, preview, *inputs[:-1], *outputs]
-        blocks.load(jobs.attach, ui["job"], loaded, js=JOB_ASKED_FOR, **quick)
+        blocks.load(handlers.attach, ui["job"], loaded, js=JOB_ASKED_FOR, **quick)
         if examples:
-            shown = examples.click(jobs.show_example, None, [clip, preview, *outputs], **quick)
+            shown = examples.click(handlers.show_example, None, [clip, preview, *outputs], **quick)
             shown.then(None, ui["job"], None, js=ADDRESS).then(None, js=SHOW_RESULTS)
     return blocks.queue(max_size=REQUESTS, default_concurrency_limit=8)
 
@@ -157,12 +159,12 @@ def wire_mending(ui: dict, inputs: list) -> list:
     """Mattes and views can be mended once they are there. Returns what changes settings."""
     job, paper = ui["job"], ui["editor"]
     mending = [ui["mend"], paper, ui["spread"]]
-    ui["matte"].change(editor.opened, job, mending, **QUIET)
-    paper.select(editor.turned, job, paper, **QUIET)
-    paper.submit(editor.keep, job, ui["spread"], **QUIET | {"show_progress": "minimal"})
-    ui["grid"].change(views.opened, [job, ui["grid"]], ui["views"], **QUIET)
+    ui["matte"].change(matte_editor.opened, job, mending, **QUIET)
+    paper.select(matte_editor.turned, job, paper, **QUIET)
+    paper.submit(matte_editor.keep, job, ui["spread"], **QUIET | {"show_progress": "minimal"})
+    ui["grid"].change(views_panel.opened, [job, ui["grid"]], ui["views"], **QUIET)
     changed = [field(inputs, name) for name in ("exclude", "redraw", "slant", "depth")]
-    return [ui["views"].input(views.chosen, None, changed, queue=False, **QUIET)]
+    return [ui["views"].input(views_panel.chosen, None, changed, queue=False, **QUIET)]
 
 
 def field(inputs: list, name: str) -> gr.Component:
@@ -173,7 +175,7 @@ def field(inputs: list, name: str) -> gr.Component:
 def build_controls(ui: dict) -> tuple:
     """The clip, its preview and the settings, in the order of shop.ORDER; and the buttons."""
     clip = gr.File(label="Your clip", file_types=CLIP_TYPES, elem_id="clip", height=130)
-    ui["camera"] = camera.build()
+    ui["camera"] = webcam.build()
     preview = Panel(js_on_load=NO_PREVIEW)
     ui["preflight"] = preflight.build()
     preset = gr.Radio(preset_choices(), value="preview", label="Preset", elem_id="preset")
@@ -230,22 +232,22 @@ def build_results(ui: dict) -> None:
     with gr.Row():
         with gr.Column(min_width=280):
             ui["grid"] = Film(label="Six views", elem_id="grid", height=320, **loop)
-            ui["views"] = views.build()
+            ui["views"] = views_panel.build()
         ui["mesh"] = gr.Model3D(
             label="Mesh of the middle frame", elem_id="mesh", height=320, **hidden
         )
     ui["matte"] = gr.Image(
         label="Mattes", elem_id="matte", height=132, buttons=["fullscreen"], **hidden
     )
-    ui["mend"], ui["editor"], ui["spread"] = editor.build()
+    ui["mend"], ui["editor"], ui["spread"] = matte_editor.build()
 
 
 gr.set_static_paths([EXAMPLES / "clips", EXAMPLES / "results"])
 demo = build()
 
 if __name__ == "__main__":
-    lanes.prepare()
-    shop.open_shop()
+    zerogpu.prepare()
+    service.open_shop()
     demo.launch(
         theme=THEME,
         css_paths=[ROOT / "page/style.css", ROOT / "page/results.css"],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ds4d.errors import UserError
 
-from .store import load
+from .jobs.store import load
 
 
 def main(folder: str, video: str, kind: str) -> int:

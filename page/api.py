@@ -16,13 +16,13 @@ import gradio as gr
 
 from ds4d.errors import UserError
 
-from . import lanes
-from .preflight import preflight
+from . import zerogpu
+from .components.preflight import preflight
+from .jobs.service import QUEUE, STORE, cancelled, compute_here, order, visitor_of
+from .jobs.store import Job
+from .jobs.worker import explain
+from .outputs import View
 from .settings import SETTINGS
-from .shop import QUEUE, STORE, cancelled, compute_here, order, visitor_of
-from .showing import View
-from .store import Job
-from .worker import explain
 
 LOOK_EVERY = 0.5  # seconds
 FILES = {  # a result's name -> its file in the job's folder
@@ -129,7 +129,7 @@ def generate(
         )  # fmt: skip
         job = order(clip, preset, seed, *values, visitor=visitor_of(request))
         yield news(job, request)
-        if lanes.LENT:
+        if zerogpu.LENT:
             compute_here(job.id)
         while job.active:
             time.sleep(LOOK_EVERY)

@@ -15,13 +15,13 @@ import gradio as gr
 
 from ds4d.errors import UserError
 
-from .panels import EXAMPLES, clip_preview, example_clip, headline, notice, preset_of, title_of
-from .queue import ROOT
+from .html import EXAMPLES, clip_preview, example_clip, headline, notice, preset_of, title_of
+from .jobs.queue import ROOT
+from .jobs.service import QUEUE, STORE, cancelled, order, settings_of, visitor_of
+from .jobs.worker import explain
+from .outputs import View, artifacts, cleared, put, show
+from .progress import Progress
 from .results import animated
-from .shop import QUEUE, STORE, cancelled, order, settings_of, visitor_of
-from .showing import View, artifacts, cleared, put, show
-from .stages import Progress
-from .worker import explain
 
 
 def answered(handler: Callable[..., tuple]) -> Callable[..., tuple]:

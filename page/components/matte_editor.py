@@ -19,9 +19,9 @@ from ds4d.images import checkerboard, load_images, over, tile
 from ds4d.matting import corrections
 from ds4d.matting.cleanup import shrunk
 
-from .panels import notice
-from .shop import STORE
-from .store import Job
+from ..html import notice
+from ..jobs.service import STORE
+from ..jobs.store import Job
 
 LONGEST = 640  # pixels of the picture that is painted on
 STRIP_HEIGHT, STRIP_FRAMES = 128, 8  # of the strip that shows what strokes do

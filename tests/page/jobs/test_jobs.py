@@ -13,14 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from page.handlers.queue import Queue
+from page.handlers.store import EVENTS, Store, config_from
 
 from ds4d.config import PRESETS
 from ds4d.errors import UserError
 from ds4d.run.events import Event
-from page import queue, shop, showing, worker
+from page import outputs
+from page.handlers import queue, service, worker
 from page.limits import Limits
-from page.queue import Queue
-from page.store import EVENTS, Store, config_from
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = PRESETS["preview"]
@@ -227,7 +228,7 @@ def computed(store, events, stopped=lambda: False):
     """What a page sees of a job whose pipeline the test gives."""
     job = order(store)
     worker.compute(job, events, stopped)
-    view = showing.View()
+    view = outputs.View()
     view.read(job)
     return job, view.progress
 
@@ -252,7 +253,7 @@ def test_the_end_of_a_line_that_is_being_written_is_waited_for(store):
     job = order(store)
     line = json.dumps({"at": 1.0, "stage": "clip", "step": 1, "total": 1})
     (job.folder / EVENTS).write_text(line[:20])
-    view = showing.View()
+    view = outputs.View()
     view.read(job)
     assert view.progress.stages["clip"].state == "waiting"
     (job.folder / EVENTS).write_text(line + "\n")
@@ -288,23 +289,23 @@ def test_stopping_closes_the_work(store):
 
 
 def test_the_same_clip_goes_on_in_its_folder_and_another_does_not(store, lane, monkeypatch):
-    monkeypatch.setattr(shop, "STORE", store)
-    monkeypatch.setattr(shop, "QUEUE", lane)
+    monkeypatch.setattr(service, "STORE", store)
+    monkeypatch.setattr(service, "QUEUE", lane)
     one, other = store.root.parent / "one.mp4", store.root.parent / "other.mp4"
     one.write_text("one"), other.write_text("other")
-    rest = [None] * len(shop.SETTINGS) + [None]
-    first = shop.order(str(one), "preview", 0, *rest, visitor="a")
+    rest = [None] * len(service.SETTINGS) + [None]
+    first = service.order(str(one), "preview", 0, *rest, visitor="a")
     lane.cancel(first)
-    again = shop.order(str(one), "preview", 1, *rest, job=first.id, visitor="a")
+    again = service.order(str(one), "preview", 1, *rest, job=first.id, visitor="a")
     assert again.folder == first.folder and again.config.seed == 1
-    shown = dict(zip(shop.ORDER, shop.settings_of(again), strict=True))
+    shown = dict(zip(service.ORDER, service.settings_of(again), strict=True))
     assert (shown["seed"], shown["frames"]) == (1, CONFIG.clip.frames)  # who comes back sees them
-    another = shop.order(str(other), "preview", 0, *rest, job=first.id, visitor="a")
+    another = service.order(str(other), "preview", 0, *rest, job=first.id, visitor="a")
     assert another.folder != first.folder
     with pytest.raises(UserError, match="no clip"):
-        shop.order(None, "preview", 0, *rest)
+        service.order(None, "preview", 0, *rest)
     with pytest.raises(UserError, match="your runs"):
-        shop.order(str(one), "preview", 0, *rest, visitor="a")
+        service.order(str(one), "preview", 0, *rest, visitor="a")
     assert {job.id for job in store.all()} == {first.id, another.id}  # nothing is left of it
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from ds4d.errors import UserError
 from ds4d.run.estimate import expected
 
-from .about import cores, gpu_name
+from ..about import cores, gpu_name
 from .store import EVENTS, Job, Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -192,7 +192,7 @@ class Queue:
 
 def _new_worker() -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "page.worker"], cwd=ROOT, stdin=subprocess.PIPE, text=True
+        [sys.executable, "-m", "page.handlers.worker"], cwd=ROOT, stdin=subprocess.PIPE, text=True
     )
 
 

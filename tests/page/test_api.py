@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.conftest import started
-from tests.app.test_page import TINY
+from tests.page.conftest import started
+from tests.page.test_page import TINY
 
 CALL = """
 import json, sys

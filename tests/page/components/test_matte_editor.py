@@ -18,7 +18,7 @@ from ds4d.images import load_images, save_images
 from ds4d.matting import corrections
 from ds4d.run.events import STAGES
 from ds4d.run.workspace import Workspace
-from page import editor, views
+from page.components import matte_editor, views_panel
 from tests.stages import finished
 
 COUNT, SIDE = 5, 64
@@ -55,13 +55,13 @@ def job(tmp_path, red_clip, monkeypatch):
         folder=tmp_path, active=False, config=PRESETS["preview"],
         stage_record=lambda: json.loads((tmp_path / "run.json").read_text())["stages"],
     )  # fmt: skip
-    for module in (editor, views):
+    for module in (matte_editor, views_panel):
         monkeypatch.setattr(module, "STORE", SimpleNamespace(find=lambda identity: found))
     return found
 
 
 def test_the_editor_shows_a_frame_with_its_matte(job):
-    text = editor.panel("job", 2)
+    text = matte_editor.panel("job", 2)
     assert 'data-frame="2"' in text and "3 of 8" in text and text.count("data:image") == 3
     data = text.partition('class="matte" src="data:image/png;base64,')[2].partition('"')[0]
     matte = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
@@ -72,7 +72,7 @@ def test_the_editor_shows_a_frame_with_its_matte(job):
 def test_strokes_are_kept_with_the_job_and_shown_on_all_frames(job):
     marks = np.full((48, 48), corrections.UNTOUCHED, np.uint8)
     marks[20:28, 20:28] = corrections.BACKGROUND
-    told = editor.keep("job", event(frame="4", marks=picture(marks)))
+    told = matte_editor.keep("job", event(frame="4", marks=picture(marks)))
     assert "<img" in told and "data:image/jpeg" in told
     number = int(clip.load(job.folder / "clip").indices[4])
     np.testing.assert_array_equal(corrections.load(job.folder, number), marks)
@@ -82,24 +82,24 @@ def test_strokes_are_kept_with_the_job_and_shown_on_all_frames(job):
     "sent", [{"frame": "99", "marks": ""}, {"frame": "1", "marks": "data:,xyz"}]
 )
 def test_what_is_no_stroke_gets_a_sentence(job, sent):
-    assert "is-error" in editor.keep("job", event(**sent))
+    assert "is-error" in matte_editor.keep("job", event(**sent))
     assert not (job.folder / "corrections").exists()
 
 
 def test_strokes_wait_for_the_end_of_a_run(job):
     job.active = True
-    assert "at work" in editor.keep("job", event(frame="1", marks=""))
+    assert "at work" in matte_editor.keep("job", event(frame="1", marks=""))
 
 
 def test_views_out_of_line_are_named(job):
-    text = views.panel("job")
+    text = views_panel.panel("job")
     assert "Frame 3, view 4" in text and "another colour" in text and "Slant" in text
-    assert "Slant" not in views.panel("") and "leave" not in views.panel("")
+    assert "Slant" not in views_panel.panel("") and "leave" not in views_panel.panel("")
     assert "once more" not in text  # inflating again would show the same
 
 
 def test_only_a_slider_that_was_moved_changes_its_setting():
-    exclude, redraw, slant, depth = views.chosen(event(exclude="1:3 2:2", depth="0.8"))
+    exclude, redraw, slant, depth = views_panel.chosen(event(exclude="1:3 2:2", depth="0.8"))
     assert (exclude, redraw, depth) == ("1:3 2:2", "", 0.8) and not isinstance(slant, float)
 
 

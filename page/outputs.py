@@ -13,10 +13,10 @@ from ds4d.run.events import Event
 
 from . import results
 from .about import spoken
-from .panels import FORGET, headline, notice
-from .shop import QUEUE
-from .stages import Progress, duration
-from .store import EVENTS, Job
+from .html import FORGET, headline, notice
+from .jobs.service import QUEUE
+from .jobs.store import EVENTS, Job
+from .progress import Progress, duration
 
 VIDEOS = {
     "orbit": "Once around", "front": "Front", "back": "Back", "left": "Left", "right": "Right",

@@ -26,7 +26,7 @@ from ds4d.config import Config
 from ds4d.errors import UserError
 from ds4d.run.workspace import FINISH_FLAG, content_key
 
-from .limits import Limits
+from ..limits import Limits
 
 ACTIVE = ("queued", "running")
 ID = re.compile(r"[\w-]{16,64}")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.app.conftest import started
+from tests.page.conftest import started
 from tests.tiny import everything
 
 

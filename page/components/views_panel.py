@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from .shop import STORE
+from ..jobs.service import STORE
 
 VIEWS = 6
 SLANTS, DEPTHS = (-45, 45), (0.4, 2.0)

@@ -9,11 +9,11 @@ import gradio as gr
 import pytest
 
 from ds4d.config import PRESETS
-from page.camera import recorded
-from page.preflight import preflight, report, shown
+from page.components.preflight import preflight, report, shown
+from page.components.webcam import recorded
 from page.settings import SETTINGS
-from tests.app.conftest import PATIENCE
 from tests.browser import program
+from tests.page.conftest import PATIENCE
 
 FAKE_CAMERA = ["--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream"]
 CONFIG = PRESETS["preview"]

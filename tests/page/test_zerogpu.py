@@ -9,16 +9,17 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
+from page.handlers.queue import Queue
+from page.handlers.store import Store
 
 from ds4d import pipeline
 from ds4d.config import PRESETS, Config
 from ds4d.errors import Paused, UserError
 from ds4d.run.events import STAGES, Event
 from ds4d.run.workspace import Workspace
-from page import lanes, shop
+from page import zerogpu
+from page.handlers import service
 from page.limits import Limits
-from page.queue import Queue
-from page.store import Store
 
 
 def recorded(source, workspace, config, until=STAGES[-1], pause_after=None):
@@ -32,7 +33,7 @@ def recorded(source, workspace, config, until=STAGES[-1], pause_after=None):
         if stage == "fourd" and (not slices.exists() or len(slices.read_text()) < 2):
             with open(slices, "a") as file:
                 file.write("x")
-            assert pause_after == lanes.LIMITS.slice_seconds
+            assert pause_after == zerogpu.LIMITS.slice_seconds
             raise Paused
         workspace.finish(stage, "key", [], seconds=1.0)
         yield Event(stage, 1, 1)
@@ -41,7 +42,7 @@ def recorded(source, workspace, config, until=STAGES[-1], pause_after=None):
 def test_every_stage_runs_once_and_the_optimization_in_slices(monkeypatch, tmp_path):
     monkeypatch.setattr(pipeline, "generate", recorded)
     news = []
-    for event in lanes.stage_by_stage(Path("clip.mp4"), tmp_path, Config()):
+    for event in zerogpu.stage_by_stage(Path("clip.mp4"), tmp_path, Config()):
         news.append((event.stage, event.step))
     expected = [(stage, step) for stage in STAGES for step in (0, 1)]
     at = expected.index(("fourd", 0))
@@ -61,7 +62,7 @@ def test_a_mistake_keeps_its_words_on_the_way_back(monkeypatch, tmp_path):
     error = UserError("The clip has one frame.", "Give it a moment more.")
     monkeypatch.setattr(pipeline, "generate", broken(error))
     with pytest.raises(UserError, match="one frame") as raised:
-        list(lanes.stage_by_stage(Path("clip.mp4"), tmp_path, Config()))
+        list(zerogpu.stage_by_stage(Path("clip.mp4"), tmp_path, Config()))
     assert raised.value.hint == "Give it a moment more."
 
 
@@ -70,25 +71,25 @@ def test_who_has_no_gpu_seconds_left_is_told_and_can_go_on(monkeypatch, tmp_path
         raise gr.Error("You have exceeded your GPU quota.")
         yield
 
-    monkeypatch.setattr(lanes, "on_lent_gpu", refused)
+    monkeypatch.setattr(zerogpu, "on_lent_gpu", refused)
     monkeypatch.setattr(pipeline, "generate", recorded)
     with pytest.raises(UserError, match="GPU quota") as raised:
-        list(lanes.stage_by_stage(Path("clip.mp4"), tmp_path, Config()))
+        list(zerogpu.stage_by_stage(Path("clip.mp4"), tmp_path, Config()))
     assert "Go on" in raised.value.hint
 
 
 def test_on_lent_gpus_a_job_is_computed_in_the_request(monkeypatch, tmp_path):
     store = Store(tmp_path / "runs", Limits())
     lane = Queue(store)
-    monkeypatch.setattr(shop, "STORE", store)
-    monkeypatch.setattr(shop, "QUEUE", lane)
+    monkeypatch.setattr(service, "STORE", store)
+    monkeypatch.setattr(service, "QUEUE", lane)
     monkeypatch.setattr(pipeline, "generate", recorded)
     clip = tmp_path / "clip.mp4"
     clip.write_text("a clip")
     job = lane.submit(store.create(clip, Config(), "a"))
-    shop.compute_here(job.id)
+    service.compute_here(job.id)
     assert store.find(job.id).state == "done"
-    shop.compute_here(job.id)  # a second request finds nothing to do
+    service.compute_here(job.id)  # a second request finds nothing to do
 
 
 def test_what_crosses_the_border_survives_it():
@@ -102,12 +103,12 @@ def test_what_crosses_the_border_survives_it():
 def test_more_work_asks_for_more_time():
     small, large = PRESETS["preview"], PRESETS["paper"]
     for stage in ("multiview", "fourd"):
-        assert lanes.seconds("", "", small, stage) < lanes.seconds("", "", large, stage)
+        assert zerogpu.seconds("", "", small, stage) < zerogpu.seconds("", "", large, stage)
     distilled = replace(small, fourd=replace(small.fourd, sds=1.0))
-    assert lanes.seconds("", "", small, "fourd") < lanes.seconds("", "", distilled, "fourd")
-    longest = lanes.SECONDS_TO_LOAD + lanes.LIMITS.slice_seconds
-    assert lanes.seconds("", "", distilled, "fourd") <= longest
-    assert all(lanes.seconds("", "", small, stage) > 0 for stage in lanes.ON_GPU)
+    assert zerogpu.seconds("", "", small, "fourd") < zerogpu.seconds("", "", distilled, "fourd")
+    longest = zerogpu.SECONDS_TO_LOAD + zerogpu.LIMITS.slice_seconds
+    assert zerogpu.seconds("", "", distilled, "fourd") <= longest
+    assert all(zerogpu.seconds("", "", small, stage) > 0 for stage in zerogpu.ON_GPU)
 
 
 def test_the_header_names_what_computes_here(monkeypatch, tmp_path):

@@ -18,10 +18,10 @@ import gradio as gr
 from ds4d.errors import UserError
 from ds4d.run.workspace import FINISH_FLAG, content_key
 
-from . import lanes
-from .limits import LIMITS
+from .. import zerogpu
+from ..limits import LIMITS
+from ..settings import SETTINGS, configure, preset_values, shown_values
 from .queue import Queue
-from .settings import SETTINGS, configure, preset_values, shown_values
 from .store import Job, Store
 from .worker import compute
 
@@ -97,7 +97,7 @@ def compute_here(identity: str) -> None:
     if job.state != "queued":
         return
     job = QUEUE.begin(job)
-    work = partial(lanes.stage_by_stage, job.source, job.folder, job.config)
+    work = partial(zerogpu.stage_by_stage, job.source, job.folder, job.config)
     compute(job, work, lambda: job.id in QUEUE.stops)
     QUEUE.settle(job)
 
@@ -105,7 +105,7 @@ def compute_here(identity: str) -> None:
 def open_shop() -> None:
     """Begin to compute what is ordered, and to delete what is old."""
     RUNS.mkdir(parents=True, exist_ok=True, mode=0o700)
-    QUEUE.start(serve=not lanes.LENT)
+    QUEUE.start(serve=not zerogpu.LENT)
     threading.Thread(target=_sweep_hourly, daemon=True).start()
 
 

@@ -20,9 +20,9 @@ from ds4d.images import checkerboard, over
 from ds4d.preflight import Check, Look, look
 from ds4d.run.estimate import expected
 
-from .about import cores, gpu_name, spoken
-from .settings import SETTINGS, configure
-from .stages import CARD_OF
+from ..about import cores, gpu_name, spoken
+from ..progress import CARD_OF
+from ..settings import SETTINGS, configure
 
 LOOKS = 32  # that are remembered
 THUMB_HEIGHT = 72  # pixels

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ds4d.run.events import STAGES, Event
-from page.stages import Progress, duration
+from page.progress import Progress, duration
 
 FACTS = {name: {"seconds": 2.0} for name in STAGES} | {
     "matting": {"seconds": 3.0, "engine": "classical", "warnings": ["It touches the edge."]}

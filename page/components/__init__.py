@@ -1,0 +1,1 @@
+"""Components of the page with JavaScript of their own."""

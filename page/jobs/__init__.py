@@ -1,0 +1,1 @@
+"""Jobs of the page: storage, queue, worker process and the service that ties them together."""
