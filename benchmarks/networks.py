@@ -67,7 +67,7 @@ def table(rows: list[dict]) -> str:
 
 def zero123plus(folder: Path) -> Iterator[dict]:
     from ds4d.multiview.zero123plus.generate import draw
-    from tests.tiny import zero123plus as published
+    from tests.fakes import zero123plus as published
 
     repo = folder / "sudo-ai" / "zero123plus-v1.2"
     parameters = _once(repo, lambda: _write_zero123plus(repo, published))
@@ -103,7 +103,7 @@ def dinov2(folder: Path) -> Iterator[dict]:
 def instantmesh(folder: Path) -> Iterator[dict]:
     from ds4d.mesh.instantmesh import _reconstructed
     from ds4d.mesh.instantmesh.model import LARGE
-    from tests.tiny import instantmesh as published
+    from tests.fakes import instantmesh as published
 
     file = folder / "TencentARC" / "InstantMesh" / "instant_nerf_large.ckpt"
     parameters = _once(file, lambda: _write_instantmesh(file, published, LARGE))
@@ -121,7 +121,7 @@ def sds(folder: Path) -> Iterator[dict]:
     from ds4d.guidance import networks
     from ds4d.guidance.schedule import draw_shots
     from ds4d.guidance.zero123 import Zero123
-    from tests.tiny import zero123 as published
+    from tests.fakes import zero123 as published
 
     parts = networks.build(published.REAL, torch.device("cuda"))
     parameters = sum(_count(m) for m in (parts.unet, parts.vae, parts.image_encoder))
@@ -269,7 +269,7 @@ def _write_zero123plus(repo: Path, published) -> int:
 def _write_dinov2(repo: Path) -> int:
     from transformers import Dinov2Config, Dinov2Model
 
-    from tests.tiny import dinov2 as published
+    from tests.fakes import dinov2 as published
 
     real = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12}
     network = Dinov2Model(Dinov2Config.from_dict(published.config() | real))

@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from ds4d import doctor
 from ds4d.cli import main
 from ds4d.weights import CATALOGUE, find, size
-from tests.weights.fake_hub import FakeHub, content_of, empty_machine, hub  # noqa: F401
+from tests.fakes.hub import FakeHub, content_of, empty_machine, hub  # noqa: F401
 
 NAMES = [name for engine in doctor.pretrained() for name in (*engine.weights, *engine.extras)]
 TOTAL = size(sum(CATALOGUE[name].bytes for name in NAMES))

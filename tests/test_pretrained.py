@@ -23,7 +23,7 @@ from ds4d import pipeline
 from ds4d.cli import INTERRUPTED, main
 from ds4d.config import ClipConfig, Config, MachineConfig
 from ds4d.run.workspace import Workspace
-from tests.tiny import everything
+from tests.fakes import everything
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAMES = 4

@@ -177,7 +177,7 @@ def judges(
     perceptual = lpips.judge(lpips.build(device))
     if not config.sds:
         return perceptual, None
-    from tests.tiny import zero123 as published
+    from tests.fakes import zero123 as published
 
     zero123 = Zero123(networks.build(published.REAL, device), stable=False)
     finished(zero123.remember(views.images, views.cameras, torch.Generator().manual_seed(0)))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import gradio as gr
 from gradio.data_classes import FileData
-
 from gradio.events import Dependency
 
 class Film(gr.Video):

@@ -18,8 +18,8 @@ from ds4d.errors import UserError
 from ds4d.features import dinov2
 from ds4d.features.pca import Palette
 from ds4d.run import device
+from tests.fakes import dinov2 as tiny
 from tests.stages import finished
-from tests.tiny import dinov2 as tiny
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 

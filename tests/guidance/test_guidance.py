@@ -13,8 +13,8 @@ from ds4d import guidance
 from ds4d.cameras import rig_cameras
 from ds4d.config import PRESETS, FourdConfig, MachineConfig
 from ds4d.errors import UserError
+from tests.fakes import zero123 as tiny
 from tests.stages import finished
-from tests.tiny import zero123 as tiny
 
 CPU = MachineConfig(device="cpu")
 
@@ -78,7 +78,7 @@ def test_lpips_by_name_needs_its_weights():
 
 
 def test_lpips_by_name_runs_on_a_cpu(tmp_path):
-    from tests.tiny import lpips
+    from tests.fakes import lpips
 
     lpips.make(Path(tmp_path))
     chosen = guidance.choose(

@@ -12,7 +12,7 @@ from torch import nn
 
 from ds4d.errors import UserError
 from ds4d.guidance import lpips
-from tests.tiny import lpips as tiny
+from tests.fakes import lpips as tiny
 
 CPU = torch.device("cpu")
 

@@ -17,8 +17,8 @@ from ds4d.errors import UserError
 from ds4d.guidance import networks
 from ds4d.guidance.schedule import draw_shots
 from ds4d.guidance.zero123 import Zero123, distil, token
+from tests.fakes import zero123 as tiny
 from tests.stages import finished
-from tests.tiny import zero123 as tiny
 
 CPU = torch.device("cpu")
 T, V, S = 2, 7, 48

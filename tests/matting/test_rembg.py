@@ -15,8 +15,8 @@ from rembg.sessions.base import BaseSession
 from ds4d.config import MachineConfig
 from ds4d.errors import UserError
 from ds4d.matting import rembg
+from tests.fakes import rembg as tiny
 from tests.stages import finished
-from tests.tiny import rembg as tiny
 
 HEIGHT, WIDTH = 90, 120
 

@@ -19,7 +19,7 @@ from ds4d.errors import UserError
 from ds4d.mesh import capture_points, save_points_ply
 from ds4d.multiview import capture, given, plane_sweep
 from ds4d.splatting.splats import render
-from tests.rooms import HELD_OUT, RIG, UNIT, camera, outside, picture, room, write_room
+from tests.fakes.capture import HELD_OUT, RIG, UNIT, camera, outside, picture, room, write_room
 from tests.stages import finished
 
 FRAMES, SIZE, CONFIG = 3, 64, MultiviewConfig()

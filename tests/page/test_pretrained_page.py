@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from tests.fakes import everything
 from tests.page.conftest import started
-from tests.tiny import everything
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import torch
 from ds4d.cameras import Cameras, concatenate, orbit_cameras, project
 from ds4d.config import VideoConfig
 from ds4d.render import camera_path, turntable
-from tests.rooms import HELD_OUT, camera
+from tests.fakes.capture import HELD_OUT, camera
 
 SIZE = 64
 

@@ -1,1 +1,1 @@
-from tests.weights.fake_hub import empty_machine, hub  # noqa: F401
+from tests.fakes.hub import empty_machine, hub  # noqa: F401

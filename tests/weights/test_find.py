@@ -8,7 +8,7 @@ from huggingface_hub import constants, snapshot_download
 
 from ds4d.errors import UserError
 from ds4d.weights import CATALOGUE, find, reachability
-from tests.weights.fake_hub import content_of
+from tests.fakes.hub import content_of
 
 
 def put(folder, files) -> None:

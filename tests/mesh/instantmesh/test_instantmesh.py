@@ -18,8 +18,8 @@ from ds4d.mesh.instantmesh.cameras import ROTATION, camera_vectors, from_instant
 from ds4d.mesh.instantmesh.model import LRM, load
 from ds4d.mesh.instantmesh.triplane import Synthesizer
 from ds4d.run.events import Event
+from tests.fakes import instantmesh as tiny
 from tests.stages import finished
-from tests.tiny import instantmesh as tiny
 
 SIZE, RESOLUTION = 64, 32
 CAMERAS = rig_cameras(SIZE)

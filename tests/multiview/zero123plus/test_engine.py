@@ -17,8 +17,8 @@ from ds4d.errors import UserError
 from ds4d.multiview import zero123plus
 from ds4d.multiview.zero123plus import generate
 from ds4d.run.events import Event, Stage
+from tests.fakes import zero123plus as tiny
 from tests.stages import finished
-from tests.tiny import zero123plus as tiny
 
 CONFIG = MultiviewConfig(steps=2)
 FRAMES, SIZE = 2, 40

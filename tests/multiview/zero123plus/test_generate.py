@@ -39,7 +39,7 @@ from ds4d.multiview.zero123plus.load import (
 )
 from ds4d.multiview.zero123plus.preprocessing import GREY, Pixels, over_plain
 from ds4d.multiview.zero123plus.sampler import ancestral_step, denoise, noisy_references
-from tests.tiny import zero123plus as tiny
+from tests.fakes import zero123plus as tiny
 
 CPU, SINGLE = torch.device("cpu"), torch.float32
 

@@ -17,7 +17,7 @@ from ds4d.config import ClipConfig, Config, FeaturesConfig, FourdConfig, Machine
 from ds4d.fourd.asset import Asset
 from ds4d.render.turntable import VIDEOS, render_views
 from ds4d.run.workspace import Workspace
-from tests.rooms import HELD_OUT, camera, outside, picture, write_room
+from tests.fakes.capture import HELD_OUT, camera, outside, picture, write_room
 
 FRAMES, SIZE = 4, 64
 TINY = FourdConfig(

@@ -1,6 +1,6 @@
 """A local folder with tiny random weights of every pretrained network, in the published layouts.
 
-    python -m tests.tiny.everything FOLDER
+    python -m tests.fakes.everything FOLDER
     python -m ds4d generate CLIP --out RUN --weights FOLDER --device cpu
 
 runs the whole chain through the code that loads the real ones. What comes out is noise.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.tiny import dinov2, instantmesh, lpips, rembg, zero123, zero123plus
+from tests.fakes import dinov2, instantmesh, lpips, rembg, zero123, zero123plus
 
 SUBJECTS = (rembg, zero123plus, dinov2, instantmesh, lpips, zero123)
 
