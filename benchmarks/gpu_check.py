@@ -38,7 +38,7 @@ WARPS = 1, 2
 
 
 def load_twin():
-    path = Path(__file__).parents[1] / "tests" / "splat" / "twin.py"
+    path = Path(__file__).parents[1] / "tests" / "splatting" / "twin.py"
     spec = importlib.util.spec_from_file_location("splat_twin", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

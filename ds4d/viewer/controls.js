@@ -5,7 +5,7 @@ const KEY_DEGREES = 6,
   KEY_ZOOM = 1.12;
 
 /** One pointer turns, two zoom; the wheel zooms once the viewer has the focus (or with Ctrl). */
-export function listen(canvas, stage, focused) {
+export function listen(canvas, viewport, focused) {
   const hands = new Map(); // pointers that are down
   let speed = { azimuth: 0, elevation: 0 },
     movedAt = 0;
@@ -21,17 +21,17 @@ export function listen(canvas, stage, focused) {
     const ms = Math.max(to.timeStamp - movedAt, 1);
     speed = { azimuth: azimuth / ms, elevation: elevation / ms };
     movedAt = to.timeStamp;
-    stage.turn(azimuth, elevation);
+    viewport.turn(azimuth, elevation);
   };
 
   canvas.addEventListener("pointerdown", (event) => {
-    if (!stage.loaded || event.button > 0) return;
+    if (!viewport.loaded || event.button > 0) return;
     canvas.setPointerCapture(event.pointerId);
     hands.set(event.pointerId, event);
-    stage.held = true;
+    viewport.held = true;
     speed = { azimuth: 0, elevation: 0 };
     movedAt = event.timeStamp;
-    stage.speed = { azimuth: 0, elevation: 0 };
+    viewport.speed = { azimuth: 0, elevation: 0 };
   });
   canvas.addEventListener("pointermove", (event) => {
     const before = hands.get(event.pointerId);
@@ -39,40 +39,40 @@ export function listen(canvas, stage, focused) {
     const apart = hands.size === 2 && spread();
     hands.set(event.pointerId, event);
     if (hands.size === 1) turnBy(before, event);
-    else if (hands.size === 2) stage.zoom(apart / Math.max(spread(), 1));
+    else if (hands.size === 2) viewport.zoom(apart / Math.max(spread(), 1));
   });
   const lift = (event) => {
     if (!hands.delete(event.pointerId) || hands.size) return;
     const resting = event.timeStamp - movedAt > 60 || event.type === "pointercancel";
-    stage.release(resting ? 0 : speed.azimuth, resting ? 0 : speed.elevation);
+    viewport.release(resting ? 0 : speed.azimuth, resting ? 0 : speed.elevation);
   };
   canvas.addEventListener("pointerup", lift);
   canvas.addEventListener("pointercancel", lift);
   canvas.addEventListener(
     "wheel",
     (event) => {
-      if (!stage.loaded || !(event.ctrlKey || focused())) return; // the page scrolls
+      if (!viewport.loaded || !(event.ctrlKey || focused())) return; // the page scrolls
       event.preventDefault();
       const pixels = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
-      stage.zoom(Math.exp(Math.min(Math.max(pixels, -200), 200) * (event.ctrlKey ? 0.01 : 0.0015)));
-      stage.movedAt = performance.now();
+      viewport.zoom(Math.exp(Math.min(Math.max(pixels, -200), 200) * (event.ctrlKey ? 0.01 : 0.0015)));
+      viewport.movedAt = performance.now();
     },
     { passive: false },
   );
 }
 
 /** What a key does: actions has one for each button's letter. Whether the key was one of ours. */
-export function press(event, stage, actions) {
-  if (event.ctrlKey || event.metaKey || event.altKey || !stage.loaded) return false;
+export function press(event, viewport, actions) {
+  if (event.ctrlKey || event.metaKey || event.altKey || !viewport.loaded) return false;
   const turns = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
   const zooms = { "+": 1 / KEY_ZOOM, "=": 1 / KEY_ZOOM, "-": KEY_ZOOM };
   const steps = { ",": -1, ".": 1 };
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (turns[key]) stage.turn(...turns[key].map((way) => way * KEY_DEGREES));
-  else if (zooms[key]) stage.zoom(zooms[key]);
-  else if (steps[key]) stage.step(steps[key]);
+  if (turns[key]) viewport.turn(...turns[key].map((way) => way * KEY_DEGREES));
+  else if (zooms[key]) viewport.zoom(zooms[key]);
+  else if (steps[key]) viewport.step(steps[key]);
   else if (actions[key]) actions[key]();
   else return false;
-  stage.movedAt = performance.now();
+  viewport.movedAt = performance.now();
   return true;
 }

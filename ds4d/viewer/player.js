@@ -31,46 +31,46 @@ class Player extends HTMLElement {
   /** { azimuth, elevation, radius, fov, target [x, y, z] }; any part of it can be set. Degrees and
    * world units. */
   get camera() {
-    return { ...this.stage.camera };
+    return { ...this.viewport.camera };
   }
   set camera(part) {
-    this.stage.interrupt();
-    this.stage.setCamera(part);
+    this.viewport.interrupt();
+    this.viewport.setCamera(part);
   }
 
   /** The place in the clip, from 0 to 1. */
   get time() {
-    return this.stage.time;
+    return this.viewport.time;
   }
   set time(time) {
-    this.stage.setTime(time);
+    this.viewport.setTime(time);
   }
 
   get playing() {
-    return this.stage.playing;
+    return this.viewport.playing;
   }
   play() {
-    this.stage.play();
+    this.viewport.play();
   }
   pause() {
-    this.stage.play(false);
+    this.viewport.play(false);
   }
 
   /** Resolves when the present camera and time are on the canvas, sharp. */
   draw() {
-    return this.stage.draw();
+    return this.viewport.draw();
   }
 
   /** What is on the canvas: { width, height, data }, premultiplied RGBA, rows from the top. */
   async pixels() {
-    await this.stage.draw();
-    this.stage.redraw();
-    return this.stage.renderer.pixels();
+    await this.viewport.draw();
+    this.viewport.redraw();
+    return this.viewport.renderer.pixels();
   }
 
   /** Gaussians, frames loaded, ms between the last pictures, and their share of the resolution. */
   get facts() {
-    const { header, loaded, pace, canvas } = this.stage;
+    const { header, loaded, pace, canvas } = this.viewport;
     return {
       gaussians: header.gaussians,
       frames: loaded,
@@ -99,45 +99,45 @@ class Player extends HTMLElement {
       this.isLoaded = resolve;
     });
     try {
-      this.stage = new Viewport(this.$("canvas"), { changed: () => this.show(), calm: calm.matches });
+      this.viewport = new Viewport(this.$("canvas"), { changed: () => this.show(), calm: calm.matches });
     } catch (error) {
       this.fail(error.message);
       return;
     }
     this.listen();
-    this.load(this.stage);
+    this.load(this.viewport);
   }
 
   shut() {
     this.loading?.abort();
-    this.stage?.close();
-    this.stage = null;
+    this.viewport?.close();
+    this.viewport = null;
   }
 
-  async load(stage) {
+  async load(viewport) {
     this.loading = new AbortController();
     const chunks = chunksOf(this.getAttribute("src") ?? "", this.loading.signal);
     const onHeader = (header, looks) => {
-      stage.setHeader(header, looks, this.startCamera());
+      viewport.setHeader(header, looks, this.startCamera());
       this.$("time").max = 1;
     };
     const onFrame = async (index, texels, means) => {
-      if (stage !== this.stage) throw new DOMException("closed", "AbortError");
-      stage.addFrame(texels, means);
-      if (index === 0) await this.begin(stage);
+      if (viewport !== this.viewport) throw new DOMException("closed", "AbortError");
+      viewport.addFrame(texels, means);
+      if (index === 0) await this.begin(viewport);
       this.show();
     };
     try {
       await readPacked(chunks, onHeader, onFrame);
       this.isLoaded();
     } catch (error) {
-      if (error.name !== "AbortError" && stage === this.stage) this.fail(error.message);
+      if (error.name !== "AbortError" && viewport === this.viewport) this.fail(error.message);
     }
   }
 
-  async begin(stage) {
-    stage.visible = true; // so that a player below the fold is ready, too
-    await stage.draw();
+  async begin(viewport) {
+    viewport.visible = true; // so that a player below the fold is ready, too
+    await viewport.draw();
     this.dataset.state = "ready";
     this.$("poster").hidden = true;
     this.$("wait").hidden = true;
@@ -145,8 +145,8 @@ class Player extends HTMLElement {
     this.$("hint").textContent =
       `Drag to turn, ${matchMedia("(pointer: coarse)").matches ? "pinch" : "scroll"} to zoom`;
     this.$("hint").hidden = false;
-    stage.play(this.getAttribute("autoplay") !== "no" && !calm.matches);
-    if (this.hasAttribute("rotate") && !calm.matches) stage.rotate();
+    viewport.play(this.getAttribute("autoplay") !== "no" && !calm.matches);
+    if (this.hasAttribute("rotate") && !calm.matches) viewport.rotate();
     this.isReady();
     this.dispatchEvent(new CustomEvent("ready", { bubbles: true }));
   }
@@ -157,7 +157,7 @@ class Player extends HTMLElement {
     this.dataset.state = "failed";
     const video = this.$("video"),
       fallback = this.getAttribute("fallback");
-    this.$("stage").hidden = this.$("controls").hidden = true;
+    this.$("viewport").hidden = this.$("controls").hidden = true;
     this.$("failure").hidden = false;
     this.$("sentence").textContent = fallback
       ? `${sentence} Here is the turntable video instead.`
@@ -185,13 +185,13 @@ class Player extends HTMLElement {
   // --- controls ----------------------------------------------------------------------------------
 
   listen() {
-    const { stage } = this;
+    const { viewport } = this;
     const canvas = this.$("canvas"),
       slider = this.$("time");
     const actions = {
-      " ": () => stage.play(!stage.playing),
-      i: () => (stage.following ? stage.flyTo(stage.start) : stage.follow()),
-      a: () => stage.rotate(!stage.rotating),
+      " ": () => viewport.play(!viewport.playing),
+      i: () => (viewport.following ? viewport.flyTo(viewport.start) : viewport.follow()),
+      a: () => viewport.rotate(!viewport.rotating),
       b: () =>
         this.setBackground(
           BACKGROUNDS[(BACKGROUNDS.indexOf(this.background) + 1) % BACKGROUNDS.length],
@@ -206,19 +206,19 @@ class Player extends HTMLElement {
     for (const swatch of this.shadow.querySelectorAll("[name=background]")) {
       swatch.addEventListener("change", () => this.setBackground(swatch.value));
     }
-    slider.addEventListener("input", () => stage.setTime(Number(slider.value)));
+    slider.addEventListener("input", () => viewport.setTime(Number(slider.value)));
     slider.addEventListener("pointerdown", () => {
-      stage.scrubbing = stage.held = true;
+      viewport.scrubbing = viewport.held = true;
     });
     for (const name of ["pointerup", "pointercancel"]) {
       slider.addEventListener(name, () => {
-        stage.scrubbing = stage.held = false;
-        stage.wake(true);
+        viewport.scrubbing = viewport.held = false;
+        viewport.wake(true);
       });
     }
     canvas.addEventListener(
       "keydown",
-      (event) => press(event, stage, actions) && event.preventDefault(),
+      (event) => press(event, viewport, actions) && event.preventDefault(),
     );
     canvas.addEventListener(
       "pointerdown",
@@ -227,34 +227,34 @@ class Player extends HTMLElement {
       },
       { once: true },
     );
-    listen(canvas, stage, () => this.shadow.activeElement === canvas);
-    this.watchContext(canvas, stage);
+    listen(canvas, viewport, () => this.shadow.activeElement === canvas);
+    this.watchContext(canvas, viewport);
     this.onfullscreenchange = () => this.showFull();
   }
 
-  watchContext(canvas, stage) {
+  watchContext(canvas, viewport) {
     let patience;
     canvas.addEventListener("webglcontextlost", (event) => {
-      if (stage.closed) return;
+      if (viewport.closed) return;
       event.preventDefault(); // it may be restored
       patience = setTimeout(() => this.fail("The graphics card has given up."), COMES_BACK);
     });
     canvas.addEventListener("webglcontextrestored", () => {
       clearTimeout(patience);
-      stage.restore();
+      viewport.restore();
     });
   }
 
   reset() {
-    const { stage } = this;
-    stage.flyTo(stage.start);
-    stage.setTime(0);
+    const { viewport } = this;
+    viewport.flyTo(viewport.start);
+    viewport.setTime(0);
     this.setBackground(this.getAttribute("background") ?? (this.dark ? "black" : "white"));
   }
 
   setBackground(name) {
     this.background = BACKGROUNDS.includes(name) ? name : "white";
-    this.$("stage").dataset.background = this.background;
+    this.$("viewport").dataset.background = this.background;
     for (const swatch of this.shadow.querySelectorAll("[name=background]"))
       swatch.checked = swatch.value === this.background;
   }
@@ -278,26 +278,26 @@ class Player extends HTMLElement {
 
   /** Bring the controls up to date. */
   show() {
-    const { stage } = this;
-    if (!stage?.header || !stage.loaded) return;
-    const { positions, seconds } = stage.header;
+    const { viewport } = this;
+    if (!viewport?.header || !viewport.loaded) return;
+    const { positions, seconds } = viewport.header;
     const slider = this.$("time"),
-      now = stage.time * seconds,
-      frame = stage.frame() + 1;
-    slider.value = stage.time;
-    slider.style.setProperty("--now", stage.time);
-    slider.style.setProperty("--loaded", positions[stage.loaded - 1]);
+      now = viewport.time * seconds,
+      frame = viewport.frame() + 1;
+    slider.value = viewport.time;
+    slider.style.setProperty("--now", viewport.time);
+    slider.style.setProperty("--loaded", positions[viewport.loaded - 1]);
     slider.setAttribute(
       "aria-valuetext",
       `${now.toFixed(1)} of ${seconds.toFixed(1)} seconds, frame ${frame} of ${positions.length}`,
     );
     this.$("clock").textContent = `${now.toFixed(1)} / ${seconds.toFixed(1)} s`;
-    const pressed = { play: stage.playing, input: stage.following, rotate: stage.rotating };
+    const pressed = { play: viewport.playing, input: viewport.following, rotate: viewport.rotating };
     for (const [part, is] of Object.entries(pressed)) this.$(part).setAttribute("aria-pressed", is);
-    this.$("play").setAttribute("aria-label", stage.playing ? "Pause" : "Play");
+    this.$("play").setAttribute("aria-label", viewport.playing ? "Pause" : "Play");
     this.$("needle").setAttribute(
       "transform",
-      `rotate(${(stage.input.azimuth - stage.camera.azimuth).toFixed(1)} 12 12)`,
+      `rotate(${(viewport.input.azimuth - viewport.camera.azimuth).toFixed(1)} 12 12)`,
     );
   }
 }

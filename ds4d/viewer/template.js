@@ -1,4 +1,4 @@
-// The inside of the player: the stage, what stands in for it, and the controls under it.
+// The inside of the player: the viewport, what stands in for it, and the controls under it.
 
 const icon = (paths) => `<svg viewBox="0 0 24 24" aria-hidden="true">${paths}</svg>`;
 
@@ -28,7 +28,7 @@ const swatch = (name) => `
 export const markup = (label) => {
   const spoken = label.replace(/[&<>"]/g, (letter) => `&#${letter.charCodeAt(0)};`);
   return `<div class="player" data-part="player">
-  <div class="stage" data-part="stage">
+  <div class="viewport" data-part="viewport">
     <canvas data-part="canvas" tabindex="0" role="application" aria-roledescription="4D viewer"
       aria-label="${spoken}" aria-describedby="keys"></canvas>
     <img data-part="poster" alt="">

@@ -153,7 +153,7 @@ def build() -> tuple[gr.Accordion, gr.HTML, gr.HTML]:
     with gr.Accordion("Mend the mattes by hand", open=False, visible=False, elem_id="mend") as fold:
         paper = gr.HTML(
             elem_id="editor",
-            js_on_load=Path(__file__).with_name("editor.js").read_text(),
+            js_on_load=Path(__file__).with_name("matte_editor.js").read_text(),
             apply_default_css=False,
         )
         spread = gr.HTML(elem_id="spread", apply_default_css=False)

@@ -90,5 +90,5 @@ def chosen(event: gr.EventData) -> tuple:
 
 def build() -> gr.HTML:
     """The panel; events: input (settings), submit (make it again)."""
-    script = Path(__file__).with_name("views.js").read_text()
+    script = Path(__file__).with_name("views_panel.js").read_text()
     return gr.HTML(elem_id="views", visible="hidden", js_on_load=script, apply_default_css=False)

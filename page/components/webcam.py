@@ -17,7 +17,7 @@ BUTTON = (
 
 def build() -> gr.HTML:
     """The button; its `submit` event comes with a recording."""
-    script = Path(__file__).with_name("camera.js").read_text()
+    script = Path(__file__).with_name("webcam.js").read_text()
     return gr.HTML(BUTTON, elem_id="camera", js_on_load=script, apply_default_css=False)
 
 

@@ -18,7 +18,7 @@ from ds4d.run.estimate import expected
 from ..about import cores, gpu_name
 from .store import EVENTS, Job, Store
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 GRACE = 10.0  # seconds from asking a worker to stop to killing it
 LOOK_EVERY = 0.2  # seconds between two looks at the worker
 LOOK_AFTER_ALL = 5.0  # seconds between two looks for jobs that were abandoned

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,18 +11,18 @@ import torch
 from ds4d.config import FourdConfig
 from ds4d.fourd.losses import regularisers
 from ds4d.fourd.official import NAMES, Official, load
+from tests.paths import GOLDEN, golden_cases
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = Path(os.environ.get("DS4D_GOLDEN", ROOT.parent / "shared" / "golden")) / "g4"
-CASES = sorted(path.name.removesuffix("_tensors.safetensors")
-               for path in GOLDEN.glob("*_tensors.safetensors"))  # fmt: skip
+RECORDS = GOLDEN / "g4"
+CASES = [
+    path.name.removesuffix("_tensors.safetensors")
+    for path in golden_cases("g4/*_tensors.safetensors")
+]
 TOLERANCE = 1e-5  # of the largest number of each tensor, about what float32 is good for
 INPUTS = {"means": "xyz", "log_scales": "scales", "quats": "rotations", "logits": "opacity",
           "sh": "shs"}  # fmt: skip
 SWITCHES = {"no_dx": "means", "no_ds": "log_scales", "no_dr": "quats", "no_do": "logits",
             "no_dshs": "sh"}  # fmt: skip
-
-pytestmark = pytest.mark.skipif(not CASES, reason=f"no golden deformation cases in {GOLDEN}")
 
 
 @dataclasses.dataclass
@@ -35,15 +33,15 @@ class Case:
     times: torch.Tensor  # [N]
 
 
-@pytest.fixture(scope="module", params=CASES or ["none"])
+@pytest.fixture(scope="module", params=CASES)
 def case(request) -> Case:
     from safetensors.torch import load_file
 
-    settings = json.loads((GOLDEN / f"{request.param}.json").read_text()).get("args", {})
+    settings = json.loads((RECORDS / f"{request.param}.json").read_text()).get("args", {})
     # STAG4D's code has neither switches nor heads for opacity and colour in use.
     used = tuple(n for switch, n in SWITCHES.items() if not settings.get(switch, n in NAMES_OFF))
-    stored = load_file(GOLDEN / f"{request.param}_tensors.safetensors")
-    state = load_file(GOLDEN / f"{request.param}_state.safetensors")
+    stored = load_file(RECORDS / f"{request.param}_tensors.safetensors")
+    state = load_file(RECORDS / f"{request.param}_state.safetensors")
     official = load(state, used, multiply=settings.get("apply_rotation", False))
     raw = {ours: stored[theirs] for ours, theirs in INPUTS.items() if theirs in stored}
     raw["means"].requires_grad_()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,20 +13,18 @@ from torch import Tensor
 from ds4d.guidance import networks
 from ds4d.guidance.networks import clip_pixels, seen
 from ds4d.guidance.zero123 import distil, token
+from tests.paths import GOLDEN, golden_cases
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = Path(os.environ.get("DS4D_GOLDEN", ROOT.parent / "shared" / "golden")) / "g5"
-CASES = sorted(path.parent.name for path in GOLDEN.glob("*/tensors.safetensors"))
-SDS = [name for name in CASES if name.startswith("sds")]
-REFINE = [name for name in CASES if name.startswith("refine")]
-needs_sds = pytest.mark.skipif(not SDS, reason=f"no recorded distillation under {GOLDEN}")
-needs_refine = pytest.mark.skipif(not REFINE, reason=f"no recorded sampling under {GOLDEN}")
+RECORDS = GOLDEN / "g5"
+CASES = [path.parent.name for path in golden_cases("g5/*/tensors.safetensors")]
+SDS = [path.parent.name for path in golden_cases("g5/sds*/tensors.safetensors")]
+REFINE = [name for name in CASES if name.startswith("refine")]  # more cases may be given
 TOLERANCE = 1e-4  # of the largest value; the records' own rounding is a tenth of it
 
 
 @pytest.fixture(scope="module")
 def zero123() -> networks.Networks:
-    return networks.load(GOLDEN / "model", torch.device("cpu"))
+    return networks.load(RECORDS / "model", torch.device("cpu"))
 
 
 def close(actual: Tensor, expected: Tensor) -> bool:
@@ -40,11 +36,11 @@ class Case:
     """One record: its tensors, its draws in order, and its reference images."""
 
     def __init__(self, name: str):
-        self.tensors = load_file(GOLDEN / name / "tensors.safetensors")
+        self.tensors = load_file(RECORDS / name / "tensors.safetensors")
         self.draws = [
-            value for _, value in sorted(load_file(GOLDEN / name / "random.safetensors").items())
+            value for _, value in sorted(load_file(RECORDS / name / "random.safetensors").items())
         ]
-        self.meta = json.loads((GOLDEN / name / "meta.json").read_text())
+        self.meta = json.loads((RECORDS / name / "meta.json").read_text())
         frames = sum(key.startswith("ref_image_") for key in self.tensors)
         # Prefixes of the keys of each reference: the images were embedded in this order.
         self.references = []
@@ -78,7 +74,6 @@ class Case:
         return torch.stack([polar, azimuth.sin(), azimuth.cos(), self["radius"]], -1)
 
 
-@pytest.mark.skipif(not CASES, reason=f"no records under {GOLDEN}")
 @pytest.mark.parametrize("name", CASES)
 def test_golden_reference_embeddings(zero123, name):
     case = Case(name)
@@ -92,13 +87,11 @@ def test_golden_reference_embeddings(zero123, name):
         assert close(latents, case.embedded(reference)[1])
 
 
-@needs_sds
 @pytest.mark.parametrize("name", SDS)
 def test_golden_noise_schedule(zero123, name):
     assert close(zero123.alphas, Case(name)["alphas_cumprod"])
 
 
-@needs_sds
 @pytest.mark.parametrize("name", SDS)
 def test_golden_denoised(zero123, name):
     """Token, both halves of the input, and the UNet, from the recorded noisy latents."""
@@ -116,7 +109,6 @@ def test_golden_denoised(zero123, name):
         assert close(actual, expected)
 
 
-@needs_sds
 @pytest.mark.parametrize("name", SDS)
 def test_golden_distillation(zero123, name):
     """From the render to the loss and its gradient, at every recorded point on the way."""
@@ -145,7 +137,6 @@ def test_golden_distillation(zero123, name):
     assert close(pred.grad, case["grad_pred_rgb"])
 
 
-@needs_refine
 @pytest.mark.parametrize("name", REFINE)
 def test_golden_sampling(zero123, name):
     """DDIM through the same networks: what distillation pulls the renders towards."""

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 import torch
 
 from ds4d.splatting import rasterize
+from tests.paths import golden_cases
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = Path(os.environ.get("DS4D_GOLDEN", ROOT.parent / "shared" / "golden")) / "g3"
-CASES = sorted(GOLDEN.glob("s*.safetensors"))
+CASES = golden_cases("g3/s*.safetensors")
 
 
 def spherical_harmonics(degree, coefficients, directions):  # [N, K, 3], [C, N, 3] -> [C, N, 3]
@@ -44,8 +41,7 @@ def spherical_harmonics(degree, coefficients, directions):  # [N, K, 3], [C, N, 
     return torch.einsum("cnk,nkd->cnd", torch.stack(bases, -1), coefficients[:, : len(bases)])
 
 
-@pytest.mark.skipif(not CASES, reason=f"no golden rasterization cases in {GOLDEN}")
-@pytest.mark.parametrize("path", CASES or [None], ids=lambda path: path.stem if path else "none")
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_golden_rasterization(path, small):
     from safetensors.torch import load_file
 

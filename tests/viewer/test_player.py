@@ -118,7 +118,7 @@ def test_keys(visit):
     assert page.evaluate("player.playing")
     page.keyboard.press("Space")
     assert not page.evaluate("player.playing")
-    stage = page.locator("ds4d-player .stage")
+    stage = page.locator("ds4d-player .viewport")
     seen = []
     for _ in range(4):
         seen.append(stage.get_attribute("data-background"))
@@ -217,10 +217,10 @@ def test_a_phone_shows_every_control_without_sideways_scrolling(visit, screensho
 def test_a_page_that_is_dark_by_a_class_gets_a_dark_player(visit):
     page = visit()
     still(page)
-    assert page.locator("ds4d-player .stage").get_attribute("data-background") == "white"
+    assert page.locator("ds4d-player .viewport").get_attribute("data-background") == "white"
     page.evaluate("document.body.className = 'dark'; player.open()")
     still(page)
-    assert page.locator("ds4d-player .stage").get_attribute("data-background") == "black"
+    assert page.locator("ds4d-player .viewport").get_attribute("data-background") == "black"
 
 
 def test_full_screen(visit):

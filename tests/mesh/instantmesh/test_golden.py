@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,12 +11,10 @@ from ds4d.cameras import orbit_cameras, rig_cameras
 from ds4d.mesh.instantmesh.cameras import SCALE, camera_vectors
 from ds4d.mesh.instantmesh.model import BASE, LARGE, LRM, Sizes, lrm_state
 from ds4d.weights import fill, read_state
+from tests.paths import GOLDEN, golden_cases
 
-ROOT = Path(__file__).parents[2]
-GOLDEN = Path(os.environ.get("DS4D_GOLDEN", ROOT.parent / "shared" / "golden")) / "g2"
-CASES = sorted(folder.parent for folder in GOLDEN.glob("case*/tensors.safetensors"))
-
-pytestmark = pytest.mark.skipif(not CASES, reason=f"no golden reconstructions in {GOLDEN}")
+RECORDS = GOLDEN / "g2"
+CASES = [path.parent for path in golden_cases("g2/case*/tensors.safetensors")]
 
 
 def steps(generator):
@@ -34,7 +30,7 @@ def steps(generator):
 @pytest.fixture(scope="module")
 def lrm() -> LRM:
     """The tiny model that the cases were made with; its heads are narrower than published ones."""
-    settings = json.loads((GOLDEN / "config_tiny.json").read_text())
+    settings = json.loads((RECORDS / "config_tiny.json").read_text())
     lrm, vit = settings["lrm"], settings["vit"]
     sizes = Sizes(
         layers=lrm["transformer_layers"], plane_dim=lrm["triplane_dim"],
@@ -45,7 +41,7 @@ def lrm() -> LRM:
         patch_grid=vit["image_size"] // vit["patch_size"],
     )  # fmt: skip
     model = LRM(sizes).eval().requires_grad_(False)
-    file = GOLDEN / "instant_nerf_tiny.ckpt"
+    file = RECORDS / "instant_nerf_tiny.ckpt"
     fill(model, lrm_state(read_state(file), file), file)
     return model
 
@@ -95,7 +91,7 @@ def test_golden_reconstruction(lrm, folder):
 def test_golden_cameras():
     from safetensors.torch import load_file
 
-    golden = load_file(GOLDEN / "cameras.safetensors")
+    golden = load_file(RECORDS / "cameras.safetensors")
     vectors = camera_vectors(rig_cameras(64)[list(range(1, 7))])
     assert (vectors - golden["zero123plus_input_cameras_default"]).abs().max() < 1e-5
 
@@ -111,7 +107,7 @@ def test_golden_cameras():
 @pytest.mark.parametrize(("sizes", "name"), [(LARGE, "large"), (BASE, "base")])
 def test_golden_keys(sizes, name):
     """The published checkpoints fit key for key, shape for shape, and tell their own sizes."""
-    lines = (GOLDEN / f"keys_{name}.txt").read_text().splitlines()
+    lines = (RECORDS / f"keys_{name}.txt").read_text().splitlines()
     published = {}
     for line in lines:
         if line and not line.startswith("#"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,15 +44,12 @@ from ds4d.multiview.zero123plus.sampler import (
     to_uint8,
     unscaled,
 )
+from tests.paths import GOLDEN, golden_cases
 
-GOLDEN = (
-    Path(os.environ.get("DS4D_GOLDEN") or Path(__file__).parents[3] / "shared" / "golden") / "g1"
-)
-CASES = sorted(path.name for path in GOLDEN.glob("case*"))
+RECORDS = GOLDEN / "g1"
+CASES = [path.name for path in golden_cases("g1/case*")]
 CPU, SINGLE = torch.device("cpu"), torch.float32
 TOLERANCE = 1e-4  # of the largest magnitude
-
-pytestmark = pytest.mark.skipif(not CASES, reason=f"no golden data in {GOLDEN}")
 
 
 @dataclass
@@ -72,7 +68,7 @@ class Case:
 
 @pytest.fixture(scope="module", params=CASES)
 def case(request) -> Case:
-    folder, model = GOLDEN / request.param, GOLDEN / "model"
+    folder, model = RECORDS / request.param, RECORDS / "model"
     meta = json.loads((folder / "meta.json").read_text())
     encoders = load_encoders(model, CPU, SINGLE)
     if (folder / "feature_extractor_vae").exists():
@@ -292,7 +288,7 @@ def test_golden_whole_run(case):
 
 
 def test_golden_vae_with_old_names(case):
-    old = load_vae(GOLDEN / "vae_oldnames", CPU, SINGLE)
+    old = load_vae(RECORDS / "vae_oldnames", CPU, SINGLE)
     for (name, new_value), old_value in zip(
         case.vae.state_dict().items(), old.state_dict().values(), strict=True
     ):

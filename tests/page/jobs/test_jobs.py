@@ -23,7 +23,7 @@ from page import outputs
 from page.handlers import queue, service, worker
 from page.limits import Limits
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CONFIG = PRESETS["preview"]
 # A worker that does what its job's clip says, without the seconds that torch takes to come.
 STAND_IN = """
