@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS, RESULTS = ROOT / "docs", ROOT / "examples" / "results"
 LABEL_HEIGHT = 24  # pixels
 
+LOOP_LABEL = "4D asset, made without a GPU; the camera orbits"
 LOOP_SIDE, LOOP_FPS, LOOP_QUALITY = 200, 12, 70
 
 OBJECT, FRAMES, SIDE, SHOWN_FRAME = "frog", 24, 256, 15
@@ -47,7 +48,7 @@ def loop() -> Path:
     frames = []
     for step in range(len(shown)):
         inputs, outputs = (np.stack([pair[row][step] for pair in columns]) for row in (0, 1))
-        rows = [labelled(inputs, "input clip"), labelled(outputs, "4D asset, made without a GPU; the camera orbits")]
+        rows = labelled(inputs, "input clip"), labelled(outputs, LOOP_LABEL)
         frames.append(Image.fromarray(np.concatenate(rows)))
     path = DOCS / "loop.webp"
     first, *rest = frames
