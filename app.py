@@ -14,13 +14,11 @@ from functools import partial
 from pathlib import Path
 
 import gradio as gr
-from page.handlers.service import RUNS
 
 from ds4d import viewer
 from page import about, api, handlers, zerogpu
 from page.components import matte_editor, preflight, views_panel, webcam
 from page.components.video import Film
-from page.handlers import service
 from page.html import (
     EXAMPLES,
     FOOTER,
@@ -33,6 +31,8 @@ from page.html import (
     example_cards,
     example_names,
 )
+from page.jobs import service
+from page.jobs.service import RUNS
 from page.limits import LIMITS
 from page.outputs import OUTPUTS, VIDEOS
 from page.progress import Progress

@@ -192,7 +192,7 @@ class Queue:
 
 def _new_worker() -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "page.handlers.worker"], cwd=ROOT, stdin=subprocess.PIPE, text=True
+        [sys.executable, "-m", "page.jobs.worker"], cwd=ROOT, stdin=subprocess.PIPE, text=True
     )
 
 

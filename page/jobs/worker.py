@@ -1,4 +1,4 @@
-"""Computes one job: `python -m page.handlers.worker`, and the folder of the job as a line of input.
+"""Computes one job: `python -m page.jobs.worker`, and the folder of the job as a line of input.
 
 It is started before there is a job, so that what takes long to import is there when one comes. It
 stops when its input ends: the page asks it to, or is gone. What it has to say it appends to the

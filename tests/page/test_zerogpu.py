@@ -9,8 +9,6 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
-from page.handlers.queue import Queue
-from page.handlers.store import Store
 
 from ds4d import pipeline
 from ds4d.config import PRESETS, Config
@@ -18,7 +16,9 @@ from ds4d.errors import Paused, UserError
 from ds4d.run.events import STAGES, Event
 from ds4d.run.workspace import Workspace
 from page import zerogpu
-from page.handlers import service
+from page.jobs import service
+from page.jobs.queue import Queue
+from page.jobs.store import Store
 from page.limits import Limits
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from page.handlers.queue import Queue
-from page.handlers.store import EVENTS, Store, config_from
 
 from ds4d.config import PRESETS
 from ds4d.errors import UserError
 from ds4d.run.events import Event
 from page import outputs
-from page.handlers import queue, service, worker
+from page.jobs import queue, service, worker
+from page.jobs.queue import Queue
+from page.jobs.store import EVENTS, Store, config_from
 from page.limits import Limits
 
 ROOT = Path(__file__).resolve().parents[3]
