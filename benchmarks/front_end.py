@@ -26,8 +26,8 @@ from ds4d.cameras import Cameras, concatenate, project, read_case_cameras
 from ds4d.evaluation import metrics
 from ds4d.images import load_images
 from ds4d.multiview.inflate import draw
-from ds4d.multiview.inflate.model import Model, describe, prepare, solid
-from ds4d.run.events import Stage
+from ds4d.multiview.inflate.model import describe, prepare, solid
+from ds4d.run.events import result
 from ds4d.splatting import Splats
 
 EVERY = 6  # of the frames one in so many is compared
@@ -87,7 +87,7 @@ def measure(case: Path) -> dict:
     front = read_case_cameras(case / "cameras.json")["input"]
     front = front.resized(*frames.shape[2:0:-1])
     started = time.perf_counter()
-    model = _finished(prepare(frames, front))
+    model = result(prepare(frames, front))
     solids = [solid(model, moment) for moment in truth.moments]
     seconds = time.perf_counter() - started
     shift = best_shift(solids, truth)
@@ -178,15 +178,6 @@ def _mask(solid: Splats, cameras: Cameras) -> np.ndarray:
     for index, (column, row) in enumerate(pixels.transpose(0, 2, 1)):
         mask[index, row, column] = True
     return mask
-
-
-def _finished(stage: Stage) -> Model:
-    """What a stage returns, its events unheard."""
-    while True:
-        try:
-            next(stage)
-        except StopIteration as end:
-            return end.value
 
 
 def main(options: Options) -> None:

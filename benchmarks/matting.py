@@ -23,7 +23,7 @@ from benchmarks import backdrops
 from ds4d import clip
 from ds4d.config import ClipConfig
 from ds4d.matting import classical
-from ds4d.run.events import Stage
+from ds4d.run.events import Event, Stage, result
 
 OCTOPUS = Path(__file__).parents[1] / "examples" / "clips" / "octopus.webp"
 NOISE = 2.5  # grey levels, standard deviation
@@ -106,14 +106,9 @@ def _filmed(pictures: np.ndarray) -> np.ndarray:
 
 def _finished(stage: Stage) -> tuple[list[str], object]:
     """Run a stage to its end: its warnings and its result."""
-    warnings = []
-    while True:
-        try:
-            event = next(stage)
-        except StopIteration as end:
-            return warnings, end.value
-        if event.warning:
-            warnings.append(event.message)
+    events: list[Event] = []
+    value = result(stage, events.append)
+    return [event.message for event in events if event.warning], value
 
 
 # --- measures -----------------------------------------------------------------------------------

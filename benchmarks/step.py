@@ -14,7 +14,7 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numba
@@ -31,6 +31,7 @@ from ds4d.fourd.gaussians import Offsets, deformed
 from ds4d.fourd.losses import structural
 from ds4d.fourd.trainer import Training
 from ds4d.multiview import Views
+from ds4d.run.events import result
 from ds4d.splatting.splats import Splats, render
 
 FRAMES, BLOBS = 24, 30
@@ -73,7 +74,7 @@ def trained(config: FourdConfig) -> Training:
         image = torch.cat([rgb / alpha.clamp(min=1e-3), alpha], -1).clamp(0, 1)
         frames.append((image * 255).round().byte().numpy())
     views = Views(np.stack(frames), cameras)
-    features = _result(descriptors.run(views.images, grid=18))
+    features = result(descriptors.run(views.images, grid=18))
     middle, generator = blobs(0.5), torch.Generator().manual_seed(1)
     blob = torch.randint(BLOBS, (config.points,), generator=generator)
     steps = 0.7 * middle.scales[blob] * torch.randn(config.points, 3, generator=generator)
@@ -85,14 +86,6 @@ def trained(config: FourdConfig) -> Training:
     for _ in range(STATIC + DYNAMIC):
         training.advance()
     return training
-
-
-def _result(stage: Iterator):
-    while True:
-        try:
-            next(stage)
-        except StopIteration as end:
-            return end.value
 
 
 def timed(

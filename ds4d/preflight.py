@@ -21,6 +21,7 @@ from .images import over
 from .matting import alpha, classical
 from .matting.classical import color_models, stabilization
 from .matting.cleanup import shrunk
+from .run.events import Event, result
 
 PICTURES = 12  # that are looked at, evenly over the chosen part
 MATTED = 8  # of these, for the guess at the object
@@ -155,15 +156,9 @@ def _outlines(pictures: np.ndarray) -> tuple[np.ndarray, str]:
     if alpha.usable(pictures):
         return pictures[..., 3], ""
     small = np.stack([shrunk(picture, GUESS) for picture in pictures])
-    doubts = []
-    guess = classical.run(small)
-    while True:
-        try:
-            event = next(guess)
-        except StopIteration as end:
-            return end.value, " ".join(doubts)
-        if event.warning:
-            doubts.append(event.message)
+    events: list[Event] = []
+    mattes = result(classical.run(small), events.append)
+    return mattes, " ".join(event.message for event in events if event.warning)
 
 
 def _object(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from ds4d.evaluation.metrics import on_white, psnr, psnr_fg
 from ds4d.fourd.asset import Asset
 from ds4d.images import load_images
 from ds4d.render.turntable import render_views
+from ds4d.run.events import result
 
 from ..front_end import chamfer_distance, points
 
@@ -24,7 +24,7 @@ def of(asset: Asset, case: Path, work: Path) -> dict[str, float]:
     """Held-out metrics and chamfer distance for a case with truth; else fidelity and flicker."""
     if not (case / "heldout").exists():
         return {**fidelity(asset, work), "flicker": flicker(asset)}
-    found = _returned(evaluate(asset, case, work / "evaluation"))["heldout"]
+    found = result(evaluate(asset, case, work / "evaluation"))["heldout"]
     row = {name: found[name] for name in METRICS}
     if (case / "gt_vertices.npz").exists():
         row["chamfer"] = chamfer(asset, np.load(case / "gt_vertices.npz")["vertices"])
@@ -71,12 +71,3 @@ def chamfer(
             return float("inf")
         distances.append(chamfer_distance(means, truth))
     return float(np.mean(distances))
-
-
-def _returned(stage: Generator):
-    """What a generator returns, its events left aside."""
-    try:
-        while True:
-            next(stage)
-    except StopIteration as end:
-        return end.value

@@ -22,7 +22,7 @@ from ds4d.fourd.trainer import Training
 from ds4d.guidance import Perceptual, Zero123
 from ds4d.multiview import Views
 from ds4d.run import device as devices
-from ds4d.run.events import Stage
+from ds4d.run.events import result
 from ds4d.splatting.splats import render
 
 from .measure import synchronize
@@ -163,7 +163,7 @@ def described(size: int, frames: int, views: int, grid: int, device: torch.devic
     """What a run here has by itself: descriptors on a CPU; on a GPU, noise shaped as DINOv2's."""
     if device.type == "cuda":
         return torch.randn(frames, views, *DINO, generator=torch.Generator().manual_seed(0))
-    return finished(descriptors.run(pictures(size, frames, views).images, grid))
+    return result(descriptors.run(pictures(size, frames, views).images, grid))
 
 
 def judges(
@@ -180,14 +180,5 @@ def judges(
     from tests.fakes import zero123 as published
 
     zero123 = Zero123(networks.build(published.REAL, device), stable=False)
-    finished(zero123.remember(views.images, views.cameras, torch.Generator().manual_seed(0)))
+    result(zero123.remember(views.images, views.cameras, torch.Generator().manual_seed(0)))
     return perceptual, zero123
-
-
-def finished(stage: Stage):
-    """The result of a stage."""
-    while True:
-        try:
-            next(stage)
-        except StopIteration as end:
-            return end.value

@@ -1,4 +1,4 @@
-"""Events as a progress bar on a terminal: stage, steps per second, time left."""
+"""A progress bar on a terminal: stage, steps per second, time left."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from .events import Event
+from .events import Event, result
 
 Result = TypeVar("Result")
 QUIET_INTERVAL = 10.0  # seconds between two lines where the output is no terminal
@@ -20,23 +20,23 @@ def show(events: Generator[Event, None, Result]) -> Result:
     Closing (Ctrl-C included) closes the generator, which cancels the work.
     """
     bar: tqdm | None = None
+
+    def update(event: Event) -> None:
+        nonlocal bar
+        if bar is None or bar.desc != event.stage:
+            bar = _next_bar(bar, event)
+        if event.message and (event.warning or event.skipped or event.step == 0):
+            mark = "Note: " if event.warning else ""
+            tqdm.write(f"{event.stage}: {mark}{event.message}", file=sys.stderr)
+        bar.total = event.total or bar.total
+        figures = {k: f"{v:.4g}" for k, v in event.metrics.items() if k != "steps_per_second"}
+        if figures:
+            bar.set_postfix(figures, refresh=False)
+        bar.update(event.step - bar.n)
+
     try:
-        while True:
-            event = next(events)
-            if bar is None or bar.desc != event.stage:
-                bar = _next_bar(bar, event)
-            if event.message and (event.warning or event.skipped or event.step == 0):
-                mark = "Note: " if event.warning else ""
-                tqdm.write(f"{event.stage}: {mark}{event.message}", file=sys.stderr)
-            bar.total = event.total or bar.total
-            shown = {k: f"{v:.4g}" for k, v in event.metrics.items() if k != "steps_per_second"}
-            if shown:
-                bar.set_postfix(shown, refresh=False)
-            bar.update(event.step - bar.n)
-    except StopIteration as end:
-        return end.value
+        return result(events, update)
     finally:
-        events.close()
         if bar is not None:
             bar.close()
 

@@ -18,7 +18,7 @@ from .. import __version__, weights
 from ..config import MachineConfig
 from . import device
 from .engines import Engine
-from .events import Event, Stage
+from .events import Event, Stage, mapped
 from .workspace import FINISH_FLAG, Workspace, content_key
 
 VERSIONED = (
@@ -88,17 +88,19 @@ def _watched(
     """Pass the events on; keep the newest preview and all metrics in RUN/previews, and the
     warnings among the facts."""
     preview, rows, warnings = None, [], []
-    try:
-        while True:
-            event = next(stage)
-            preview = event.preview if event.preview is not None else preview
-            if event.metrics:
-                rows.append({"step": event.step, **event.metrics})
-            if event.warning:
-                warnings.append(event.message)
-            yield event
-    except StopIteration as end:
-        facts = end.value | ({"warnings": warnings} if warnings else {})
+
+    def watched(event: Event) -> Event:
+        nonlocal preview
+        preview = preview if event.preview is None else event.preview
+        if event.metrics:
+            rows.append({"step": event.step, **event.metrics})
+        if event.warning:
+            warnings.append(event.message)
+        return event
+
+    facts = yield from mapped(stage, watched)
+    if warnings:
+        facts |= {"warnings": warnings}
     if preview is not None:
         with workspace.replacing(f"previews/{name}.jpg") as path:
             iio.imwrite(path, preview, quality=90)

@@ -18,6 +18,7 @@ from ds4d.errors import UserError
 from ds4d.images import checkerboard, load_images, over, tile
 from ds4d.matting import corrections
 from ds4d.matting.cleanup import shrunk
+from ds4d.run.events import result
 
 from ..html import notice
 from ..jobs.service import STORE
@@ -107,13 +108,7 @@ def _strip(job: Job, read: clip.Clip) -> np.ndarray:
     frames = np.stack([shrunk(frame[..., :3], 2 * STRIP_HEIGHT) for frame in read.frames])
     size = frames.shape[2:0:-1]
     alphas = np.stack([cv2.resize(a, size) for a in _alphas(job, read.frames.shape[1:3])])
-    mended = corrections.run(job.folder, frames, read.indices, alphas)
-    while True:
-        try:
-            next(mended)
-        except StopIteration as end:
-            alphas = end.value
-            break
+    alphas = result(corrections.run(job.folder, frames, read.indices, alphas))
     some = np.linspace(0, len(frames) - 1, min(STRIP_FRAMES, len(frames))).round().astype(int)
     board = checkerboard(*frames.shape[1:3], cell=8)
     pictures = over(np.concatenate([frames[some], alphas[some, ..., None]], -1), board)

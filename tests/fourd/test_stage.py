@@ -15,6 +15,7 @@ from ds4d.fourd.gaussians import Offsets
 from ds4d.fourd.losses import structural
 from ds4d.fourd.trainer import Training
 from ds4d.images import over
+from ds4d.run.events import result
 from ds4d.splatting.splats import render
 from tests.stages import finished
 
@@ -105,13 +106,13 @@ def test_good_enough_is_an_asset_at_once_and_can_go_on(scene, small_config, tmp_
     _, (asset, _) = finished(start(scene, small_config, tmp_path / "whole"))
     folder = tmp_path / "stopped"
     stage = start(scene, small_config, folder)
-    try:
-        while True:
-            if next(stage).step == small_config.static_iterations + 17:
-                folder.mkdir(exist_ok=True)
-                (folder / train.FINISH).touch()
-    except StopIteration as end:
-        early, facts = end.value
+
+    def stop_at_step_17(event):
+        if event.step == small_config.static_iterations + 17:
+            folder.mkdir(exist_ok=True)
+            (folder / train.FINISH).touch()
+
+    early, facts = result(stage, stop_at_step_17)
     step = facts["stopped_at_step"]
     assert step == small_config.static_iterations + 17
     assert facts["of_steps"] == small_config.static_iterations + small_config.dynamic_iterations

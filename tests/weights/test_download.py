@@ -10,6 +10,7 @@ import pytest
 from huggingface_hub import constants
 
 from ds4d.errors import UserError
+from ds4d.run.events import result
 from ds4d.weights import CATALOGUE, download, fetch, fetching, find, reachability
 
 
@@ -196,11 +197,8 @@ def test_what_a_killed_download_left_is_swept_away_and_a_running_one_is_not(hub,
 def outcome(events):
     """What a generator returns, after all that it yields."""
     messages = []
-    while True:
-        try:
-            messages.append(next(events).message)
-        except StopIteration as end:
-            return messages, end.value
+    value = result(events, lambda event: messages.append(event.message))
+    return messages, value
 
 
 @pytest.mark.parametrize("name", ["instantmesh-base", "lpips-vgg16"])

@@ -7,8 +7,8 @@ say how large it is and where, since the views' generator normalises both.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from ...cameras import Cameras
 from ...config import MachineConfig
 from ...images import over
 from ...run.device import network_dtype, pick, release
-from ...run.events import Event, Stage
+from ...run.events import Event, Stage, mapped, nested
 from ...weights import CATALOGUE, fetch, find, read_json
 from .. import Mesh, align
 from .cameras import camera_vectors, from_instantmesh
@@ -112,14 +112,10 @@ def _cast(
 
 
 def _shared(steps: Generator, count: int, first: int, last: int, message: str) -> Stage:
-    """Tell of each of `count` steps of a computation; returns what the computation returns."""
-    for done in range(count + 1):
-        yield _share(first, last, done / count, message)
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value
-    raise ValueError(f"more than {count} steps: {message}")
+    """An event before the first and after each of `count` steps of a computation; its result."""
+    done = itertools.count(1)
+    yield _share(first, last, 0, message)
+    return (yield from mapped(steps, lambda _: _share(first, last, next(done) / count, message)))
 
 
 def _share(first: int, last: int, done: float, message: str) -> Event:
@@ -150,10 +146,5 @@ def _normalisation(weights: str) -> tuple[Sequence[float], Sequence[float]]:
 def _fitted(mesh: Mesh, images: np.ndarray, cameras: Cameras) -> Stage[Mesh]:
     """The mesh in the size and place that the silhouettes tell."""
     fit = align.fit(mesh, images, cameras, search_rotation=False)
-    while True:
-        try:
-            event = next(fit)
-        except StopIteration as end:
-            return end.value[0]
-        share = _share(85, 100, event.step / event.total, "")
-        yield replace(event, step=share.step, total=share.total)
+    fitted, _ = yield from nested(fit, Event("mesh", 85, 100), share=15)
+    return fitted

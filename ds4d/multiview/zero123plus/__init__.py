@@ -17,7 +17,7 @@ from ...config import MachineConfig, MultiviewConfig
 from ...errors import UserError
 from ...images import over, tile
 from ...run.device import release
-from ...run.events import Event, Stage
+from ...run.events import Event, Stage, nested
 from .. import Matte, Views, join
 from ..given import RIGS
 from .fit_front_camera import agreement, fit_front
@@ -59,7 +59,8 @@ def run(
         release()
     pseudo = np.empty((count, 6, size, size, 4), np.uint8)
     for view in range(6):
-        alphas = yield from _matted(matte, pictures[:, view], view, drawn + view * count, total)
+        part = Event("multiview", drawn + view * count, total, f"cutting out view {view + 1}")
+        alphas = yield from nested(matte(pictures[:, view]), part, share=count)
         for index, (picture, alpha) in enumerate(zip(pictures[:, view], alphas, strict=True)):
             pseudo[index, view] = cut_out(picture, alpha, size)
     yield Event("multiview", total - 1, total, "placing the cameras")
@@ -92,19 +93,3 @@ def place_cameras(
         return nominal, agreement(fronts, views, nominal)
     fit = fit_front(fronts, views, nominal)
     return concatenate([fit.camera(nominal[0]), nominal[[*range(1, 7)]]]), fit.iou
-
-
-def _matted(matte: Matte, clip: np.ndarray, view: int, done: int, total: int) -> Stage[np.ndarray]:
-    """The mattes of one view's frames [T, 320, 320, 3]; its events become this stage's."""
-    stage = matte(clip)
-    try:
-        while True:
-            event = next(stage)
-            share = event.step / event.total if event.total else 0.0
-            step = done + int(share * len(clip))
-            words = f"cutting out view {view + 1}: {event.message}".removesuffix(": ")
-            yield Event("multiview", step, total, words, event.preview, warning=event.warning)
-    except StopIteration as end:
-        return end.value
-    finally:
-        stage.close()

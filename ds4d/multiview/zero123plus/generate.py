@@ -13,7 +13,7 @@ from ...config import MachineConfig, MultiviewConfig
 from ...errors import UserError
 from ...images import tile
 from ...run.device import network_dtype, pick, release
-from ...run.events import Event, Stage
+from ...run.events import Event, Stage, mapped
 from ...weights import fetch
 from .attention import Anchor, anchor_bytes, install
 from .conditioning import Condition, Noise, describe, draw_noise, text_embedding, together
@@ -153,13 +153,12 @@ def _counted(
     total: int,
 ) -> Stage[torch.Tensor]:
     """An event after each denoising step of `count` frames from `start` on; returns the latents."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            return end.value
+
+    def event(step: int) -> Event:
         done = start * length + step * count
-        yield Event("multiview", done, total, f"{words}, step {step} of {length}")
+        return Event("multiview", done, total, f"{words}, step {step} of {length}")
+
+    return mapped(steps, event)
 
 
 def _anchor_place(

@@ -8,6 +8,7 @@ import torch
 
 from ds4d.errors import UserError
 from ds4d.mesh.instantmesh.extract import LEVEL, sampled_density, surface
+from ds4d.run.events import result
 
 RESOLUTION = 40
 
@@ -25,11 +26,7 @@ def measured(density, chunk=1000) -> np.ndarray:
     sampling = sampled_density(
         lambda points: density(points).clamp(min=0), RESOLUTION, chunk, torch.device("cpu")
     )
-    while True:
-        try:
-            next(sampling)
-        except StopIteration as end:
-            return end.value
+    return result(sampling)
 
 
 def volume(vertices, faces) -> float:

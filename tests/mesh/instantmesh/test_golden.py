@@ -10,6 +10,7 @@ import torch
 from ds4d.cameras import orbit_cameras, rig_cameras
 from ds4d.mesh.instantmesh.cameras import SCALE, camera_vectors
 from ds4d.mesh.instantmesh.model import BASE, LARGE, LRM, Sizes, lrm_state
+from ds4d.run.events import result
 from ds4d.weights import fill, read_state
 from tests.paths import GOLDEN, golden_cases
 
@@ -20,11 +21,8 @@ CASES = [path.parent for path in golden_cases("g2/case*/tensors.safetensors")]
 def steps(generator):
     """What a computation yields, and what it returns."""
     yielded = []
-    while True:
-        try:
-            yielded.append(next(generator))
-        except StopIteration as end:
-            return yielded, end.value
+    returned = result(generator, yielded.append)
+    return yielded, returned
 
 
 @pytest.fixture(scope="module")

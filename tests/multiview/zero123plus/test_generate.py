@@ -39,6 +39,7 @@ from ds4d.multiview.zero123plus.load import (
 )
 from ds4d.multiview.zero123plus.preprocessing import GREY, Pixels, over_plain
 from ds4d.multiview.zero123plus.sampler import ancestral_step, denoise, noisy_references
+from ds4d.run.events import result
 from tests.fakes import zero123plus as tiny
 
 CPU, SINGLE = torch.device("cpu"), torch.float32
@@ -138,11 +139,7 @@ def test_frames_of_a_batch_do_not_see_each_other(unet, steered):
 
     def latents(part: Condition) -> torch.Tensor:
         stage = denoise(unet, install(unet), small_schedule(2), part, noise, 4.0)
-        while True:
-            try:
-                next(stage)
-            except StopIteration as end:
-                return end.value
+        return result(stage)
 
     together = latents(condition)
     alone = torch.cat([latents(condition[index : index + 1]) for index in range(3)])

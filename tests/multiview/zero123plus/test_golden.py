@@ -44,6 +44,7 @@ from ds4d.multiview.zero123plus.sampler import (
     to_uint8,
     unscaled,
 )
+from ds4d.run.events import result
 from tests.paths import GOLDEN, golden_cases
 
 RECORDS = GOLDEN / "g1"
@@ -272,12 +273,7 @@ def test_golden_whole_run(case):
     t, condition = case.tensors, condition_of(case)
     guidance = case.meta["guidance_scale"]
     stage = denoise(case.unet, install(case.unet), case.schedule, condition, case.noise, guidance)
-    while True:
-        try:
-            next(stage)
-        except StopIteration as end:
-            latents = end.value
-            break
+    latents = result(stage)
     check(latents, t["pipeline_latents_before_unscale"], "latents")
     check(unscaled(latents, case.vae), t["vae_decode_input"], "unscaled")
     image = decode(case.vae, latents)
