@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..config import FourdConfig
 from ..kernels import dispatch
+from ..kernels.numba import losses as numba_losses
 from ..kernels.numba.losses import SSIM_C1, SSIM_C2, SSIM_WINDOW
 from .deformation import Deformation
 from .targets import Truth
@@ -40,7 +41,7 @@ def image_errors(
         judged = torch.zeros_like(weights.rgb)
         if weights.perceptual is not None:
             judged[JUDGED] = weights.perceptual[JUDGED]
-        return dispatch.losses.image_errors(
+        return numba_losses.image_errors(
             rgb, alpha, truth.rgb, truth.alpha, truth.trust,
             torch.stack([weights.rgb, weights.alpha, judged]), SCALES,
         )  # fmt: skip
