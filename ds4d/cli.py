@@ -149,18 +149,18 @@ def _generate(command: Generate) -> int:
 def _render(command: Render) -> int:
     from .render import animation, turntable
     from .run.progress import show
-    from .splatting.rasterize import drawn_with
 
     asset, workspace = _finished(command.run, command.machine)
+    rasterizer = command.machine.rasterizer
     if command.format == "mp4" and set(command.views) == set(turntable.VIDEOS):
-        work = [turntable.run(asset, workspace, command.videos)]
+        work = [turntable.run(asset, workspace, command.videos, rasterizer)]
     else:
         work = [
-            animation.run(asset, workspace, view, command.format, command.videos)
+            animation.run(asset, workspace, view, command.format, command.videos, rasterizer)
             for view in command.views
         ]
     for drawing in work:
-        show(drawn_with(command.machine.rasterizer, drawing))
+        show(drawing)
     return 0
 
 
@@ -178,12 +178,11 @@ def _export(command: Export) -> int:
 def _evaluate(command: Evaluate) -> int:
     from . import evaluation
     from .run.progress import show
-    from .splatting.rasterize import drawn_with
 
     asset, workspace = _finished(command.run, command.machine)
     folder = workspace.root / "evaluation" / command.case.resolve().name
-    judging = evaluation.evaluate(asset, command.case, folder)
-    print(json.dumps(show(drawn_with(command.machine.rasterizer, judging)), indent=1))
+    scoring = evaluation.evaluate(asset, command.case, folder, command.machine.rasterizer)
+    print(json.dumps(show(scoring), indent=1))
     return 0
 
 

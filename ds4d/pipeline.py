@@ -39,7 +39,6 @@ from .run.events import STAGES, Event, Stage
 from .run.recorder import Recorder, versions
 from .run.workspace import Workspace
 from .splatting.rasterize import check as check_rasterizer
-from .splatting.rasterize import drawn_with, use
 
 
 def generate(
@@ -245,17 +244,17 @@ class _Run:
             points, colors = mesh.load_points_ply(self.workspace / "points.ply")
             maps = features.load(self.workspace / "features.safetensors")
             positions = clip.load(self.workspace / "clip").positions
-            training = train.run(
+            asset, facts = yield from train.run(
                 self.views(), torch.as_tensor(positions), maps, points, colors, config.fourd,
                 config.seed, self.workspace / "checkpoints", self.recorder.keys["fourd"],
                 device.pick(config.machine.device), guides, self.pause_after,
+                config.machine.rasterizer,
             )  # fmt: skip
-            asset, facts = yield from drawn_with(config.machine.rasterizer, training)
             with self.workspace.replacing("fourd.safetensors") as path:
                 asset.save(path)
-            with use(config.machine.rasterizer):
-                on_device = asset.to(device.pick(config.machine.device))
-                pictures.write(on_device, self.views().images, maps, self.workspace)
+            on_device = asset.to(device.pick(config.machine.device))
+            images, rasterizer = self.views().images, config.machine.rasterizer
+            pictures.write(on_device, images, maps, self.workspace, rasterizer)
             return facts | {"weights": guides.networks}
 
         judges = (guides.perceptual_loss, guides.sds_model, *guides.made_from)
@@ -268,9 +267,8 @@ class _Run:
             asset, frames = self.asset(), load_images(self.workspace / "frames")
             config, rasterizer = self.config.videos, self.config.machine.rasterizer
             shutil.rmtree(self.workspace / animation.FOLDER, ignore_errors=True)  # of the old asset
-            comparing = comparison.run(asset, frames, self.workspace, config)
-            facts = yield from drawn_with(rasterizer, comparing)
-            yield from drawn_with(rasterizer, turntable.run(asset, self.workspace, config))
+            facts = yield from comparison.run(asset, frames, self.workspace, config, rasterizer)
+            yield from turntable.run(asset, self.workspace, config, rasterizer)
             return facts
 
         yield from self.recorder.run("videos", (self.config.videos,), ("fourd",), ["videos"], make)

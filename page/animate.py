@@ -20,7 +20,9 @@ def main(folder: str, video: str, kind: str) -> int:
     workspace = Workspace(folder)
     asset = Asset.load(workspace / "fourd.safetensors").to(device.pick(config.machine.device))
     try:
-        for _ in animation.run(asset, workspace, video, kind, config.videos):
+        for _ in animation.run(
+            asset, workspace, video, kind, config.videos, config.machine.rasterizer
+        ):
             pass
     except UserError as error:
         print(error, file=sys.stderr)

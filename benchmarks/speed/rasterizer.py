@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ds4d.cameras import Cameras, orbit_cameras
 from ds4d.splatting import rasterize
-from ds4d.splatting.rasterize import use
 
 from .measure import median_ms, timed
 from .peers import PEERS
@@ -89,13 +88,11 @@ class Step:
 def measure(engine: str, N: int, size: int, C: int, repeats: int = REPEATS) -> dict:
     """One row; backward is what forward and backward together take longer than forward."""
     row = {"part": "rasterizer", "engine": engine, "gaussians": N, "pixels": size, "cameras": C}
-    chosen = engine if engine in ("numba", "triton") else "auto"
-    with use(chosen):
-        step = Step(engine, N, size, C)
-        both = timed(step.both, repeats=repeats, cap=CAP)
-        if not both:
-            return row | {"note": f"skipped: a call takes more than {CAP:g} s"}
-        forward = timed(step.forward, repeats=repeats, cap=CAP)
+    step = Step(engine, N, size, C)
+    both = timed(step.both, repeats=repeats, cap=CAP)
+    if not both:
+        return row | {"note": f"skipped: a call takes more than {CAP:g} s"}
+    forward = timed(step.forward, repeats=repeats, cap=CAP)
     row |= {"forward_ms": median_ms(forward), "both_ms": median_ms(both), "repeats": len(both)}
     return row | {"backward_ms": round(row["both_ms"] - row["forward_ms"], 4)}
 

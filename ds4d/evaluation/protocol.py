@@ -47,7 +47,9 @@ class Picture:
     mask: np.ndarray | None  # [H, W] bool, None for an image without alpha
 
 
-def evaluate(asset: Asset, case: Path, folder: Path) -> Stage[dict[str, Any]]:
+def evaluate(
+    asset: Asset, case: Path, folder: Path, rasterizer: str = "auto"
+) -> Stage[dict[str, Any]]:
     """Draw the case's held-out and orbit views into `folder` and return their scores (`score`).
 
     Writes heldout/VIEW/NNNN.png and orbit/NNNN.png, RGBA with straight alpha; whatever the folder
@@ -61,7 +63,7 @@ def evaluate(asset: Asset, case: Path, folder: Path) -> Stage[dict[str, Any]]:
             cameras = concatenate([shot.camera for shot in together])
             if asset.scene is not None:
                 cameras = asset.scene.cameras(cameras)
-            images = render_views(asset, cameras, [position] * len(together))
+            images = render_views(asset, cameras, [position] * len(together), rasterizer)
             for shot, image in zip(together, images, strict=True):
                 path = aside / shot.name
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,7 @@ def run(
     device: torch.device,
     guidance: Guidance,
     pause_after: float | None = None,  # seconds of optimizing after which to raise Paused
+    rasterizer: str = "auto",
 ) -> Stage[tuple[Asset, dict]]:
     """Optimize, with events; resumes from the last checkpoint of the same key.
 
@@ -52,8 +53,9 @@ def run(
     perceptual = guidance.perceptual(device) or structural
     sds = yield from guidance.sds(views.images, views.cameras, seed, device)
     training = Training(
-        views, positions, features, points, colors, config, seed, device, perceptual, sds
-    )
+        views, positions, features, points, colors, config, seed, device, perceptual, sds,
+        rasterizer,
+    )  # fmt: skip
     state = checkpoints / "latest.safetensors"
     resumed = checkpoint.load(state, training, key)
     if resumed:

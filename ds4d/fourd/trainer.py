@@ -21,7 +21,7 @@ from ..multiview import Views
 from ..multiview.outliers import named_views
 from ..run.events import Event
 from ..splatting import rasterize
-from ..splatting.rasterize import capturable, crowded
+from ..splatting.rasterize import crowded, supports_cuda_graph, supports_offsets
 from .asset import Asset
 from .cuda_graph import Replayed
 from .deformation import Deformation
@@ -59,9 +59,10 @@ class Training:
         device: torch.device,
         perceptual: Perceptual,
         sds: Zero123 | None,
+        rasterizer: str = "auto",
     ):
         self.config = config
-        self.device = device
+        self.device, self.rasterizer = device, rasterizer
         self.perceptual, self.sds = perceptual, sds
         self.positions = positions.float().to(device)
         self.cameras, self.scene = views.cameras.to(device), views.scene
@@ -81,7 +82,7 @@ class Training:
         self.network.reset(self.generator, config.zero_heads)
         self.network.to(device)
         self.warps = None
-        if wanted(views, config.warps, ~left_out):
+        if wanted(views, config.warps, ~left_out, supports_offsets(rasterizer)):
             self.warps = Warps(len(positions), len(views.cameras)).to(device)
         self.optimizer = optimizer_of(self.gaussians, self.network, self.warps, config, device)
         self.statistics = Statistics.zeros(len(self.gaussians), device)
@@ -89,7 +90,7 @@ class Training:
         self.lookup: Lookup | None = None  # made again when it is asked for
         self.loss = torch.zeros(())  # of the last step
         self.changes = 0  # of what a captured step keeps
-        replays = device.type == "cuda" and capturable()
+        replays = device.type == "cuda" and supports_cuda_graph(rasterizer)
         self.replayed = Replayed(self._compute, crowded) if replays else None
         self.step = 0
         self.started = (time.perf_counter(), 0)  # and the step of that moment
@@ -238,7 +239,7 @@ class Training:
             self.gaussians.colors() if colors is None else colors,
             cameras.viewmats, cameras.Ks, cameras.width, cameras.height,
             backgrounds, antialiased=self.config.antialiased,
-            means2d_offsets=shifts if bent is None else shifts + bent,
+            means2d_offsets=shifts if bent is None else shifts + bent, backend=self.rasterizer,
         )  # fmt: skip
         return rgb, alpha, shifts
 
@@ -298,7 +299,7 @@ class Training:
         reads = self.config.features != "none"
         visibility = self.config.visibility if reads else "none"
         tolerance = self.config.depth_tolerance
-        return Lookup.of(self.gaussians, self.cameras, visibility, tolerance)
+        return Lookup.of(self.gaussians, self.cameras, visibility, tolerance, self.rasterizer)
 
     def event(self) -> Event:
         """News of the run, with a picture now and then."""

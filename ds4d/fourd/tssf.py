@@ -34,6 +34,7 @@ class Lookup:
         cameras: Cameras,
         visibility: Literal["depth", "none"],
         tolerance: float = 0.02,
+        rasterizer: str = "auto",
     ) -> Lookup:
         """Project the canonical centres (detached: the lookup moves no Gaussian).
 
@@ -49,6 +50,7 @@ class Lookup:
                 gaussians.means, gaussians.quats, gaussians.log_scales.exp(),
                 gaussians.logits.sigmoid(), gaussians.colors(),
                 cameras.viewmats, cameras.Ks, DEPTH_SIZE, DEPTH_SIZE,
+                backend=rasterizer,
             )  # fmt: skip
             nearest = grid_sample(
                 surface.permute(0, 3, 1, 2), grid[:, None], mode="nearest", align_corners=False

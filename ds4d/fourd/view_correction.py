@@ -19,7 +19,6 @@ from torch.nn.functional import grid_sample
 from ..errors import UserError
 from ..multiview import Views
 from ..multiview.consistency import disagreement
-from ..splatting.rasterize import moves_centres
 
 NODES = 8  # of each grid along a side of the image
 AGREE = 0.002  # disagreement of views below which they show one object: renders have a tenth of it
@@ -29,14 +28,15 @@ def wanted(
     views: Views,
     warps: Literal["auto", "on", "off"],
     counts: np.ndarray | None = None,  # [T, V] bool, views that are not left out
+    possible: bool = True,  # whether the rasterizer supports offsets of projected centres
 ) -> bool:
     """Whether these views shall be bent; by themselves, scenes of real cameras are not.
 
     Raises UserError where they shall and the rasterizer cannot.
     """
     if warps == "auto":
-        return moves_centres() and views.scene is None and disagreement(views, counts) > AGREE
-    if warps == "on" and not moves_centres():
+        return possible and views.scene is None and disagreement(views, counts) > AGREE
+    if warps == "on" and not possible:
         raise UserError(
             "The rasterizer that was chosen cannot bend views.",
             "Leave out --rasterizer, or give --fourd.warps off.",

@@ -31,6 +31,7 @@ def write(
     images: np.ndarray,  # [T, V, S, S, 4] uint8
     features: Tensor,  # [T, V, h, w, D]
     workspace: Workspace,
+    rasterizer: str = "auto",
 ) -> None:
     """previews/dynamics.mp4 where DSFD was at work, previews/scores.jpg where TSSF was; what an
     earlier run left goes."""
@@ -41,7 +42,7 @@ def write(
             write_video(path, dynamics(images, features, asset.config), fps=12)
     if asset.config.features != "none":
         with workspace.replacing("previews/scores.jpg") as path:
-            iio.imwrite(path, scores(asset, images), quality=90)
+            iio.imwrite(path, scores(asset, images, rasterizer), quality=90)
 
 
 def dynamics(
@@ -62,6 +63,7 @@ def dynamics(
 def scores(
     asset: Asset,
     images: np.ndarray,  # [T, V, S, S, 4] uint8
+    rasterizer: str = "auto",
 ) -> np.ndarray:  # [H, W, 3] uint8
     """The views at the moment that is farthest from the middle frame, and below each the Gaussians
     of that moment, seen from there, in the colours of the view's weights (eq. 3)."""
@@ -77,7 +79,7 @@ def scores(
         colors = _colors(share).astype(np.float32) / 255
         colors[asset.lookup.visible[view].cpu().numpy() == 0] = UNSEEN
         colored = replace(splats, colors=torch.from_numpy(colors).to(splats.means.device))
-        drawn.append(render(colored, cameras[view])[0][0])
+        drawn.append(render(colored, cameras[view], backend=rasterizer)[0][0])
     drawn = (torch.stack(drawn).clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     blank = np.full_like(drawn[0], 255)
     pictures = _resized(over(images[frame, views]))

@@ -23,7 +23,12 @@ WRITERS = {"mp4": write_video, "gif": write_gif, "webm": write_webm}
 
 
 def run(
-    asset: Asset, workspace: Workspace, video: str, format: str, config: VideoConfig
+    asset: Asset,
+    workspace: Workspace,
+    video: str,
+    format: str,
+    config: VideoConfig,
+    rasterizer: str = "auto",
 ) -> Stage[Path]:
     """Draw one of turntable's VIDEOS and write it; returns its path.
 
@@ -41,7 +46,7 @@ def run(
     frames = np.empty((len(cameras), cameras.height, cameras.width, 4), np.uint8)
     for start in range(0, len(cameras), CAMERAS_AT_ONCE):
         part = slice(start, start + CAMERAS_AT_ONCE)
-        frames[part] = render_views(asset, cameras[part], positions[part])
+        frames[part] = render_views(asset, cameras[part], positions[part], rasterizer)
         done = min(part.stop, len(cameras))
         yield Event("videos", done, len(cameras) + 1, f"drawing {video}", over(frames[start]))
     name = path(video, format)

@@ -25,6 +25,7 @@ def run(
     frames: np.ndarray,  # [T, S, S, 4] uint8, the cut-out input frames
     workspace: Workspace,
     config: VideoConfig,
+    rasterizer: str = "auto",
 ) -> Stage[dict[str, Any]]:
     """Write videos/compare.mp4 (input left, render right) and, of the middle frame,
     previews/compare_input.png and compare_render.png; returns how close all frames are (`score`).
@@ -33,8 +34,8 @@ def run(
     """
     yield Event("videos", message="comparing with the input")
     size, middle = config.size, len(frames) // 2
-    own = yield from _front(asset, frames.shape[1])
-    large = own if size == frames.shape[1] else (yield from _front(asset, size))
+    own = yield from _front(asset, frames.shape[1], rasterizer)
+    large = own if size == frames.shape[1] else (yield from _front(asset, size, rasterizer))
     left, right = _resized(over(frames), size), over(large)
 
     for name, picture in (("input", left[middle]), ("render", right[middle])):
@@ -74,14 +75,14 @@ def score(
     return {**dict(means), "front_frames": np.round(rows, 3).tolist()}
 
 
-def _front(asset: Asset, size: int) -> Stage[np.ndarray]:
+def _front(asset: Asset, size: int, rasterizer: str) -> Stage[np.ndarray]:
     """The asset from the input's camera at each training frame, [T, size, size, 4] uint8."""
     positions = asset.positions.tolist()
     front = asset.cameras.resized(size, size)
     pictures = []
     for start in range(0, len(positions), CAMERAS_AT_ONCE):
         some = positions[start : start + CAMERAS_AT_ONCE]
-        pictures.append(render_views(asset, front[[0] * len(some)], some))
+        pictures.append(render_views(asset, front[[0] * len(some)], some, rasterizer))
         yield Event("videos")
     return np.concatenate(pictures)
 

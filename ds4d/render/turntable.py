@@ -39,7 +39,9 @@ VIDEOS = ("orbit", *STILL_AZIMUTHS, "bullet")
 CAMERAS_AT_ONCE = 6  # pictures between two events
 
 
-def run(asset: Asset, workspace: Workspace, config: VideoConfig) -> Stage[dict[str, Path]]:
+def run(
+    asset: Asset, workspace: Workspace, config: VideoConfig, rasterizer: str = "auto"
+) -> Stage[dict[str, Path]]:
     """Draw and write videos/NAME.mp4 on white for every name of VIDEOS; returns their paths.
 
     Raises UserError for a size that H.264 cannot have, or a video without a frame.
@@ -54,7 +56,8 @@ def run(asset: Asset, workspace: Workspace, config: VideoConfig) -> Stage[dict[s
 
     # All videos in which time plays share their moments, so each moment is computed once.
     for frame, position in enumerate(np.linspace(0, 1, count)):
-        pictures = _on_white(asset.splats(float(position)), concatenate([turn[frame], still]))
+        splats, cameras = asset.splats(float(position)), concatenate([turn[frame], still])
+        pictures = _on_white(splats, cameras, rasterizer)
         for name, picture in zip(("orbit", *STILL_AZIMUTHS), pictures, strict=True):
             videos[name][frame] = picture
         step += 1
@@ -62,7 +65,7 @@ def run(asset: Asset, workspace: Workspace, config: VideoConfig) -> Stage[dict[s
 
     frozen = asset.splats(float(asset.positions[len(asset.positions) // 2]))
     for start in bullet_starts:
-        pictures = _on_white(frozen, turn[start : start + CAMERAS_AT_ONCE])
+        pictures = _on_white(frozen, turn[start : start + CAMERAS_AT_ONCE], rasterizer)
         videos["bullet"][start : start + CAMERAS_AT_ONCE] = pictures
         step += 1
         yield Event("videos", step, total, "drawing the bullet-time turn", pictures[-1])
@@ -112,6 +115,7 @@ def render_views(
     asset: Asset,
     cameras: Cameras,  # C cameras
     positions: Sequence[float],  # [C] the moment that each camera sees, in [0, 1]
+    rasterizer: str = "auto",
 ) -> np.ndarray:
     """Pictures of the asset alone: [C, H, W, 4] uint8 RGBA, straight alpha.
 
@@ -120,21 +124,22 @@ def render_views(
     images = np.empty((len(cameras), cameras.height, cameras.width, 4), np.uint8)
     for position in sorted(set(positions)):
         chosen = [index for index, other in enumerate(positions) if other == position]
-        images[chosen] = cut_out(asset.splats(position), cameras[chosen])
+        images[chosen] = cut_out(asset.splats(position), cameras[chosen], rasterizer)
     return images
 
 
-def cut_out(splats: Splats, cameras: Cameras) -> np.ndarray:
+def cut_out(splats: Splats, cameras: Cameras, rasterizer: str = "auto") -> np.ndarray:
     """Pictures of Gaussians alone: [C, H, W, 4] uint8 RGBA, straight alpha."""
-    colors, alphas, _ = render(splats, cameras, background=0.0)
+    colors, alphas, _ = render(splats, cameras, background=0.0, backend=rasterizer)
     colors, alphas = colors.cpu().numpy(), alphas.cpu().numpy()
     straight = colors / np.maximum(alphas, 1e-6)  # over black, colours come multiplied by alpha
     return _to_bytes(np.concatenate([straight, alphas], -1))
 
 
-def _on_white(splats: Splats, cameras: Cameras) -> np.ndarray:
+def _on_white(splats: Splats, cameras: Cameras, rasterizer: str) -> np.ndarray:
     """Pictures over a white background, [C, H, W, 3] uint8."""
-    return _to_bytes(render(splats, cameras, background=1.0)[0].cpu().numpy())
+    colors, _, _ = render(splats, cameras, background=1.0, backend=rasterizer)
+    return _to_bytes(colors.cpu().numpy())
 
 
 def _to_bytes(images: np.ndarray) -> np.ndarray:

@@ -1,13 +1,10 @@
-"""The only entrance to the renderers of Gaussians."""
+"""The one function that renders Gaussians, and the backends behind it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from importlib import import_module
-from typing import TypeVar
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -15,76 +12,40 @@ from torch.autograd.function import once_differentiable
 
 from ..errors import UserError
 
-ENGINES = {
+MODULES = {
     "numba": "numba_backend",
     "triton": "triton_backend",
     "diff_gaussian": "diff_gaussian_backend",
-}  # name: module
+}  # of each backend, beside this file
 DEVICES = {
     "numba": ("cpu",),
     "triton": ("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",),
     "diff_gaussian": ("cuda",),
 }
-Item, Result = TypeVar("Item"), TypeVar("Result")
-_chosen: ContextVar[str] = ContextVar("rasterizer", default="auto")
 
 
-@contextmanager
-def use(engine: str) -> Iterator[None]:
-    """Draw with "numba" (CPU), "triton" (GPU; its interpreter on a CPU), "diff_gaussian" (GPU,
-    where that package is installed), or "auto" inside this.
-
-    Triton draws tensors on a CPU when TRITON_INTERPRET=1 was set before it was imported: slowly,
-    for tests. Raises ValueError for another name.
-    """
-    if engine not in (*ENGINES, "auto"):
-        raise ValueError(f"there is no engine {engine}, only {', '.join(ENGINES)} and auto")
-    token = _chosen.set(engine)
-    try:
-        yield
-    finally:
-        _chosen.reset(token)
-
-
-def drawn_with(engine: str, work: Generator[Item, None, Result]) -> Generator[Item, None, Result]:
-    """What `work` yields and returns; it draws with this engine, and nobody else does.
-
-    A generator may be resumed in another thread each time, so the choice holds for a step of it.
-    """
-    try:
-        while True:
-            with use(engine):
-                try:
-                    item = next(work)
-                except StopIteration as end:
-                    return end.value
-            yield item
-    finally:
-        work.close()
-
-
-def check(engine: str, device: torch.device) -> None:
-    """Raises UserError where an engine that was asked for cannot draw on this device, here."""
-    if engine == "auto":
+def check(backend: str, device: torch.device) -> None:
+    """Raise UserError where a backend that was asked for cannot render on this device."""
+    if backend == "auto":
         return
-    if device.type not in DEVICES[engine]:
+    if device.type not in DEVICES[backend]:
         place = "a CPU" if device.type == "cpu" else "a GPU"
         raise UserError(
-            f"The rasterizer {engine} does not draw on {place}.",
-            "Leave --rasterizer out to draw with what does.",
+            f"The rasterizer {backend} does not draw on {place}.",
+            "Leave out --rasterizer to use the default of this machine.",
         )
-    if engine == "diff_gaussian":
+    if backend == "diff_gaussian":
         import_module(".diff_gaussian_backend", __package__).package()
 
 
-def capturable() -> bool:
-    """Whether what draws on a GPU now can be captured in a CUDA graph."""
-    return _chosen.get() != "diff_gaussian"
+def supports_cuda_graph(backend: str) -> bool:
+    """Whether a backend's work on a GPU can be captured in a CUDA graph."""
+    return backend != "diff_gaussian"
 
 
-def moves_centres() -> bool:
-    """Whether what draws now can add means2d_offsets that are not zero."""
-    return _chosen.get() != "diff_gaussian"
+def supports_offsets(backend: str) -> bool:
+    """Whether a backend can add `means2d_offsets` that are not zero."""
+    return backend != "diff_gaussian"
 
 
 def crowded() -> bool:
@@ -108,8 +69,9 @@ def rasterize(
     *,
     antialiased: bool = False,
     means2d_offsets: Tensor | None = None,  # [C, N, 2] pixels
+    backend: str = "auto",  # "numba" (CPU), "triton" or "diff_gaussian" (GPU)
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Draws N Gaussians with C cameras (3D Gaussian splatting, Kerbl et al. 2023).
+    """Render N Gaussians with C cameras (3D Gaussian splatting, Kerbl et al. 2023).
 
     Each of the first five may be shared by all cameras or have a leading axis of its own for
     them. Returns colours [C, H, W, D] over the backgrounds, alphas [C, H, W, 1] and expected
@@ -118,10 +80,14 @@ def rasterize(
     Gradients reach everything but the cameras. means2d_offsets are added to the projected centres:
     zeros there collect the gradient in the image plane. The projected covariance gains 0.3 px^2 on
     its diagonal; antialiased lowers the opacity to make up for it (Yu et al. 2024, Mip-Splatting).
-    The result is the same, bit by bit, on every run (on a GPU: see gpu.py for the one exception).
-    What is different with diff_gaussian: see diff_gaussian_backend.py.
+    The result is the same, bit by bit, on every run (triton_backend.py has the one exception).
 
-    Raises ValueError when shapes, types or devices do not fit together.
+    The backend "auto" is "numba" on a CPU and "triton" on a GPU. "diff_gaussian" needs the package
+    of that name; diff_gaussian_backend.py lists its differences. "triton" renders tensors on a CPU
+    when TRITON_INTERPRET=1 is set before it is imported: slowly, for tests.
+
+    Raises:
+        ValueError: shapes, types or devices do not fit together, or there is no such backend.
     """
     C, N, D = _check_shapes(means, quats, scales, opacities, colors, viewmats, Ks)
     if width < 1 or height < 1:
@@ -137,32 +103,33 @@ def rasterize(
     tensors = [x if x.ndim > shared else x[None] for x, shared in per_gaussian]
     tensors += [means2d_offsets, backgrounds, viewmats, Ks]
     settings = width, height, antialiased
-    engine = _engine(means.device)
-    if hasattr(engine, "draw"):  # made of differentiable operations
-        rendered, alphas, depths = engine.draw(*tensors, *settings)
+    module = _backend(backend, means.device)
+    if hasattr(module, "draw"):  # made of differentiable operations
+        rendered, alphas, depths = module.draw(*tensors, *settings)
     elif torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        rendered, alphas, depths = _Rasterize.apply(engine, settings, *tensors)
+        rendered, alphas, depths = _Rasterize.apply(module, settings, *tensors)
     else:
-        rendered, alphas, depths, _ = engine.forward(*tensors, *settings)
+        rendered, alphas, depths, _ = module.forward(*tensors, *settings)
     return rendered, alphas[..., None], depths[..., None]
 
 
-def _engine(device: torch.device):
-    """The module that draws on this device: numba on a CPU, Triton on a GPU, or what was chosen."""
-    name = _chosen.get()
+def _backend(name: str, device: torch.device) -> ModuleType:
+    """The module of a backend; "auto" is numba on a CPU and Triton on a GPU."""
     if name == "auto":
         name = "numba" if device.type == "cpu" else "triton"
+    if name not in MODULES:
+        raise ValueError(f"there is no backend {name}, only {', '.join(MODULES)} and auto")
     if device.type not in DEVICES[name]:
-        places = " or ".join(DEVICES[name])
-        raise ValueError(f"{name} draws tensors on {places}, got tensors on {device}")
-    return import_module(f".{ENGINES[name]}", __package__)
+        devices = " or ".join(DEVICES[name])
+        raise ValueError(f"{name} draws tensors on {devices}, got tensors on {device}")
+    return import_module(f".{MODULES[name]}", __package__)
 
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, engine, settings, *tensors):
-        colors, alphas, depths, trace = engine.forward(*tensors, *settings)
-        ctx.engine, ctx.settings, ctx.trace = engine, settings, trace
+    def forward(ctx, module, settings, *tensors):
+        colors, alphas, depths, trace = module.forward(*tensors, *settings)
+        ctx.module, ctx.settings, ctx.trace = module, settings, trace
         ctx.save_for_backward(*tensors, alphas)
         return colors, alphas, depths
 
@@ -170,7 +137,7 @@ class _Rasterize(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, v_colors, v_alphas, v_depths):
         *tensors, alphas = ctx.saved_tensors
-        gradients = ctx.engine.backward(
+        gradients = ctx.module.backward(
             *tensors, *ctx.settings, ctx.trace, v_colors, v_alphas, v_depths
         )
         v_backgrounds = None
@@ -180,7 +147,7 @@ class _Rasterize(torch.autograd.Function):
 
 
 def _check_shapes(means, quats, scales, opacities, colors, viewmats, Ks) -> tuple[int, int, int]:
-    """C, N and D, once everything has been seen to agree on them."""
+    """Check that all shapes agree; returns C, N and D."""
     if viewmats.ndim != 3:
         raise ValueError(f"viewmats must be [C, 4, 4], got {list(viewmats.shape)}")
     if means.ndim not in (2, 3) or colors.ndim not in (2, 3):

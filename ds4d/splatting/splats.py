@@ -1,4 +1,4 @@
-"""Activated Gaussians, ready to be drawn or written to a file, and the short way to draw them."""
+"""Activated Gaussians, ready to be rendered or exported, and a shorthand that renders them."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ def render(
     splats: Splats,
     cameras: Cameras,
     background: float = 1.0,  # grey level behind the object, in [0, 1]
+    backend: str = "auto",  # of rasterize
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Colours [C, H, W, 3] over the background, alphas and expected depths [C, H, W, 1].
+    """Render colours [C, H, W, 3] over the background, alphas and expected depths [C, H, W, 1].
 
-    Drawn on the device of the Gaussians, wherever the cameras are.
+    Computed on the device of the Gaussians, wherever the cameras are.
     """
     cameras = cameras.to(splats.means.device)
     backgrounds = torch.full((len(cameras), 3), background, device=splats.means.device)
     return rasterize(
         splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
         cameras.viewmats, cameras.Ks, cameras.width, cameras.height, backgrounds,
-        antialiased=splats.antialiased,
+        antialiased=splats.antialiased, backend=backend,
     )  # fmt: skip

@@ -144,3 +144,10 @@ def test_faint_pixels_keep_their_full_colour():
     assert alpha[0, 0] == 0 and alpha.max() > 250
     assert ((alpha > 0) & (alpha < 60)).sum() > 20
     assert np.abs(image[alpha > 0, :3].astype(int) - (204, 102, 51)).max() <= 1
+
+
+def test_the_chosen_rasterizer_is_the_one_that_renders(tmp_path):
+    with pytest.raises(ValueError, match="vulkan"):
+        turntable.render_views(Asset(), orbit_cameras([0.0], size=16), [0.5], "vulkan")
+    with pytest.raises(ValueError, match="vulkan"):
+        next(turntable.run(Asset(), Workspace(tmp_path), CONFIG, "vulkan"))

@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from ds4d.splatting.rasterize import use
-
 
 @pytest.fixture(scope="session")
 def twin():
@@ -19,9 +17,8 @@ def twin():
 
 
 @pytest.fixture(params=["numba", "triton"])
-def small(request):
-    """Draws with each engine; whether the scene has to be small: Triton is interpreted here."""
+def backend(request):
+    """Each backend that runs on a CPU; Triton is interpreted, so its scenes have to be small."""
     if request.param == "triton" and torch.cuda.is_available():
         pytest.skip("Triton compiles on this machine: python -m benchmarks.gpu_check tests it")
-    with use(request.param):
-        yield request.param == "triton"
+    return request.param

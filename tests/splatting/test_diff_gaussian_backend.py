@@ -8,7 +8,6 @@ that is wrong was handed over or taken back wrongly.
 
 from __future__ import annotations
 
-import contextvars
 import sys
 from types import ModuleType
 from typing import NamedTuple
@@ -21,9 +20,10 @@ from ds4d.config import Config, MachineConfig
 from ds4d.errors import UserError
 from ds4d.run.workspace import Workspace
 from ds4d.splatting import rasterize
-from ds4d.splatting.rasterize import DEVICES, capturable, check, drawn_with, moves_centres, use
+from ds4d.splatting.rasterize import DEVICES, check
 from tests.splatting.test_rasterize import NAMES, gradients, named, scene, steady_pixels, views
 
+BACKEND = "diff_gaussian"
 CUDA = torch.device("cuda")
 
 
@@ -169,8 +169,7 @@ def assert_as_specified(twin, antialiased=False, own=(), **options):
     weights = [torch.randn(*steady.shape[:3], k, generator=g) * steady for k in (D, 1, 1)]
 
     inputs = [x.requires_grad_() for x in parts.values()]
-    with use("diff_gaussian"):
-        images = rasterize(**parts, **cameras, antialiased=antialiased)
+    images = rasterize(**parts, **cameras, antialiased=antialiased, backend=BACKEND)
     expected = twin.rasterize(**parts, **cameras, antialiased=antialiased)
     weights[2] = weights[2] * (expected[1] > 0.05)  # the depth of next to nothing is noise
     for image, other in zip(images[:2], expected[:2], strict=True):
@@ -187,8 +186,8 @@ def test_where_nothing_is_drawn_depth_is_zero_and_the_background_shines(later):
     parts, cameras = scene(N=3), named(*views(1))
     parts["means"] = parts["means"] + 100
     backgrounds = torch.tensor([[0.2, 0.4, 0.6]])
-    with use("diff_gaussian"):
-        colors, alphas, depths = rasterize(**parts, **cameras, backgrounds=backgrounds)
+    parts["backgrounds"] = backgrounds
+    colors, alphas, depths = rasterize(**parts, **cameras, backend=BACKEND)
     assert alphas.max() == depths.max() == 0
     assert torch.equal(colors, backgrounds[:, None, None].expand_as(colors))
 
@@ -196,13 +195,10 @@ def test_where_nothing_is_drawn_depth_is_zero_and_the_background_shines(later):
 def test_what_it_cannot_do_is_refused(monkeypatch, twin):
     pretend(monkeypatch, twin, *VERSIONS["depth, alpha"])
     parts, cameras = scene(N=3), named(*views(1))
-    with use("diff_gaussian"):
-        with pytest.raises(UserError, match="anti-aliasing"):
-            rasterize(**parts, **cameras, antialiased=True)
-        with pytest.raises(ValueError, match="means2d_offsets"):
-            rasterize(**parts, **cameras, means2d_offsets=torch.ones(1, 3, 2))
-        assert not capturable() and not moves_centres()
-    assert capturable() and moves_centres()
+    with pytest.raises(UserError, match="anti-aliasing"):
+        rasterize(**parts, **cameras, antialiased=True, backend=BACKEND)
+    with pytest.raises(ValueError, match="means2d_offsets"):
+        rasterize(**parts, **cameras, means2d_offsets=torch.ones(1, 3, 2), backend=BACKEND)
 
 
 def test_without_a_gpu_or_the_package_one_sentence_says_so(monkeypatch):
@@ -219,8 +215,8 @@ def test_without_a_gpu_or_the_package_one_sentence_says_so(monkeypatch):
 
 
 def test_tensors_on_another_device_are_refused():
-    with use("diff_gaussian"), pytest.raises(ValueError, match="diff_gaussian draws tensors on"):
-        rasterize(**scene(N=3), **named(*views(1)))
+    with pytest.raises(ValueError, match="diff_gaussian draws tensors on"):
+        rasterize(**scene(N=3), **named(*views(1)), backend=BACKEND)
 
 
 def test_a_run_that_cannot_draw_ends_before_any_work(tmp_path):
@@ -229,35 +225,3 @@ def test_a_run_that_cannot_draw_ends_before_any_work(tmp_path):
     with pytest.raises(UserError, match="rasterizer diff_gaussian"):
         next(run)
     assert not (tmp_path / "run" / "clip").exists()
-
-
-def test_a_resumed_generator_keeps_its_engine_and_leaves_others_theirs():
-    """As on a page, which resumes it in another context each time."""
-
-    def work():
-        yield capturable()
-        yield capturable()
-        return capturable()
-
-    running = drawn_with("diff_gaussian", work())
-    for _ in range(2):
-        assert contextvars.copy_context().run(next, running) is False
-        assert capturable()
-    with pytest.raises(StopIteration) as end:
-        next(running)
-    assert end.value.value is False and capturable()
-
-
-def test_closing_closes_the_work():
-    closed = []
-
-    def work():
-        try:
-            yield 1
-        finally:
-            closed.append(True)
-
-    running = drawn_with("auto", work())
-    next(running)
-    running.close()
-    assert closed

@@ -42,11 +42,11 @@ def spherical_harmonics(degree, coefficients, directions):  # [N, K, 3], [C, N, 
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_golden_rasterization(path, small):
+def test_golden_rasterization(path, backend):
     from safetensors.torch import load_file
 
     case, settings = load_file(path), json.loads(path.with_suffix(".json").read_text())
-    if small and case["means2d"].shape[0] * case["means2d"].shape[1] > 150:
+    if backend == "triton" and case["means2d"].shape[0] * case["means2d"].shape[1] > 150:
         pytest.skip("too many Gaussians for Triton's interpreter")
     names = [
         name
@@ -66,7 +66,7 @@ def test_golden_rasterization(path, small):
     rgb, alpha, depth = rasterize(
         parts["means"], parts["quats"], parts["scales"], parts["opacities"], colors,
         viewmats, Ks, settings["width"], settings["height"], parts.get("backgrounds"),
-        antialiased=settings["antialiased"],
+        antialiased=settings["antialiased"], backend=backend,
     )  # fmt: skip
 
     robust = case["robust_mask"].bool()[..., None]

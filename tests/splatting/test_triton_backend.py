@@ -10,7 +10,6 @@ import torch
 
 from ds4d.cameras import orbit_cameras
 from ds4d.splatting import rasterize, triton_backend
-from ds4d.splatting.rasterize import use
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="python -m benchmarks.gpu_check tests it on a GPU"
@@ -29,18 +28,15 @@ def step(N=4):
         torch.rand(N, 3, generator=g),
     ]
     inputs = [part.requires_grad_() for part in parts]
-    images = rasterize(*inputs, cameras.viewmats, cameras.Ks, 10, 10)
+    images = rasterize(*inputs, cameras.viewmats, cameras.Ks, 10, 10, backend="triton")
     weights = [torch.randn(image.shape, generator=g) for image in images[:2]]
     return images, torch.autograd.grad(images[:2], inputs, weights)
 
 
 def test_lists_without_room_change_nothing(monkeypatch):
-    from ds4d.splatting import triton_backend
-
-    with use("triton"):
-        images, gradients = step()
-        monkeypatch.setattr(triton_backend, "_capacity", lambda shape, N, total: 3)
-        crowded_images, crowded_gradients = step()
+    images, gradients = step()
+    monkeypatch.setattr(triton_backend, "_capacity", lambda shape, N, total: 3)
+    crowded_images, crowded_gradients = step()
     for one, other in zip(images, crowded_images, strict=True):
         assert torch.equal(one, other)
     for one, other in zip(gradients, crowded_gradients, strict=True):
@@ -48,8 +44,6 @@ def test_lists_without_room_change_nothing(monkeypatch):
 
 
 def test_a_step_is_freed_without_the_garbage_collector(monkeypatch):
-    from ds4d.splatting import triton_backend
-
     traces = []
     forward = triton_backend.forward
 
@@ -61,16 +55,10 @@ def test_a_step_is_freed_without_the_garbage_collector(monkeypatch):
     monkeypatch.setattr(triton_backend, "forward", watched)
     gc.disable()
     try:
-        with use("triton"):
-            step(N=2)
+        step(N=2)
         assert traces[0]() is None
     finally:
         gc.enable()
-
-
-def test_an_engine_that_does_not_exist_is_named():
-    with pytest.raises(ValueError, match="vulkan"), use("vulkan"):
-        pass
 
 
 def test_only_a_graph_that_was_captured_asks_to_be_captured_again(monkeypatch):
