@@ -66,7 +66,7 @@ def table(rows: list[dict]) -> str:
 
 
 def zero123plus(folder: Path) -> Iterator[dict]:
-    from ds4d.multiview.zero123plus.generate import draw
+    from ds4d.multiview.zero123plus.generate import generate_views
     from tests.fakes import zero123plus as published
 
     repo = folder / "sudo-ai" / "zero123plus-v1.2"
@@ -75,7 +75,7 @@ def zero123plus(folder: Path) -> Iterator[dict]:
     for steps, low_memory in ((28, False), (75, False), (28, True)):
         machine = MachineConfig(device="cuda", weights=str(folder), low_memory=low_memory)
         config = MultiviewConfig(steps=steps)
-        events = draw(frames, config, machine, seed=0, total=len(frames) * steps)
+        events = generate_views(frames, config, machine, seed=0, total=len(frames) * steps)
         marks, peak = _followed(events)
         # The first frame is drawn alone and kept as the anchor; the others share a batch.
         loaded = next(at for at, event in marks if "step 1 of" in event.message)

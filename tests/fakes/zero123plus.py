@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import (
@@ -15,6 +16,8 @@ from transformers import (
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
 )
+
+from ds4d.multiview.zero123plus.conditioning import Condition
 
 # What the published configurations say, as far as sizes and behaviour go (SD 2's UNet and text
 # encoder, CLIP ViT-H/14).
@@ -277,3 +280,25 @@ def _save(file: Path, state: dict[str, Tensor], half: bool = False) -> None:
         save_file(state, file, metadata={"format": "pt"})
     else:
         torch.save(state, file)
+
+
+def disc_frames(count: int) -> np.ndarray:
+    """Frames [count, 64, 64, 4] uint8 of a disc that moves and changes its colour."""
+    y, x = np.mgrid[:64, :64]
+    frames = np.zeros((count, 64, 64, 4), np.uint8)
+    for index, frame in enumerate(frames):
+        frame[np.hypot(x - 28 - 4 * index, y - 32) < 20] = (220, 60 + 60 * index, 40, 255)
+    return frames
+
+
+def random_condition(count: int, guided: bool = True) -> Condition:
+    """A condition of `count` frames with latents of 8 x 8 for a tiny UNet."""
+    generator = torch.Generator().manual_seed(count)
+    latents = torch.randn(1 + count, 4, 8, 8, generator=generator)
+    prompts = torch.randn(1 + count, 7, 16, generator=generator)
+    return Condition(latents[1:], prompts[1:], latents[:guided], prompts[:guided])
+
+
+def scheduler() -> EulerAncestralDiscreteScheduler:
+    """The scheduler as the engine sets it up."""
+    return EulerAncestralDiscreteScheduler.from_config(SCHEDULER, timestep_spacing="trailing")

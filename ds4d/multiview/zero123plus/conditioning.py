@@ -1,4 +1,4 @@
-"""What the denoiser is told about the frames: latents of the picture, and prompt embeddings."""
+"""Conditions of Zero123++'s denoiser: latents of a frame, and prompt embeddings."""
 
 from __future__ import annotations
 
@@ -7,65 +7,48 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import Tensor
 
 from .load import Encoders
-from .preprocessing import over_plain
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Everything that is drawn at random for a frame; the same for every frame of a clip."""
-
-    frame: Tensor  # [1, 4, h, w], of the VAE's sample of the frame
-    grey: Tensor | None  # [1, 4, h, w], of its sample of a grey picture; None without guidance
-    start: Tensor  # [1, 4, H, W], the first latents, standard deviation 1
-    references: list[Tensor]  # of each step [2 (grey, frame) or 1 (frame), 4, h, w]
-    ancestral: list[Tensor]  # of each step [1, 4, H, W]
+from .preprocessing import over_background
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What B frames look like, and what guidance steers away from: a grey picture, no words.
+    """Conditions of B frames, and the negative ones that classifier-free guidance steers away from.
 
-    Without guidance, `grey` and `plain` are empty.
+    The negative condition is a grey image and an empty prompt, the same for all frames. Without
+    guidance its tensors are empty.
     """
 
-    frames: Tensor  # [B, 4, h, w] latents; not scaled, as the UNet was trained
-    prompts: Tensor  # [B, L, D]
-    grey: Tensor  # [1 or 0, 4, h, w]
-    plain: Tensor  # [1 or 0, L, D]
+    latents: Tensor  # [B, 4, h, w] of the frames; not scaled, as the UNet was trained
+    prompt_embeds: Tensor  # [B, L, D]
+    negative_latents: Tensor  # [1 or 0, 4, h, w]
+    negative_prompt_embeds: Tensor  # [1 or 0, L, D]
+
+    @property
+    def guided(self) -> bool:
+        """Whether there is a negative condition."""
+        return len(self.negative_latents) > 0
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.latents)
 
-    def __getitem__(self, rows: slice) -> Condition:
-        return Condition(self.frames[rows], self.prompts[rows], self.grey, self.plain)
-
-
-def draw_noise(
-    seed: int, steps: int, inner: tuple[int, int], grid: tuple[int, int], guided: bool
-) -> Noise:
-    """Draw on the CPU, so that every device draws the same.
-
-    Args:
-        inner: height and width of the frame's latents.
-        grid: height and width of the latents of the grid of views.
-    """
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(count: int, size: tuple[int, int]) -> Tensor:
-        return torch.randn(count, 4, *size, generator=generator)
-
-    frame, grey, start = draw(1, inner), draw(1, inner), draw(1, grid)
-    references = [draw(1 + guided, inner) for _ in range(steps)]
-    ancestral = [draw(1, grid) for _ in range(steps)]
-    return Noise(frame, grey if guided else None, start, references, ancestral)
+    @staticmethod
+    def concatenate(conditions: list[Condition]) -> Condition:
+        """The conditions of several frames as one."""
+        return Condition(
+            torch.cat([condition.latents for condition in conditions]),
+            torch.cat([condition.prompt_embeds for condition in conditions]),
+            conditions[0].negative_latents,
+            conditions[0].negative_prompt_embeds,
+        )
 
 
 @torch.inference_mode()
-def text_embedding(encoders: Encoders, prompt: str = "") -> Tensor:
-    """A prompt's tokens after the text encoder's last norm, [1, L, D]; no mask: pads count."""
+def encode_prompt(encoders: Encoders, prompt: str = "") -> Tensor:
+    """Hidden states [1, L, D] of a prompt after the text encoder's last norm; no padding mask."""
     tokenizer = encoders.tokenizer
     ids = tokenizer(
         prompt,
@@ -78,59 +61,52 @@ def text_embedding(encoders: Encoders, prompt: str = "") -> Tensor:
 
 
 @torch.inference_mode()
-def image_embedding(encoders: Encoders, pixels: Tensor) -> Tensor:
-    """CLIP's projected embeddings [B, D] of pictures [B, 3, h, w]."""
+def encode_image(encoders: Encoders, pixel_values: Tensor) -> Tensor:
+    """CLIP's projected embeddings [B, D] of preprocessed images [B, 3, h, w]."""
     vision = encoders.vision
-    return vision(pixels.to(vision.device, vision.dtype)).image_embeds
+    return vision(pixel_values.to(vision.device, vision.dtype)).image_embeds
 
 
-def ramped(text: Tensor, images: Tensor, ramp: Tensor) -> Tensor:
-    """Prompts [B, L, D]: text [1, L, D] and, the more the later the token, images [B, D]."""
-    return text + images[:, None] * ramp.to(images.dtype)[:, None]
+def add_image_embeds(prompt_embeds: Tensor, image_embeds: Tensor, ramp: Tensor) -> Tensor:
+    """Prompt embeddings [B, L, D]: text [1, L, D] plus images [B, D] by the ramp's weights [L].
+
+    The ramp rises with the token: later tokens carry more of the image (the "global condition" of
+    Zero123++).
+    """
+    return prompt_embeds + image_embeds[:, None] * ramp.to(image_embeds.dtype)[:, None]
 
 
 @torch.inference_mode()
-def moments(vae: AutoencoderKL, pixels: Tensor) -> Tensor:
-    """Mean and log variance of the latents, [B, 8, h, w], of pictures [B, 3, 8 h, 8 w]."""
-    return vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist.parameters
+def latent_distribution(vae: AutoencoderKL, pixel_values: Tensor) -> DiagonalGaussianDistribution:
+    """The VAE's posterior over latents [B, 4, h, w] of images [B, 3, 8 h, 8 w].
+
+    In float32 whatever the VAE computes in, so that a seed samples the same on every device.
+    """
+    posterior = vae.encode(pixel_values.to(vae.device, vae.dtype)).latent_dist
+    return DiagonalGaussianDistribution(posterior.parameters.float())
 
 
-def sample(moments: Tensor, noise: Tensor) -> Tensor:
-    """Latents [B, 4, h, w] from moments and standard normal noise [1, 4, h, w]."""
-    mean, log_variance = moments.chunk(2, dim=1)
-    deviation = (log_variance.clamp(-30, 20) / 2).exp()
-    return mean + deviation * noise.to(mean)
-
-
-def describe(
+def encode_frame(
     frame: np.ndarray,  # [S, S, 4] uint8
     encoders: Encoders,
     vae: AutoencoderKL,
-    noise: Noise,
-    text: Tensor,  # [1, L, D], the prompt "" (text_embedding)
-    background: int,
+    prompt_embeds: Tensor,  # [1, L, D] of the empty prompt (encode_prompt)
+    background: int,  # grey level
+    generator: torch.Generator,  # on the CPU
+    guided: bool,
 ) -> Condition:
     """The condition of one frame.
 
     The frame goes in as it is: a square with the object in its middle four fifths. The published
-    demo rescales objects to three quarters of the picture, InstantMesh to 0.85.
+    demo rescales objects to three quarters of the image, InstantMesh to 0.85.
     """
-    image = over_plain(frame, background)
-    pixels = encoders.vae_pixels(image)[None]
-    latents = sample(moments(vae, pixels), noise.frame)
-    embedding = image_embedding(encoders, encoders.clip_pixels(image)[None])
-    prompts = ramped(text, embedding, encoders.ramp)
-    if noise.grey is None:
-        return Condition(latents, prompts, latents[:0], text[:0])
-    grey = sample(moments(vae, torch.zeros_like(pixels)), noise.grey)
-    return Condition(latents, prompts, grey, text)
-
-
-def together(conditions: list[Condition]) -> Condition:
-    """The conditions of several frames as one; what guidance steers away from is all the same."""
-    return Condition(
-        torch.cat([condition.frames for condition in conditions]),
-        torch.cat([condition.prompts for condition in conditions]),
-        conditions[0].grey,
-        conditions[0].plain,
-    )
+    image = over_background(frame, background)
+    pixel_values = encoders.vae_processor(image, return_tensors="pt").pixel_values
+    latents = latent_distribution(vae, pixel_values).sample(generator)
+    clip_pixel_values = encoders.clip_processor(image, return_tensors="pt").pixel_values
+    image_embeds = encode_image(encoders, clip_pixel_values)
+    conditional = add_image_embeds(prompt_embeds, image_embeds, encoders.ramp)
+    if not guided:
+        return Condition(latents, conditional, latents[:0], prompt_embeds[:0])
+    grey = latent_distribution(vae, torch.zeros_like(pixel_values)).sample(generator)
+    return Condition(latents, conditional, grey, prompt_embeds)

@@ -1,10 +1,10 @@
-"""Where the front camera stands among the six views that Zero123++ v1.2 drew.
+"""Fit the front camera to the six views that Zero123++ v1.2 generated.
 
 v1.2 draws the object at a size and a place of its own, whatever it has in the frame. The front
 camera is taken to be level, at azimuth 0 and at the six cameras' distance; its focal length and its
-image's shift are what silhouettes can tell. They are fitted so that the object carved from all
-seven silhouettes fills every one of them: a front image that is taken too small carves too much
-off the others, one that is too large is not filled itself.
+image's shift are unknown. They are fitted so that the object carved from all seven silhouettes
+fills every one of them: a front image that is taken too small carves too much off the others, one
+that is too large is not filled itself.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import torch
 
 from ...cameras import Cameras, project
 
-# Of the search: cells along a side of the carved block, pixels along a side of a silhouette (so
-# coarse that cells leave no holes in it), and steps as fractions of the image's side.
+# Levels of the search: voxels along a side of the carved block, pixels along a side of a silhouette
+# (so coarse that voxels leave no holes in it), and steps as fractions of the image's side.
 COARSE = (48, 36, (0.08, 0.04, 0.02))
 FINE = (96, 72, (0.01, 0.005))
 FRAMES = 4  # of the clip, evenly spread, that the camera is fitted to
-# What a larger scale is worth, per unit of its logarithm. Six views alone leave more than the
-# object: smaller scales fill the silhouettes just as well, the truth is the largest that does.
-TIGHT = 0.04
-SCALES = (0.4, 2.5)  # of the object in the frame, of its size in the six views
+# Bonus of a larger scale, per unit of its logarithm. Six views alone leave more than the object:
+# smaller scales fill the silhouettes just as well, the truth is the largest that does.
+SCALE_BONUS = 0.04
+SCALES = (0.4, 2.5)  # range of the object's size in the frame over its size in the six views
 
 
 @dataclass(frozen=True)
@@ -47,90 +47,93 @@ class Fit:
 
 @dataclass(frozen=True)
 class _Carving:
-    """One frame's block, carved by the six views, ready to be carved by the front."""
+    """Voxels of one frame that the six views leave, to be carved by the front."""
 
     front: np.ndarray  # [S, S] bool
-    rays: np.ndarray  # [P, 2] where cells are in the nominal front image, from its centre
-    seen: np.ndarray  # [6, P] pixel of each cell in each view
+    offsets: np.ndarray  # [P, 2] voxels in the nominal front image, from its centre, as fractions
+    view_pixels: np.ndarray  # [6, P] pixel index of each voxel in each view
     areas: np.ndarray  # [7] pixels of the silhouettes, front last
     pixels: int  # along a side of a silhouette
 
 
-def fit_front(
+def fit_front_camera(
     fronts: np.ndarray,  # [T, S, S] uint8 alphas of the frames
     views: np.ndarray,  # [T, 6, S, S] uint8 alphas of the six views
     cameras: Cameras,  # nominal: front, then the six
 ) -> Fit:
-    """The scale and the shift of the front images; one for the whole clip.
+    """Scale and shift of the front images; one for the whole clip.
 
     Where the six silhouettes have nothing in common, the nominal camera with an IoU of 0.
     """
-    place, best = None, 0.0
-    for cells, pixels, steps in (COARSE, FINE):
-        carvings = _carvings(fronts, views, cameras, cells, pixels)
+    params, iou = None, 0.0
+    for voxels, pixels, steps in (COARSE, FINE):
+        carvings = _carvings(fronts, views, cameras, voxels, pixels)
         if not carvings:
             return Fit(1.0, (0.0, 0.0), 0.0)
-        place = np.array(_first_guess(carvings)) if place is None else place
-        place, best = _search(carvings, place, steps)
-    return Fit(float(np.exp(place[0])), (float(place[1]), float(place[2])), best)
+        params = np.array(_initial_params(carvings)) if params is None else params
+        params, iou = _search(carvings, params, steps)
+    return Fit(float(np.exp(params[0])), (float(params[1]), float(params[2])), iou)
 
 
-def agreement(fronts: np.ndarray, views: np.ndarray, cameras: Cameras) -> float:
+def silhouette_iou(fronts: np.ndarray, views: np.ndarray, cameras: Cameras) -> float:
     """IoU of the silhouettes and of what is carved from them, with the cameras as they are."""
     carvings = _carvings(fronts, views, cameras, *FINE[:2])
-    return _agreement(carvings, np.zeros(3)) if carvings else 0.0
+    return _carved_iou(carvings, np.zeros(3)) if carvings else 0.0
 
 
 def _search(
-    carvings: list[_Carving], place: np.ndarray, steps: tuple[float, ...]
+    carvings: list[_Carving],
+    params: np.ndarray,  # [3] log scale, right, down
+    steps: tuple[float, ...],
 ) -> tuple[np.ndarray, float]:
-    """The nearby place [log scale, right, down] with the best agreement, and that agreement."""
-    best = _score(carvings, place)
+    """Coordinate search for the best parameters near the given ones, and their IoU."""
+    best = _score(carvings, params)
     for step in steps:
-        better = True
-        while better:
-            better = False
+        improved = True
+        while improved:
+            improved = False
             for move in step * np.concatenate([np.eye(3), -np.eye(3)]):
-                score = _score(carvings, place + move)
-                if score > best and SCALES[0] < np.exp(place[0] + move[0]) < SCALES[1]:
-                    place, best, better = place + move, score, True
-    return place, _agreement(carvings, place)
+                score = _score(carvings, params + move)
+                if score > best and SCALES[0] < np.exp(params[0] + move[0]) < SCALES[1]:
+                    params, best, improved = params + move, score, True
+    return params, _carved_iou(carvings, params)
 
 
 def _carvings(
-    fronts: np.ndarray, views: np.ndarray, cameras: Cameras, cells: int, pixels: int
+    fronts: np.ndarray, views: np.ndarray, cameras: Cameras, voxels: int, pixels: int
 ) -> list[_Carving]:
-    """The frames that are fitted to, those left out where the six views have nothing in common."""
-    axis = (np.arange(cells) + 0.5) / cells - 0.5
-    places = torch.tensor(np.stack(np.meshgrid(axis, axis, axis), -1).reshape(-1, 3)).float()
-    at = project(places, cameras.resized(pixels, pixels))[0].numpy()  # [7, cells^3, 2]
-    rays = (at[0] / pixels - 0.5).astype(np.float32)
-    columns, rows = np.floor(at[1:]).astype(np.int32).transpose(2, 0, 1)  # [6, cells^3]
+    """Carvings of FRAMES frames, without those where the six views have nothing in common."""
+    axis = (np.arange(voxels) + 0.5) / voxels - 0.5
+    centers = torch.tensor(np.stack(np.meshgrid(axis, axis, axis), -1).reshape(-1, 3)).float()
+    means2d = project(centers, cameras.resized(pixels, pixels))[0].numpy()  # [7, voxels^3, 2]
+    offsets = (means2d[0] / pixels - 0.5).astype(np.float32)
+    columns, rows = np.floor(means2d[1:]).astype(np.int32).transpose(2, 0, 1)  # [6, voxels^3]
     visible = ((columns >= 0) & (columns < pixels) & (rows >= 0) & (rows < pixels)).all(0)
-    index, rays = (rows * pixels + columns)[:, visible], rays[visible]
+    view_pixels, offsets = (rows * pixels + columns)[:, visible], offsets[visible]
     carvings = []
     for frame in np.unique(np.linspace(0, len(fronts) - 1, FRAMES).round().astype(int)):
-        masks = np.stack([_coarse(alpha, pixels).ravel() for alpha in views[frame]])
-        kept = np.take_along_axis(masks, index, 1).all(0)
+        masks = np.stack([_coarse_mask(alpha, pixels).ravel() for alpha in views[frame]])
+        kept = np.take_along_axis(masks, view_pixels, 1).all(0)
         front = fronts[frame] > 127
         if kept.any() and front.any():
-            areas = np.array([*masks.sum(1), _coarse(fronts[frame], pixels).sum()])
-            carvings.append(_Carving(front, rays[kept], index[:, kept], areas, pixels))
+            areas = np.array([*masks.sum(1), _coarse_mask(fronts[frame], pixels).sum()])
+            carving = _Carving(front, offsets[kept], view_pixels[:, kept], areas, pixels)
+            carvings.append(carving)
     return carvings
 
 
-def _coarse(alpha: np.ndarray, pixels: int) -> np.ndarray:
+def _coarse_mask(alpha: np.ndarray, pixels: int) -> np.ndarray:
+    """An alpha channel [S, S] as a mask [pixels, pixels] bool."""
     return cv2.resize(alpha, (pixels, pixels), interpolation=cv2.INTER_AREA) > 127
 
 
-def _first_guess(carvings: list[_Carving]) -> tuple[float, float, float]:
-    """Log scale and shift that bring the carved cells' extent in the front image to the matte's."""
+def _initial_params(carvings: list[_Carving]) -> tuple[float, float, float]:
+    """Log scale and shift that bring the voxels' extent in the front image to the matte's."""
     logs, shifts = [], []
     for carving in carvings:
-        side = len(carving.front)
         rows, columns = np.nonzero(carving.front)
-        matte = np.stack([columns, rows], 1) / side - 0.5
-        low, high = carving.rays.min(0), carving.rays.max(0)
+        matte = np.stack([columns, rows], 1) / len(carving.front) - 0.5
+        low, high = carving.offsets.min(0), carving.offsets.max(0)
         extent = (matte.max(0) - matte.min(0)) / np.maximum(high - low, 1e-6)
         logs.append(np.log(np.clip(extent.min(), *SCALES)))
         shifts.append((matte.max(0) + matte.min(0)) / 2 - np.exp(logs[-1]) * (low + high) / 2)
@@ -138,31 +141,32 @@ def _first_guess(carvings: list[_Carving]) -> tuple[float, float, float]:
     return float(np.median(logs)), float(right), float(down)
 
 
-def _score(carvings: list[_Carving], place: np.ndarray) -> float:
-    return _agreement(carvings, place) + TIGHT * place[0]
+def _score(carvings: list[_Carving], params: np.ndarray) -> float:
+    """Objective of the search: the IoU, with a bonus for larger scales."""
+    return _carved_iou(carvings, params) + SCALE_BONUS * params[0]
 
 
-def _agreement(carvings: list[_Carving], place: np.ndarray) -> float:
-    """What share of all silhouettes is filled by what all seven leave; [log scale, right, down]."""
+def _carved_iou(carvings: list[_Carving], params: np.ndarray) -> float:
+    """Share of all silhouettes that the object carved from all seven fills."""
     filled = total = 0
-    shift = np.float32(place[1:] + 0.5)
+    shift = np.float32(params[1:] + 0.5)
     for carving in carvings:
         side = len(carving.front)
-        at = carving.rays * np.float32(np.exp(place[0])) + shift
-        columns, rows = np.floor(at * side).astype(np.int32).T
+        positions = carving.offsets * np.float32(np.exp(params[0])) + shift
+        columns, rows = np.floor(positions * side).astype(np.int32).T
         kept = (columns >= 0) & (columns < side) & (rows >= 0) & (rows < side)
         kept[kept] = carving.front[rows[kept], columns[kept]]
-        for seen in carving.seen:
-            filled += _count(seen[kept], carving.pixels)
-        columns, rows = np.floor(at[kept] * carving.pixels).astype(np.int32).T
-        front = _count(rows * carving.pixels + columns, carving.pixels)
+        for indices in carving.view_pixels:
+            filled += _count_pixels(indices[kept], carving.pixels)
+        columns, rows = np.floor(positions[kept] * carving.pixels).astype(np.int32).T
+        front = _count_pixels(rows * carving.pixels + columns, carving.pixels)
         filled += min(front, carving.areas[-1])
         total += carving.areas.sum()
     return float(filled / total)
 
 
-def _count(at: np.ndarray, pixels: int) -> int:
-    """How many different pixels there are."""
+def _count_pixels(indices: np.ndarray, pixels: int) -> int:
+    """Number of different pixels among indices into an image [pixels, pixels]."""
     hit = np.zeros(pixels**2, bool)
-    hit[at] = True
+    hit[indices] = True
     return int(hit.sum())

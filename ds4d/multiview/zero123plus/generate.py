@@ -1,8 +1,8 @@
-"""The part of Zero123++ that needs its networks: frames in, six pictures of each out."""
+"""Generate the six views of every frame with Zero123++'s networks."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,92 +15,119 @@ from ...images import tile
 from ...run.device import network_dtype, pick, release
 from ...run.events import Event, Stage, mapped
 from ...weights import fetch
-from .attention import Anchor, anchor_bytes, install
-from .conditioning import Condition, Noise, describe, draw_noise, text_embedding, together
-from .load import load_encoders, load_schedule, load_unet, load_vae
-from .preprocessing import GREY, WHITE, over_plain
+from .attention import Anchor, anchor_bytes, install_reference_attention
+from .conditioning import Condition, encode_frame, encode_prompt
+from .load import load_encoders, load_scheduler, load_unet, load_vae
+from .preprocessing import GREY, WHITE
 from .sampler import decode, denoise, to_uint8
 
-VIEW, COLUMNS, ROWS = 320, 2, 3  # side of a view in pixels, and how views lie in the grid
-FRAME_BYTES = 800_000_000  # of GPU memory that a frame takes; twice what was measured on an H200
+VIEW, COLUMNS, ROWS = 320, 2, 3  # side of a view in pixels; columns and rows of the grid of views
+FRAME_BYTES = 800_000_000  # GPU memory of a frame; twice what was measured on an H200
 LARGEST_BATCH = 8  # frames; fewer keep a GPU busy
 WHITE_UNET = "diffusion_pytorch_model.bin"  # InstantMesh's
 
 
-def draw(
+def generate_views(
     frames: np.ndarray,  # [T, S, S, 4] uint8
     config: MultiviewConfig,
     machine: MachineConfig,
     seed: int,
     total: int,  # units of work in the stage, of which a step of a frame is one
 ) -> Stage[np.ndarray]:
-    """Six pictures [T, 6, 320, 320, 3] uint8 of each frame, on a plain background.
+    """Six views of each frame, [T, 6, 320, 320, 3] uint8, on a plain background.
 
-    CLIP is let go of before the UNet comes. A frame's result does not depend on which others share
-    its batch.
+    All frames start from the same noise. A frame's result does not depend on the batch that it is
+    in. CLIP leaves memory before the UNet is loaded.
+
+    Raises:
+        UserError: weights are missing or wrong, or a name in `config.redraw` is malformed.
     """
-    again = redraws(config.redraw, len(frames))
+    # 1. Check inputs, and load what conditions need.
+    redraws = parse_redraws(config.redraw, len(frames))
     device = pick(machine.device)
     dtype = network_dtype(device)
     folder = fetch(f"zero123plus-{config.version}", machine.weights)
     white = fetch("instantmesh-unet", machine.weights) / WHITE_UNET if config.white else None
-    schedule = load_schedule(folder / "scheduler", config.steps)
+    scheduler = load_scheduler(folder / "scheduler")
     vae = load_vae(folder / "vae", device, dtype)
-    grid = tuple(side * VIEW // _factor(vae) for side in (ROWS, COLUMNS))
-    conditions, noise = yield from _described(frames, config, folder, vae, grid, seed, total)
+
+    # 2. Encode the frames. Each frame has a generator, and all of them the same seed.
+    generators = [torch.Generator().manual_seed(seed) for _ in frames]
+    conditions = yield from _encode_frames(frames, config, folder, vae, generators, total)
     release()
+
+    # 3. Load the denoiser.
     yield Event("multiview", 0, total, "loading the denoiser")
     unet = load_unet(folder / "unet", device, dtype, white)
-    exchange = install(unet)
+    reference = install_reference_attention(unet)
+    size = (ROWS * VIEW // _pixels_per_latent(vae), COLUMNS * VIEW // _pixels_per_latent(vae))
     if config.anchor == "first" and len(frames) > 1:
-        place = _anchor_place(unet, grid, conditions[0], config.steps, machine.low_memory)
-        exchange.anchor = Anchor(unet, grid, place)
-    pictures = np.empty((len(frames), ROWS * COLUMNS, VIEW, VIEW, 3), np.uint8)
-    size = batch_size(device, machine.low_memory)
-    for start, stop in batches(len(frames), size, first_alone=exchange.anchor is not None):
-        condition = together(conditions[start:stop])
-        words = f"frame {start + 1}" if stop == start + 1 else f"frames {start + 1} to {stop}"
-        steps = denoise(unet, exchange, schedule, condition, noise, config.guidance)
-        latents = yield from _counted(steps, words, start, stop - start, config.steps, total)
-        if exchange.anchor is not None:
-            exchange.anchor.replay()
-        for index in range(start, stop):  # one by one: decoding takes most memory
-            pictures[index] = cut(to_uint8(decode(vae, latents[index - start][None])))
+        kept_on = _anchor_device(unet, size, conditions[0], config.steps, machine.low_memory)
+        reference.anchor = Anchor(unet, size, kept_on)
+
+    def denoised(
+        condition: Condition, generators: list[torch.Generator], name: str, done: int
+    ) -> Stage[torch.Tensor]:
+        """Latents of a batch of frames; `done` units of work are finished before it."""
+
+        def event(step: int) -> Event:
+            message = f"{name}, step {step} of {config.steps}"
+            return Event("multiview", done + step * len(condition), total, message)
+
+        steps = denoise(
+            unet, reference, scheduler, condition, generators, size, config.steps, config.guidance
+        )
+        latents = yield from mapped(steps, event)
+        if reference.anchor is not None:
+            reference.anchor.replay()
+        return latents
+
+    # 4. Denoise batch by batch, and decode frame by frame: decoding takes most memory.
+    views = np.empty((len(frames), ROWS * COLUMNS, VIEW, VIEW, 3), np.uint8)
+    largest = batch_size(device, machine.low_memory)
+    for start, stop in batches(len(frames), largest, first_alone=reference.anchor is not None):
+        condition = Condition.concatenate(conditions[start:stop])
+        name = f"frame {start + 1}" if stop == start + 1 else f"frames {start + 1} to {stop}"
+        done = start * config.steps
+        latents = yield from denoised(condition, generators[start:stop], name, done)
+        for index in range(start, stop):
+            views[index] = split_grid(to_uint8(decode(vae, latents[index - start][None])))
             done = (index + 1) * config.steps
-            preview = tile(pictures[index], columns=3)
+            preview = tile(views[index], columns=3)
             yield Event("multiview", done, total, f"six views of frame {index + 1}", preview)
-    for place, (index, attempt) in enumerate(again, len(frames)):
-        inner, guided = noise.frame.shape[-2:], noise.grey is not None
-        other = draw_noise(seed + attempt, config.steps, inner, grid, guided)
-        words = f"frame {index + 1} once more"
-        steps = denoise(unet, exchange, schedule, conditions[index], other, config.guidance)
-        latents = yield from _counted(steps, words, place, 1, config.steps, total)
-        if exchange.anchor is not None:
-            exchange.anchor.replay()
-        pictures[index] = cut(to_uint8(decode(vae, latents)))
-        done = (place + 1) * config.steps
-        yield Event("multiview", done, total, words, tile(pictures[index], columns=3))
-    return pictures
+
+    # 5. Generate single frames again, from other noise.
+    for position, (index, attempt) in enumerate(redraws, len(frames)):
+        generator = torch.Generator().manual_seed(seed + attempt)
+        name = f"frame {index + 1} once more"
+        done = position * config.steps
+        latents = yield from denoised(conditions[index], [generator], name, done)
+        views[index] = split_grid(to_uint8(decode(vae, latents)))
+        done += config.steps
+        yield Event("multiview", done, total, name, tile(views[index], columns=3))
+    return views
 
 
-def redraws(names: Sequence[str], frames: int) -> list[tuple[int, int]]:
-    """Frames (from 0 on) that are drawn once more, and which try it is; each frame's last counts.
+def parse_redraws(names: Sequence[str], frames: int) -> list[tuple[int, int]]:
+    """Frames (from 0 on) to generate again with their attempts, from names FRAME:ATTEMPT.
+
+    A frame's last attempt counts; frames beyond the clip are left out.
 
     Raises:
-        UserError: a name is not FRAME:TRY.
+        UserError: a name is malformed.
     """
-    tries: dict[int, int] = {}
+    attempts: dict[int, int] = {}
     for name in names:
         frame, _, attempt = name.partition(":")
         if not (frame.isdigit() and attempt.isdigit() and int(frame) and int(attempt)):
             raise UserError(f"{name} names no frame to draw again.", "Write FRAME:TRY, like 3:1.")
         if int(frame) <= frames:
-            tries[int(frame) - 1] = int(attempt)
-    return sorted(tries.items())
+            attempts[int(frame) - 1] = int(attempt)
+    return sorted(attempts.items())
 
 
 def batches(frames: int, size: int, first_alone: bool) -> Iterator[tuple[int, int]]:
-    """First and last + 1 of the frames that go together."""
+    """First and last + 1 of the frames of each batch."""
     start = 0
     while start < frames:
         stop = min(frames, start + (1 if first_alone and start == 0 else size))
@@ -109,61 +136,44 @@ def batches(frames: int, size: int, first_alone: bool) -> Iterator[tuple[int, in
 
 
 def batch_size(device: torch.device, low_memory: bool) -> int:
-    """How many frames are denoised at once, by the memory that is free."""
+    """Frames that are denoised at once, by the memory that is free."""
     if device.type != "cuda" or low_memory:
         return 1
     return max(1, min(LARGEST_BATCH, torch.cuda.mem_get_info(device)[0] // FRAME_BYTES))
 
 
-def cut(grid: np.ndarray) -> np.ndarray:
+def split_grid(grid: np.ndarray) -> np.ndarray:
     """The six views [6, 320, 320, 3] of a grid [960, 640, 3], row by row."""
     parts = grid.reshape(ROWS, VIEW, COLUMNS, VIEW, 3).swapaxes(1, 2)
     return parts.reshape(ROWS * COLUMNS, VIEW, VIEW, 3)
 
 
-def _described(
+def _encode_frames(
     frames: np.ndarray,
     config: MultiviewConfig,
     folder: Path,
     vae: AutoencoderKL,
-    grid: tuple[int, int],
-    seed: int,
+    generators: list[torch.Generator],  # T
     total: int,
-) -> Stage[tuple[list[Condition], Noise]]:
-    """The frames' conditions, and the noise that all of them meet."""
+) -> Stage[list[Condition]]:
+    """The frames' conditions."""
     encoders = load_encoders(folder, vae.device, vae.dtype)
     background = WHITE if config.white else GREY
-    height, width = encoders.vae_pixels(over_plain(frames[0], background)).shape[1:]
-    inner = height // _factor(vae), width // _factor(vae)
-    noise = draw_noise(seed, config.steps, inner, grid, guided=config.guidance > 1)
-    text = text_embedding(encoders)
+    prompt_embeds = encode_prompt(encoders)
+    guided = config.guidance > 1
     conditions = []
-    for index, frame in enumerate(frames):
-        conditions.append(describe(frame, encoders, vae, noise, text, background))
-        yield Event("multiview", 0, total, f"looking at frame {index + 1}")
-    return conditions, noise
+    for index, (frame, generator) in enumerate(zip(frames, generators, strict=True)):
+        condition = encode_frame(
+            frame, encoders, vae, prompt_embeds, background, generator, guided
+        )  # fmt: skip
+        conditions.append(condition)
+        yield Event("multiview", 0, total, f"encoding frame {index + 1}")
+    return conditions
 
 
-def _counted(
-    steps: Generator[int, None, torch.Tensor],
-    words: str,
-    start: int,
-    count: int,
-    length: int,
-    total: int,
-) -> Stage[torch.Tensor]:
-    """An event after each denoising step of `count` frames from `start` on; returns the latents."""
-
-    def event(step: int) -> Event:
-        done = start * length + step * count
-        return Event("multiview", done, total, f"{words}, step {step} of {length}")
-
-    return mapped(steps, event)
-
-
-def _anchor_place(
+def _anchor_device(
     unet: UNet2DConditionModel,
-    grid: tuple[int, int],
+    size: tuple[int, int],
     condition: Condition,
     steps: int,
     low_memory: bool,
@@ -171,12 +181,12 @@ def _anchor_place(
     """The GPU where the anchor leaves room for full batches, else the CPU."""
     if unet.device.type != "cuda" or low_memory:
         return torch.device("cpu")
-    needed = anchor_bytes(unet, grid, steps, halves=1 + len(condition.grey))
+    needed = anchor_bytes(unet, size, steps, halves=1 + condition.guided)
     free = torch.cuda.mem_get_info(unet.device)[0]
     room = free - needed > LARGEST_BATCH * FRAME_BYTES
     return unet.device if room else torch.device("cpu")
 
 
-def _factor(vae: AutoencoderKL) -> int:
+def _pixels_per_latent(vae: AutoencoderKL) -> int:
     """Pixels along a side of a latent."""
     return 2 ** (len(vae.config.block_out_channels) - 1)

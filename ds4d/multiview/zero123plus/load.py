@@ -1,4 +1,4 @@
-"""Zero123++'s networks from a folder in the published layout: configurations, then weights.
+"""Loading of Zero123++'s networks from a folder in the published layout.
 
 Every key and shape of a checkpoint has to match, so that no layer keeps random weights unnoticed.
 """
@@ -13,6 +13,7 @@ import torch
 from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import (
+    CLIPImageProcessorPil,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTokenizer,
@@ -22,32 +23,23 @@ from transformers import (
 
 from ...errors import UserError
 from ...weights import fill, modern, read_json, read_state
-from .preprocessing import Pixels
+from .preprocessing import load_image_processor
 
 
 @dataclass(frozen=True)
 class Encoders:
-    """What turns a frame and a prompt into conditions, beside the VAE."""
+    """Networks and preprocessing that encode a frame and a prompt, beside the VAE."""
 
     tokenizer: CLIPTokenizer
     text: CLIPTextModel
     vision: CLIPVisionModelWithProjection
-    vae_pixels: Pixels
-    clip_pixels: Pixels
-    ramp: Tensor  # [L], how much of the image's embedding is added to each text token
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The noise levels of a run."""
-
-    timesteps: Tensor  # [steps], falling, as the UNet is told them
-    sigmas: Tensor  # [steps + 1], noise per unit of signal; the last one is 0
-    start: float  # standard deviation of the first latents
+    vae_processor: CLIPImageProcessorPil
+    clip_processor: CLIPImageProcessorPil
+    ramp: Tensor  # [L], weight of the image's embedding in each text token
 
 
 def load_encoders(folder: Path, device: torch.device, dtype: torch.dtype) -> Encoders:
-    """Tokenizer, CLIP text and vision encoders, and the sizes of the pictures that they take.
+    """Tokenizer, CLIP text and vision encoders, and their image preprocessing.
 
     Raises:
         UserError: a file is missing, damaged, or does not fit.
@@ -68,13 +60,14 @@ def load_encoders(folder: Path, device: torch.device, dtype: torch.dtype) -> Enc
         load_tokenizer(folder / "tokenizer"),
         text.to(device),
         vision.to(device),
-        Pixels.read(folder / "feature_extractor_vae"),
-        Pixels.read(folder / "feature_extractor_clip"),
+        load_image_processor(folder / "feature_extractor_vae"),
+        load_image_processor(folder / "feature_extractor_clip"),
         torch.tensor(ramp, device=device),
     )
 
 
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """CLIP's tokenizer; UserError for a folder that holds none."""
     try:
         return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -84,7 +77,7 @@ def load_tokenizer(folder: Path) -> CLIPTokenizer:
 
 
 def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> AutoencoderKL:
-    """The autoencoder between pictures and latents; `folder` is the repository's vae folder."""
+    """The autoencoder between images and latents; `folder` is the repository's vae folder."""
     vae = build(lambda: AutoencoderKL.from_config(read_json(folder / "config.json")), dtype)
     file = checkpoint(folder, "diffusion_pytorch_model")
     fill(vae, modern(read_state(file)), file)
@@ -97,7 +90,7 @@ def load_unet(
     """The denoiser; `folder` is the repository's unet folder.
 
     Args:
-        weights: other weights for the same configuration (InstantMesh's, which draw on white).
+        weights: another checkpoint of the same configuration (InstantMesh's white background).
     """
     unet = build(lambda: UNet2DConditionModel.from_config(read_json(folder / "config.json")), dtype)
     file = weights or checkpoint(folder, "diffusion_pytorch_model")
@@ -105,8 +98,12 @@ def load_unet(
     return unet.to(device)
 
 
-def load_schedule(folder: Path, steps: int) -> Schedule:
-    """The noise levels in the published scheduler's betas, spaced "trailing" as its users do."""
+def load_scheduler(folder: Path) -> EulerAncestralDiscreteScheduler:
+    """The published scheduler with timesteps spaced "trailing", as its users set it.
+
+    Raises:
+        UserError: the file is missing or damaged, or describes another scheduler.
+    """
     file = folder / "scheduler_config.json"
     scheduler = EulerAncestralDiscreteScheduler.from_config(
         read_json(file), timestep_spacing="trailing"
@@ -115,31 +112,30 @@ def load_schedule(folder: Path, steps: int) -> Schedule:
         raise UserError(
             f"{file} asks for {scheduler.config.prediction_type}.", "Zero123++ predicts velocities."
         )
-    scheduler.set_timesteps(steps)
-    return Schedule(scheduler.timesteps, scheduler.sigmas, float(scheduler.init_noise_sigma))
+    return scheduler
 
 
 def build(make: Callable[[], nn.Module], dtype: torch.dtype) -> nn.Module:
-    """A network on the CPU whose weights are not yet set: random ones would take long to draw."""
+    """A network on the CPU without values in its weights: random ones would take long to draw."""
     with torch.device("meta"):
         network = make()
-    # Not diffusers' own `to`, which warns of precautions that these networks do not need.
+    # Not diffusers' own `to`, which warns about layers that these networks do not have.
     network = nn.Module.to(network, dtype).to_empty(device="cpu").eval().requires_grad_(False)
     for name, buffer in network.named_buffers():
         if not name.endswith("position_ids"):  # those are all that CLIP has, and only CLIP
-            raise ValueError(f"{type(network).__name__} has a buffer {name} that nobody fills")
+            raise ValueError(f"{type(network).__name__} has a buffer {name} without a value")
         buffer.copy_(torch.arange(buffer.shape[-1]))
     return network
 
 
 def checkpoint(folder: Path, stem: str, old_stem: str | None = None) -> Path:
-    """The checkpoint in a folder: safetensors, else a pickle, which may be named otherwise."""
+    """The checkpoint in a folder: a pickle, named old_stem or stem, else safetensors."""
     pickle = folder / f"{old_stem or stem}.bin"
     return pickle if pickle.exists() else folder / f"{stem}.safetensors"
 
 
 def _fill_clip(network: nn.Module, folder: Path) -> None:
-    """Older files call the text model text_model."""
+    """Fill a CLIP model; keys of the text model may begin with text_model, as in older files."""
     file = checkpoint(folder, "model", "pytorch_model")
     state = modern(read_state(file))
     if not any(key.startswith("text_model.") for key in network.state_dict()):

@@ -3,46 +3,46 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerAncestralDiscreteScheduler
+from diffusers.models.autoencoders import vae as diffusers_vae
+from diffusers.schedulers import scheduling_euler_ancestral_discrete as diffusers_scheduler
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ds4d.multiview.zero123plus.attention import install
+from ds4d.multiview.zero123plus import sampler
+from ds4d.multiview.zero123plus.attention import install_reference_attention
 from ds4d.multiview.zero123plus.conditioning import (
     Condition,
-    Noise,
-    describe,
-    image_embedding,
-    moments,
-    ramped,
-    sample,
-    text_embedding,
+    add_image_embeds,
+    encode_frame,
+    encode_image,
+    encode_prompt,
+    latent_distribution,
 )
 from ds4d.multiview.zero123plus.load import (
     Encoders,
-    Schedule,
     load_encoders,
-    load_schedule,
+    load_scheduler,
     load_unet,
     load_vae,
 )
-from ds4d.multiview.zero123plus.preprocessing import GREY, Pixels, over_plain
+from ds4d.multiview.zero123plus.preprocessing import GREY, load_image_processor, over_background
 from ds4d.multiview.zero123plus.sampler import (
     decode,
     denoise,
     denoise_step,
-    guided,
+    guide,
     noisy_references,
     predict,
-    scaled,
     to_uint8,
-    unscaled,
+    unscale,
 )
 from ds4d.run.events import result
 from tests.paths import GOLDEN, golden_cases
@@ -61,10 +61,29 @@ class Case:
     encoders: Encoders
     vae: nn.Module
     unet: nn.Module
-    schedule: Schedule
-    noise: Noise
+    scheduler: EulerAncestralDiscreteScheduler
+    draws: list[Tensor]  # random numbers of the official run, in their order
     frame: np.ndarray
     folder: Path
+
+    @property
+    def guided(self) -> bool:
+        return self.meta["guidance_scale"] > 1
+
+    def condition(self) -> Condition:
+        """The condition as the recorded UNet saw it."""
+        latents, prompts = self.tensors["cond_lat"], self.tensors["encoder_hidden_states_to_unet"]
+        negative = int(self.guided)
+        return Condition(latents[-1:], prompts[-1:], latents[:negative], prompts[:negative])
+
+    def denoising_draws(self) -> list[Tensor]:
+        """The draws after those of the condition's latents."""
+        return self.draws[1 + self.guided :]
+
+    def start(self) -> EulerAncestralDiscreteScheduler:
+        """The scheduler at its first step."""
+        self.scheduler.set_timesteps(self.meta["steps"])
+        return self.scheduler
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -73,8 +92,8 @@ def case(request) -> Case:
     meta = json.loads((folder / "meta.json").read_text())
     encoders = load_encoders(model, CPU, SINGLE)
     if (folder / "feature_extractor_vae").exists():
-        override = Pixels.read(folder / "feature_extractor_vae")
-        encoders = Encoders(**{**vars(encoders), "vae_pixels": override})
+        override = load_image_processor(folder / "feature_extractor_vae")
+        encoders = replace(encoders, vae_processor=override)
     scheduler = folder / "scheduler"
     scheduler = scheduler if scheduler.exists() else model / "scheduler"
     blocks = folder / "blocks.safetensors"
@@ -85,20 +104,24 @@ def case(request) -> Case:
         encoders,
         load_vae(model / "vae", CPU, SINGLE),
         load_unet(model / "unet", CPU, SINGLE),
-        load_schedule(scheduler, meta["steps"]),
-        recorded_noise(folder, meta["guidance_scale"] > 1),
+        load_scheduler(scheduler),
+        [draw for _, draw in sorted(load_file(folder / "random.safetensors").items())],
         np.asarray(Image.open(folder / "input.png")),
         folder,
     )
 
 
-def recorded_noise(folder: Path, steered: bool) -> Noise:
-    """The recorded draws, in the order of their names."""
-    drawn = load_file(folder / "random.safetensors")
-    draws = [drawn[key] for key in sorted(drawn)]
-    frame = draws.pop(0)
-    grey = draws.pop(0) if steered else None
-    return Noise(frame, grey, draws.pop(0), draws[::2], draws[1::2])
+def replay(monkeypatch, draws: list[Tensor]) -> None:
+    """Let diffusers and the sampler draw the given numbers, one after the other."""
+    remaining = list(draws)
+
+    def recorded(shape, generator=None, device=None, dtype=None, layout=None) -> Tensor:
+        draw = remaining.pop(0)
+        assert draw.shape == tuple(shape)
+        return draw
+
+    for module in (diffusers_vae, diffusers_scheduler, sampler):
+        monkeypatch.setattr(module, "randn_tensor", recorded)
 
 
 def check(actual: Tensor, expected: Tensor, what: str) -> None:
@@ -107,40 +130,37 @@ def check(actual: Tensor, expected: Tensor, what: str) -> None:
     assert error < TOLERANCE, f"{what}: relative error {error:.2e}"
 
 
-def condition_of(case: Case) -> Condition:
-    """The condition as the recorded UNet saw it."""
-    t, steered = case.tensors, case.meta["guidance_scale"] > 1
-    latents, prompts = t["cond_lat"], t["encoder_hidden_states_to_unet"]
-    return Condition(latents[-1:], prompts[-1:], latents[:steered], prompts[:steered])
-
-
-def test_golden_picture_and_pixels(case):
-    image = over_plain(case.frame, GREY)
+def test_golden_image_and_pixel_values(case):
+    image, encoders = over_background(case.frame, GREY), case.encoders
     np.testing.assert_array_equal(image, np.asarray(Image.open(case.folder / "input_rgb.png")))
-    check(case.encoders.vae_pixels(image)[None], case.tensors["pixel_values_vae"], "VAE")
-    check(case.encoders.clip_pixels(image)[None], case.tensors["pixel_values_clip"], "CLIP")
+    for processor, name in (
+        (encoders.vae_processor, "vae"), (encoders.clip_processor, "clip"),
+    ):  # fmt: skip
+        pixel_values = processor(image, return_tensors="pt").pixel_values
+        check(pixel_values, case.tensors[f"pixel_values_{name}"], name)
 
 
-def test_golden_latents_of_the_condition(case):
+def test_golden_latents_of_the_condition(case, monkeypatch):
     t = case.tensors
-    found = moments(case.vae, t["pixel_values_vae"])
-    check(found, t["vae_moments_cond_image"], "moments")
-    check(sample(found, case.noise.frame), t["vae_sample_cond_image"], "sample")
-    if case.noise.grey is not None:
-        grey = moments(case.vae, torch.zeros_like(t["pixel_values_vae"]))
-        check(grey, t["vae_moments_negative_zero_image"], "grey moments")
-        check(sample(grey, case.noise.grey), t["vae_sample_negative_zero_image"], "grey sample")
+    replay(monkeypatch, case.draws)
+    posterior = latent_distribution(case.vae, t["pixel_values_vae"])
+    check(posterior.parameters, t["vae_moments_cond_image"], "moments")
+    check(posterior.sample(), t["vae_sample_cond_image"], "sample")
+    if case.guided:
+        grey = latent_distribution(case.vae, torch.zeros_like(t["pixel_values_vae"]))
+        check(grey.parameters, t["vae_moments_negative_zero_image"], "grey moments")
+        check(grey.sample(), t["vae_sample_negative_zero_image"], "grey sample")
 
 
 def test_golden_embeddings(case):
     t, encoders = case.tensors, case.encoders
-    text = text_embedding(encoders, case.meta["prompt"])
+    text = encode_prompt(encoders, case.meta["prompt"])
     check(text, t["text_last_hidden_state_0"], "text")
     if "text_last_hidden_state_1" in t:
-        check(text_embedding(encoders), t["text_last_hidden_state_1"], "no words")
-    image = image_embedding(encoders, t["pixel_values_clip"])
+        check(encode_prompt(encoders), t["text_last_hidden_state_1"], "empty prompt")
+    image = encode_image(encoders, t["pixel_values_clip"])
     check(image, t["vision_image_embeds"], "vision")
-    check(ramped(text, image, encoders.ramp), t["prompt_embeds_after_ramp"], "ramp")
+    check(add_image_embeds(text, image, encoders.ramp), t["prompt_embeds_after_ramp"], "ramp")
 
 
 def test_golden_blocks_of_the_encoders(case):
@@ -173,9 +193,9 @@ def test_golden_blocks_of_the_encoders(case):
     before = vae.quant_conv.register_forward_pre_hook(
         lambda module, args: seen.setdefault("vae.encoder/out", args[0])
     )
-    moments(vae, t["pixel_values_vae"])
-    text_embedding(encoders, case.meta["prompt"])
-    image_embedding(encoders, t["pixel_values_clip"])
+    latent_distribution(vae, t["pixel_values_vae"])
+    encode_prompt(encoders, case.meta["prompt"])
+    encode_image(encoders, t["pixel_values_clip"])
     decode(vae, t["pipeline_latents_before_unscale"])
     for hook in (*hooks, before):
         hook.remove()
@@ -183,62 +203,68 @@ def test_golden_blocks_of_the_encoders(case):
         check(seen[name], block, name)
 
 
-def test_golden_condition(case):
-    """As the engine makes it: from the frame to what the UNet is told."""
-    if case.meta["prompt"] and case.noise.grey is not None:
-        pytest.skip("the engine steers away from its only prompt, which is empty")
-    text = text_embedding(case.encoders, case.meta["prompt"])
-    found = describe(case.frame, case.encoders, case.vae, case.noise, text, GREY)
-    check(torch.cat([found.grey, found.frames]), case.tensors["cond_lat"], "latents")
-    prompts = torch.cat([found.plain, found.prompts])
+def test_golden_condition(case, monkeypatch):
+    """As the engine makes it: from the frame to the UNet's inputs."""
+    replay(monkeypatch, case.draws)
+    prompt = encode_prompt(case.encoders, case.meta["prompt"])
+    condition = encode_frame(
+        case.frame, case.encoders, case.vae, prompt, GREY, torch.Generator(), case.guided
+    )
+    latents = torch.cat([condition.negative_latents, condition.latents])
+    check(latents, case.tensors["cond_lat"], "latents")
+    # The engine's prompt is empty, as is the negative one; the record's may differ.
+    negative = encode_prompt(case.encoders)[: int(case.guided)]
+    prompts = torch.cat([negative, condition.prompt_embeds])
     check(prompts, case.tensors["encoder_hidden_states_to_unet"], "prompts")
 
 
 def test_golden_schedule(case):
-    t, schedule = case.tensors, case.schedule
-    check(schedule.timesteps, t["scheduler/timesteps"].float(), "timesteps")
-    check(schedule.sigmas, t["scheduler/sigmas"], "sigmas")
-    assert schedule.start == pytest.approx(float(t["scheduler/init_noise_sigma"]), rel=1e-6)
+    t, scheduler = case.tensors, case.start()
+    check(scheduler.timesteps, t["scheduler/timesteps"].float(), "timesteps")
+    check(scheduler.sigmas, t["scheduler/sigmas"], "sigmas")
+    start = float(scheduler.init_noise_sigma)
+    assert start == pytest.approx(float(t["scheduler/init_noise_sigma"]), rel=1e-6)
 
 
-def test_golden_steps(case):
-    """Each step on its own, from the recorded latents before it."""
-    t, schedule, noise = case.tensors, case.schedule, case.noise
-    condition, exchange = condition_of(case), install(case.unet)
-    guidance = case.meta["guidance_scale"]
-    for step in range(case.meta["steps"]):
-        sigma, timestep = float(schedule.sigmas[step]), schedule.timesteps[step]
+def test_golden_steps(case, monkeypatch):
+    """Each step by itself, from the recorded latents before it."""
+    t, scheduler, guidance = case.tensors, case.start(), case.meta["guidance_scale"]
+    condition, state = case.condition(), install_reference_attention(case.unet)
+    draws = case.denoising_draws()[1:]
+    generators = [torch.Generator()]
+    for step, timestep in enumerate(scheduler.timesteps):
         latents = t[f"step{step}/latents_in"]
+        replay(monkeypatch, draws[2 * step :])
         with torch.inference_mode():
-            references = noisy_references(condition, noise.references[step], sigma)
-            raw = predict(
-                case.unet, exchange, condition, references, latents, sigma, timestep
+            references = noisy_references(scheduler, condition, generators, timestep)
+            output = predict(
+                case.unet, state, scheduler, condition, references, latents, timestep
             )  # fmt: skip
+            grid = torch.cat([scheduler.scale_model_input(latents, timestep)] * (1 + case.guided))
         check(references, t[f"step{step}/noisy_cond_lat_scaled"], f"references of {step}")
-        count = 1 + len(condition.grey)
-        grid = torch.cat([scaled(latents, sigma)] * count)
         check(grid, t[f"step{step}/unet_sample_in"], f"input of {step}")
-        check(raw, t[f"step{step}/unet_out_raw"], f"output of {step}")
-        velocity = guided(raw, guidance, count > 1)
+        check(output, t[f"step{step}/unet_out_raw"], f"output of {step}")
         if f"step{step}/noise_pred_after_cfg" in t:
+            velocity = guide(output, guidance, case.guided)
             check(velocity, t[f"step{step}/noise_pred_after_cfg"], f"guidance of {step}")
+        replay(monkeypatch, draws[2 * step :])
         after = denoise_step(
-            case.unet, exchange, schedule, condition, noise, guidance, latents, step
+            case.unet, state, scheduler, condition, generators, guidance, latents, timestep
         )
         check(after, t[f"step{step}/latents_out"], f"latents after {step}")
 
 
 def test_golden_written_tokens_and_blocks(case):
     """The two passes of the first step, layer by layer."""
-    exchange, t = install(case.unet), case.tensors
-    condition, sigma = condition_of(case), float(case.schedule.sigmas[0])
-    references, timestep = t["step0/noisy_cond_lat_scaled"], case.schedule.timesteps[0]
+    state, t = install_reference_attention(case.unet), case.tensors
+    condition, scheduler = case.condition(), case.start()
+    references, timestep = t["step0/noisy_cond_lat_scaled"], scheduler.timesteps[0]
     seen, hooks = {}, []
 
     def listen(name):
         def hook(module, args, output):
             output = output[0] if isinstance(output, tuple) else output
-            prefix = "w" if exchange.writing else "r"
+            prefix = "w" if state.writing else "r"
             seen[f"{prefix}/{name}"] = getattr(output, "sample", output)
 
         return hook
@@ -250,13 +276,13 @@ def test_golden_written_tokens_and_blocks(case):
     written = {}
 
     def keep(module, args, output):
-        if exchange.writing:
-            written.update(exchange.tokens)
+        if state.writing:
+            written.update(state.tokens)
 
     hooks.append(case.unet.register_forward_hook(keep))
     with torch.inference_mode():
         latents = t["step0/latents_in"]
-        predict(case.unet, exchange, condition, references, latents, sigma, timestep)
+        predict(case.unet, state, scheduler, condition, references, latents, timestep)
     for hook in hooks:
         hook.remove()
     expected = {k.removeprefix("step0/ref/"): v for k, v in t.items() if "/ref/" in k}
@@ -268,14 +294,18 @@ def test_golden_written_tokens_and_blocks(case):
             check(seen[name], block, name)
 
 
-def test_golden_whole_run(case):
-    """From the first noise to the picture, by the recorded draws."""
-    t, condition = case.tensors, condition_of(case)
-    guidance = case.meta["guidance_scale"]
-    stage = denoise(case.unet, install(case.unet), case.schedule, condition, case.noise, guidance)
-    latents = result(stage)
+def test_golden_whole_run(case, monkeypatch):
+    """From the first noise to the image, by the recorded draws."""
+    t = case.tensors
+    replay(monkeypatch, case.denoising_draws())
+    steps = denoise(
+        case.unet, install_reference_attention(case.unet), case.scheduler, case.condition(),
+        [torch.Generator()], t["step0/latents_in"].shape[-2:], case.meta["steps"],
+        case.meta["guidance_scale"],
+    )  # fmt: skip
+    latents = result(steps)
     check(latents, t["pipeline_latents_before_unscale"], "latents")
-    check(unscaled(latents, case.vae), t["vae_decode_input"], "unscaled")
+    check(unscale(latents, case.vae), t["vae_decode_input"], "unscaled")
     image = decode(case.vae, latents)
     check(image, t["image_before_postprocess"], "decoded")
     check(image / 0.8 * 0.5, t["vae_decode_output"], "VAE's output")
