@@ -101,7 +101,7 @@ def measure(case: Path) -> dict:
 
 def drawn(shells: Splats, cameras: Cameras) -> np.ndarray:
     """The engine's own way to draw its shells, [C, H, W, 4] uint8."""
-    return draw(shells, cameras)[0]
+    return draw(shells, cameras)
 
 
 def scores(

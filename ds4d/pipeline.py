@@ -166,8 +166,7 @@ class _Run:
                 yield Event("multiview", len(frames), len(frames), told(flags), warning=True)
             pictures = grids(views.images, flags)
             with self.workspace.replacing("multiview") as folder:
-                trust = None if views.confidence is None else views.confidence[:, 1:]
-                multiview.save_views(folder, views.images[:, 1:], trust)
+                multiview.save_views(folder, views.images[:, 1:])
                 save_cameras(folder / "cameras.json", views.cameras)
                 if views.surface is not None:
                     views.surface.save(folder / multiview.SURFACE)
@@ -301,9 +300,9 @@ def _matte_strip(
 def load_run_views(workspace: Workspace) -> Views:
     """The front frames and the six views of each of a run."""
     fronts = load_images(workspace / "frames")
-    pseudo, confidence = multiview.load_views(workspace / "multiview")
+    pseudo = multiview.load_views(workspace / "multiview")
     cameras = load_cameras(workspace / "multiview" / "cameras.json")
-    views = multiview.join(fronts, pseudo, cameras, confidence)
+    views = multiview.join(fronts, pseudo, cameras)
     placed = workspace / "multiview" / "scene.json"
     if not placed.exists():
         return views

@@ -42,12 +42,12 @@ def image_errors(
         if weights.perceptual is not None:
             judged[JUDGED] = weights.perceptual[JUDGED]
         return numba_losses.image_errors(
-            rgb, alpha, truth.rgb, truth.alpha, truth.trust,
+            rgb, alpha, truth.rgb, truth.alpha,
             torch.stack([weights.rgb, weights.alpha, judged]), SCALES,
         )  # fmt: skip
-    true_rgb, true_alpha, trust = truth.in_units(rgb.dtype)
-    loss = (weights.rgb * photometric(rgb, true_rgb, robust, trust)).sum()
-    loss = loss + (weights.alpha * photometric(alpha, true_alpha, robust, trust)).sum()
+    true_rgb, true_alpha = truth.in_units(rgb.dtype)
+    loss = (weights.rgb * photometric(rgb, true_rgb, robust)).sum()
+    loss = loss + (weights.alpha * photometric(alpha, true_alpha, robust)).sum()
     if weights.perceptual is None:
         return loss
     return loss + (weights.perceptual[JUDGED] * perceptual(rgb[JUDGED], true_rgb[JUDGED])).sum()
@@ -57,11 +57,10 @@ def photometric(
     render: Tensor,  # [B, H, W, ...]
     target: Tensor,  # [B, H, W, ...]
     robust: bool,
-    trust: Tensor | None = None,  # [B, H, W, 1] weights of the pixels' errors
 ) -> Tensor:  # [B]
     """Mean absolute (robust) or squared error of each image."""
     error = (render - target).abs() if robust else (render - target).square()
-    return (error if trust is None else trust * error).flatten(1).mean(1)
+    return error.flatten(1).mean(1)
 
 
 def structural(

@@ -15,16 +15,14 @@ from ..multiview import Views
 
 @dataclass(frozen=True)
 class Truth:
-    """What some renders should look like."""
+    """Target colours and mattes of a batch of renders."""
 
     rgb: Tensor  # [B, H, W, 3] uint8, over white
     alpha: Tensor  # [B, H, W, 1] uint8
-    trust: Tensor | None  # [B, H, W, 1] uint8, how far both can be trusted; None = everywhere alike
 
-    def in_units(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The same in [0, 1]."""
-        trust = None if self.trust is None else self.trust.to(dtype) / 255
-        return self.rgb.to(dtype) / 255, self.alpha.to(dtype) / 255, trust
+    def in_units(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Colours and mattes in [0, 1]."""
+        return self.rgb.to(dtype) / 255, self.alpha.to(dtype) / 255
 
 
 class Targets:
@@ -35,10 +33,6 @@ class Targets:
         frames = [_resized(images, size).to(device) for images in views.images]
         self.rgb = torch.cat([frame[..., :3] for frame in frames])  # [T * V, size, size, 3] uint8
         self.alpha = torch.cat([frame[..., 3:] for frame in frames])
-        self.trust: Tensor | None = None  # [T * V, size, size, 1] uint8
-        if views.confidence is not None:
-            trust = torch.from_numpy(views.confidence).flatten(0, 1)[..., None]
-            self.trust = _shrunk(trust, size).to(device)
 
     def of(
         self,
@@ -47,8 +41,7 @@ class Targets:
     ) -> Truth:
         """What renders of some views of some frames should look like."""
         places = frames * len(self.cameras) + views
-        trust = None if self.trust is None else self.trust.index_select(0, places)
-        return Truth(self.rgb.index_select(0, places), self.alpha.index_select(0, places), trust)
+        return Truth(self.rgb.index_select(0, places), self.alpha.index_select(0, places))
 
 
 def _resized(images: np.ndarray, size: int) -> Tensor:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .inflate.mesh import Surface
 
 Matte = Callable[[np.ndarray], "Stage[np.ndarray]"]  # [T, H, W, 3] -> [T, H, W], uint8
-CONFIDENCE, SURFACE = "confidence.npz", "surface.npz"
+SURFACE = "surface.npz"
 ZERO123PLUS_GB, ZERO123PLUS_LOW_GB = 8.0, 6.0  # of a GPU's memory
 
 
@@ -35,7 +35,6 @@ class Views:
 
     images: np.ndarray  # [T, V, S, S, 4] uint8 RGBA, straight alpha
     cameras: Cameras  # V cameras at S x S
-    confidence: np.ndarray | None = None  # [T, V, S, S] uint8, 255 = seen; None = not known
     scene: Similarity | None = None  # where all views are real: how they came into our world
     surface: Surface | None = None  # of the middle frame, where the views are drawn from it
     cloud: tuple[Tensor, Tensor] | None = None  # then also points [M, 3] and colours [M, 3]
@@ -98,36 +97,25 @@ def join(
     fronts: np.ndarray,  # [T, S, S, 4]
     pseudo: np.ndarray,  # [T, V - 1, S, S, 4] the views beside them
     cameras: Cameras,
-    confidence: np.ndarray | None = None,  # [T, V - 1, S, S] of the views beside the front
 ) -> Views:
     """Front frames and the views beside them as one."""
-    if confidence is not None:
-        seen = np.full((len(confidence), 1, *confidence.shape[2:]), 255, np.uint8)
-        confidence = np.concatenate([seen, confidence], axis=1)
-    return Views(np.concatenate([fronts[:, None], pseudo], axis=1), cameras, confidence)
+    return Views(np.concatenate([fronts[:, None], pseudo], axis=1), cameras)
 
 
 def save_views(
     folder: Path,
     images: np.ndarray,  # [T, V - 1, S, S, 4] the views beside the front
-    confidence: np.ndarray | None = None,  # [T, V - 1, S, S] uint8
 ) -> None:
-    """Write views as 0000/0.png, 0000/1.png, ..., and how far to trust them as confidence.npz."""
+    """Write views as 0000/0.png, 0000/1.png, ...."""
     paths = []
     for frame, views in enumerate(images):
         (folder / f"{frame:04d}").mkdir(parents=True, exist_ok=True)
         paths += [folder / f"{frame:04d}" / f"{view}.png" for view in range(len(views))]
     save_pngs(paths, images.reshape(-1, *images.shape[2:]))
-    if confidence is not None:
-        np.savez_compressed(folder / CONFIDENCE, confidence=confidence)
 
 
-def load_views(folder: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """What save_views wrote: images [T, V - 1, S, S, 4] and, where known, confidence, uint8."""
+def load_views(folder: Path) -> np.ndarray:  # [T, V - 1, S, S, 4] uint8
+    """Read what save_views wrote."""
     frames = [image_files(path) for path in sorted(folder.iterdir()) if path.is_dir()]
     images = load_pngs(itertools.chain(*frames))
-    images = images.reshape(len(frames), -1, *images.shape[1:])
-    if not (folder / CONFIDENCE).exists():
-        return images, None
-    with np.load(folder / CONFIDENCE) as file:
-        return images, file["confidence"]
+    return images.reshape(len(frames), -1, *images.shape[1:])

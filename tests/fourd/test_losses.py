@@ -53,16 +53,6 @@ def test_photometric_is_the_mean_error_of_each_picture():
         assert float(photometric(a, b, False)[index]) == pytest.approx(squared, rel=1e-5)
 
 
-def test_a_pixel_counts_as_much_as_it_can_be_trusted():
-    a, b = pictures()
-    trust = torch.zeros(2, *a.shape[1:3], 1)
-    trust[0, 4, 7], trust[1, :8] = 0.5, 1.0
-    error = (a - b).abs().mean(-1)
-    weighted = photometric(a, b, True, trust) * a[0, ..., 0].numel()
-    assert float(weighted[0]) == pytest.approx(0.5 * float(error[0, 4, 7]), rel=1e-5)
-    assert float(weighted[1]) == pytest.approx(float(error[1, :8].sum()), rel=1e-5)
-
-
 def test_structure_weighs_more_than_a_change_of_level():
     """What the perceptual loss is for: views that differ in brightness, but not in shape."""
     rows = torch.linspace(0, 12, 64)
@@ -73,7 +63,7 @@ def test_structure_weighs_more_than_a_change_of_level():
     assert structural(a, brighter) < 0.2 * structural(a, blank)
 
 
-def scene(size: int, around: str, trusting: bool) -> tuple[torch.Tensor, torch.Tensor, Truth]:
+def scene(size: int, around: str) -> tuple[torch.Tensor, torch.Tensor, Truth]:
     """Four renders, [4, size, size, 3] and [.., 1], and the truth; white around a box, or not."""
     generator = torch.Generator().manual_seed(0)
     rgb, true_rgb = torch.rand(2, 4, size, size, 3, generator=generator)
@@ -86,20 +76,15 @@ def scene(size: int, around: str, trusting: bool) -> tuple[torch.Tensor, torch.T
     inside[3] *= around == "all"  # a picture without any difference
     rgb, true_rgb = (1 - inside * (1 - x) for x in (rgb, true_rgb))
     alpha, true_alpha = inside * alpha, inside * true_alpha
-    trust = torch.rand(4, size, size, 1, generator=generator) if trusting else None
-    bytes_of = [None if x is None else (255 * x).byte() for x in (true_rgb, true_alpha, trust)]
-    return rgb, alpha, Truth(*bytes_of)
+    return rgb, alpha, Truth((255 * true_rgb).byte(), (255 * true_alpha).byte())
 
 
 @pytest.mark.parametrize("size", [64, 61])
 @pytest.mark.parametrize("around", ["all", "white"])
-@pytest.mark.parametrize("trusting", [False, True])
 @pytest.mark.parametrize("judging", [False, True])
-def test_error_and_gradients_of_the_kernels_are_those_of_the_formulas(
-    size, around, trusting, judging
-):
+def test_error_and_gradients_of_the_kernels_are_those_of_the_formulas(size, around, judging):
     """In float64 the formulas are computed as they are written, over whole pictures."""
-    rgb, alpha, truth = scene(size, around, trusting)
+    rgb, alpha, truth = scene(size, around)
     results = []
     for dtype in (torch.float32, torch.float64):
         renders = [x.to(dtype, copy=True).requires_grad_() for x in (rgb, alpha)]
@@ -115,7 +100,7 @@ def test_error_and_gradients_of_the_kernels_are_those_of_the_formulas(
 
 
 def test_other_judges_and_squared_errors_see_the_same_pictures():
-    rgb, alpha, truth = scene(32, "all", False)
+    rgb, alpha, truth = scene(32, "all")
     weights = Weights(torch.ones(4), torch.zeros(4), torch.tensor([9.0, 1.0, 9.0, 2.0]))
     seen = []
 

@@ -20,37 +20,29 @@ FULL = np.float32(255)
 
 
 @njit(cache=True, error_model="numpy")
-def _absolute(render, truth, trust, weight, v_render, rows, columns):
+def _absolute(render, truth, weight, v_render, rows, columns):
     """Weighted mean absolute error, and its gradient; where pixels differ, rows [h] and columns
-    [w C] become greater than 0. truth is uint8; trust [h, w] uint8 weighs pixels, [0, 0] does not.
-    """
+    [w C] become greater than 0. truth is uint8."""
     h, length = render.shape
     factor = np.float32(weight / (h * length))
-    faith = np.full(length, factor, np.float32)
     total = 0.0
     for y in range(h):
-        if len(trust):
-            width = trust.shape[1]
-            for channel in range(length // width):
-                for x in range(width):
-                    faith[x * (length // width) + channel] = factor * np.float32(trust[y, x]) / FULL
-        error, rows[y] = _row_errors(render[y], truth[y], faith, v_render[y], columns)
-        total += error
-    return total
+        rows[y] = _row_errors(render[y], truth[y], factor, v_render[y], columns)
+        total += rows[y]
+    return factor * total
 
 
 @njit(cache=True, error_model="numpy", fastmath=SUMS)
-def _row_errors(render, truth, faith, v_render, columns):
-    """Sums of a row's weighted and plain differences; the latter are added to columns, too."""
-    error = apart = np.float32(0)
+def _row_errors(render, truth, factor, v_render, columns):
+    """Sum of a row's absolute differences, which are added to columns, too."""
+    total = np.float32(0)
     for i in range(len(render)):
         difference = render[i] - np.float32(truth[i]) / FULL
         distance = abs(difference)
-        error += faith[i] * distance
-        apart += distance
+        total += distance
         columns[i] += distance
-        v_render[i] = _signed(faith[i], difference)
-    return error, apart
+        v_render[i] = _signed(factor, difference)
+    return total
 
 
 @njit(cache=True, error_model="numpy")
@@ -200,7 +192,7 @@ def _structural(render, truth, channels, scales, weight, apart, v_render):
 
 
 @njit(cache=True, parallel=LOOPS, error_model="numpy")
-def _image_errors(rgb, alpha, true_rgb, true_alpha, trust, weights, scales, v_rgb, v_alpha):
+def _image_errors(rgb, alpha, true_rgb, true_alpha, weights, scales, v_rgb, v_alpha):
     """The weighted errors of images [B, h, w C], each with three weights [3, B]."""
     B, height, length = rgb.shape
     width = alpha.shape[2]
@@ -208,9 +200,9 @@ def _image_errors(rgb, alpha, true_rgb, true_alpha, trust, weights, scales, v_rg
     for b in prange(B):
         rows, columns = np.zeros(height, np.float32), np.zeros(length, np.float32)
         plain = np.zeros(width, np.float32)
-        errors[b] = _absolute(rgb[b], true_rgb[b], trust[b], weights[0, b], v_rgb[b], rows, columns)
+        errors[b] = _absolute(rgb[b], true_rgb[b], weights[0, b], v_rgb[b], rows, columns)
         errors[b] += _absolute(
-            alpha[b], true_alpha[b], trust[b], weights[1, b], v_alpha[b], np.zeros_like(rows), plain
+            alpha[b], true_alpha[b], weights[1, b], v_alpha[b], np.zeros_like(rows), plain
         )
         if weights[2, b]:
             errors[b] += _structural(
@@ -242,17 +234,12 @@ def image_errors(
     alpha: Tensor,  # [B, H, W, 1]
     true_rgb: Tensor,  # [B, H, W, 3] uint8
     true_alpha: Tensor,  # [B, H, W, 1] uint8
-    trust: Tensor | None,  # [B, H, W, 1] uint8
     weights: Tensor,  # [3, B] of absolute errors of colours and mattes, and of the structural one
     scales: int,
 ) -> Tensor:  # []
     """See ds4d.fourd.losses.image_errors, with absolute errors and the structural one."""
     v_rgb, v_alpha = torch.empty(rgb.shape), torch.empty(alpha.shape)
-    faith = trust if trust is not None else true_alpha.new_empty(len(rgb), 0, 0)
-    rows = [
-        x.detach().contiguous().flatten(2).numpy()
-        for x in (rgb, alpha, true_rgb, true_alpha, faith)
-    ]
+    rows = [x.detach().contiguous().flatten(2).numpy() for x in (rgb, alpha, true_rgb, true_alpha)]
     errors = _image_errors(
         *rows, weights.numpy(), scales, v_rgb.flatten(2).numpy(), v_alpha.flatten(2).numpy()
     )

@@ -30,7 +30,6 @@ from ...splatting import Splats, rasterize
 from .. import Views
 from .model import prepare, resized, solid, surface
 
-SIDEWAYS = 0.5  # how far a view from the side can be trusted, compared with one from behind
 EDGE = (0.3, 0.9)  # drawn alphas that count as outside and as inside
 
 
@@ -49,33 +48,29 @@ def run(
 
     Yields one event per frame, whose preview is a grid of the six views over white; returns Views
     with images [T, 7, size, size, 4], the cameras of the front and the Zero123++ poses at the
-    front camera's distance and field of view, confidences (confidences()), and the middle frame's
-    surface. A frame with an empty matte has transparent views.
+    front camera's distance and field of view, and the middle frame's surface. A frame with an empty
+    matte has transparent views.
     """
     model = yield from prepare(frames, front, slant, depth)
     cameras = concatenate([front.resized(size, size), _around(front, size, version)])
     images = np.empty((len(frames), 7, size, size, 4), np.uint8)
-    confidence = np.full(images.shape[:4], 255, np.uint8)
     others = cameras[[*range(1, 7)]]
     solids = each(partial(solid, model), range(len(frames)))
     for index, splats in enumerate(solids):
         images[index, 0] = np.rint(resized(frames[index], size) * 255)
-        images[index, 1:], known = draw(splats, others)
-        confidence[index, 1:] = confidences(known, others)
+        images[index, 1:] = draw(splats, others)
         preview = tile(over(images[index, 1:]), columns=3)
         yield Event("multiview", index + 1, len(frames), f"frame {index + 1}", preview)
-    return Views(images, cameras, confidence, surface=surface(model, len(frames) // 2))
+    return Views(images, cameras, surface=surface(model, len(frames) // 2))
 
 
-def draw(splats: Splats, cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
-    """Straight-alpha RGBA [C, H, W, 4] uint8 of the shell, nearly binary inside its edge, and how
-    well its colours are known [C, H, W] in [0, 1], 1 where it is not.
+def draw(splats: Splats, cameras: Cameras) -> np.ndarray:
+    """Straight-alpha RGBA [C, H, W, 4] uint8 of the shell, nearly binary inside its edge.
 
     Drawn at twice the size: the screen-space blur of the rasterizer would fatten the silhouette.
     """
     if len(splats) == 0:
-        empty = np.zeros((len(cameras), cameras.height, cameras.width, 4), np.uint8)
-        return empty, np.ones(empty.shape[:3], np.float32)
+        return np.zeros((len(cameras), cameras.height, cameras.width, 4), np.uint8)
     double = cameras.resized(2 * cameras.width, 2 * cameras.height)
     color, alpha, _ = rasterize(
         splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
@@ -84,21 +79,9 @@ def draw(splats: Splats, cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
     solid = ((alpha - EDGE[0]) / (EDGE[1] - EDGE[0])).clamp_(0, 1)
     color *= solid / alpha.clamp(min=1e-4)
     image = torch.cat([color, solid], -1).permute(0, 3, 1, 2)
-    *premultiplied, known, opacity = avg_pool2d(image, 2).clamp(0, 1).unbind(1)
+    *premultiplied, opacity = avg_pool2d(image, 2).clamp(0, 1).unbind(1)
     rgba = torch.stack([*(c / opacity.clamp(min=1e-4) for c in premultiplied), opacity], -1)
-    return (rgba.clamp(0, 1) * 255).round().byte().numpy(), (known + 1 - opacity).numpy()
-
-
-def confidences(known: np.ndarray, cameras: Cameras) -> np.ndarray:
-    """How far drawn views can be trusted, [C, H, W] uint8: 255 = as the frame itself.
-
-    Colours by how well they are known [C, H, W]; all of a view, its background too, by how much
-    it depends on depths: from the side they decide, from behind hardly.
-    """
-    forward = cameras.viewmats[:, 2, :3].numpy()
-    level = forward[:, 1] / np.linalg.norm(forward[:, :2], axis=1)  # cosine of the azimuth
-    trust = SIDEWAYS + (1 - SIDEWAYS) * level**2
-    return np.rint(255 * known * trust[:, None, None]).astype(np.uint8)
+    return (rgba.clamp(0, 1) * 255).round().byte().numpy()
 
 
 def _around(front: Cameras, size: int, version: str) -> Cameras:

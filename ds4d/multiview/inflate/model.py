@@ -87,7 +87,7 @@ def prepare(
 
 
 def solid(model: Model, index: int) -> Splats:
-    """The object in one frame; its colours [N, 4] end with how well they are known (shell)."""
+    """Gaussians of the object in one frame."""
     shells = [shell(*parts, model.camera) for parts in _frame(model, index)]
     fields = ("means", "quats", "scales", "opacities", "colors")
     return Splats(*(torch.cat([getattr(one, name) for one in shells]) for name in fields))

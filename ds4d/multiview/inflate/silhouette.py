@@ -20,8 +20,6 @@ OPACITY = 0.99
 BASE = 0.03  # how much higher than the lowest point a base may be, fraction of the image
 LEVEL = 0.5  # steepest slope of a base
 FLAT = 0.8  # how wide a base is, of what stands on it
-SEEN, INFERRED, GUESSED = 1.0, 0.6, 0.3  # how well a colour is known: front, rim, back
-RIND = 6.0  # so far behind the middle a colour is guessed, pixels
 SMOOTH = 0.02  # how gradually a figure's parts change from round to long, fraction of the image
 
 
@@ -34,8 +32,6 @@ def shell(
     camera: Cameras,  # the front camera at G x G
 ) -> Splats:
     """The front and the back are depth maps on the frame's own pixel rays.
-
-    The colours [N, 4] have a fourth channel: how well the colour is known, in [0, 1].
 
     Where a depth map steps, and at the silhouette, the step is filled along the ray with the
     colour of its nearer end, so that the shell has no holes from any side.
@@ -53,10 +49,6 @@ def shell(
         front_side(front, regional, at_front, share),
         back_side(regional, at_back, np.maximum(behind, 0) / camera.width),
     ]
-    known = [
-        INFERRED + (SEEN - INFERRED) * share,
-        np.interp(behind, [0, RIND], [INFERRED, GUESSED]),
-    ]
     depth, offset = middle.ravel()[at], np.concatenate([-before, behind]) * pixel
     scales = torch.from_numpy((FOOTPRINT * depth / focal).astype(np.float32))
     return Splats(
@@ -64,7 +56,7 @@ def shell(
         torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(len(at), 4),
         scales[:, None].expand(-1, 3),
         torch.full((len(at),), OPACITY),
-        torch.from_numpy(np.column_stack([np.concatenate(colors), np.concatenate(known)])).float(),
+        torch.from_numpy(np.concatenate(colors)).float(),
     )
 
 

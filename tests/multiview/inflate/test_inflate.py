@@ -48,7 +48,7 @@ def shelled(frame: np.ndarray, slant: Slant) -> Splats:
 
 
 def drawn(frame: np.ndarray, azimuths, slant: Slant = FLAT) -> np.ndarray:
-    return inflate.draw(shelled(frame, slant), orbit_cameras(azimuths, size=SIZE))[0]
+    return inflate.draw(shelled(frame, slant), orbit_cameras(azimuths, size=SIZE))
 
 
 def test_a_sphere_looks_the_same_from_every_side():
@@ -112,7 +112,7 @@ def test_the_shell_has_no_holes_and_stays_on_its_rays():
     mask[30:66, 20:76] = True
     splats = shelled(painted(mask), Slant(-0.5, 0.0, 1.0))
     cameras = orbit_cameras([30, 90, 150, 270], [20, -10, 20, 10], size=SIZE)
-    views, _ = inflate.draw(splats, cameras)
+    views = inflate.draw(splats, cameras)
     for view in views:
         solid = view[..., 3] > 127
         assert not (binary_fill_holes(solid) & ~solid).any()
@@ -195,18 +195,6 @@ def test_depth_scales_the_thickness_and_nothing_else():
     (front, flat), (same, round_) = widths
     assert front == same
     assert flat == pytest.approx(0.5 * round_, abs=3)
-
-
-def test_confidence_falls_from_seen_to_guessed():
-    _, views = finished(inflate.run(painted(disc(30))[None], FRONT, SIZE))
-    confidence = views.confidence
-    assert confidence.shape == views.images.shape[:4] and confidence.dtype == np.uint8
-    assert (confidence[:, 0] == 255).all()
-    middle = confidence[0, :, SIZE // 2, SIZE // 2].astype(int)
-    assert middle[1] > middle[2] and middle[6] > middle[5]  # 30 against 90, 330 against 270
-    assert middle[1] > 2 * middle[3]  # what the frame shows against its back
-    aside = confidence[0, :, 2, 2].astype(int)  # the background
-    assert aside[1] > aside[2] and aside[3] > aside[2]  # from the side the outline is a guess
 
 
 def test_the_two_numbers_that_one_view_cannot_know_are_the_person_s(tmp_path):
