@@ -1,4 +1,4 @@
-"""Files to take away: for splat editors, modelling programs and the web, and a zip of them all."""
+"""Export stage: files for splat editors, modelling programs and the web, and a zip archive."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ..errors import UserError
 from ..run.events import Event, Stage
 from ..run.workspace import Workspace
 from . import animated_glb, archive, packed, ply, points_cache, splat
-from .context import Scene
+from .context import ExportContext
 
 if TYPE_CHECKING:
     from ..fourd.asset import Asset
 
-# Each writes its files into the run folder and yields their names there while it works, a large
-# file's again and again. The zip comes last: it holds what the others wrote.
-FORMATS: dict[str, Callable[[Scene], Iterator[str]]] = {
+# Writers: each writes files into the run folder and yields their names, repeatedly while a large
+# file is in progress. The zip comes last because it contains the others' files.
+FORMATS: dict[str, Callable[[ExportContext], Iterator[str]]] = {
     "ply": ply.write,
     "splat": splat.write,
     "glb": animated_glb.write,
@@ -25,7 +25,7 @@ FORMATS: dict[str, Callable[[Scene], Iterator[str]]] = {
     "player": packed.write,
     "zip": archive.write,
 }
-SURFACES = ("glb",)  # a scene of real cameras has no closed one
+MESH_FORMATS = ("glb",)  # not for multi-camera captures, which have no closed surface
 
 
 def run(
@@ -37,28 +37,28 @@ def run(
 ) -> Stage[list[Path]]:
     """Write the chosen formats into exports/ of the run folder; returns the files' paths.
 
-    Everything else that belongs in the zip has to be in the run folder already.
+    Everything else that belongs in the zip must already be in the run folder.
 
     Args:
-        seconds: how long the clip plays in formats that play.
-        formats: names in FORMATS; written in the order of FORMATS. Of a scene, no surface is.
-        moment: place in the clip, in [0, 1], for formats that hold one moment.
+        seconds: duration of the animation, for formats that play.
+        formats: names in FORMATS, written in that order. Mesh formats are skipped for captures.
+        moment: position in the clip, in [0, 1], for formats that hold a single moment.
 
     Raises:
-        UserError: the moment is not in the clip.
+        UserError: `moment` lies outside [0, 1].
     """
     if not 0 <= moment <= 1:
         raise UserError(
-            f"The moment {moment:g} is not in the clip.",
-            "Choose one from 0 (the first frame) to 1 (the last).",
+            f"The moment {moment:g} lies outside the clip.",
+            "Choose a value from 0 (first frame) to 1 (last frame).",
         )
-    scene = Scene(asset, workspace, seconds, moment)
-    skipped = SURFACES if asset.scene is not None else ()
+    context = ExportContext(asset, workspace, seconds, moment)
+    skipped = MESH_FORMATS if asset.scene is not None else ()
     chosen = [name for name in FORMATS if name in formats and name not in skipped]
-    files: dict[str, None] = {}  # in the order in which they were written
+    files: dict[str, None] = {}  # an ordered set: names recur while a file is in progress
     for step, name in enumerate(chosen):
-        for file in FORMATS[name](scene):
+        for file in FORMATS[name](context):
             files[file] = None
             yield Event("export", step, len(chosen), f"writing {file}")
-        yield Event("export", step + 1, len(chosen), f"{name} is written")
+        yield Event("export", step + 1, len(chosen), f"wrote {name}")
     return [workspace / file for file in files]

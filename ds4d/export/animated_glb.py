@@ -1,7 +1,6 @@
-"""An animated binary glTF: a coloured mesh for each frame, shown one after the other.
+"""Animated binary glTF: one coloured mesh per frame, toggled by animated node scales of 0 and 1.
 
-Only what glTF 2.0 itself has is used (scales that jump between 0 and 1), so it plays in modelling
-programs and on the web alike.
+Only core glTF 2.0 animation is used, so the file plays in modelling programs and on the web.
 """
 
 from __future__ import annotations
@@ -17,56 +16,56 @@ import numpy as np
 
 from ..mesh import TO_GLTF, Mesh, _linear
 from ..splatting.splats import Splats
-from .context import Scene
-from .density_mesh import surface
+from .context import ExportContext
+from .density_mesh import density_mesh
 
 NAME = "exports/animated.glb"
-CELLS = 80  # of the grid along the world's unit, which is about the object's longest side
-MOST_VERTICES = 8000  # in one frame, about; larger meshes get a coarser grid
+CELLS = 80  # grid cells per world unit, which is roughly the object's longest side
+MAX_VERTICES = 8000  # per frame, roughly; denser meshes get a coarser grid
 
-FLOAT, USHORT, UINT = 5126, 5123, 5125  # component types
-VERTICES, INDICES = 34962, 34963  # targets of buffer views
+FLOAT, USHORT, UINT = 5126, 5123, 5125  # glTF component types
+VERTICES, INDICES = 34962, 34963  # glTF buffer view targets
 
 
-def write(scene: Scene) -> Iterator[str]:
-    """Write exports/animated.glb. The middle frame is what a viewer without animations shows."""
-    frames = list(scene.frames())
+def write(context: ExportContext) -> Iterator[str]:
+    """Write exports/animated.glb. Viewers without animation show the middle frame."""
+    frames = list(context.frames())
     middle = len(frames) // 2
     cell = _cell(frames[middle])
     meshes = []
     for splats in frames:
-        meshes.append(surface(splats, cell))
+        meshes.append(density_mesh(splats, cell))
         yield NAME
-    with scene.workspace.replacing(NAME) as path:
-        write_animated_glb(path, meshes, scene.times, scene.seconds, middle)
+    with context.workspace.replacing(NAME) as path:
+        write_animated_glb(path, meshes, context.times, context.seconds, middle)
     yield NAME
 
 
 def _cell(splats: Splats) -> float:
-    """Cells that give the mesh of these Gaussians not too many vertices, world units."""
-    vertices = surface(splats, 1 / CELLS).vertices
-    return max(1.0, math.sqrt(len(vertices) / MOST_VERTICES)) / CELLS
+    """Grid spacing that keeps the mesh near MAX_VERTICES, world units."""
+    vertices = density_mesh(splats, 1 / CELLS).vertices
+    return max(1.0, math.sqrt(len(vertices) / MAX_VERTICES)) / CELLS
 
 
 def write_animated_glb(
     path: Path,
     meshes: Sequence[Mesh],  # T
-    times: Sequence[float],  # [T] when each one is right, seconds, increasing from 0
-    seconds: float,  # how long it plays
-    still: int,  # the mesh that is seen where nothing moves
+    times: Sequence[float],  # [T] time of each mesh, seconds, increasing from 0
+    seconds: float,  # duration of the animation
+    still: int,  # index of the mesh that viewers without animation show
 ) -> None:
-    """Write the meshes as nodes of one glTF; each is seen while it is the nearest in time.
+    """Write the meshes as nodes of one glTF; each is visible while it is the nearest in time.
 
-    The axes are glTF's (Y up, the front towards +Z). Colours are linear, the material is unlit.
+    Axes follow glTF (Y up, front towards +Z); colours are linear, the material is unlit.
     """
-    gltf = _Gltf()
-    borders = [0.0, *((a + b) / 2 for a, b in zip(times, times[1:], strict=False)), seconds]
+    gltf = _GltfBuilder()
+    boundaries = [0.0, *((a + b) / 2 for a, b in zip(times, times[1:], strict=False)), seconds]
     channels, samplers, nodes, shapes = [], [], [], []
     for number, mesh in enumerate(meshes):
         if not len(mesh.faces):
             continue
-        keys = sorted({0.0, *borders[number : number + 2], seconds})
-        shown = [float(borders[number] <= key < borders[number + 1]) for key in keys]
+        keys = sorted({0.0, *boundaries[number : number + 2], seconds})
+        shown = [float(boundaries[number] <= key < boundaries[number + 1]) for key in keys]
         if number == len(meshes) - 1:
             shown[-1] = 1.0
         samplers.append(
@@ -101,17 +100,17 @@ def write_animated_glb(
     )
 
 
-def _primitive(gltf: _Gltf, mesh: Mesh) -> dict[str, Any]:
+def _primitive(gltf: _GltfBuilder, mesh: Mesh) -> dict[str, Any]:
     vertices = mesh.vertices.numpy() @ TO_GLTF.T
     colors = np.ones((len(vertices), 4))
     colors[:, :3] = _linear(mesh.colors.numpy())
-    small = len(vertices) < 65535  # the largest number stands for "restart"
+    small = len(vertices) < 65535  # 65535 itself means "primitive restart"
     kind, width = (USHORT, "<u2") if small else (UINT, "<u4")
     faces = mesh.faces.numpy().astype(width).ravel()
     return {
         "attributes": {
             "POSITION": gltf.accessor(vertices, FLOAT, "VEC3", VERTICES, limits=True),
-            # 16 bits: with 8 the dark colours of linear light would be stripes.
+            # 16 bits: with 8, dark colours in linear light would show banding.
             "COLOR_0": gltf.accessor(np.round(colors * 65535), USHORT, "VEC4", VERTICES),
         },
         "indices": gltf.accessor(faces, kind, "SCALAR", INDICES),
@@ -119,8 +118,8 @@ def _primitive(gltf: _Gltf, mesh: Mesh) -> dict[str, Any]:
     }
 
 
-class _Gltf:
-    """The binary part of a file as it grows, and the accessors that point into it."""
+class _GltfBuilder:
+    """Binary buffer of a file under construction, with the accessors that point into it."""
 
     TYPES = {FLOAT: "<f4", USHORT: "<u2", UINT: "<u4"}
 
@@ -137,7 +136,7 @@ class _Gltf:
         target: int | None = None,
         limits: bool = False,
     ) -> int:
-        """Append an array; returns the number of its accessor."""
+        """Append an array; returns the index of its accessor."""
         values = values.astype(self.TYPES[component])
         view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": values.nbytes}
         self.views.append(view | ({} if target is None else {"target": target}))
@@ -157,7 +156,7 @@ class _Gltf:
         return len(self.accessors) - 1
 
     def save(self, path: Path, tree: dict[str, Any]) -> None:
-        """Write the tree, completed by what the accessors need, and the binary part."""
+        """Write the glTF tree, completed by accessors and buffer views, and the binary buffer."""
         tree = {
             "asset": {"version": "2.0", "generator": "DS4D"},
             **tree,

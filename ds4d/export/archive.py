@@ -1,4 +1,4 @@
-"""The zip of everything that a run has made and that a person may want to keep."""
+"""Zip archive of every result of a run that a user may want to keep."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from .context import Scene
+from .context import ExportContext
 from .readme import kind, readme
 
 NAME = "exports/ds4d.zip"
-NOT_COMPRESSED = (".png", ".mp4", ".jpg", ".webp", ".safetensors", ".ds4d", ".npz")  # next to none
-TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the same contents give the same zip; the earliest a zip knows
+COMPRESSED = (".png", ".mp4", ".jpg", ".webp", ".safetensors", ".ds4d", ".npz")
+TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the earliest of a zip; equal contents give equal archives
 
 
-def write(scene: Scene) -> Iterator[str]:
-    """Write exports/ds4d.zip: the run folder's files, and README.txt, which explains them."""
-    root = scene.workspace.root
+def write(context: ExportContext) -> Iterator[str]:
+    """Write exports/ds4d.zip: the run folder's files and a README.txt that describes them."""
+    root = context.workspace.root
     names = members(root)
-    with scene.workspace.replacing(NAME) as target, zipfile.ZipFile(target, "w") as archive:
-        archive.writestr(_entry("README.txt"), readme(names, scene.workspace.record))
+    with context.workspace.replacing(NAME) as target, zipfile.ZipFile(target, "w") as archive:
+        archive.writestr(_entry("README.txt"), readme(names, context.workspace.record))
         for name in names:
             entry = _entry(name)
             entry.file_size = (root / name).stat().st_size
@@ -30,7 +30,7 @@ def write(scene: Scene) -> Iterator[str]:
 
 
 def members(root: Path) -> list[str]:
-    """The files of a run folder that go into the zip: those that the README explains."""
+    """Files of a run folder that go into the archive: those that README.txt describes."""
     files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     return sorted(
         (name for name in files if kind(name) is not None and ".partial-" not in name), key=kind
@@ -39,7 +39,7 @@ def members(root: Path) -> list[str]:
 
 def _entry(name: str) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, TIMESTAMP)
-    entry.external_attr = 0o644 << 16  # an ordinary file that its owner may write
-    stored = name.endswith(NOT_COMPRESSED)
+    entry.external_attr = 0o644 << 16  # regular file, rw-r--r--
+    stored = name.endswith(COMPRESSED)
     entry.compress_type = zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED
     return entry

@@ -1,10 +1,10 @@
-"""Brings a points cache of DS4D into Blender 4.0 or later, as coloured ellipsoids that move.
+"""Import a points cache of DS4D into Blender 4.0 or later, as moving coloured ellipsoids.
 
     blender --python import_ds4d.py -- points_cache.npz
 
-Or open this file in Blender's text editor and run it there; points_cache.npz is then looked for
-beside it. The animation is made of geometry nodes alone: the saved .blend plays and renders
-anywhere, without this script and without the cache.
+Or run this file in Blender's text editor; it then expects points_cache.npz in the same folder. The
+animation consists of geometry nodes only: the saved .blend plays and renders anywhere, without this
+script and without the cache.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import bpy
 import numpy as np
 
 NAME = "DS4D"
-SIZE = 1.5  # of an ellipsoid, standard deviations of its Gaussian
-FAINTEST = 0.1  # opacity below which a Gaussian is left out
-LONGEST_GLIDE = 0.04  # what moves farther from one frame to the next jumps instead
+RADIUS = 1.5  # of an ellipsoid, standard deviations of its Gaussian
+MIN_OPACITY = 0.1  # Gaussians below are left out
+MAX_GLIDE = 0.04  # world units; larger moves between two frames are jumps, not interpolated
 
 
 def load(path):
-    """The arrays of the cache, without Gaussians too faint to be drawn as solid."""
+    """Load the arrays of the cache, without Gaussians too faint to be shown as solid."""
     with np.load(path) as cache:
         arrays = dict(cache)
-    seen = arrays["opacities"] > FAINTEST
+    seen = arrays["opacities"] > MIN_OPACITY
     for name in ("means", "quats", "scales"):  # [T, N, ..]
         arrays[name] = arrays[name][:, seen]
     arrays["colors"] = arrays["colors"][seen]
@@ -33,7 +33,7 @@ def load(path):
 
 
 def points(name, arrays, attributes):
-    """A mesh of vertices alone, with other attributes {name: (kind, property, values)}."""
+    """Add an object that consists of vertices with attributes {name: (kind, property, values)}."""
     mesh = bpy.data.meshes.new(name)
     mesh.vertices.add(len(arrays))
     mesh.vertices.foreach_set("co", arrays.astype(np.float32).ravel())
@@ -47,12 +47,12 @@ def points(name, arrays, attributes):
 
 
 def linear(srgb):
-    """Colours as Blender computes with them."""
+    """Convert sRGB colours to linear light."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 
 def material():
-    """Shows each ellipsoid in the colour of its Gaussian, whatever the light."""
+    """Create an emissive material in the colour of each Gaussian, independent of lighting."""
     made = bpy.data.materials.new(NAME)
     made.use_nodes = True
     tree = made.node_tree
@@ -67,17 +67,17 @@ def material():
 
 
 def animation(frames, look, count, times, fps):
-    """Geometry nodes: the N points, each placed between its places in two of the T frames.
+    """Build the geometry nodes: N points, each interpolated between two of the T frames.
 
-    `frames` is an object of T x N points in the order of frames, with attributes rotation and
-    scale. Which frames, is in a curve over the scene's time.
+    `frames` is an object of T x N points, frame by frame, with attributes rotation and scale. A
+    keyframed value holds the (fractional) frame index over time.
     """
     tree = bpy.data.node_groups.new(NAME, "GeometryNodeTree")
     tree.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
     tree.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
 
     def node(kind, inputs=(), **settings):
-        """A new node; its inputs are values or the outputs of other nodes."""
+        """Create a node; inputs are values or outputs of other nodes."""
         made = tree.nodes.new(kind)
         for key, value in settings.items():
             setattr(made, key, value)
@@ -93,10 +93,10 @@ def animation(frames, look, count, times, fps):
 
     now = node("ShaderNodeValue")
     now.outputs[0].default_value = 0.0
-    for number, time in enumerate(times):  # the number of the frame, with its fraction
+    for number, time in enumerate(times):  # fractional frame index
         now.outputs[0].default_value = number
         now.outputs[0].keyframe_insert("default_value", frame=1 + time * fps)
-    straighten(tree)
+    linearize(tree)
     before = math("FLOOR", now.outputs[0])
     after = math("MINIMUM", math("ADD", before, 1.0), len(times) - 1.0)
     share = math("SUBTRACT", now.outputs[0], before)
@@ -105,7 +105,7 @@ def animation(frames, look, count, times, fps):
     number = node("GeometryNodeInputIndex").outputs[0]
 
     def sampled(kind, value, frame):
-        """What a point's Gaussian has at a frame."""
+        """Sample an attribute of the point's Gaussian at a frame."""
         index = math("MULTIPLY_ADD", frame, float(count))
         tree.links.new(number, index.node.inputs[2])
         inputs = {"Geometry": source, "Value": value, "Index": index}
@@ -118,7 +118,7 @@ def animation(frames, look, count, times, fps):
     place = node("GeometryNodeInputPosition").outputs[0]
     places = [sampled("FLOAT_VECTOR", place, frame) for frame in (before, after)]
     way = node("ShaderNodeVectorMath", dict(enumerate(places)), operation="DISTANCE").outputs[1]
-    far = math("GREATER_THAN", way, LONGEST_GLIDE)
+    far = math("GREATER_THAN", way, MAX_GLIDE)
     jump = math("MULTIPLY", far, math("SUBTRACT", math("ROUND", share), share))
     share = math("ADD", share, jump)
 
@@ -132,14 +132,14 @@ def animation(frames, look, count, times, fps):
     sizes = [
         sampled("FLOAT_VECTOR", attribute("FLOAT_VECTOR", "scale"), f) for f in (before, after)
     ]
-    # A turn is not mixed: near one another, frames hardly turn, and far apart nothing is known.
+    # Rotations are not interpolated: they hardly change between neighbouring frames.
     turn = sampled("QUATERNION", attribute("QUATERNION", "rotation"), math("ROUND", now.outputs[0]))
 
     start, end = node("NodeGroupInput"), node("NodeGroupOutput")
     moved = node(
         "GeometryNodeSetPosition", {"Geometry": start.outputs[0], "Position": mixed(*places)}
     )
-    ball = node("GeometryNodeMeshIcoSphere", {"Radius": SIZE, "Subdivisions": 2})
+    ball = node("GeometryNodeMeshIcoSphere", {"Radius": RADIUS, "Subdivisions": 2})
     painted = node("GeometryNodeSetMaterial", {"Geometry": ball.outputs[0], "Material": look})
     instances = node(
         "GeometryNodeInstanceOnPoints",
@@ -154,8 +154,8 @@ def animation(frames, look, count, times, fps):
     return tree
 
 
-def straighten(tree):
-    """Lets the frame's number grow evenly between its keys."""
+def linearize(tree):
+    """Interpolate the frame index linearly between its keyframes."""
     action = tree.animation_data.action
     if hasattr(action, "fcurves"):
         curves = action.fcurves
@@ -166,7 +166,7 @@ def straighten(tree):
 
 
 def build(path):
-    """The moving object, in the open scene."""
+    """Build the animated object in the open scene."""
     arrays = load(path)
     means, scales, times = arrays["means"], arrays["scales"], arrays["times"].tolist()
     count = means.shape[1]
@@ -191,7 +191,7 @@ def build(path):
 
 
 def cache_path():
-    """The cache that was named after "--", or the one beside this script."""
+    """Path of the cache: the argument after "--", or points_cache.npz beside this script."""
     named = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     if named:
         return Path(named[0])

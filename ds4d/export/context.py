@@ -1,4 +1,4 @@
-"""What every format is written from."""
+"""Export context: the asset, its run folder and its timing, shared by all writers."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A finished 4D asset, its run folder, and how it plays."""
+class ExportContext:
+    """A finished 4D asset, its run folder and its timing."""
 
     asset: Asset
     workspace: Workspace
-    seconds: float  # that the clip takes to play, as in the videos
-    moment: float = 0.5  # place in the clip, in [0, 1], for files that hold one moment
+    seconds: float  # duration of the animation, as in the videos
+    moment: float = 0.5  # position in the clip, in [0, 1], for formats that hold one moment
 
     def frames(self) -> Iterator[Splats]:
-        """The Gaussians of each training frame."""
+        """Gaussians of each training frame, in order."""
         return (self.asset.splats(position) for position in self.asset.positions.tolist())
 
     @property
     def times(self) -> list[float]:
-        """When each training frame is shown, in seconds."""
+        """Time of each training frame, seconds."""
         return [position * self.seconds for position in self.asset.positions.tolist()]

@@ -1,7 +1,7 @@
-"""The packed 4D file: every frame of an asset in a few megabytes, in the order a player needs it.
+"""Packed 4D file: all frames of an asset in a few megabytes, ordered for streaming.
 
-docs/packed_format.md describes the bytes. The first frame can be shown as soon as its block has
-arrived; every block after it adds one frame.
+docs/packed_format.md specifies the bytes. The first frame can be displayed as soon as its block has
+arrived; every later block adds one frame.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..fourd.gaussians import LONGEST_GLIDE
 from ..splatting.splats import Splats
 from ..viewer import write_html
-from .context import Scene
+from .context import ExportContext
 
 if TYPE_CHECKING:
     from ..cameras import Cameras
@@ -30,41 +30,41 @@ if TYPE_CHECKING:
 NAME, PAGE = "exports/object.ds4d", "exports/player.html"
 MAGIC = b"DS4D"
 VERSION = 1
-MEAN_LEVELS = 2**14 - 1  # of the longest side of the object's box over all frames
-SCALE_LEVELS = 255  # from the smallest to the largest, on a logarithmic scale
-SMALLEST_SCALE = 1e-4  # world units: a twentieth of a pixel where the object fills 512 of them
-QUAT_LEVELS = 127  # of each component, from 0 to 1
+MEAN_LEVELS = 2**14 - 1  # quantisation steps along the longest side of the bounding box
+SCALE_LEVELS = 255  # quantisation steps of log scales, from smallest to largest
+SMALLEST_SCALE = 1e-4  # world units: a twentieth of a pixel where the object spans 512 pixels
+QUAT_LEVELS = 127  # quantisation steps of each component, from 0 to 1
 NEAREST_TARGET = 0.25  # world units in front of a camera
-FRAME_BYTES = 13  # of a Gaussian in a frame: 3 x 2 for its mean, 4 for its rotation, 3 for scales
+FRAME_BYTES = 13  # per Gaussian and frame: 3 x 2 for the mean, 4 for the rotation, 3 for scales
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What a packed file holds, dequantised."""
+    """Dequantised content of a packed file."""
 
     frames: list[Splats]  # T, of N Gaussians each
-    positions: list[float]  # [T] place of each frame in the clip, from 0 to 1
-    seconds: float  # length of the clip
-    camera: dict[str, Any]  # of the input: see input_camera
+    positions: list[float]  # [T] position of each frame in the clip, from 0 to 1
+    seconds: float  # duration of the clip
+    camera: dict[str, Any]  # the input camera, see input_camera
 
 
-def write(scene: Scene) -> Iterator[str]:
-    """Write exports/object.ds4d, and exports/player.html, which shows it without any server."""
-    packed = pack(scene.asset, scene.seconds)
-    with scene.workspace.replacing(NAME) as path:
+def write(context: ExportContext) -> Iterator[str]:
+    """Write exports/object.ds4d, and exports/player.html, which plays it without a server."""
+    packed = pack(context.asset, context.seconds)
+    with context.workspace.replacing(NAME) as path:
         path.write_bytes(packed)
     yield NAME
-    source = Path(scene.workspace.record.get("source", "object")).stem
-    with scene.workspace.replacing(PAGE) as path:
+    source = Path(context.workspace.record.get("source", "object")).stem
+    with context.workspace.replacing(PAGE) as path:
         write_html(path, packed, f"{source} in 4D")
     yield PAGE
 
 
 def pack(
     asset: Asset,
-    seconds: float,  # that the clip takes to play
+    seconds: float,  # duration of the animation
 ) -> bytes:
-    """The asset at its training frames as a packed 4D file."""
+    """Encode the asset at its training frames as a packed 4D file."""
     positions = asset.positions.tolist()
     frames = [asset.splats(position) for position in positions]
     means = np.stack([_array(frame.means) for frame in frames])  # [T, N, 3]
@@ -77,8 +77,8 @@ def pack(
     smallest = math.log(SMALLEST_SCALE)
     scale_step = max((float(log_scales.max()) - smallest) / SCALE_LEVELS, 1e-9)
 
-    looks = torch.cat([frames[0].colors, frames[0].opacities[:, None]], 1)
-    blocks = [zlib.compress(np.round(_array(looks).T * 255).astype(np.uint8).tobytes())]
+    appearance = torch.cat([frames[0].colors, frames[0].opacities[:, None]], 1)
+    blocks = [zlib.compress(np.round(_array(appearance).T * 255).astype(np.uint8).tobytes())]
     blocks += _frame_blocks(
         np.round((means - origin) / step).astype(np.int32),
         np.round(quats * QUAT_LEVELS).astype(np.int32),
@@ -101,14 +101,14 @@ def pack(
 
 
 def unpack(data: bytes) -> Packed:
-    """Read a packed file.
+    """Decode a packed file.
 
     Raises:
-        UserError: it is not a packed 4D file of this version, or not a whole one.
+        UserError: not a packed 4D file of this version, or truncated.
     """
     header, blocks = _parse(data)
     N, T = header["gaussians"], len(header["positions"])
-    looks = torch.from_numpy(_inflate(blocks[0], 4 * N).reshape(4, N).T / np.float32(255))
+    appearance = torch.from_numpy(_inflate(blocks[0], 4 * N).reshape(4, N).T / np.float32(255))
     means, quats, log_scales = (np.zeros((N, width), np.int32) for width in (3, 4, 3))
     frames = []
     for block in blocks[1 : T + 1]:
@@ -121,8 +121,8 @@ def unpack(data: bytes) -> Packed:
                 torch.from_numpy(_scaled(means, header["means"])),
                 torch.nn.functional.normalize(torch.from_numpy(quats.astype(np.float32)), dim=-1),
                 torch.from_numpy(np.exp(_scaled(log_scales, header["log_scales"]))),
-                looks[:, 3],
-                looks[:, :3],
+                appearance[:, 3],
+                appearance[:, :3],
                 header["antialiased"],
             )
         )
@@ -131,15 +131,15 @@ def unpack(data: bytes) -> Packed:
 
 def input_camera(cameras: Cameras) -> dict[str, Any]:
     """Azimuth, elevation and field of view (degrees) of the first camera, its target [x, y, z] and
-    its distance from it, the radius.
+    its distance from the target (radius).
 
-    The target is the place next to the origin on its line of sight: of an object the origin
-    itself. +Z is up: a scene's camera that was rolled is not here.
+    The target is the point on the optical axis closest to the origin; for an object it is the
+    origin itself. +Z is up: the roll of a captured camera is not represented.
     """
     centre, forward = cameras.centres()[0], cameras.viewmats[0, 2, :3]
     radius = max(-float(centre @ forward), NEAREST_TARGET)
     x, y, z = (-forward).tolist()
-    focal = float(cameras.Ks[0, [0, 1], [0, 1]].max())  # of a scene, along the shorter side
+    focal = float(cameras.Ks[0, [0, 1], [0, 1]].max())  # of a capture: along the shorter side
     target = centre + radius * forward
     return {
         "azimuth": round(math.degrees(math.atan2(x, -y)), 4) + 0.0,  # not -0.0
@@ -155,20 +155,20 @@ def _frame_blocks(
     quats: np.ndarray,  # [T, N, 4] int32
     log_scales: np.ndarray,  # [T, N, 3] int32
 ) -> list[bytes]:
-    """Each frame's differences from the frame before it (from zero: the first), compressed."""
+    """Compressed differences of each frame from the previous one (the first: from zero)."""
     blocks = []
-    before = [np.zeros_like(array[0]) for array in (means, quats, log_scales)]
-    for now in zip(means, quats, log_scales, strict=True):
-        moved, turned, grown = (a - b for a, b in zip(now, before, strict=True))
+    previous = [np.zeros_like(array[0]) for array in (means, quats, log_scales)]
+    for current in zip(means, quats, log_scales, strict=True):
+        moved, turned, grown = (a - b for a, b in zip(current, previous, strict=True))
         moved = _zigzag(moved).T
         planes = [moved >> 8, moved & 255, _zigzag(_signed(turned)).T, _zigzag(_signed(grown)).T]
         blocks.append(zlib.compress(np.concatenate(planes).astype(np.uint8).tobytes()))
-        before = now
+        previous = current
     return blocks
 
 
 def _zigzag(numbers: np.ndarray) -> np.ndarray:
-    """0, -1, 1, -2, ... as 0, 1, 2, 3, ...: small differences have a high byte of zero."""
+    """Map 0, -1, 1, -2, ... to 0, 1, 2, 3, ..., so that small differences have a zero high byte."""
     return (numbers << 1) ^ (numbers >> 31)
 
 
@@ -177,7 +177,7 @@ def _unzigzag(numbers: np.ndarray) -> np.ndarray:
 
 
 def _signed(numbers: np.ndarray) -> np.ndarray:
-    """The number in [-128, 127] that has the same last byte."""
+    """Wrap to [-128, 127], keeping the low byte."""
     return ((numbers + 128) & 255) - 128
 
 
@@ -192,17 +192,17 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
 def _parse(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
     version, length = np.frombuffer(data[4:12].ljust(8, b"\0"), "<u4").tolist()
     if data[:4] != MAGIC or version != VERSION:
-        raise UserError("This is not a packed 4D file of this version.", "Export it again.")
+        raise UserError("This is not a packed 4D file of a known version.", "Export it again.")
     try:
         header = json.loads(data[12 : 12 + length])
     except ValueError as error:
-        raise _cut_off() from error
+        raise _truncated() from error
     blocks, start = [], 12 + length
     for size in header["blocks"]:
         blocks.append(data[start : start + size])
         start += size
     if start > len(data):
-        raise _cut_off()
+        raise _truncated()
     return header, blocks
 
 
@@ -210,11 +210,11 @@ def _inflate(block: bytes, size: int) -> np.ndarray:
     try:
         numbers = np.frombuffer(zlib.decompress(block), np.uint8)
     except zlib.error as error:
-        raise _cut_off() from error
+        raise _truncated() from error
     if len(numbers) != size:
-        raise _cut_off()
+        raise _truncated()
     return numbers
 
 
-def _cut_off() -> UserError:
-    return UserError("The packed 4D file is damaged or cut off.", "Export or download it again.")
+def _truncated() -> UserError:
+    return UserError("The packed 4D file is damaged or truncated.", "Export or download it again.")

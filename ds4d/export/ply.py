@@ -1,8 +1,8 @@
 """Gaussians of one moment as a .ply file, in the layout that splat editors read.
 
-The layout is that of the reference implementation of 3D Gaussian Splatting (Kerbl et al. 2023):
-binary little-endian float32 per Gaussian, opacities as logits, scales as logarithms, the colour as
-the constant term of a spherical-harmonics expansion.
+The layout of the reference implementation of 3D Gaussian Splatting (Kerbl et al. 2023): binary
+little-endian float32 properties, opacities as logits, scales as logarithms, colours as the constant
+term of a spherical-harmonics expansion.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..splatting.splats import Splats
-from .context import Scene
+from .context import ExportContext
 
 PROPERTIES = (
     *("x", "y", "z"),
@@ -30,26 +30,25 @@ SH_CONSTANT = 0.28209479177387814  # the first spherical harmonic, 1 / (2 sqrt(p
 OPACITY_MARGIN = 1e-6  # keeps the logits of 0 and 1 finite
 SMALLEST_SCALE = 1e-9  # world units; keeps the logarithm of 0 finite
 
-# Files of this kind keep what COLMAP reconstructs: -y points to the sky. Editors (SuperSplat and
-# others built on PlayCanvas) therefore turn them by 180 degrees about z on loading and show
-# +y up, and their first camera stands on the side of +z. Our world has z up and the front
-# towards -y, so front (x, y, z) = (0, -1, 0) has to become (0, 0, 1), up (0, 0, 1) has to become
-# (0, -1, 0), and then right (1, 0, 0) becomes (-1, 0, 0).
+# Splat .ply files follow COLMAP: -y is up. Editors (SuperSplat and others built on PlayCanvas)
+# rotate them by 180 degrees about z on loading, show +y up, and place their first camera on the
+# +z side. Our world has z up and the front towards -y, so front (0, -1, 0) must become (0, 0, 1)
+# and up (0, 0, 1) must become (0, -1, 0); then right (1, 0, 0) becomes (-1, 0, 0).
 PLY_FROM_WORLD = torch.tensor([[-1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, -1.0, 0.0]])
 PLY_FROM_WORLD_QUAT = torch.tensor([0.0, 0.0, 0.5**0.5, -(0.5**0.5)])  # the same, (w, x, y, z)
 
 
-def write(scene: Scene) -> Iterator[str]:
-    """Write exports/ply/frame_0001.ply ..., one for each training frame."""
-    with scene.workspace.replacing("exports/ply") as folder:
+def write(context: ExportContext) -> Iterator[str]:
+    """Write exports/ply/frame_0001.ply ..., one file per training frame."""
+    with context.workspace.replacing("exports/ply") as folder:
         folder.mkdir()
-        for number, splats in enumerate(scene.frames(), 1):
+        for number, splats in enumerate(context.frames(), 1):
             write_ply(folder / f"frame_{number:04d}.ply", to_ply_axes(splats))
             yield f"exports/ply/frame_{number:04d}.ply"
 
 
 def to_ply_axes(splats: Splats) -> Splats:
-    """The same object, turned from our world (z up) to the axes of splat files (-y up)."""
+    """Rotate from world axes (z up) to the axes of splat files (-y up)."""
     rotation = PLY_FROM_WORLD.to(splats.means)
     return Splats(
         splats.means @ rotation.T,
@@ -79,7 +78,7 @@ def _multiply(
 
 
 def write_ply(path: Path, splats: Splats) -> None:
-    """Write the Gaussians as they stand; turn them with `to_ply_axes` first for an editor."""
+    """Write the Gaussians unchanged; for editors, convert them with `to_ply_axes` first."""
     columns = torch.cat(
         [
             splats.means,
@@ -104,9 +103,9 @@ def write_ply(path: Path, splats: Splats) -> None:
 
 
 def read_ply(path: Path) -> Splats:
-    """The Gaussians of a file that `write_ply` wrote, on the CPU, in the axes of the file.
+    """Read a file that `write_ply` wrote: Gaussians on the CPU, in the axes of the file.
 
-    Raises UserError when the file has another layout or is cut off.
+    Raises UserError if the file has another layout or is truncated.
     """
     header, found, body = Path(path).read_bytes().partition(b"end_header\n")
     lines = header.decode("ascii", "replace").splitlines()
@@ -121,7 +120,7 @@ def read_ply(path: Path) -> Splats:
     )
     if not readable:
         raise UserError(
-            f"{path} is not a splat file of ours, or not a whole one.", "Export it again."
+            f"{path} is not a splat file written by DS4D, or it is truncated.", "Export it again."
         )
     columns = np.frombuffer(body, "<f4").reshape(-1, len(PROPERTIES)).astype(np.float32)
     means, _, dc, opacity, scales, quats = torch.from_numpy(columns).split([3, 3, 3, 1, 3, 4], 1)

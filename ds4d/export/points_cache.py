@@ -1,4 +1,4 @@
-"""The Gaussians of every frame as plain arrays, and a script that brings them into Blender."""
+"""Points cache: Gaussians of every frame as plain arrays, and a Blender import script."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from pathlib import Path
 
 import numpy as np
 
-from .context import Scene
+from .context import ExportContext
 
 NAME = "exports/points_cache.npz"
 SCRIPT = "exports/import_ds4d.py"
 SOURCE = Path(__file__).with_name("blender_import.py")  # never imported here: it needs Blender
 
 
-def write(scene: Scene) -> Iterator[str]:
+def write(context: ExportContext) -> Iterator[str]:
     """Write exports/points_cache.npz and exports/import_ds4d.py.
 
-    The arrays, in our world (Z up, the front towards -Y, lengths in units of about the object's
-    size): means [T, N, 3], quats [T, N, 4] (w, x, y, z), scales [T, N, 3] (standard deviations),
-    opacities [N], colors [N, 3] in [0, 1] (sRGB), times [T] in seconds, all float32. A Gaussian
-    keeps its number, its colour and its opacity over time.
+    The arrays, in world coordinates (Z up, front towards -Y, lengths in units of roughly the
+    object's size): means [T, N, 3], quats [T, N, 4] (w, x, y, z), scales [T, N, 3] (standard
+    deviations), opacities [N], colors [N, 3] in [0, 1] (sRGB), times [T] in seconds, all float32.
+    Index, colour and opacity of a Gaussian are constant over time.
     """
-    frames = list(scene.frames())
+    frames = list(context.frames())
     arrays = {
         name: np.stack([getattr(splats, name).cpu().numpy() for splats in frames])
         for name in ("means", "quats", "scales")
     }
     arrays |= {name: getattr(frames[0], name).cpu().numpy() for name in ("opacities", "colors")}
-    arrays["times"] = np.array(scene.times)
-    with scene.workspace.replacing(NAME) as path:
+    arrays["times"] = np.array(context.times)
+    with context.workspace.replacing(NAME) as path:
         np.savez_compressed(path, **{k: v.astype(np.float32) for k, v in arrays.items()})
     yield NAME
-    with scene.workspace.replacing(SCRIPT) as path:
+    with context.workspace.replacing(SCRIPT) as path:
         shutil.copyfile(SOURCE, path)
     yield SCRIPT

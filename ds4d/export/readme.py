@@ -1,4 +1,4 @@
-"""The text beside the files of a zip: what each of them is, and whose licences apply."""
+"""README.txt of the archive: a description of each file and the licences that apply."""
 
 from __future__ import annotations
 
@@ -9,50 +9,51 @@ from typing import Any
 
 from ..weights import CATALOGUE
 
-# What goes into the zip, in this order, and what it is; the first that fits a name counts.
-# Checkpoints and features can be made again and stay out.
+# Patterns of the files in the archive, in order, with their descriptions; the first match counts.
+# Checkpoints and features can be recomputed and are left out.
 FILES = {
-    "fourd.safetensors": "the 4D asset itself: render, export and evaluate read it",
-    "run.json": "every setting, the seed, the engine of each stage, versions, times",
-    "log.txt": "what happened when",
-    "mesh.glb": "the shape of the middle frame, which the optimization started from",
-    "points.ply": "points on that shape",
-    "videos/compare.mp4": "the input and the render from the same side, next to each other",
-    "videos/bullet.mp4": "the middle frame stands still while the camera goes round",
-    "videos/orbit.mp4": "time plays while the camera goes round",
-    "videos/*": "time plays, seen from the side in the name",
+    "fourd.safetensors": "the 4D asset itself, read by the render, export and evaluate commands",
+    "run.json": "all settings, the seed, the engine of each stage, versions and timings",
+    "log.txt": "log of the run, with times",
+    "mesh.glb": "mesh of the middle frame, from which the optimization started",
+    "points.ply": "points sampled on that mesh",
+    "videos/compare.mp4": "input and render from the same camera, side by side",
+    "videos/bullet.mp4": "the middle frame, frozen, while the camera circles the object",
+    "videos/orbit.mp4": "time plays while the camera circles the object",
+    "videos/*": "time plays, seen from the side that the name states",
     "previews/compare_*.png": "input and render of the middle frame, for an image slider",
     "exports/object.ds4d": "packed 4D file: all frames in a few megabytes, for the web player",
     "exports/player.html": "the web player with the object in it: open it in any browser, offline",
     "exports/moment.splat": "one moment for splat viewers (antimatter15's layout)",
-    "exports/ply/*": "one frame each for splat editors such as SuperSplat (stored Y down)",
-    "exports/animated.glb": "a coloured mesh for each frame, shown one after the other: Blender, "
-    "three.js, Babylon.js, <model-viewer>",
+    "exports/ply/*": "one file per frame, for splat editors such as SuperSplat (stored Y down)",
+    "exports/animated.glb": "one coloured mesh per frame, played in sequence: Blender, three.js, "
+    "Babylon.js, <model-viewer>",
     "exports/points_cache.npz": "the Gaussians of every frame as numpy arrays, Z up, front at -Y",
-    "exports/import_ds4d.py": "brings points_cache.npz into Blender: blender --python "
+    "exports/import_ds4d.py": "imports points_cache.npz into Blender: blender --python "
     "import_ds4d.py -- points_cache.npz",
     "frames/*": "the cut-out input frames",
-    "multiview/*": "the six views of every frame that the optimization looked at",
+    "multiview/*": "the views of every frame that the optimization used",
 }
-OURS = "No pretrained weights were used."
-THEIRS = "Pretrained weights were used. Their licences may limit what you may do with these files:"
+NO_WEIGHTS = "No pretrained weights were used."
+WEIGHTS = "Pretrained weights were used. Their licences may restrict the use of these files:"
 
 
 def readme(
     names: Sequence[str],  # of the files in the zip
     record: dict[str, Any],  # the run's
 ) -> str:
-    """README.txt of a zip: one paragraph for each kind of file in it, and licences."""
-    lines = ["A 4D object made by DS4D.", ""]
+    """Compose README.txt: one paragraph per kind of file, then licences."""
+    lines = ["A 4D object made with DS4D.", ""]
     for number in sorted({kind(name) for name in names}):
-        pattern, words = list(FILES.items())[number]
-        lines += [pattern, textwrap.indent(textwrap.fill(words, 88), "    ")]
-    used = sorted({w for stage in record["stages"].values() for w in stage.get("weights", [])})
-    lines += ["", THEIRS if used else OURS]
+        pattern, description = list(FILES.items())[number]
+        lines += [pattern, textwrap.indent(textwrap.fill(description, 88), "    ")]
+    stages = record["stages"].values()
+    used = sorted({name for stage in stages for name in stage.get("weights", [])})
+    lines += ["", WEIGHTS if used else NO_WEIGHTS]
     lines += [f"    {CATALOGUE[name].use}: {CATALOGUE[name].licence}" for name in used]
     return "\n".join([*lines, ""])
 
 
 def kind(name: str) -> int | None:
-    """Which of FILES a file of a run folder is, by its place there; None for any other file."""
+    """Index in FILES of a file of a run folder, None for a file that is not in the archive."""
     return next((n for n, pattern in enumerate(FILES) if fnmatch(name, pattern)), None)

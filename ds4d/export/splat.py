@@ -1,4 +1,4 @@
-"""Gaussians of one moment as a .splat file, the small format that web viewers read."""
+"""Gaussians of one moment as a .splat file, a compact format for web viewers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..splatting.splats import Splats
-from .context import Scene
+from .context import ExportContext
 from .ply import to_ply_axes
 
 NAME = "exports/moment.splat"
@@ -17,23 +17,23 @@ ROW = np.dtype(
 )  # 32 bytes
 
 
-def write(scene: Scene) -> Iterator[str]:
-    """Write exports/moment.splat: the Gaussians at the scene's moment."""
-    with scene.workspace.replacing(NAME) as path:
-        write_splat(path, to_ply_axes(scene.asset.splats(scene.moment)))
+def write(context: ExportContext) -> Iterator[str]:
+    """Write exports/moment.splat: the Gaussians at the chosen moment."""
+    with context.workspace.replacing(NAME) as path:
+        write_splat(path, to_ply_axes(context.asset.splats(context.moment)))
     yield NAME
 
 
 def write_splat(path: Path, splats: Splats) -> None:
-    """Write the Gaussians as they stand, in the layout of antimatter15/splat.
+    """Write the Gaussians unchanged, in the layout of antimatter15/splat.
 
     32 bytes each: mean and linear scales as float32, colour and opacity as bytes, the rotation
-    (w, x, y, z) as bytes in which 128 is 0. Those that cover most come first, so that a viewer
-    shows something whole while the rest is still loading. Turn them with `to_ply_axes` first:
-    viewers take the axes for those of splat .ply files.
+    (w, x, y, z) as bytes in which 128 is 0. The most visible come first, so that a viewer shows
+    the whole object while the rest is loading. Convert with `to_ply_axes` first: viewers assume
+    the axes of splat .ply files.
     """
-    covering = splats.scales.log().sum(1).exp() * splats.opacities
-    order = covering.argsort(descending=True, stable=True)
+    visibility = splats.scales.log().sum(1).exp() * splats.opacities
+    order = visibility.argsort(descending=True, stable=True)
     rows = np.empty(len(splats), ROW)
     rows["mean"] = splats.means[order].cpu().numpy()
     rows["scale"] = splats.scales[order].cpu().numpy()

@@ -1,20 +1,20 @@
-// How sharp pictures are while something moves: with fewer pixels where the browser is slow.
+// Resolution of frames in motion, lowered where the browser is slow.
 
-const SHARPNESS = [1, 0.8, 0.64, 0.5, 0.4]; // of the resolution
-const SLOW = 45; // ms from picture to picture: less sharp above
-const FAST = 20; // sharper below
-const KEPT = 120; // intervals
+const SHARPNESS = [1, 0.8, 0.64, 0.5, 0.4]; // fractions of the full resolution
+const SLOW = 45; // ms between frames: lower the resolution above
+const FAST = 20; // ms between frames: raise the resolution below
+const KEPT = 120; // intervals remembered
 
 export class AdaptiveResolution {
-  level = 0; // of SHARPNESS
-  streak = 0; // slow (+) or fast (-) pictures one after the other
-  intervals = []; // ms between the last pictures
+  level = 0; // index into SHARPNESS
+  streak = 0; // consecutive slow (+) or fast (-) frames
+  intervals = []; // ms between recent frames
 
   get sharpness() {
     return SHARPNESS[this.level];
   }
 
-  /** A picture came so many ms after the one before it. */
+  /** Record the interval between two frames, ms. */
   add(interval) {
     const last = SHARPNESS.length - 1;
     this.intervals = [...this.intervals.slice(1 - KEPT), interval];

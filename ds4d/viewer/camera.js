@@ -1,13 +1,13 @@
-// The orbit camera: z is up, azimuth 0 is the front, positive azimuth goes to the right side of the
-// front image, positive elevation looks down from above. Angles in degrees. It looks at its target,
-// a radius away.
+// Orbit camera: z is up, azimuth 0 is the front, positive azimuth moves to the right side of the
+// front image, positive elevation looks down. Angles in degrees; it faces its target at a distance
+// of `radius`.
 
 // Degrees, and radii relative to the start's.
 const LIMITS = { elevation: 89, nearest: 0.35, furthest: 3 };
 
 const RADIANS = Math.PI / 180;
 
-/** Rows of the rotation from the world to the camera: right, down, forward. */
+/** Rows of the world-to-camera rotation: right, down, forward. */
 export function axes({ azimuth, elevation }) {
   const sa = Math.sin(azimuth * RADIANS),
     ca = Math.cos(azimuth * RADIANS);
@@ -25,7 +25,7 @@ export function focalLength({ fov }, width, height) {
   return Math.min(width, height) / 2 / Math.tan((fov * RADIANS) / 2);
 }
 
-/** Within its limits: radius relative to the start's, elevation short of the poles. */
+/** Clamp to the limits: radius relative to the start's, elevation short of the poles. */
 export function limited(camera, start) {
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
   return {
@@ -35,7 +35,7 @@ export function limited(camera, start) {
   };
 }
 
-/** A share of the way from one camera to another, the short way round. */
+/** Interpolate between two cameras, along the shorter arc. */
 export function between(from, to, share) {
   const mix = (name) => from[name] + share * (to[name] - from[name]);
   const turn = ((((to.azimuth - from.azimuth + 540) % 360) + 360) % 360) - 180;

@@ -1,17 +1,17 @@
-// Hands on the canvas: mouse, touch and keyboard.
+// Pointer, wheel and keyboard controls of the canvas.
 
 const DEGREES_PER_PIXEL = 0.4; // on a canvas of 500 pixels
 const KEY_DEGREES = 6,
   KEY_ZOOM = 1.12;
 
-/** One pointer turns, two zoom; the wheel zooms once the viewer has the focus (or with Ctrl). */
+/** Attach controls: drag to orbit, pinch to zoom, wheel to zoom when focused (or with Ctrl). */
 export function listen(canvas, viewport, focused) {
-  const hands = new Map(); // pointers that are down
+  const pointers = new Map(); // currently down
   let speed = { azimuth: 0, elevation: 0 },
     movedAt = 0;
 
   const spread = () => {
-    const [a, b] = [...hands.values()];
+    const [a, b] = [...pointers.values()];
     return Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
   };
   const turnBy = (from, to) => {
@@ -27,22 +27,22 @@ export function listen(canvas, viewport, focused) {
   canvas.addEventListener("pointerdown", (event) => {
     if (!viewport.loaded || event.button > 0) return;
     canvas.setPointerCapture(event.pointerId);
-    hands.set(event.pointerId, event);
+    pointers.set(event.pointerId, event);
     viewport.held = true;
     speed = { azimuth: 0, elevation: 0 };
     movedAt = event.timeStamp;
     viewport.speed = { azimuth: 0, elevation: 0 };
   });
   canvas.addEventListener("pointermove", (event) => {
-    const before = hands.get(event.pointerId);
+    const before = pointers.get(event.pointerId);
     if (!before) return;
-    const apart = hands.size === 2 && spread();
-    hands.set(event.pointerId, event);
-    if (hands.size === 1) turnBy(before, event);
-    else if (hands.size === 2) viewport.zoom(apart / Math.max(spread(), 1));
+    const previous = pointers.size === 2 && spread();
+    pointers.set(event.pointerId, event);
+    if (pointers.size === 1) turnBy(before, event);
+    else if (pointers.size === 2) viewport.zoom(previous / Math.max(spread(), 1));
   });
   const lift = (event) => {
-    if (!hands.delete(event.pointerId) || hands.size) return;
+    if (!pointers.delete(event.pointerId) || pointers.size) return;
     const resting = event.timeStamp - movedAt > 60 || event.type === "pointercancel";
     viewport.release(resting ? 0 : speed.azimuth, resting ? 0 : speed.elevation);
   };
@@ -61,7 +61,7 @@ export function listen(canvas, viewport, focused) {
   );
 }
 
-/** What a key does: actions has one for each button's letter. Whether the key was one of ours. */
+/** Handle a key; `actions` maps letters to functions. Returns whether the key was handled. */
 export function press(event, viewport, actions) {
   if (event.ctrlKey || event.metaKey || event.altKey || !viewport.loaded) return false;
   const turns = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };

@@ -1,15 +1,15 @@
-// Reads the packed 4D file (docs/packed_format.md) while it arrives.
+// Streaming reader of the packed 4D file (docs/packed_format.md).
 
 const MAGIC = 0x44345344; // "DS4D", little-endian
 const VERSION = 1;
 const FRAME_BYTES = 13;
 
 /**
- * The header, then each frame as soon as it is whole.
+ * Parse the header, then each frame as soon as it is complete.
  *
- * onHeader(header, looks): looks are N x 4 bytes, red, green, blue, opacity.
- * onFrame(index, texels, means): N x 4 uint32 for the graphics card (see renderer.js), and N x 3
- * uint16 levels of the means for sorting. Awaited: a slow receiver slows the reading down.
+ * onHeader(header, appearance): appearance is N x 4 bytes, red, green, blue, opacity.
+ * onFrame(index, texels, means): N x 4 uint32 for the GPU (see renderer.js), and N x 3
+ * uint16 levels of the means for sorting. Awaited: a slow consumer slows the reader down.
  */
 export async function readPacked(chunks, onHeader, onFrame) {
   const bytes = new Incoming(chunks);
@@ -20,7 +20,7 @@ export async function readPacked(chunks, onHeader, onFrame) {
   const header = JSON.parse(new TextDecoder().decode(await bytes.take(start.getUint32(8, true))));
   const count = header.gaussians;
   const [first, ...rest] = header.blocks;
-  onHeader(header, looksOf(await inflated(await bytes.take(first), 4 * count), count));
+  onHeader(header, appearanceOf(await inflated(await bytes.take(first), 4 * count), count));
   const state = {
     means: new Int32Array(3 * count),
     quats: new Uint8Array(4 * count),
@@ -36,7 +36,7 @@ export async function readPacked(chunks, onHeader, onFrame) {
   }
 }
 
-/** The chunks of a file: of an address, or of the text of an element of this page, in base64. */
+/** Chunks of a file: from a URL, or from the base64 text of an element of this page. */
 export async function* chunksOf(source, signal) {
   if (source.startsWith("#")) {
     const text = document.querySelector(source).textContent.trim();
@@ -55,11 +55,11 @@ export async function* chunksOf(source, signal) {
 class Incoming {
   constructor(chunks) {
     this.chunks = chunks;
-    this.waiting = []; // chunks that arrived and were not taken
-    this.held = 0; // their bytes
+    this.waiting = []; // chunks not consumed yet
+    this.held = 0; // bytes in them
   }
 
-  /** The next bytes, once so many have arrived, in a buffer of their own. */
+  /** Take the next `count` bytes once they have arrived, in a buffer of their own. */
   async take(size) {
     while (this.held < size) {
       const { value, done } = await this.chunks.next();
@@ -89,13 +89,13 @@ async function inflated(block, size) {
   return bytes;
 }
 
-function looksOf(planes, count) {
-  const looks = new Uint8Array(4 * count);
+function appearanceOf(planes, count) {
+  const appearance = new Uint8Array(4 * count);
   for (let n = 0; n < count; n++) {
     for (let channel = 0; channel < 4; channel++)
-      looks[4 * n + channel] = planes[channel * count + n];
+      appearance[4 * n + channel] = planes[channel * count + n];
   }
-  return looks;
+  return appearance;
 }
 
 const unzigzag = (number) => (number >>> 1) ^ -(number & 1);

@@ -1,5 +1,5 @@
-// <ds4d-player src="object.ds4d">: the 4D player as an element. ds4d/viewer/__init__.py says how a
-// page embeds it.
+// <ds4d-player src="object.ds4d">: the 4D player as a custom element. See ds4d/viewer/__init__.py for
+// how to embed it.
 
 import { listen, press } from "./controls.js";
 import { markup } from "./template.js";
@@ -7,7 +7,7 @@ import { chunksOf, readPacked } from "./packed.js";
 import { Viewport } from "./viewport.js";
 import { STYLE } from "./style.js";
 
-const COMES_BACK = 4000; // ms that a lost WebGL context may take to be restored
+const RESTORE_MS = 4000; // time that a lost WebGL context may take to be restored
 const BACKGROUNDS = ["white", "grey", "black", "checker"];
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -26,7 +26,7 @@ class Player extends HTMLElement {
     if (this.isConnected && before !== null && before !== after) this.open();
   }
 
-  // --- for pages and scripts ---------------------------------------------------------------------
+  // --- scripting interface -----------------------------------------------------------------------
 
   /** { azimuth, elevation, radius, fov, target [x, y, z] }; any part of it can be set. Degrees and
    * world units. */
@@ -38,7 +38,7 @@ class Player extends HTMLElement {
     this.viewport.setCamera(part);
   }
 
-  /** The place in the clip, from 0 to 1. */
+  /** Position in the clip, from 0 to 1. */
   get time() {
     return this.viewport.time;
   }
@@ -56,19 +56,19 @@ class Player extends HTMLElement {
     this.viewport.play(false);
   }
 
-  /** Resolves when the present camera and time are on the canvas, sharp. */
+  /** Resolves when the current camera and time are on the canvas at full resolution. */
   draw() {
     return this.viewport.draw();
   }
 
-  /** What is on the canvas: { width, height, data }, premultiplied RGBA, rows from the top. */
+  /** Content of the canvas: { width, height, data }, premultiplied RGBA, rows from the top. */
   async pixels() {
     await this.viewport.draw();
     this.viewport.redraw();
     return this.viewport.renderer.pixels();
   }
 
-  /** Gaussians, frames loaded, ms between the last pictures, and their share of the resolution. */
+  /** Statistics: Gaussians, frames loaded, intervals between frames (ms), canvas size. */
   get facts() {
     const { header, loaded, pace, canvas } = this.viewport;
     return {
@@ -80,9 +80,9 @@ class Player extends HTMLElement {
     };
   }
 
-  // --- life --------------------------------------------------------------------------------------
+  // --- life cycle --------------------------------------------------------------------------------
 
-  /** Start afresh. `ready` resolves with the first picture, `loaded` with the last frame. */
+  /** (Re)load. `ready` resolves with the first frame, `loaded` with the last frame. */
   open() {
     this.shut();
     this.shadow ??= this.attachShadow({ mode: "open" });
@@ -117,8 +117,8 @@ class Player extends HTMLElement {
   async load(viewport) {
     this.loading = new AbortController();
     const chunks = chunksOf(this.getAttribute("src") ?? "", this.loading.signal);
-    const onHeader = (header, looks) => {
-      viewport.setHeader(header, looks, this.startCamera());
+    const onHeader = (header, appearance) => {
+      viewport.setHeader(header, appearance, this.startCamera());
       this.$("time").max = 1;
     };
     const onFrame = async (index, texels, means) => {
@@ -151,7 +151,7 @@ class Player extends HTMLElement {
     this.dispatchEvent(new CustomEvent("ready", { bubbles: true }));
   }
 
-  /** A sentence, and the turntable video where there is one. */
+  /** Show an error message, and the turntable video if there is one. */
   fail(sentence) {
     this.shut();
     this.dataset.state = "failed";
@@ -233,14 +233,14 @@ class Player extends HTMLElement {
   }
 
   watchContext(canvas, viewport) {
-    let patience;
+    let timeout;
     canvas.addEventListener("webglcontextlost", (event) => {
       if (viewport.closed) return;
       event.preventDefault(); // it may be restored
-      patience = setTimeout(() => this.fail("The graphics card has given up."), COMES_BACK);
+      timeout = setTimeout(() => this.fail("The graphics context was lost."), RESTORE_MS);
     });
     canvas.addEventListener("webglcontextrestored", () => {
-      clearTimeout(patience);
+      clearTimeout(timeout);
       viewport.restore();
     });
   }
@@ -259,7 +259,7 @@ class Player extends HTMLElement {
       swatch.checked = swatch.value === this.background;
   }
 
-  /** Full screen, or, where a phone has none for elements, the whole window. */
+  /** Toggle full screen, or fill the window where elements cannot be full screen (iPhones). */
   toggleFull() {
     if (document.fullscreenElement === this) document.exitFullscreen();
     else if (document.fullscreenEnabled) this.requestFullscreen().catch(() => this.fillWindow());
@@ -276,7 +276,7 @@ class Player extends HTMLElement {
     this.$("full").setAttribute("aria-pressed", full);
   }
 
-  /** Bring the controls up to date. */
+  /** Update the controls. */
   show() {
     const { viewport } = this;
     if (!viewport?.header || !viewport.loaded) return;

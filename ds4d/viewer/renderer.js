@@ -1,18 +1,18 @@
-// Draws Gaussians with WebGL2: one quad each, from far to near, premultiplied over a clear picture.
-// An instance is a row of quads: cards, and software that stands in for them, take long for each.
-// Projection, blur and cut-offs are those of ds4d.splatting.rasterize.
+// WebGL2 renderer: one quad per Gaussian, back to front, premultiplied alpha over a clear canvas.
+// An instance is a row of quads, because the overhead per instance is high, above all in software
+// renderers. Projection, low-pass filter and cut-offs match ds4d.splatting.rasterize.
 
 import { axes, focalLength } from "./camera.js";
 
 const TEXTURE_WIDTH = 1024;
-const QUADS = 256; // of an instance
+const QUADS = 256; // per instance
 
 const VERTEX = `#version 300 es
 precision highp float;
 precision highp int;
 precision highp usampler2D;
 uniform usampler2D before, after, order;
-uniform sampler2D looks;
+uniform sampler2D appearance;
 uniform float share, glide, meanStep, scaleOrigin, scaleStep, focal, radius;
 uniform vec3 meanOrigin, target;
 uniform mat3 toCamera;
@@ -20,7 +20,7 @@ uniform vec2 size;
 uniform int count;
 uniform bool antialiased;
 out vec2 place;   // in standard deviations
-flat out vec4 look;
+flat out vec4 color;
 
 const float NEAR = 0.01, BLUR = 0.3, MARGIN = 0.15, SMALLEST = 1.0 / 255.0, LEAST = 0.005;
 
@@ -45,22 +45,22 @@ mat3 rotation(vec4 q) {
 }
 
 void main() {
-  gl_Position = vec4(0.0, 0.0, 2.0, 1.0); // outside: not drawn
+  gl_Position = vec4(0.0, 0.0, 2.0, 1.0); // outside the clip volume: culled
   int turn = gl_InstanceID * ${QUADS} + (gl_VertexID >> 2);
   if (turn >= count) return;
   int index = int(texelFetch(order, ivec2(turn % ${TEXTURE_WIDTH}, turn / ${TEXTURE_WIDTH}), 0).r);
   ivec2 texel = ivec2(index % ${TEXTURE_WIDTH}, index / ${TEXTURE_WIDTH});
-  look = texelFetch(looks, texel, 0);
+  color = texelFetch(appearance, texel, 0);
   Gaussian a = unpack(texelFetch(before, texel, 0)), b = unpack(texelFetch(after, texel, 0));
-  // Gaussians glide, but those with a long way jump in the middle of it.
+  // Means are interpolated, except for long moves, which switch halfway.
   float gone = distance(a.levels, b.levels) > glide ? step(0.5, share) : share;
   vec3 mean = meanOrigin + meanStep * mix(a.levels, b.levels, gone);
   vec3 scales = exp(scaleOrigin + scaleStep * mix(a.scales, b.scales, gone));
   vec4 quat = normalize(mix(a.quat, b.quat, gone));
 
   vec3 p = toCamera * (mean - target) + vec3(0.0, 0.0, radius);
-  if (p.z <= NEAR || look.a < SMALLEST) return;
-  mat3 inCamera = transpose(toCamera * rotation(quat)); // its columns are the rows that we need
+  if (p.z <= NEAR || color.a < SMALLEST) return;
+  mat3 inCamera = transpose(toCamera * rotation(quat)); // columns = rows of rotation * view
   vec2 limit = (0.5 + MARGIN) * size / focal;
   vec2 slope = clamp(p.xy / p.z, -limit, limit);
   vec3 rootX = focal / p.z * (inCamera[0] - slope.x * inCamera[2]) * scales;
@@ -69,14 +69,14 @@ void main() {
   float sharp = xx * yy - xy * xy;
   xx += BLUR;
   yy += BLUR;
-  if (antialiased) look.a *= sqrt(max(sharp / (xx * yy - xy * xy), LEAST * LEAST));
-  if (look.a < SMALLEST) return;
+  if (antialiased) color.a *= sqrt(max(sharp / (xx * yy - xy * xy), LEAST * LEAST));
+  if (color.a < SMALLEST) return;
 
   float middle = 0.5 * (xx + yy), spread = length(vec2(0.5 * (xx - yy), xy));
   float longest = middle + spread, shortest = max(middle - spread, BLUR);
   float tilt = 0.5 * atan(2.0 * xy, xx - yy);
   vec2 major = vec2(cos(tilt), sin(tilt)), minor = vec2(-major.y, major.x);
-  float reach = sqrt(2.0 * log(look.a / SMALLEST)) + 1e-3;
+  float reach = sqrt(2.0 * log(color.a / SMALLEST)) + 1e-3;
   place = reach * (2.0 * vec2(gl_VertexID & 1, (gl_VertexID >> 1) & 1) - 1.0);
   vec2 pixel = focal * p.xy / p.z + place.x * sqrt(longest) * major + place.y * sqrt(shortest) * minor;
   gl_Position = vec4(2.0 * pixel / size * vec2(1.0, -1.0), 0.0, 1.0);
@@ -85,16 +85,16 @@ void main() {
 const FRAGMENT = `#version 300 es
 precision highp float;
 in vec2 place;
-flat in vec4 look;
+flat in vec4 color;
 out vec4 color;
 void main() {
-  float alpha = min(look.a * exp(-0.5 * dot(place, place)), 0.99);
+  float alpha = min(color.a * exp(-0.5 * dot(place, place)), 0.99);
   if (alpha < 1.0 / 255.0) discard;
-  color = vec4(look.rgb * alpha, alpha);
+  color = vec4(color.rgb * alpha, alpha);
 }`;
 
 export class Renderer {
-  /** Throws where the browser has no WebGL2. */
+  /** Throws if the browser has no WebGL2. */
   constructor(canvas) {
     this.canvas = canvas;
     this.gl = canvas.getContext("webgl2", {
@@ -105,11 +105,11 @@ export class Renderer {
       powerPreference: "high-performance",
     });
     if (!this.gl) throw new Error("This browser cannot draw in 3D (WebGL2 is missing).");
-    this.frames = []; // texels of each frame: the card may lose them
+    this.frames = []; // texels of each frame, for a restored context
     this.prepare();
   }
 
-  /** Everything on the card; called again when the context was lost and came back. */
+  /** Create all GPU state; called again after a lost context was restored. */
   prepare() {
     const { gl } = this;
     this.program = compile(gl);
@@ -119,7 +119,7 @@ export class Renderer {
       const { name } = gl.getActiveUniform(this.program, i);
       this.at[name] = gl.getUniformLocation(this.program, name);
     }
-    ["before", "after", "looks", "order"].forEach((name, unit) =>
+    ["before", "after", "appearance", "order"].forEach((name, unit) =>
       gl.uniform1i(this.at[name], unit),
     );
     gl.enable(gl.BLEND);
@@ -133,13 +133,13 @@ export class Renderer {
     gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, corners, gl.STATIC_DRAW);
     this.textures = [];
     this.fences = [];
-    if (this.header) this.setHeader(this.header, this.looks);
+    if (this.header) this.setHeader(this.header, this.appearance);
     this.frames.forEach((texels) => this.upload(texels));
   }
 
-  setHeader(header, looks) {
+  setHeader(header, appearance) {
     const { gl, at } = this;
-    Object.assign(this, { header, looks });
+    Object.assign(this, { header, appearance });
     gl.uniform3fv(at.meanOrigin, header.means.origin);
     gl.uniform1f(at.meanStep, header.means.step);
     gl.uniform1f(at.scaleOrigin, header.log_scales.origin);
@@ -155,7 +155,7 @@ export class Renderer {
       gl.UNSIGNED_INT,
       new Uint32Array(header.gaussians),
     );
-    this.looksTexture = texture(gl, header.gaussians, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, looks);
+    this.appearanceTexture = texture(gl, header.gaussians, gl.RGBA8, gl.RGBA, gl.UNSIGNED_BYTE, appearance);
   }
 
   addFrame(texels) {
@@ -181,7 +181,7 @@ export class Renderer {
     gl.uniform3fv(at.target, camera.target);
     gl.uniformMatrix3fv(at.toCamera, true, axes(camera).flat());
     gl.uniform1f(at.share, share);
-    [this.textures[before], this.textures[after], this.looksTexture, this.orderTexture].forEach(
+    [this.textures[before], this.textures[after], this.appearanceTexture, this.orderTexture].forEach(
       (name, unit) => {
         gl.activeTexture(gl.TEXTURE0 + unit);
         gl.bindTexture(gl.TEXTURE_2D, name);
@@ -201,7 +201,7 @@ export class Renderer {
     gl.flush();
   }
 
-  /** How many pictures the card still has to finish. */
+  /** Number of frames that the GPU has not finished. */
   outstanding() {
     const { gl, fences } = this;
     if (gl.isContextLost()) return 0;
@@ -210,7 +210,7 @@ export class Renderer {
     return fences.length;
   }
 
-  /** The picture that was just drawn, premultiplied RGBA, rows from the top. */
+  /** Read back the frame just drawn: premultiplied RGBA, rows from the top. */
   pixels() {
     const { gl } = this;
     const { width, height } = this.canvas;
@@ -252,7 +252,7 @@ function compile(gl) {
   return program;
 }
 
-/** A texture of the same numbers for each Gaussian, in rows of TEXTURE_WIDTH. */
+/** Create a texture with one texel per Gaussian, in rows of TEXTURE_WIDTH. */
 function texture(gl, count, internal, format, type, numbers) {
   gl.activeTexture(gl.TEXTURE0);
   const made = gl.createTexture();
@@ -264,7 +264,7 @@ function texture(gl, count, internal, format, type, numbers) {
   return made;
 }
 
-/** Write into the bound texture: its full rows, then what is left. */
+/** Fill the bound texture: full rows first, then the remainder. */
 function fill(gl, numbers, format, type) {
   const per = format === gl.RED_INTEGER ? 1 : 4;
   const rows = Math.floor(numbers.length / (per * TEXTURE_WIDTH)),

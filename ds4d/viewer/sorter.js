@@ -1,15 +1,15 @@
-// Orders Gaussians from far to near, in a worker of its own: a 16-bit counting sort.
+// Back-to-front order of Gaussians: a 16-bit counting sort in a worker.
 
-/** The whole worker. It is turned into text, so it may use nothing from outside. */
+/** The worker. Its source is passed as text, so it must not use anything from outside. */
 function worker() {
-  const frames = []; // of each frame: N x 3 uint16 levels of the means
+  const frames = []; // N x 3 uint16 levels of the means, per frame
   let glide = Infinity,
     keys,
     counts;
 
   onmessage = ({ data }) => {
     if (data.glide !== undefined)
-      glide = data.glide; // longest way that is glided, in levels
+      glide = data.glide; // longest move that is interpolated, in levels
     else if (data.means) frames.push(data.means);
     else {
       const order = sorted(data);
@@ -58,7 +58,7 @@ export class Sorter {
     URL.revokeObjectURL(address);
   }
 
-  /** The longest way, in levels of the means, that a Gaussian glides from frame to frame. */
+  /** Set the longest move between two frames that is interpolated, in levels of the means. */
   setGlide(glide) {
     this.worker.postMessage({ glide });
   }
@@ -67,7 +67,7 @@ export class Sorter {
     this.worker.postMessage({ means }, [means.buffer]);
   }
 
-  /** The order for a moment and a direction of view; only one may be asked for at a time. */
+  /** Order for a moment and viewing direction; at most one request at a time. */
   order(moment, forward) {
     return new Promise((resolve) => {
       this.worker.onmessage = ({ data }) => resolve(data.order);

@@ -1,4 +1,4 @@
-// The inside of the player: the viewport, what stands in for it, and the controls under it.
+// Markup of the player: viewport, poster and error message, controls.
 
 const icon = (paths) => `<svg viewBox="0 0 24 24" aria-hidden="true">${paths}</svg>`;
 
@@ -6,7 +6,7 @@ const ICONS = {
   play: icon(
     '<path class="off fill" d="M8 5.2v13.6L19 12z"/><path class="on fill" d="M7 5.5h3.4v13H7zM13.6 5.5H17v13h-3.4z"/>',
   ),
-  // A ring round the object, seen from above: the notch is the input camera, the dot this one.
+  // Compass: a ring around the object seen from above; notch = input camera, dot = current camera.
   input: icon(
     '<circle cx="12" cy="12" r="7.5"/><path d="M12 16.8v5.2"/><g data-part="needle"><circle class="fill" cx="12" cy="19.5" r="3"/></g>',
   ),

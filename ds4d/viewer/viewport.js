@@ -1,18 +1,18 @@
-// What is seen and when: camera, time, motion, and when a picture is drawn.
+// The viewport: camera, time, inertia, and the render loop.
 
 import { between, limited } from "./camera.js";
 import { AdaptiveResolution } from "./adaptive_resolution.js";
 import { Renderer } from "./renderer.js";
 import { Sorter } from "./sorter.js";
 
-const AHEAD = 1; // pictures that the card may still be busy with when the next one is sent
-const MOST_PIXELS = 1600; // along a side
-const SETTLES = 250; // ms without motion until the sharp picture
-const GLIDE_STOPS = 0.004; // degrees per ms
+const MAX_PENDING = 1; // frames the GPU may still be rendering when the next one is submitted
+const MAX_PIXELS = 1600; // along a side
+const SETTLE_MS = 250; // without motion until a full-resolution frame is drawn
+const MIN_SPEED = 0.004; // degrees per ms; slower inertia stops
 const ROTATION = 20 / 1000; // degrees per ms of the turntable
 
 export class Viewport {
-  /** changed() is called whenever camera, time or a mode is another; calm: no motion unasked for. */
+  /** changed(): called when camera, time or a mode changes; calm: no unsolicited motion. */
   constructor(canvas, { changed, calm }) {
     Object.assign(this, { canvas, changed, calm });
     this.renderer = new Renderer(canvas);
@@ -24,8 +24,8 @@ export class Viewport {
     this.loaded = 0; // frames
     this.pace = new AdaptiveResolution();
     this.movedAt = -Infinity;
-    this.speed = { azimuth: 0, elevation: 0 }; // degrees per ms, after the hand has let go
-    this.waiting = []; // for a sharp picture
+    this.speed = { azimuth: 0, elevation: 0 }; // degrees per ms, after release
+    this.waiting = []; // promises of full-resolution frames
     this.observers = [
       new ResizeObserver(() => this.wake(true)),
       new IntersectionObserver(([entry]) => {
@@ -36,9 +36,9 @@ export class Viewport {
     this.observers.forEach((observer) => observer.observe(canvas));
   }
 
-  setHeader(header, looks, start) {
+  setHeader(header, appearance, start) {
     this.header = header;
-    this.renderer.setHeader(header, looks);
+    this.renderer.setHeader(header, appearance);
     this.sorter.setGlide(header.longest_glide / header.means.step);
     this.input = { target: [0, 0, 0], ...header.camera };
     this.start = { ...this.input, ...start };
@@ -53,9 +53,9 @@ export class Viewport {
     this.wake(true);
   }
 
-  // --- what a person does ------------------------------------------------------------------------
+  // --- interaction ------------------------------------------------------------------------
 
-  /** Degrees; the turntable and the input's view are left. */
+  /** Orbit by degrees; leaves the turntable and the input view. */
   turn(azimuth, elevation) {
     this.interrupt();
     this.setCamera({
@@ -69,7 +69,7 @@ export class Viewport {
     this.setCamera({ radius: this.camera.radius * factor });
   }
 
-  /** The hand has let go at a speed in degrees per ms. */
+  /** End of a drag, at a speed in degrees per ms. */
   release(azimuth, elevation) {
     this.held = false;
     if (!this.calm) this.speed = { azimuth, elevation };
@@ -77,7 +77,7 @@ export class Viewport {
   }
 
   interrupt() {
-    this.flight = null;
+    this.transition = null;
     this.speed = { azimuth: 0, elevation: 0 };
     this.rotating = this.following = false;
   }
@@ -90,7 +90,7 @@ export class Viewport {
 
   flyTo(camera) {
     this.interrupt();
-    this.flight = {
+    this.transition = {
       from: { ...this.camera },
       to: camera,
       began: performance.now(),
@@ -109,7 +109,7 @@ export class Viewport {
     this.wake(true);
   }
 
-  /** To the frame that lies so many frames away, round the ends. */
+  /** Step by a number of frames, wrapping at the ends. */
   step(frames) {
     const count = this.header.positions.length;
     this.playing = false;
@@ -129,7 +129,7 @@ export class Viewport {
 
   // --- time --------------------------------------------------------------------------------------
 
-  /** The frames around the moment that is shown, and the share of the way between them. */
+  /** Frames before and after the current time, and the interpolation weight between them. */
   moment() {
     const { positions } = this.header,
       last = this.loaded - 1;
@@ -144,7 +144,7 @@ export class Viewport {
     };
   }
 
-  /** The number of the nearest frame. */
+  /** Index of the nearest frame. */
   frame() {
     const away = this.header.positions.map((position) => Math.abs(position - this.time));
     return away.indexOf(Math.min(...away));
@@ -155,12 +155,12 @@ export class Viewport {
     const whole = this.loaded === positions.length;
     const next = this.time + ms / 1000 / seconds;
     if (whole) this.time = next % 1;
-    else this.time = Math.min(next, positions[this.loaded - 1]); // wait for what comes
+    else this.time = Math.min(next, positions[this.loaded - 1]); // wait for the next frame
   }
 
   // --- drawing -----------------------------------------------------------------------------------
 
-  /** Something may have to be drawn. */
+  /** Schedule a tick of the render loop. */
   wake(dirty = false) {
     this.dirty ||= dirty;
     if (this.closed || this.ticking || !this.loaded) return;
@@ -168,7 +168,7 @@ export class Viewport {
     requestAnimationFrame((now) => this.tick(now));
   }
 
-  /** Resolves when a sharp picture of what is asked for now is on the canvas. */
+  /** Resolves when the current camera and time are on the canvas at full resolution. */
   draw() {
     return new Promise((resolve) => {
       this.waiting.push(resolve);
@@ -185,10 +185,10 @@ export class Viewport {
       this.dirty = true;
     }
     this.changed();
-    // Who waited for a sharp picture shall find it on the canvas, and not already the next one.
+    // Callers of draw() must find their own frame on the canvas, not the one after it.
     const answered =
-      this.drawing?.sent && this.renderer.outstanding() <= AHEAD ? this.finish(now) : 0;
-    const settled = now - this.movedAt > SETTLES && !this.held;
+      this.drawing?.sent && this.renderer.outstanding() <= MAX_PENDING ? this.finish(now) : 0;
+    const settled = now - this.movedAt > SETTLE_MS && !this.held;
     const sharp = settled || this.waiting.length > 0;
     if (
       !this.drawing &&
@@ -207,21 +207,21 @@ export class Viewport {
       this.playing ||
       this.rotating ||
       this.held ||
-      Boolean(this.flight) ||
+      Boolean(this.transition) ||
       this.speed.azimuth !== 0 ||
       this.speed.elevation !== 0
     );
   }
 
-  /** Let time and camera go on; whether anything moves. */
+  /** Advance time and camera; returns whether anything moves. */
   advance(now, ms) {
     if (this.playing && !this.scrubbing) this.passTime(ms);
     if (this.rotating) this.camera.azimuth += ROTATION * ms;
-    if (this.flight) {
-      const { from, to, began, lasts } = this.flight;
+    if (this.transition) {
+      const { from, to, began, lasts } = this.transition;
       const share = lasts ? Math.min((now - began) / lasts, 1) : 1;
       this.camera = between(from, to, share * share * (3 - 2 * share));
-      if (share >= 1) this.flight = null;
+      if (share >= 1) this.transition = null;
     }
     const { azimuth, elevation } = this.speed;
     if (azimuth || elevation) {
@@ -234,7 +234,7 @@ export class Viewport {
         this.input,
       );
       const left = Math.exp(-ms / 180);
-      const stops = Math.hypot(azimuth, elevation) * left < GLIDE_STOPS;
+      const stops = Math.hypot(azimuth, elevation) * left < MIN_SPEED;
       this.speed = stops
         ? { azimuth: 0, elevation: 0 }
         : { azimuth: azimuth * left, elevation: elevation * left };
@@ -266,7 +266,7 @@ export class Viewport {
     return this.sorter.order(moment, forward);
   }
 
-  /** The last picture again, whatever has arrived since. */
+  /** Draw the last frame again. */
   redraw() {
     this.renderer.draw(this.last.camera, this.last.moment, this.last.order);
   }
@@ -274,7 +274,7 @@ export class Viewport {
   resize(sharpness) {
     const { clientWidth, clientHeight } = this.canvas;
     const ratio =
-      Math.min(devicePixelRatio, MOST_PIXELS / Math.max(clientWidth, clientHeight, 1)) * sharpness;
+      Math.min(devicePixelRatio, MAX_PIXELS / Math.max(clientWidth, clientHeight, 1)) * sharpness;
     const width = Math.max(Math.round(clientWidth * ratio), 1),
       height = Math.max(Math.round(clientHeight * ratio), 1);
     if (this.canvas.width !== width || this.canvas.height !== height)
@@ -282,7 +282,7 @@ export class Viewport {
     this.blurred = sharpness < 1;
   }
 
-  /** The picture is on the canvas; how many had waited for it. */
+  /** The frame is on the canvas: resolve its promises and return their number. */
   finish(now) {
     if (this.finishedAt !== undefined && this.moving()) this.pace.add(now - this.finishedAt);
     this.finishedAt = this.moving() ? now : undefined;
@@ -292,7 +292,7 @@ export class Viewport {
     return answers.length;
   }
 
-  /** The card has forgotten everything, and is back. */
+  /** Rebuild GPU state after a lost context was restored. */
   restore() {
     this.renderer.prepare();
     this.drawing = null;

@@ -71,7 +71,7 @@ def test_all_that_is_said_to_be_written_is_there_and_the_zip_is_last(workspace):
 
 
 def test_a_moment_outside_of_the_clip_is_the_users_mistake(workspace):
-    with pytest.raises(UserError, match="not in the clip"):
+    with pytest.raises(UserError, match="outside the clip"):
         finished(export.run(Asset(), workspace, 2.0, ["splat"], moment=1.5))
 
 

@@ -74,7 +74,7 @@ def test_a_frame_needs_only_those_before_it(asset):
     assert len(part) < len(whole)
     header = _header(whole)
     cut = whole[: len(whole) - sum(header["blocks"][4:])]
-    with pytest.raises(UserError, match="cut off"):
+    with pytest.raises(UserError, match="truncated"):
         unpack(cut)
     header["positions"], header["blocks"] = header["positions"][:3], header["blocks"][:4]
     text = json.dumps(header).encode()

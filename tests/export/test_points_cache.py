@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ds4d.export import points_cache
-from ds4d.export.context import Scene
+from ds4d.export.context import ExportContext
 from ds4d.run.workspace import Workspace
 from ds4d.splatting.splats import Splats
 
@@ -32,20 +32,20 @@ class Asset:
 
 
 @pytest.fixture
-def scene(tmp_path) -> Scene:
-    scene = Scene(Asset(), Workspace(tmp_path), 4.0)
-    assert list(points_cache.write(scene)) == [points_cache.NAME, points_cache.SCRIPT]
-    return scene
+def context(tmp_path) -> ExportContext:
+    context = ExportContext(Asset(), Workspace(tmp_path), 4.0)
+    assert list(points_cache.write(context)) == [points_cache.NAME, points_cache.SCRIPT]
+    return context
 
 
-def test_the_cache_holds_every_gaussian_at_every_frame(scene):
-    with np.load(scene.workspace / points_cache.NAME) as arrays:
+def test_the_cache_holds_every_gaussian_at_every_frame(context):
+    with np.load(context.workspace / points_cache.NAME) as arrays:
         assert {name: values.shape for name, values in arrays.items()} == {
             "means": (3, 2, 3), "quats": (3, 2, 4), "scales": (3, 2, 3),
             "opacities": (2,), "colors": (2, 3), "times": (3,),
         }  # fmt: skip
         assert arrays["times"].tolist() == [0.0, 2.0, 4.0]
-        for number, splats in enumerate(scene.frames()):
+        for number, splats in enumerate(context.frames()):
             for name in ("means", "quats", "scales"):
                 np.testing.assert_array_equal(arrays[name][number], getattr(splats, name))
         np.testing.assert_array_equal(arrays["colors"], Asset().splats(0).colors)
@@ -63,14 +63,14 @@ def bpy(monkeypatch) -> MagicMock:
     return bpy
 
 
-def run(scene: Scene, monkeypatch) -> None:
-    script, arrays = scene.workspace / points_cache.SCRIPT, scene.workspace / points_cache.NAME
+def run(context: ExportContext, monkeypatch) -> None:
+    script, arrays = context.workspace / points_cache.SCRIPT, context.workspace / points_cache.NAME
     monkeypatch.setattr(sys, "argv", ["blender", "--python", str(script), "--", str(arrays)])
     runpy.run_path(str(script), run_name="__main__")
 
 
-def test_the_script_gives_blender_every_frame_of_what_can_be_seen(scene, bpy, monkeypatch):
-    run(scene, monkeypatch)
+def test_the_script_gives_blender_every_frame_of_what_can_be_seen(context, bpy, monkeypatch):
+    run(context, monkeypatch)
     mesh = bpy.data.meshes.new.return_value
     assert [call.args for call in mesh.vertices.add.call_args_list] == [(3,), (1,)]  # T x N, N
     places = mesh.vertices.foreach_set.call_args_list[0].args[1].reshape(3, 3)
@@ -89,16 +89,16 @@ def test_the_script_gives_blender_every_frame_of_what_can_be_seen(scene, bpy, mo
     np.testing.assert_allclose(given["color"][1], [1.0, 0.214, 0.0, 1.0], atol=1e-3)  # linear
 
 
-def test_the_animation_lasts_as_long_as_the_clip(scene, bpy, monkeypatch):
-    run(scene, monkeypatch)
+def test_the_animation_lasts_as_long_as_the_clip(context, bpy, monkeypatch):
+    run(context, monkeypatch)
     assert (bpy.context.scene.frame_start, bpy.context.scene.frame_end) == (1, 97)
     node = bpy.data.node_groups.new.return_value.nodes.new.return_value
     keys = node.outputs[0].keyframe_insert.call_args_list
     assert [call.kwargs["frame"] for call in keys] == [1, 49, 97]
 
 
-def test_without_a_name_the_cache_beside_the_script_is_taken(scene, bpy, monkeypatch):
+def test_without_a_name_the_cache_beside_the_script_is_taken(context, bpy, monkeypatch):
     bpy.context.space_data = None
     monkeypatch.setattr(sys, "argv", ["blender", "--python", "import_ds4d.py"])
-    runpy.run_path(str(scene.workspace / points_cache.SCRIPT), run_name="__main__")
+    runpy.run_path(str(context.workspace / points_cache.SCRIPT), run_name="__main__")
     assert bpy.data.meshes.new.called
