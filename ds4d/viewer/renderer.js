@@ -60,7 +60,7 @@ void main() {
 
   vec3 p = toCamera * (mean - target) + vec3(0.0, 0.0, radius);
   if (p.z <= NEAR || color.a < SMALLEST) return;
-  mat3 inCamera = transpose(toCamera * rotation(quat)); // columns = rows of rotation * view
+  mat3 inCamera = transpose(toCamera * rotation(quat)); // columns: camera axes in Gaussian space
   vec2 limit = (0.5 + MARGIN) * size / focal;
   vec2 slope = clamp(p.xy / p.z, -limit, limit);
   vec3 rootX = focal / p.z * (inCamera[0] - slope.x * inCamera[2]) * scales;
@@ -86,11 +86,11 @@ const FRAGMENT = `#version 300 es
 precision highp float;
 in vec2 place;
 flat in vec4 color;
-out vec4 color;
+out vec4 pixel;
 void main() {
   float alpha = min(color.a * exp(-0.5 * dot(place, place)), 0.99);
   if (alpha < 1.0 / 255.0) discard;
-  color = vec4(color.rgb * alpha, alpha);
+  pixel = vec4(color.rgb * alpha, alpha);
 }`;
 
 export class Renderer {
