@@ -1,6 +1,6 @@
-"""Whether the embedded features tell motion from flicker: average precision of DSFD's dynamic map.
+"""Motion against flicker in the embedded features: average precision of DSFD's dynamic map.
 
-python -m benchmarks.descriptors CASE [CASE ...] [--json benchmarks/descriptors.json]
+python -m benchmarks.descriptors CASE [CASE ...] [--json benchmarks/results/descriptors.json]
 
 A token moves at a frame when the clean pictures differ there from the middle frame's, in more than
 a twentieth of its pixels by more than a tenth of a channel's range. The features see the pictures

@@ -1,11 +1,11 @@
-"""The embedded multi-view engine against ground truth, before any optimization.
+"""Embedded multi-view engine against ground truth, before any optimization.
 
-python -m benchmarks.front_end CASE [CASE ...] [--json benchmarks/front_end.json]
+python -m benchmarks.front_end CASE [CASE ...] [--json benchmarks/results/front_end.json]
 
-The front frames of a case are inflated; the objects of some moments are drawn from the held-out
-cameras and, where a case has them, from the six poses of the views, and compared with the truth
-there. Once as they are, once after one shift along the viewing direction for the whole clip: how
-far away an object stands cannot be seen from one side.
+The front frames of a case are inflated; the results at some moments are rendered from the held-out
+cameras and, where available, the six poses of the views, and compared with the truth. Scores are
+given unchanged and after one shift along the viewing direction for the whole clip, because the
+distance of an object cannot be seen in a single view.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from ds4d.multiview.inflate.model import describe, prepare, solid
 from ds4d.run.events import result
 from ds4d.splatting import Splats
 
-EVERY = 6  # of the frames one in so many is compared
+EVERY = 6  # stride of the compared frames
 SHIFTS = np.linspace(-0.15, 0.15, 31)  # along the viewing direction, world units
-SOLID = 0.5  # opacity from which on a Gaussian counts as a point of the object
-MANY = 5000  # points of a shell that its distance to the truth is measured with
-COARSE = 64  # side of the masks that choose a shift, pixels
+SOLID = 0.5  # smallest opacity of a Gaussian that counts as a point of the object
+MAX_POINTS = 5000  # points used for chamfer distances
+COARSE = 64  # side of the masks that determine the shift, pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """What the benchmark compares with, at K moments of the clip from C cameras."""
+    """Ground truth at K moments of the clip from C cameras."""
 
     moments: list[int]
     cameras: Cameras  # C
@@ -57,7 +57,7 @@ class Truth:
 
 
 def read_truth(case: Path, every: int = EVERY) -> Truth:
-    """The truth at one in `every` frames: the held-out views, then the six views if there are."""
+    """Read the truth at every `every`-th frame: held-out views, then the six views if available."""
     known = read_case_cameras(case / "cameras.json")
     held_out = [path for path in sorted((case / "heldout").iterdir()) if path.is_dir()]
     moments = [int(path.stem) for path in sorted(held_out[0].glob("*.png"))]
@@ -81,7 +81,7 @@ def read_truth(case: Path, every: int = EVERY) -> Truth:
 
 
 def measure(case: Path) -> dict:
-    """One case: its scores, by camera and as means of the held-out ones, and seconds."""
+    """Measure one case: scores by camera, means over the held-out cameras, and seconds."""
     truth = read_truth(case)
     frames = load_images(case / "input")
     front = read_case_cameras(case / "cameras.json")["input"]
@@ -91,25 +91,20 @@ def measure(case: Path) -> dict:
     solids = [solid(model, moment) for moment in truth.moments]
     seconds = time.perf_counter() - started
     shift = best_shift(solids, truth)
-    row = {"case": case.resolve().name, "said": describe(model.slant)}
+    row = {"case": case.resolve().name, "slant": describe(model.slant)}
     row["seconds"] = round(seconds, 1)
-    row["as_it_is"] = scores(solids, truth, drawn)
+    row["unshifted"] = scores(solids, truth, draw)
     row["shift"] = round(float(shift), 3)
-    row["shifted"] = scores([shifted(one, shift) for one in solids], truth, drawn)
+    row["shifted"] = scores([shifted(solid, shift) for solid in solids], truth, draw)
     return row
-
-
-def drawn(shells: Splats, cameras: Cameras) -> np.ndarray:
-    """The engine's own way to draw its shells, [C, H, W, 4] uint8."""
-    return draw(shells, cameras)
 
 
 def scores(
     solids: list[Splats], truth: Truth, paint: Callable[[Splats, Cameras], np.ndarray]
 ) -> dict:
-    """psnr_fg, mask IoU and motion PSNR of the held-out views; psnr_fg and IoU by camera; chamfer
-    distances by moment and their mean."""
-    pictures = np.stack([paint(one, truth.cameras) for one in solids])  # [K, C, ...]
+    """Score held-out views (psnr_fg, mask IoU, motion PSNR), each camera (psnr_fg, IoU), and
+    chamfer distances by moment with their mean."""
+    pictures = np.stack([paint(solid, truth.cameras) for solid in solids])  # [K, C, ...]
     by_camera, motions = {}, []
     for index, name in enumerate(truth.names):
         pairs = [
@@ -124,8 +119,8 @@ def scores(
             motions.append(metrics.motion_psnr(own, true))
     kept = np.array([value for name, value in by_camera.items() if name.startswith("heldout")])
     distances = [
-        round(chamfer_distance(few(points(one)), vertices), 4)
-        for one, vertices in zip(solids, truth.vertices or (), strict=False)
+        round(chamfer_distance(subsampled(points(solid)), vertices), 4)
+        for solid, vertices in zip(solids, truth.vertices or (), strict=False)
     ]
     return {
         "psnr_fg": round(float(kept[:, 0].mean()), 2),
@@ -137,19 +132,20 @@ def scores(
 
 
 def chamfer_distance(points: np.ndarray, vertices: np.ndarray) -> float:
-    """Mean distance to the other's nearest point, both ways, of [N, 3] and [M, 3]; world units."""
-    there, back = cKDTree(vertices).query(points)[0], cKDTree(points).query(vertices)[0]
-    return float(there.mean() + back.mean()) / 2
+    """Symmetric mean nearest-neighbour distance of [N, 3] and [M, 3], world units."""
+    to_vertices = cKDTree(vertices).query(points)[0]
+    to_points = cKDTree(points).query(vertices)[0]
+    return float(to_vertices.mean() + to_points.mean()) / 2
 
 
 def best_shift(solids: list[Splats], truth: Truth) -> float:
-    """The shift along y that brings the silhouettes closest to the true ones."""
+    """Shift along y that maximizes the overlap with the true silhouettes, world units."""
     cameras = truth.cameras.resized(COARSE, COARSE)
     step = truth.images.shape[2] // COARSE
     true = truth.images[:, :, ::step, ::step, 3] > 127
     overlaps = []
     for shift in SHIFTS:
-        masks = np.stack([_mask(shifted(one, shift), cameras) for one in solids])
+        masks = np.stack([_mask(shifted(solid, shift), cameras) for solid in solids])
         overlaps.append((masks & true).sum() / (masks | true).sum())
     return SHIFTS[int(np.argmax(overlaps))]
 
@@ -160,17 +156,17 @@ def shifted(solid: Splats, shift: float) -> Splats:
 
 
 def points(solid: Splats) -> np.ndarray:
-    """The centres of those Gaussians that can be seen well, [N, 3]."""
+    """Means of the solid Gaussians, [N, 3]."""
     return solid.means[solid.opacities > SOLID].cpu().numpy()
 
 
-def few(points: np.ndarray) -> np.ndarray:
-    """Of a shell's many points [N, 3] about MANY, evenly."""
-    return points[:: max(1, len(points) // MANY)]
+def subsampled(points: np.ndarray) -> np.ndarray:
+    """Subsample points [N, 3] evenly to about MAX_POINTS."""
+    return points[:: max(1, len(points) // MAX_POINTS)]
 
 
 def _mask(solid: Splats, cameras: Cameras) -> np.ndarray:
-    """Which pixels the centres fall on, [C, H, W] bool."""
+    """Pixels hit by the projected means, [C, H, W] bool."""
     pixels = (
         project(torch.from_numpy(points(solid)), cameras)[0].long().clamp(0, COARSE - 1).numpy()
     )
@@ -188,7 +184,7 @@ def main(options: Options) -> None:
     print("\n| case | psnr_fg, dB | mask IoU | motion PSNR, dB | shifted | chamfer | seconds |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:
-        kept, moved = row["as_it_is"], row["shifted"]
+        kept, moved = row["unshifted"], row["shifted"]
         print(
             f"| {row['case']} | {kept['psnr_fg']} | {kept['mask_iou']} | {kept['motion_psnr']} "
             f"| {row['shift']}: {moved['psnr_fg']} / {moved['mask_iou']} / {moved['motion_psnr']} "

@@ -1,9 +1,9 @@
-"""The classical mattes against true ones: cut-out objects before twelve made backgrounds.
+"""Classical matting against true mattes: cut-out objects in front of twelve synthetic backgrounds.
 
 python -m benchmarks.matting [CASE ...] [--only white,wood] [--frames 24] [--size 512]
 
-A case is anything `generate` takes that has an alpha channel: its colours and opacities are put
-before each background, with sensor noise, written as H.264 and read back as a user's clip would be.
+A case is any input of `generate` with an alpha channel. It is composed over each background with
+sensor noise, encoded as H.264 and read back as a user's clip would be.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import imageio_ffmpeg
 import numpy as np
 import tyro
 
-from benchmarks import backdrops
+from benchmarks import matting_backgrounds
 from ds4d import clip
 from ds4d.config import ClipConfig
 from ds4d.matting import classical
@@ -34,7 +34,7 @@ CRF = 23  # of x264
 class Options:
     cases: tyro.conf.Positional[tuple[Path, ...]] = (OCTOPUS,)
     """clips or case folders with an alpha channel"""
-    only: str = ",".join(backdrops.NAMES)
+    only: str = ",".join(matting_backgrounds.NAMES)
     """backgrounds, by commas"""
     frames: int = 24
     """frames of each clip"""
@@ -54,7 +54,7 @@ def measure(case: Path, name: str, frames: int, size: int) -> dict:
         frame; the warnings that were given.
     """
     colors, opacity = _object(case, frames, size)
-    pictures, truth = backdrops.scene(name, colors, opacity)
+    pictures, truth = matting_backgrounds.compose(name, colors, opacity)
     seen = _filmed(pictures)
     started = time.process_time()
     warnings, alphas = _finished(classical.run(seen))

@@ -1,6 +1,6 @@
-"""How long a visitor waits for the page: until it is there, and until an example's result is.
+"""Waiting times of a visitor: until the page is ready, and until an example's result is shown.
 
-python -m benchmarks.page [--json benchmarks/page.json]
+python -m benchmarks.page [--json benchmarks/results/page.json]
 
 Starts the app as a process of its own and opens it in headless Chromium, which draws WebGL by
 software. Needs what requirements-test.txt installs.

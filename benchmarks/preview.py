@@ -2,10 +2,9 @@
 
 python -m benchmarks.preview CASE [CASE ...] [--views multiview,none] [--preset preview]
 
-Each run is a process of its own, as a user would start it: generate, then evaluate. Then the asset
-is scored once more after one shift along the viewing direction for the whole clip, for how far away
-an object stands cannot be seen from one side; and its Gaussians' distances to the true vertices are
-told for each frame.
+Each run is a process of its own, as a user would start it: generate, then evaluate. The asset is
+scored again after one shift along the viewing direction for the whole clip, because the distance of
+an object cannot be seen in a single view. Chamfer distances are given by frame.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class Options:
 
 
 def measure(case: Path, views: str, preset: str) -> dict:
-    """One run of a case: its metrics, seconds of both commands and of each stage, peak memory."""
+    """Measure one run: metrics, seconds of both commands and each stage, peak memory."""
     with tempfile.TemporaryDirectory() as run:
         started = time.perf_counter()
         options = ["--out", run, "--preset", preset, "--views", views]
@@ -69,13 +68,13 @@ def measure(case: Path, views: str, preset: str) -> dict:
 
 
 def after_shift(asset: Asset, case: Path) -> dict:
-    """The best shift, world units; the scores after it, and chamfer distances without it."""
+    """Best shift (world units), scores after it, and chamfer distances without it."""
     truth = read_truth(case, every=1)
     solids = [asset.splats(moment / max(truth.moments)) for moment in truth.moments]
     shift = best_shift(solids, truth)
     kept, moved = (
-        scores(places, truth, cut_out)
-        for places in (solids, [shifted(one, shift) for one in solids])
+        scores(variant, truth, cut_out)
+        for variant in (solids, [shifted(solid, shift) for solid in solids])
     )
     return {
         "shift": round(float(shift), 3),
@@ -85,7 +84,7 @@ def after_shift(asset: Asset, case: Path) -> dict:
 
 
 def _command(*arguments: str) -> tuple[str, float]:
-    """Run one command of the project. Returns what it printed, and its peak memory in GB."""
+    """Run a command of the project; returns its output and its peak memory in GB."""
     process = subprocess.Popen(
         [sys.executable, "-m", "ds4d", *arguments], stdout=subprocess.PIPE, text=True
     )
@@ -102,8 +101,8 @@ def main(options: Options) -> None:
         for views in options.views.split(","):
             rows.append(measure(case, views, options.preset))
             print(json.dumps(rows[-1]), flush=True)
-    untold = ("stages", "seed", "preset", "by_camera", "chamfer_by_frame")
-    columns = [name for name in rows[0] if name not in untold]
+    hidden = ("stages", "seed", "preset", "by_camera", "chamfer_by_frame")
+    columns = [name for name in rows[0] if name not in hidden]
     print("\n| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
     for row in rows:
         print("| " + " | ".join(str(row[name]) for name in columns) + " |")

@@ -35,7 +35,7 @@ class Options:
     """shares of the preset's steps, by commas: a curve of quality against seconds"""
     seeds: str = "0"
     """seeds, by commas"""
-    json: Path = Path("benchmarks/quality.json")
+    json: Path = Path("benchmarks/results/quality.json")
     """file of the rows; the table goes beside it as .md, the plot as .svg"""
     work: Path = Path("quality_runs")
     """folder for prepared stages, runs while they last, and contact sheets"""

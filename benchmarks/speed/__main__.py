@@ -1,11 +1,10 @@
-"""How fast this machine is, and how cost grows with Gaussians, pixels, frames and views.
+"""Speed on this machine, and cost as a function of Gaussians, pixels, frames and views.
 
 python -m benchmarks.speed [--only rasterizer steps chain scaling] [--quick] [--json FILE]
 
-Measures the renderers at many sizes, training steps of every preset, a whole run of a bundled
-clip, and curves of cost with the straight lines through them. Writes FILE, and beside it the same
-as markdown and as a plot (.md, .svg). With --only, the other parts of FILE are kept if it is from
-the same machine.
+Measures the rasterizers at many sizes, training steps of every preset, a whole run of a bundled
+clip, and cost curves with linear fits. Writes FILE, and the same as a table (.md) and a plot (.svg)
+beside it. With --only, the other parts of FILE are kept if they are from the same machine.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from typing import Literal
 
 import tyro
 
-from . import chain, measure, plot, rasterizer, report, scaling, steps
+from . import chain, measure, plot, rasterizer, report, scaling, training
 
-PARTS = {"rasterizer": rasterizer, "steps": steps, "chain": chain, "scaling": scaling}
+PARTS = {"rasterizer": rasterizer, "steps": training, "chain": chain, "scaling": scaling}
 Part = Literal["rasterizer", "steps", "chain", "scaling"]
 
 
@@ -28,9 +27,9 @@ class Options:
     only: tuple[Part, ...] = ("rasterizer", "steps", "chain", "scaling")
     """parts to measure"""
     quick: bool = False
-    """tiny sizes, in seconds: whether everything runs, not how fast"""
+    """tiny sizes, a smoke test of a few seconds"""
     json: Path | None = None
-    """file for the figures, and for .md and .svg beside it"""
+    """file for the figures; .md and .svg are written beside it"""
 
 
 def main(options: Options) -> None:
@@ -41,13 +40,13 @@ def main(options: Options) -> None:
         for row in PARTS[name].run(options.quick):
             rows.append({"measured": name, **row})
             print(json.dumps(row), flush=True)
-            if options.json:  # after each row: whoever stops here keeps what was measured
+            if options.json:  # after each row, so that an interrupted run keeps its figures
                 _save(options.json, machine, rows)
     print("\n" + report.markdown(machine, rows))
 
 
 def _kept(options: Options, machine: dict) -> list[dict]:
-    """The rows of earlier parts that are not measured again."""
+    """Rows of an earlier run that are not measured again."""
     if options.json is None or not options.json.exists():
         return []
     before = json.loads(options.json.read_text())

@@ -1,4 +1,4 @@
-"""Whole runs of a bundled clip: seconds of each stage, and memory."""
+"""Whole runs of a bundled clip: seconds and memory by stage."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUICK = [
 
 
 def run(quick: bool, clip: str = "frog.mp4", preset: str = "preview") -> Iterator[dict]:
-    """A row for each stage and one for the whole command, Python's start included."""
+    """Yield one row per stage and one for the whole command, including Python's start-up."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "ds4d", "generate", str(CLIPS / clip), "--out", folder]
         command += ["--preset", preset, *(QUICK if quick else [])]

@@ -1,4 +1,4 @@
-"""How things are timed, and on what machine."""
+"""Timing, linear fits, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ import torch
 
 
 def timed(call: Callable[[], object], *, repeats: int, cap: float) -> list[float]:
-    """Seconds of each of several calls, after two that warm up.
+    """Time several calls after two warm-up calls; seconds.
 
-    Only three once they have taken `cap` seconds together, and none at all where a single call
-    takes as long as that. The GPU's queue is empty before and after each call.
+    Three calls suffice once they have taken `cap` seconds together; none is timed if a single call
+    takes that long. The GPU is synchronized before and after each call.
     """
-    for _ in range(2):  # the first one may compile
+    for _ in range(2):  # the first call may compile
         last = _once(call)
     if last > cap:
         return []
@@ -40,7 +40,7 @@ def _once(call: Callable[[], object]) -> float:
 
 
 def synchronize() -> None:
-    """Wait for the GPU, where there is one."""
+    """Wait for the GPU, if there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
@@ -50,7 +50,7 @@ def median_ms(seconds: Sequence[float]) -> float:
 
 
 def fit(x: Sequence[float], y: Sequence[float]) -> dict[str, float]:
-    """The straight line through the points, and R^2: the share of the variance it explains."""
+    """Fit a line through the points; R^2 is the explained share of the variance."""
     slope, intercept = np.polyfit(x, y, 1)
     rest = np.square(np.asarray(y) - slope * np.asarray(x) - intercept).sum()
     r2 = 1 - rest / np.square(y - np.mean(y)).sum()
@@ -58,7 +58,7 @@ def fit(x: Sequence[float], y: Sequence[float]) -> dict[str, float]:
 
 
 def machine() -> dict[str, str | int]:
-    """What the figures were measured on."""
+    """Describe this machine: processor, cores, threads, GPU, versions."""
     facts = {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if _is_linux() else os.cpu_count(),

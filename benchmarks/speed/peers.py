@@ -1,4 +1,4 @@
-"""Other people's rasterizers, where they are installed: the same scene through their doors."""
+"""Third-party rasterizers behind one signature, where installed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ds4d.cameras import Cameras
 
-NEAR, FAR = 0.01, 100.0  # of the projection matrix; what is drawn lies well inside
+NEAR, FAR = 0.01, 100.0  # clipping planes; the object lies well inside
 
 
 def gsplat(
@@ -24,7 +24,7 @@ def gsplat(
 
 
 def diff_gaussian(parts: dict[str, Tensor], cameras: Cameras, backgrounds: Tensor) -> tuple[Tensor]:
-    """Colours alone, [C, H, W, 3]: the package draws one camera at a time and gives no alpha."""
+    """Colours only, [C, H, W, 3]: the package renders one camera at a time and returns no alpha."""
     import diff_gaussian_rasterization as package
 
     images = []
@@ -43,7 +43,7 @@ def diff_gaussian(parts: dict[str, Tensor], cameras: Cameras, backgrounds: Tenso
 
 
 def _settings(package, camera: Cameras, centre: Tensor, background: Tensor):
-    """The package wants transposed matrices and the tangents of half the fields of view."""
+    """Settings of the package: transposed matrices, tangents of half the fields of view."""
     tan_x = camera.width / 2 / camera.Ks[0, 0, 0].item()
     tan_y = camera.height / 2 / camera.Ks[0, 1, 1].item()
     view = camera.viewmats[0]

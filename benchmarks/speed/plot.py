@@ -1,4 +1,4 @@
-"""The rows as one picture: the renderers by size, and the straight lines of cost."""
+"""Plot of the rows: rasterizers by size, and cost curves with their fits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ COLORS = {
     "numba": "#2f6db3", "triton": "#c2410c", "gsplat": "#5b8c2a",
     "diff_gaussian_rasterization": "#8a4fa3",
 }  # fmt: skip
-PALE = (0.3, 0.6, 1.0)  # opacities, small images to large ones
+PALE = (0.3, 0.6, 1.0)  # opacities of lines, from small images to large ones
 
 
 def save(rows: Sequence[dict], path: Path) -> None:
-    """Write a panel for each number of cameras, and one for each curve of cost."""
+    """Write one panel per number of cameras and one per cost curve."""
     drawn = [row for row in rows if row["part"] == "rasterizer" and "both_ms" in row]
     curves = [row for row in rows if row["part"] == "scaling"]
     cameras = sorted({row["cameras"] for row in drawn})
@@ -33,7 +33,7 @@ def save(rows: Sequence[dict], path: Path) -> None:
     for axis in axes.flat[count:]:
         axis.remove()
     for axis, number in zip(axes.flat, cameras, strict=False):
-        _renderers(axis, [row for row in drawn if row["cameras"] == number])
+        _rasterizers(axis, [row for row in drawn if row["cameras"] == number])
         axis.set_title(f"forward + backward, ms: {number} camera{'s' * (number > 1)}")
     for axis, row in zip(axes.flat[len(cameras) :], curves, strict=False):
         _curve(axis, row)
@@ -42,8 +42,8 @@ def save(rows: Sequence[dict], path: Path) -> None:
     plt.close(figure)
 
 
-def _renderers(axis: Axes, rows: list[dict]) -> None:
-    """Milliseconds by the number of Gaussians, a line for each renderer and image size."""
+def _rasterizers(axis: Axes, rows: list[dict]) -> None:
+    """Plot ms over the number of Gaussians, one line per rasterizer and image size."""
     sizes = sorted({row["pixels"] for row in rows})
     for engine, size in sorted({(row["engine"], row["pixels"]) for row in rows}):
         line = [row for row in rows if (row["engine"], row["pixels"]) == (engine, size)]

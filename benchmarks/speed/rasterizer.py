@@ -1,4 +1,4 @@
-"""The renderers: milliseconds forward and backward, and how close to the memory's speed."""
+"""Rasterizers: milliseconds forward and backward, and distance to the memory-bandwidth floor."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ours(parts: dict[str, Tensor], cameras: Cameras, backgrounds: Tensor) -> tup
 
 
 def engines() -> dict[str, tuple[str, Draw]]:
-    """Who can draw here, by name: on which device, and the call."""
+    """Rasterizers available on this machine, by name: device and function."""
     found: dict[str, tuple[str, Draw]] = {"numba": ("cpu", ours)}
     if torch.cuda.is_available():
         found["triton"] = ("cuda", ours)
@@ -44,10 +44,10 @@ def engines() -> dict[str, tuple[str, Draw]]:
     return found
 
 
-def scene(N: int, device: str) -> dict[str, Tensor]:
-    """N Gaussians about as large as their distances, on the surface of a ball with a few bumps.
+def ball(N: int, device: str) -> dict[str, Tensor]:
+    """N Gaussians on the surface of a bumpy ball, scaled to their spacing.
 
-    So what they cover does not depend on their number, as in a training that adds Gaussians.
+    Coverage is independent of N, as in a training that adds Gaussians.
     """
     g = torch.Generator().manual_seed(0)
     directions = torch.nn.functional.normalize(torch.randn(N, 3, generator=g), dim=-1)
@@ -68,7 +68,7 @@ class Step:
 
     def __init__(self, engine: str, N: int, size: int, C: int):
         self.device, self.draw = engines()[engine]
-        self.parts = scene(N, self.device)
+        self.parts = ball(N, self.device)
         azimuths = [360 * index / C + 10 for index in range(C)]
         elevations = [20 * math.sin(index) for index in range(C)]
         self.cameras = orbit_cameras(azimuths, elevations, size=size).to(self.device)
@@ -119,22 +119,22 @@ def floor(N: int, size: int, C: int) -> dict:
 
     The step is also replayed as a CUDA graph: what is left without the launches of its kernels.
     """
-    from benchmarks import gpu_steps
+    from . import gpu_timing
 
     step = Step("triton", N, size, C)
     both = timed(step.both, repeats=REPEATS, cap=CAP)
-    graph = timed(gpu_steps.captured(step.both), repeats=REPEATS, cap=CAP)
+    graph = timed(gpu_timing.captured(step.both), repeats=REPEATS, cap=CAP)
     bandwidth = _bandwidth()
     return {
         "part": "floor", "engine": "triton", "gaussians": N, "pixels": size, "cameras": C,
         "both_ms": median_ms(both), "graph_ms": median_ms(graph),
-        "floor_ms": round(gpu_steps.floor_ms(C, size, N, 3, bandwidth), 4),
+        "floor_ms": round(gpu_timing.floor_ms(C, size, N, 3, bandwidth), 4),
         "copy_bandwidth_gb_s": round(bandwidth / 1e9),
     }  # fmt: skip
 
 
 @functools.cache
 def _bandwidth() -> float:
-    from benchmarks import gpu_steps
+    from . import gpu_timing
 
-    return gpu_steps.copy_bandwidth()
+    return gpu_timing.copy_bandwidth()

@@ -1,4 +1,4 @@
-"""The rows as markdown."""
+"""Markdown tables of the rows."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 
 
 def markdown(machine: dict, rows: Sequence[dict]) -> str:
-    """Everything that was measured, one table a part."""
+    """Format all rows, one table per part."""
     parts = {
-        "Rasterizer, ms (backward is what both take longer than forward)": _drawn(rows),
-        "Memory-bandwidth floor: what a step must read and write, once": _floors(rows),
+        "Rasterizer, ms (backward = both - forward)": _drawn(rows),
+        "Memory-bandwidth floor: reading and writing each array once": _floors(rows),
         "Training steps": _steps(rows),
         "Whole run": _chain(rows),
-        "How cost grows: straight lines through the medians": _scaling(rows),
+        "Cost curves: linear fits through the medians": _scaling(rows),
     }
     facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items())
     texts = [f"# Speed\n\nWritten by `python -m benchmarks.speed`; the machine: {facts}."]
@@ -21,7 +21,7 @@ def markdown(machine: dict, rows: Sequence[dict]) -> str:
 
 
 def _table(header: str, rows: Iterable[Sequence]) -> str:
-    """A markdown table without its empty columns, or nothing where there are no rows."""
+    """Format a table without empty columns; an empty string if there are no rows."""
     cells = [list(map(_cell, row)) for row in rows]
     columns = zip(header.split(" | "), *cells, strict=True)
     columns = [column for column in columns if any(column[1:])]

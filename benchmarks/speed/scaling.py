@@ -1,4 +1,4 @@
-"""How cost grows with Gaussians, pixels, frames and views, and whether a straight line says it."""
+"""Cost as a function of Gaussians, pixels, frames and views, with linear fits."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ds4d.config import PRESETS, Config
 from ds4d.pipeline import generate
 from ds4d.run.workspace import Workspace
 
-from . import rasterizer, steps
+from . import rasterizer, training
 from .chain import CLIPS
 from .measure import fit
 
-# What is varied; a GPU is not busy with less.
+# Ranges; smaller sizes do not saturate a GPU.
 CPU = {
     "gaussians": (1000, 2000, 4000, 8000, 16_000), "sides": (96, 128, 192, 256, 384),
     "cameras": (1, 2, 4, 8, 16), "times": (1, 2, 3, 4, 6), "views": (2, 3, 4, 5, 6, 7),
@@ -35,7 +35,7 @@ QUICK = {
 
 
 def run(quick: bool) -> Iterator[dict]:
-    """A row for each curve: its points and the straight line through them."""
+    """Yield one row per curve: its points and the linear fit."""
     cuda = torch.cuda.is_available()
     ranges = QUICK if quick else GPU if cuda else CPU
     yield from _rasterizer(ranges, "triton" if cuda else "numba", 2 if quick else 20)
@@ -44,8 +44,8 @@ def run(quick: bool) -> Iterator[dict]:
 
 
 def _curve(
-    cost: str,  # of what
-    over: str,  # what it grows with
+    cost: str,  # measured quantity
+    over: str,  # independent variable
     x: Sequence[int],
     measured: Callable[[int], float],  # ms
 ) -> dict:
@@ -55,7 +55,7 @@ def _curve(
 
 
 def _rasterizer(ranges: dict, engine: str, repeats: int) -> Iterator[dict]:
-    """Forward and backward, one thing at a time varied, the others in the middle of their range."""
+    """Time forward + backward, one variable at a time, the others at the middle of their ranges."""
     names = "gaussians", "sides", "cameras"
     N, size, C = (ranges[name][len(ranges[name]) // 2] for name in names)
 
@@ -69,20 +69,20 @@ def _rasterizer(ranges: dict, engine: str, repeats: int) -> Iterator[dict]:
 
 
 def _step(ranges: dict, quick: bool) -> Iterator[dict]:
-    """A step of the dynamic phase, one thing at a time varied; without SDS."""
+    """Time a step of the dynamic phase without SDS, one variable at a time."""
     name = "paper" if torch.cuda.is_available() else "preview"
     config, V = PRESETS[name], max(ranges["views"])
     options = {"size": config.clip.size, "grid": config.features.grid}
     fourd = dataclasses.replace(config.fourd, sds=0.0)
     if quick:
-        name, fourd, options = "tiny", steps.TINY, {"size": 48, "grid": 4, "frames": 3}
+        name, fourd, options = "tiny", training.TINY, {"size": 48, "grid": 4, "frames": 3}
 
     def step(views: int = V, **changes) -> float:
-        changed = steps.phase(dataclasses.replace(fourd, **changes), True)
-        # A step draws no more than a clip has.
+        changed = training.phase(dataclasses.replace(fourd, **changes), True)
+        # Training images are at most as large as the views.
         larger = {"size": max(changed.image_size, options["size"])}
-        training = steps.prepare(changed, views=views, **(options | larger))
-        return steps.pace(training, 0.05 if quick else 3.0)["ms_per_step"]
+        trainer = training.prepare(changed, views=views, **(options | larger))
+        return training.pace(trainer, 0.05 if quick else 3.0)["ms_per_step"]
 
     cost = f"training step, {name}"
     yield _curve(cost, "Gaussians", ranges["gaussians"], lambda N: step(points=N))
@@ -93,7 +93,7 @@ def _step(ranges: dict, quick: bool) -> Iterator[dict]:
 
 
 def _stages(counts: Sequence[int], quick: bool) -> dict:
-    """The stages before the optimization, by the frames of the clip."""
+    """Time the stages before the optimization, by the number of frames."""
 
     def seconds(frames: int) -> float:
         clip = dataclasses.replace(Config().clip, frames=frames, size=32 if quick else 256)
@@ -105,7 +105,7 @@ def _stages(counts: Sequence[int], quick: bool) -> dict:
                 pass
             return sum(stage["seconds"] for stage in workspace.record["stages"].values())
 
-    seconds(counts[0])  # compiles and loads what a first run needs
+    seconds(counts[0])  # warm-up: compilation and lazy imports
     return _curve(
         "stages before 4D", "frames of the clip", counts, lambda count: 1e3 * seconds(count)
     )

@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import torch
 
-from benchmarks.speed import chain, measure, peers, rasterizer, report, steps
+from benchmarks.speed import chain, measure, peers, rasterizer, report, training
 from benchmarks.speed.__main__ import Options, main
 from ds4d.cameras import orbit_cameras, project
 
@@ -104,11 +104,11 @@ def test_what_takes_too_long_is_skipped_and_what_takes_long_is_repeated_less():
 
 def test_the_phases_never_end():
     for moving in (False, True):
-        config = steps.phase(steps.TINY, moving)
-        training = steps.prepare(config, size=48, grid=4, frames=3)
+        config = training.phase(training.TINY, moving)
+        trainer = training.prepare(config, size=48, grid=4, frames=3)
         for _ in range(3):
-            training.advance()
-            assert training.moving == moving
+            trainer.advance()
+            assert trainer.moving == moving
 
 
 def test_diff_gaussian_is_given_the_matrices_it_expects(monkeypatch):
@@ -153,10 +153,10 @@ def test_only_installed_peers_on_a_gpu_are_measured():
         assert (name in found) == there
 
 
-def test_the_floors_find_what_they_borrow_from_the_gpu_steps():
+def test_the_floors_find_what_they_borrow_from_the_gpu_timing():
     pytest.importorskip("triton")
-    from benchmarks import gpu_steps
+    from benchmarks.speed import gpu_timing
 
-    inspect.signature(gpu_steps.floor_ms).bind(4, 512, 30_000, 3, 1e12)
-    inspect.signature(gpu_steps.captured).bind(print)
-    inspect.signature(gpu_steps.copy_bandwidth).bind()
+    inspect.signature(gpu_timing.floor_ms).bind(4, 512, 30_000, 3, 1e12)
+    inspect.signature(gpu_timing.captured).bind(print)
+    inspect.signature(gpu_timing.copy_bandwidth).bind()

@@ -20,5 +20,7 @@ def twin():
 def backend(request):
     """Each backend that runs on a CPU; Triton is interpreted, so its scenes have to be small."""
     if request.param == "triton" and torch.cuda.is_available():
-        pytest.skip("Triton compiles on this machine: python -m benchmarks.gpu_check tests it")
+        pytest.skip(
+            "Triton compiles on this machine: python -m benchmarks.speed.gpu_check tests it"
+        )
     return request.param

@@ -12,7 +12,7 @@ from ds4d.cameras import orbit_cameras
 from ds4d.splatting import rasterize, triton_backend
 
 pytestmark = pytest.mark.skipif(
-    torch.cuda.is_available(), reason="python -m benchmarks.gpu_check tests it on a GPU"
+    torch.cuda.is_available(), reason="python -m benchmarks.speed.gpu_check tests it on a GPU"
 )
 
 

@@ -1,4 +1,4 @@
-"""A case with truth out of a bundled object: python -m benchmarks.make_case frog FOLDER
+"""Case with truth from a bundled object: python -m benchmarks.bundled_case frog FOLDER
 
 The object as the example clips show it, with exact alpha: every frame from the front, every sixth
 from four held-out cameras at eye level.
@@ -22,15 +22,15 @@ FRAMES = 24
 EVERY = 6
 
 
-def make(scene: Positional[str], folder: Positional[Path], size: int = 256) -> None:
-    """Draw the object SCENE (frog, octopus, cactus or windmill) into FOLDER."""
+def make(title: Positional[str], folder: Positional[Path], size: int = 256) -> None:
+    """Draw the object TITLE (frog, octopus, cactus or windmill) into FOLDER."""
     names = ["input", *(f"heldout/az{azimuth:+04d}" for azimuth in HELD_OUT)]
     cameras = orbit_cameras([0, *HELD_OUT], size=size)
     for name in names:
         (folder / name).mkdir(parents=True, exist_ok=True)
     for frame in range(FRAMES):
         seen = cameras if frame % EVERY == 0 else cameras[0]
-        for name, image in zip(names, render(scene, frame / FRAMES, seen, 1), strict=False):
+        for name, image in zip(names, render(title, frame / FRAMES, seen, 1), strict=False):
             iio.imwrite(folder / name / f"{frame:04d}.png", image)
     opengl = np.diag([1, -1, -1, 1])
     entries = [

@@ -1,9 +1,9 @@
-"""The GPU renderer on this machine's GPU: is it right, how fast is it, where does the time go.
+"""Triton rasterizer on this machine's GPU: accuracy, speed, and time by kernel.
 
-python -m benchmarks.gpu_check [--json FILE] [--variants] [--quick]
+python -m benchmarks.speed.gpu_check [--json FILE] [--variants] [--quick]
 
-Compares with the float64 specification in tests/splatting/twin.py, times eager steps and replays
-of a CUDA graph, in the same run gsplat where that is installed, and ends in a short table.
+Compares with the float64 reference in tests/splatting/twin.py; times eager steps, CUDA graphs
+and, where installed, gsplat in the same run; prints a table.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ds4d.splatting import rasterize, triton_backend
 
-from .gpu_steps import (
+from .gpu_timing import (
     PeerStep,
     Step,
     captured,
@@ -38,7 +38,7 @@ WARPS = 1, 2
 
 
 def load_twin():
-    path = Path(__file__).parents[1] / "tests" / "splatting" / "twin.py"
+    path = Path(__file__).parents[2] / "tests" / "splatting" / "twin.py"
     spec = importlib.util.spec_from_file_location("splat_twin", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -1,4 +1,4 @@
-"""Training steps per second, on an object that is made up here: blobs that swing about."""
+"""Training steps per second, on a synthetic object: swaying blobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.step import BLOBS, blobs
 from ds4d.cameras import rig_cameras
 from ds4d.config import PRESETS, FourdConfig
 from ds4d.features import descriptors
@@ -26,14 +25,15 @@ from ds4d.run.events import result
 from ds4d.splatting.splats import render
 
 from .measure import synchronize
+from .step_profile import BLOBS, blobs
 
 FRAMES, VIEWS = 24, 7
-# With how many Gaussians the steps are timed: about what the presets end with.
+# Gaussians during timing: roughly what the presets end with.
 GAUSSIANS = {"preview": 4500, "standard": 5000, "paper": 30_000}
 NEVER = 10**9  # steps
-BLOCK = 100  # steps that are timed together: one look at who is visible from where
-SECONDS, BLOCKS = 20.0, 5  # for one row
-FAINT = 1e-9  # weight of judges whose networks know nothing: they cost the same and do no harm
+BLOCK = 100  # steps per timing: one refresh of visibility
+SECONDS, BLOCKS = 20.0, 5  # per row
+FAINT = 1e-9  # weight of losses with random networks: same cost, no influence
 DINO = (37, 37, 768)  # patches and channels of DINOv2's features
 TINY = FourdConfig(
     points=100, image_size=48, plane_size=8, plane_levels=1, plane_width=4,

@@ -1,10 +1,10 @@
-"""Where the time of a training step goes, on a CPU.
+"""Time of a training step on a CPU, part by part.
 
-python -m benchmarks.step [--threads 1,2] [--repeats 200]
+python -m benchmarks.speed.step_profile [--threads 1,2] [--repeats 200]
 
-A made-up object (blobs that swing about) is seen by the seven cameras in 24 frames; the preview
-preset trains on it until everything moves. Then whole steps are timed, and each part alone, forward
-and backward. Medians over the repeats, and minima, which other work on the machine disturbs least.
+A synthetic object (swaying blobs) is seen by the seven cameras in 24 frames; the preview preset
+trains on it into the dynamic phase. Then whole steps, and each part alone, are timed forward and
+backward: medians over the repeats, and minima, which other processes disturb least.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ds4d.run.events import result
 from ds4d.splatting.splats import Splats, render
 
 FRAMES, BLOBS = 24, 30
-STATIC, DYNAMIC = 60, 200  # steps before the clock starts
+STATIC, DYNAMIC = 60, 200  # steps before timing starts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Options:
 
 
 def blobs(position: float) -> Splats:
-    """The object at a place in the clip: blobs on a spiral that turns and sways."""
+    """Object at a position in the clip: blobs on a spiral that turns and sways."""
     generator = torch.Generator().manual_seed(0)
     height = torch.linspace(-0.35, 0.35, BLOBS)
     turn = 9 * height + 0.6 * math.sin(2 * math.pi * position)
@@ -66,7 +66,7 @@ def blobs(position: float) -> Splats:
 
 
 def trained(config: FourdConfig) -> Training:
-    """An optimization of the blobs in the middle of its way."""
+    """Train on the blobs into the dynamic phase."""
     cameras, positions = rig_cameras(256), torch.linspace(0, 1, FRAMES)
     frames = []
     for position in positions.tolist():
@@ -91,7 +91,7 @@ def trained(config: FourdConfig) -> Training:
 def timed(
     forward: Callable[[], Sequence[Tensor]], inputs: Sequence[Tensor], repeats: int
 ) -> dict[str, list[float]]:
-    """Milliseconds of each run forward and, where there are inputs to differentiate, backward."""
+    """Time each run forward and, if there are inputs to differentiate, backward; ms."""
     times = {"forward": [], "backward": []}
     for _ in range(repeats):
         started = time.perf_counter()
@@ -111,7 +111,7 @@ def _leaves(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def measure(training: Training, repeats: int) -> dict[str, dict[str, list[float]]]:
-    """Milliseconds of whole steps and of their parts."""
+    """Time whole steps and their parts, ms."""
     times, views = training._draw().values()
     targets, frames = training.targets, times.repeat_interleave(2)
     offsets = _leaves(training._offsets(times).__dict__.values())

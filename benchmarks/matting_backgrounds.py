@@ -1,4 +1,4 @@
-"""Twelve made backgrounds to put cut-out objects before: eight plain ones, four textured ones."""
+"""Twelve synthetic backgrounds for cut-out objects: eight plain, four textured."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ TEXTURED = ("wood", "bricks", "foliage", "drift")
 NAMES = PLAIN + TEXTURED
 
 
-def scene(
+def compose(
     name: str,  # one of NAMES
     colors: np.ndarray,  # [T, S, S, 3] float32 in 0..255, the object's colours
     opacity: np.ndarray,  # [T, S, S] float32 in 0..1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The object before a background: pictures [T, S, S, 3] float32 and true opacities [T, S, S].
+    """Compose the object over a background: images [T, S, S, 3] float32, true mattes [T, S, S].
 
     "near" is the object's own median colour moved by 20 Lab units; "studio" is a floor on which the
     object throws a soft shadow; before "drift" the camera wanders, so that object and background

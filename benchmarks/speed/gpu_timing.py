@@ -1,4 +1,4 @@
-"""Steps of the GPU renderer that are checked and timed, and how they are timed."""
+"""Rasterizer steps on a GPU, and their timing by CUDA events."""
 
 from __future__ import annotations
 
