@@ -140,12 +140,12 @@ def _readiness(engine: Pretrained, found: dict[str, Found]) -> tuple[bool, str]:
         return False, f"{engine.package} is not installed: pip install -r requirements.txt"
     for name in engine.weights:
         if found[name].where == "missing":
-            return False, f"{name}: {found[name].words}"
+            return False, f"{name}: {found[name].message}"
     away = [name for name in engine.weights if found[name].where == "hub"]
     if away:
         total = size(sum(CATALOGUE[name].bytes for name in away))
         return True, f"ready after a download of {total}, at first use or by --download"
-    return True, f"ready, {found[engine.weights[0]].words}"
+    return True, f"ready, {found[engine.weights[0]].message}"
 
 
 def _find_all(names: list[str], machine: MachineConfig) -> dict[str, Found]:
@@ -184,12 +184,12 @@ def _fetch_all(machine: MachineConfig) -> bool:
 def _check_room(names: list[str]) -> None:
     """Compare what is to be downloaded with what is free, on each disk that it goes to."""
     from .weights import CATALOGUE, size
-    from .weights.find import cache_places
+    from .weights.find import cache_folders
 
     needed: dict[int, int] = {}
     places: dict[int, Path] = {}
     for name in names:
-        place = cache_places(CATALOGUE[name])[0]
+        place = cache_folders(CATALOGUE[name])[0]
         place = next(folder for folder in (place, *place.parents) if folder.exists())
         disk = place.stat().st_dev
         places.setdefault(disk, place)

@@ -106,7 +106,7 @@ def _perceptual(config: FourdConfig, machine: MachineConfig) -> tuple[str, str]:
         found = find(LPIPS, machine.weights)
         if found.where == "missing":
             raise UserError(
-                f"LPIPS was asked for, but the weights of its VGG16 are missing: {found.words}.",
+                f"LPIPS was asked for, but the weights of its VGG16 are missing: {found.message}.",
                 "Choose the perceptual loss auto: the structural one needs no weights.",
             )
         return "lpips", "asked for"

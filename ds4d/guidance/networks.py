@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..run.device import network_dtype
-from ..weights import fill, modern, read_json, read_state
+from ..weights import fill, read_json, read_state, rename_old_keys
 
 CONFIGS = {
     "vae": "vae/config.json",
@@ -161,7 +161,7 @@ def load(folder: Path, device: torch.device) -> Networks:
                 )
     networks = build(configs, device)
     for name, file in WEIGHTS.items():
-        fill(getattr(networks, name), modern(read_state(folder / file)), folder / file)
+        fill(getattr(networks, name), rename_old_keys(read_state(folder / file)), folder / file)
     return networks
 
 

@@ -50,7 +50,7 @@ def usable(
     for name in weights:
         found = find(name, machine.weights)
         if found.where == "missing":
-            return False, f"weights of {name}: {found.words}"
+            return False, f"weights of {name}: {found.message}"
         if found.where not in fine:
             return False, "no GPU is here for the pretrained network"
     return True, f"its weights are there, on {device.type}"

@@ -1,4 +1,4 @@
-"""The pretrained weights that engines can use: where they come from, how large, how licensed."""
+"""Catalogue of the pretrained weights that engines can use: source, revision, size, licence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Weights:
-    """One download: files of a repository on the Hugging Face hub, or one file at an address.
+    """One download: files of a repository on the Hugging Face hub, or one file at a URL.
 
     In a local folder of weights they lie at FOLDER/`repo`/`files`.
     """
@@ -15,12 +15,12 @@ class Weights:
     name: str
     repo: str  # OWNER/REPO on the hub; with a url, just the folder's name
     revision: str  # of the hub's repository: a full commit hash
-    files: tuple[str, ...]  # what is needed of the repository
+    files: tuple[str, ...]  # of the repository, as far as they are needed
     bytes: int  # of all files, about
-    licence: str  # in words
-    use: str  # what they are for
+    licence: str
+    use: str  # the stage that needs them, and the network
     url: str = ""  # of the one file, where it is not on the hub
-    checksum: str = ""  # of that file: md5:... or sha256:..., perhaps only its start
+    checksum: str = ""  # of that file: md5:... or sha256:...
 
 
 _NON_COMMERCIAL = "CC-BY-NC 4.0: non-commercial"
@@ -116,7 +116,7 @@ _ALL = (
     _instantmesh(
         "instantmesh-base", "instant_nerf_base.ckpt", 1_250_000_000, "mesh (InstantMesh base)"
     ),
-    # Only how images are prepared: InstantMesh's checkpoints hold this encoder's weights. Earlier
+    # Only the preprocessing: InstantMesh's checkpoints hold this encoder's weights. Earlier
     # revisions have another mean and deviation.
     Weights(
         "dino-vitb16",
@@ -170,7 +170,7 @@ _ALL = (
         "BSD-3-Clause (torchvision)",
         "perceptual loss (LPIPS's VGG16)",
         "https://download.pytorch.org/models/vgg16-397923af.pth",
-        "sha256:397923af",
+        "sha256:397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
     ),
 )  # fmt: skip
 
@@ -178,7 +178,7 @@ CATALOGUE: dict[str, Weights] = {weights.name: weights for weights in _ALL}
 
 
 def size(bytes: float) -> str:
-    """A number of bytes for a person."""
+    """A number of bytes as people read it: 88 MB, 5.58 GB."""
     for unit in ("B", "kB", "MB"):
         if bytes < 999.5:
             return f"{bytes:.0f} {unit}"

@@ -1,10 +1,9 @@
-"""Bringing weights to this machine."""
+"""Downloads of weights: repositories by huggingface_hub, single files by pooch."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import threading
 import time
 from pathlib import Path
@@ -15,20 +14,20 @@ from ..run.events import Event, Stage
 from ..run.workspace import replacing
 from . import reachability
 from .catalogue import Weights, size
-from .find import cache_places, find, look_up
+from .find import cache_folders, entry, find
 
-ELSEWHERE = (
+HINT = (
     "Give a folder that holds them with --weights, or take another engine; "
     "python -m ds4d doctor says what is here."
 )
-BLOCK = 1 << 20  # bytes
-NEWS = 0.5  # seconds between two pieces of news
-ABANDONED = 3600.0  # seconds without a byte, after which nobody writes to a file any more
-STALLED = 30.0  # seconds without a byte, after which a download is given up
+CHUNK = 1 << 20  # bytes
+EVENT_INTERVAL = 0.5  # seconds
+ABANDONED = 3600.0  # seconds without a byte, after which a partial file belongs to no process
+TIMEOUT = 30.0  # seconds without a byte, after which a download is given up
 
 
 def fetch(name: str, folder: str = "") -> Path:
-    """The place of weights on disk; downloads them when they are nowhere on this machine.
+    """Path of weights on disk; downloads them when they are nowhere on this machine.
 
     Args:
         name: in the catalogue.
@@ -36,39 +35,39 @@ def fetch(name: str, folder: str = "") -> Path:
 
     Returns:
         For weights on the hub, the folder that holds their files in the repository's layout; for
-        those with an address of their own (rembg's and LPIPS's), the file.
+        those with a URL of their own (rembg's and LPIPS's), the file.
 
     Raises:
         UserError: with the exact reason why they are not to be had.
     """
     found = find(name, folder)
     if found.where == "missing":
-        raise UserError(f"The weights {name} are not to be had: {found.words}.", ELSEWHERE)
+        raise UserError(f"The weights {name} are not to be had: {found.message}.", HINT)
     if found.path is not None:
         return found.path
-    _download(look_up(name))
+    _download(entry(name))
     found = find(name, folder)
     if found.path is None:
-        raise UserError(f"The weights {name} did not arrive: {found.words}.", ELSEWHERE)
+        raise UserError(f"The weights {name} did not arrive: {found.message}.", HINT)
     return found.path
 
 
 def fetching(stage: str, name: str, folder: str = "") -> Stage[Path]:
-    """`fetch` as a part of a stage's work, with news of a download that takes long.
+    """`fetch` as a part of a stage, with events about the progress of a download.
 
     Weights that are on this machine are returned at once, without an event. Closing the generator
     does not wait for the download, which ends in the background.
 
     Args:
-        stage: whose events these are.
-        name, folder: as `fetch` has them.
+        stage: name of the stage in the events.
+        name, folder: as in `fetch`.
 
     Raises:
         UserError: as `fetch` does.
     """
     if find(name, folder).where != "hub":
         return fetch(name, folder)
-    weights = look_up(name)
+    weights = entry(name)
     outcome: list[Path | BaseException] = []
 
     def work() -> None:
@@ -78,60 +77,61 @@ def fetching(stage: str, name: str, folder: str = "") -> Stage[Path]:
             outcome.append(error)
 
     thread = threading.Thread(target=work, daemon=True)
-    before = _arrived(weights)
+    before = _bytes_on_disk(weights)
     thread.start()
     while thread.is_alive():
-        done = min(_arrived(weights) - before, weights.bytes)
+        done = min(_bytes_on_disk(weights) - before, weights.bytes)
         message = f"downloading {name}: {size(done)} of {size(weights.bytes)}"
         yield Event(stage, 0, 0, message)
-        thread.join(NEWS)
+        thread.join(EVENT_INTERVAL)
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return outcome[0]
 
 
-def _arrived(weights: Weights) -> int:
+def _bytes_on_disk(weights: Weights) -> int:
     """Bytes in the folder that a download writes to, finished or not."""
     total = 0
-    for file in _workplace(weights).glob("*"):
-        with contextlib.suppress(OSError):  # renamed in this moment
+    for file in _download_folder(weights).glob("*"):
+        with contextlib.suppress(OSError):  # it is being renamed
             total += file.stat().st_size
     return total
 
 
-def _workplace(weights: Weights) -> Path:
+def _download_folder(weights: Weights) -> Path:
     """The folder in which a download grows."""
-    place = cache_places(weights)[0]
-    return place if weights.url else place.parents[1] / "blobs"
+    folder = cache_folders(weights)[0]
+    return folder if weights.url else folder.parents[1] / "blobs"
 
 
-def _sweep(weights: Weights) -> None:
-    """Remove what downloads left behind whose process was killed: nobody goes on with it."""
+def _remove_abandoned(weights: Weights) -> None:
+    """Remove partial files of downloads whose process was killed: none resumes them."""
     pattern = f"{Path(weights.files[0]).stem}.partial-*" if weights.url else "*.*.incomplete"
-    for file in _workplace(weights).glob(pattern):
-        with contextlib.suppress(FileNotFoundError):  # another one sweeps, too
+    for file in _download_folder(weights).glob(pattern):
+        with contextlib.suppress(FileNotFoundError):  # removed by another process
             if time.time() - file.stat().st_mtime > ABANDONED:
                 file.unlink()
 
 
 def _download(weights: Weights) -> None:
-    place = cache_places(weights)[0]
+    folder = cache_folders(weights)[0]
     try:
-        _sweep(weights)
+        _remove_abandoned(weights)
         if weights.url:
-            _download_file(weights, place / weights.files[0])
+            _download_file(weights, folder / weights.files[0])
         else:
             _download_repo(weights)
     except UserError:
         raise
     except Exception as error:  # each library on the way raises its own
-        raise _explained(weights, place, error) from error
+        raise _user_error(weights, folder, error) from error
 
 
 def _download_repo(weights: Weights) -> None:
-    """Into the hub's cache, where what another process is fetching is waited for.
+    """Download into the hub's cache, which also waits for what another process is fetching.
 
-    One file after the other, in this thread: a pool of threads would hold up Ctrl-C.
+    File by file in this thread: the pool of threads of `snapshot_download` would hold up Ctrl-C,
+    and files that a repository lacks would pass unnoticed.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import RemoteEntryNotFoundError
@@ -143,27 +143,19 @@ def _download_repo(weights: Weights) -> None:
             raise UserError(
                 f"The weights {weights.name} are incomplete on the hub: {weights.repo} has no "
                 f"{file} at revision {weights.revision[:7]}.",
-                ELSEWHERE,
+                HINT,
             ) from error
 
 
 def _download_file(weights: Weights, target: Path) -> None:
-    """Aside first, so that the file appears whole and checked, or not at all."""
-    from huggingface_hub.utils import get_session
-    from tqdm import tqdm
+    """Download to a partial file first: the target appears whole and checked, or not at all."""
+    import pooch
 
-    kind, expected = weights.checksum.split(":")
-    digest = hashlib.new(kind, usedforsecurity=False)
-    request = get_session().stream("GET", weights.url, timeout=STALLED, follow_redirects=True)
-    with replacing(target) as aside, request as response, open(aside, "wb") as file:
-        response.raise_for_status()
-        total = int(response.headers.get("content-length", weights.bytes))
-        with tqdm(total=total, unit="B", unit_scale=True, desc=target.name) as bar:
-            for block in response.iter_bytes(BLOCK):
-                file.write(block)
-                digest.update(block)
-                bar.update(len(block))
-        if not digest.hexdigest().startswith(expected):
+    algorithm, expected = weights.checksum.split(":")
+    downloader = pooch.HTTPDownloader(progressbar=True, chunk_size=CHUNK, timeout=TIMEOUT)
+    with replacing(target) as partial:
+        downloader(weights.url, str(partial), None)
+        if pooch.file_hash(str(partial), algorithm) != expected:
             raise UserError(
                 f"The weights {weights.name} arrived damaged: their checksum is another one.",
                 "Try again; if it stays so, something between here and "
@@ -171,29 +163,29 @@ def _download_file(weights: Weights, target: Path) -> None:
             )
 
 
-def _explained(weights: Weights, place: Path, error: Exception) -> UserError:
-    """What stopped a download, in a sentence."""
+def _user_error(weights: Weights, folder: Path, error: Exception) -> UserError:
+    """The cause of a failed download in a sentence."""
     from huggingface_hub import constants
 
     host = urlsplit(weights.url or constants.ENDPOINT).netloc
     start = f"The weights {weights.name} cannot be downloaded:"
-    root = error
-    while root.__cause__ is not None:  # libraries wrap what happened
-        root = root.__cause__
-    status = getattr(getattr(root, "response", None), "status_code", 0)
+    cause = error
+    while cause.__cause__ or cause.__context__:  # libraries wrap the first error
+        cause = cause.__cause__ or cause.__context__
+    status = getattr(getattr(cause, "response", None), "status_code", 0)
     if status >= 400:
-        return UserError(f"{start} {reachability.describe(status, host)}.", ELSEWHERE)
-    number = getattr(root, "errno", None)
+        return UserError(f"{start} {reachability.status_message(status, host)}.", HINT)
+    number = getattr(cause, "errno", None)
     if number in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
-            f"{start} the disk is full at {place}.",
+            f"{start} the disk is full at {folder}.",
             f"Make room for {size(weights.bytes)}, or set HF_HOME, U2NET_HOME or TORCH_HOME to a "
             "folder on another disk.",
         )
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return UserError(f"{start} {place} cannot be written.", ELSEWHERE)
-    first = (str(root) or type(root).__name__).splitlines()[0]
+        return UserError(f"{start} {folder} cannot be written.", HINT)
+    first_line = (str(cause) or type(cause).__name__).splitlines()[0]
     return UserError(
-        f"The download of the weights {weights.name} from {host} broke off: {first}.",
+        f"The download of the weights {weights.name} from {host} broke off: {first_line}.",
         "Try again; files that arrived whole are kept.",
     )

@@ -1,4 +1,4 @@
-"""Where weights lie: the user's folder, the caches of this machine, or the hub."""
+"""Locating weights: in the user's folder, in the caches of this machine, or on the hub."""
 
 from __future__ import annotations
 
@@ -17,73 +17,74 @@ from .integrity import MISSING, fault
 
 @dataclass(frozen=True)
 class Found:
-    """Where weights are, or the exact reason why they are nowhere."""
+    """Location of weights, or the reason why they are nowhere."""
 
     path: Path | None  # a folder with the hub's files in their layout, or a file that has a url
     where: Literal["folder", "cache", "hub", "missing"]  # hub: not on disk, but can be downloaded
-    words: str
+    message: str  # a phrase for a person: the folder, or the reason
 
 
 def find(name: str, folder: str = "") -> Found:
-    """Look for weights of the catalogue, quickly and without downloading anything.
+    """Locate weights of the catalogue, quickly and without downloading anything.
 
     Args:
         name: in the catalogue.
         folder: the user's own folder of weights (FOLDER/OWNER/REPO/files), or "".
 
     Returns:
-        The first place of folder, caches and hub that has every file. A file that is there but
-        broken ends the search, so that nothing else takes its place unnoticed.
+        The first of folder, caches and hub that has every file. A file that is there but broken
+        ends the search, so that nothing else takes its place unnoticed.
 
     Raises:
         UserError: the catalogue has no such name.
     """
-    weights = look_up(name)
+    weights = entry(name)
     absent = ""
-    for place, where in _places(weights, folder):
+    for place, where in _candidates(weights, folder):
         faults = {file: fault(place / file) for file in weights.files}
-        missing = [file for file, wrong in faults.items() if wrong == MISSING]
-        for file, wrong in faults.items():
-            if wrong and file not in missing:
-                return Found(None, "missing", f"{place / file} {wrong}; delete or replace it")
+        missing = [file for file, phrase in faults.items() if phrase == MISSING]
+        for file, phrase in faults.items():
+            if phrase and file not in missing:
+                return Found(None, "missing", f"{place / file} {phrase}; delete or replace it")
         if not missing:
             return Found(place / weights.files[0] if weights.url else place, where, f"in {place}")
         if where == "folder" or len(missing) < len(faults):
-            absent = absent or _words(missing, place)
+            absent = absent or _missing_files(missing, place)
     absent = absent or "not on this machine"
-    obstacle = reachability.obstacle(address(weights))
+    obstacle = reachability.obstacle(download_url(weights))
     if obstacle:
         return Found(None, "missing", f"{absent}, and {obstacle}")
     return Found(None, "hub", f"{absent}, but can be downloaded ({size(weights.bytes)})")
 
 
-def look_up(name: str) -> Weights:
+def entry(name: str) -> Weights:
     """The catalogue's entry; UserError for a name that it does not have."""
     if name not in CATALOGUE:
         raise UserError(f"There are no weights called {name}.", f"Known: {', '.join(CATALOGUE)}.")
     return CATALOGUE[name]
 
 
-def _places(weights: Weights, folder: str) -> list[tuple[Path, str]]:
-    caches = [(place, "cache") for place in cache_places(weights)]
+def _candidates(weights: Weights, folder: str) -> list[tuple[Path, str]]:
+    """Folders that can hold the weights, in the order of the search, each with its kind."""
+    caches = [(place, "cache") for place in cache_folders(weights)]
     if not folder:
         return caches
     return [(Path(folder).expanduser() / weights.repo, "folder"), *caches]
 
 
-def cache_places(weights: Weights) -> list[Path]:
+def cache_folders(weights: Weights) -> list[Path]:
     """Folders outside the user's own one that can hold the weights; the first is downloaded to."""
     if weights.repo == "rembg":
-        return _rembg_places(weights.files[0])
+        return _rembg_folders(weights.files[0])
     if weights.repo == "torchvision":
         return [Path(torch.hub.get_dir()) / "checkpoints"]
-    return _hub_places(weights)
+    return _hub_folders(weights)
 
 
-def _hub_places(weights: Weights) -> list[Path]:
-    """The pinned revision's snapshot in the hub's cache.
+def _hub_folders(weights: Weights) -> list[Path]:
+    """The pinned revision's snapshot in the hub's caches.
 
-    What a Space preloads at its build lies in the cache's usual place, whatever HF_HOME says.
+    Files that a Space preloads at its build lie in the cache's default folder, whatever HF_HOME is.
     """
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
@@ -93,8 +94,11 @@ def _hub_places(weights: Weights) -> list[Path]:
     return [cache / repo / "snapshots" / weights.revision for cache in dict.fromkeys(caches)]
 
 
-def _rembg_places(file: str) -> list[Path]:
-    """As rembg's sessions look: a folder for each model, then the flat one of earlier versions."""
+def _rembg_folders(file: str) -> list[Path]:
+    """The folders of rembg's sessions: one for each model, then the flat one of earlier versions.
+
+    Not by rembg's own methods: importing them takes seconds.
+    """
     data = os.environ.get("XDG_DATA_HOME")
     old = os.environ.get("U2NET_HOME", os.path.join(data or "~", ".u2net"))
     new = os.environ.get("REMBG_HOME", os.path.join(data, "rembg") if data else "~/.rembg")
@@ -105,8 +109,8 @@ def _rembg_places(file: str) -> list[Path]:
     ]
 
 
-def address(weights: Weights) -> str:
-    """What answers when the weights can be downloaded."""
+def download_url(weights: Weights) -> str:
+    """A URL that answers when the weights can be downloaded."""
     from huggingface_hub import constants
 
     if weights.url:
@@ -114,7 +118,8 @@ def address(weights: Weights) -> str:
     return f"{constants.ENDPOINT}/api/models/{weights.repo}/revision/{weights.revision}"
 
 
-def _words(missing: list[str], place: Path) -> str:
+def _missing_files(missing: list[str], place: Path) -> str:
+    """Names of missing files as a phrase."""
     if not place.is_dir():
         return f"there is no folder {place}"
     if len(missing) == 1:

@@ -1,28 +1,27 @@
-"""Names of weights that older files have: the libraries that read them have changed since."""
+"""Keys of older checkpoints under the names that today's diffusers and transformers use."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
-# What diffusers called the projections of a VAE's attention until version 0.17.
+# Projections of a VAE's attention, as diffusers named them until version 0.17.
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
-def modern(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights under the names of today.
+def rename_old_keys(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights under today's names.
 
-    Position numbers, which files of transformers up to 4.30 hold as if they were weights, are left
-    out.
+    Position ids, which transformers up to 4.30 saved among the weights, are left out.
     """
-    return {_renamed(key): value for key, value in state.items() if not _is_position(key)}
+    return {_rename(key): value for key, value in state.items() if not _is_position_ids(key)}
 
 
-def _renamed(key: str) -> str:
+def _rename(key: str) -> str:
     parts = key.split(".")
     if "attentions" in parts and parts[-2] in OLD_ATTENTION:
         parts[-2] = OLD_ATTENTION[parts[-2]]
     return ".".join(parts)
 
 
-def _is_position(key: str) -> bool:
+def _is_position_ids(key: str) -> bool:
     return key.endswith("embeddings.position_ids")

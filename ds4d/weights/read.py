@@ -1,4 +1,4 @@
-"""Reading checkpoints: no code in them is run, and what is wrong with them is said in words."""
+"""Strict reading of checkpoints: no code in them is run, every fault is a plain sentence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LISTED = 5  # keys of each kind that an error names
 
 
 def read_state(file: Path) -> dict[str, Tensor]:
-    """A checkpoint's content, on the CPU.
+    """Content of a checkpoint, on the CPU.
 
     Args:
         file: .safetensors, or what torch.save wrote (.ckpt, .bin, .pth), of which only tensors
@@ -31,9 +31,9 @@ def read_state(file: Path) -> dict[str, Tensor]:
     Raises:
         UserError: the file is missing, empty, cut short, damaged, holds code, or is no checkpoint.
     """
-    wrong = fault(file)
-    if wrong:
-        raise UserError(f"The weights file {file} {wrong}.", AGAIN)
+    damage = fault(file)
+    if damage:
+        raise UserError(f"The weights file {file} {damage}.", AGAIN)
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -43,7 +43,7 @@ def read_state(file: Path) -> dict[str, Tensor]:
         mapped = zipfile.is_zipfile(file)
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
-        raise _refused(file, error) from error
+        raise _pickle_error(file, error) from error
     except Exception as error:  # each kind of damage raises another one
         first = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"The weights file {file} is damaged ({first}).", AGAIN) from error
@@ -52,8 +52,8 @@ def read_state(file: Path) -> dict[str, Tensor]:
     return state
 
 
-def _refused(file: Path, error: pickle.UnpicklingError) -> UserError:
-    """What the reader that takes tensors and plain values only says of anything else."""
+def _pickle_error(file: Path, error: pickle.UnpicklingError) -> UserError:
+    """The error about a pickle that holds more than tensors and plain values."""
     code = re.search(r"GLOBAL (\S+)", str(error))
     if code:
         return UserError(
@@ -71,13 +71,13 @@ def fill(module: nn.Module, state: dict[str, Tensor], file: Path) -> None:
 
     Args:
         state: tensors by the module's own names.
-        file: where they come from, for the words of an error.
+        file: where they come from, for error messages.
 
     Raises:
         UserError: names the file and the missing, unexpected and wrongly shaped keys.
     """
     needed = module.state_dict()
-    wrong = {
+    mismatches = {
         "missing keys": [key for key in needed if key not in state],
         "unexpected keys": [key for key in state if key not in needed],
         "wrong shapes": [
@@ -86,7 +86,7 @@ def fill(module: nn.Module, state: dict[str, Tensor], file: Path) -> None:
             if key in state and state[key].shape != tensor.shape
         ],
     }
-    problems = [f"{title}: {_listed(keys)}" for title, keys in wrong.items() if keys]
+    problems = [f"{title}: {_list_keys(keys)}" for title, keys in mismatches.items() if keys]
     if problems:
         raise UserError(
             f"The weights file {file} does not fit {type(module).__name__}; {'; '.join(problems)}.",
@@ -95,24 +95,23 @@ def fill(module: nn.Module, state: dict[str, Tensor], file: Path) -> None:
     module.load_state_dict(state, strict=True)
 
 
-def _listed(keys: list[str]) -> str:
+def _list_keys(keys: list[str]) -> str:
     more = f" and {len(keys) - LISTED} more" if len(keys) > LISTED else ""
     return ", ".join(keys[:LISTED]) + more
 
 
 def read_json(file: Path) -> dict:
-    """The settings in a file that lies beside weights.
+    """Settings in a JSON file beside weights.
 
     Raises:
-        UserError: it is missing, or holds something else.
+        UserError: it is missing, damaged, or holds no dictionary.
     """
-    again = "Delete the file and download it again."
     try:
         settings = json.loads(file.read_text())
     except FileNotFoundError as error:
         raise UserError(f"{file} is missing.", "Download the weights again.") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"{file} is damaged: {error}.", again) from error
+        raise UserError(f"{file} is damaged: {error}.", AGAIN) from error
     if not isinstance(settings, dict):
-        raise UserError(f"{file} holds no settings.", again)
+        raise UserError(f"{file} holds no settings.", AGAIN)
     return settings

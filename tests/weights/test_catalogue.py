@@ -26,7 +26,7 @@ def test_every_choice_in_the_settings_has_its_weights():
 @pytest.mark.parametrize("weights", CATALOGUE.values(), ids=CATALOGUE)
 def test_what_is_downloaded_can_never_change(weights):
     pinned = re.fullmatch("[0-9a-f]{40}", weights.revision)
-    checked = re.fullmatch("(md5:[0-9a-f]{32}|sha256:[0-9a-f]{8,})", weights.checksum)
+    checked = re.fullmatch("(md5:[0-9a-f]{32}|sha256:[0-9a-f]{64})", weights.checksum)
     assert checked and len(weights.files) == 1 if weights.url else pinned
     assert weights.bytes > 0 and weights.licence and weights.use
 

@@ -22,7 +22,7 @@ def vgg(hub, monkeypatch):
     weights = dataclasses.replace(
         CATALOGUE["lpips-vgg16"],
         url=f"{hub.url}/vgg16.pth",
-        checksum="sha256:" + hashlib.sha256(hub.files["/vgg16.pth"]).hexdigest()[:8],
+        checksum="sha256:" + hashlib.sha256(hub.files["/vgg16.pth"]).hexdigest(),
     )
     monkeypatch.setitem(CATALOGUE, "lpips-vgg16", weights)
     return hub.files["/vgg16.pth"]
@@ -96,7 +96,7 @@ def test_what_the_hub_answers_to_the_download_is_told(hub, status, words, monkey
     """The question before went well: the hub changed its mind, or has it for other addresses."""
     hub.add("dinov2-small")
     hub.status["facebook/dinov2-small"] = status
-    monkeypatch.setattr(reachability, "_ask", lambda address: 200)
+    monkeypatch.setattr(reachability, "_request_status", lambda url: 200)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the library's tries
     assert words in refusal("dinov2-small")
 
@@ -110,7 +110,7 @@ def test_without_network_it_is_refused_at_once_with_the_reason(monkeypatch):
 
 
 def test_a_network_that_goes_away_is_told(monkeypatch):
-    monkeypatch.setattr(reachability, "_ask", lambda address: 200)
+    monkeypatch.setattr(reachability, "_request_status", lambda url: 200)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the library's tries
     assert "broke off" in refusal("dinov2-small") and "broke off" in refusal("rembg-u2net")
 
@@ -133,7 +133,7 @@ def test_a_disk_that_takes_nothing_is_told(hub, vgg, name, code, words, monkeypa
 def test_a_single_file_arrives_whole_where_others_look_for_it(vgg):
     path = fetch("lpips-vgg16")
     assert path.read_bytes() == vgg
-    assert path == download.cache_places(CATALOGUE["lpips-vgg16"])[0] / "vgg16-397923af.pth"
+    assert path == download.cache_folders(CATALOGUE["lpips-vgg16"])[0] / "vgg16-397923af.pth"
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
@@ -184,7 +184,7 @@ def test_two_that_fetch_at_once_both_get_it(hub, vgg):
 def test_what_a_killed_download_left_is_swept_away_and_a_running_one_is_not(hub, vgg, name):
     hub.add("dinov2-small")
     stem = "vgg16-397923af.partial-" if name == "lpips-vgg16" else "0123abcd."
-    folder = download._workplace(CATALOGUE[name])
+    folder = download._download_folder(CATALOGUE[name])
     folder.mkdir(parents=True)
     old, running = folder / f"{stem}00000000.incomplete", folder / f"{stem}11111111.incomplete"
     old.write_bytes(b"x")
@@ -203,8 +203,8 @@ def outcome(events):
 
 @pytest.mark.parametrize("name", ["instantmesh-base", "lpips-vgg16"])
 def test_a_long_download_is_news_while_it_lasts(hub, vgg, name, monkeypatch):
-    monkeypatch.setattr(download, "NEWS", 0.05)
-    monkeypatch.setattr(download, "BLOCK", 5000)
+    monkeypatch.setattr(download, "EVENT_INTERVAL", 0.05)
+    monkeypatch.setattr(download, "CHUNK", 5000)
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 5000)
     weights = dataclasses.replace(CATALOGUE[name], bytes=len(vgg))
     monkeypatch.setitem(CATALOGUE, name, weights)

@@ -25,7 +25,7 @@ def test_a_folder_that_holds_all_files_is_taken(name, tmp_path):
     found = find(name, str(tmp_path))
     place = tmp_path / weights.repo
     assert found.path == (place / weights.files[0] if weights.url else place)
-    assert found.where == "folder" and str(place) in found.words
+    assert found.where == "folder" and str(place) in found.message
 
 
 def test_the_folder_goes_before_the_cache_and_the_cache_before_the_hub(hub, tmp_path):
@@ -62,19 +62,19 @@ def test_the_first_missing_files_are_named(tmp_path):
     put(tmp_path / weights.repo, ["config.json", "preprocessor_config.json"])
     found = find("dinov2-small", str(tmp_path))
     assert found.where == "missing" and found.path is None
-    assert f"model.safetensors is missing in {tmp_path / weights.repo}" in found.words
-    assert "127.0.0.1:9 cannot be reached" in found.words
+    assert f"model.safetensors is missing in {tmp_path / weights.repo}" in found.message
+    assert "127.0.0.1:9 cannot be reached" in found.message
 
     put(tmp_path / CATALOGUE["zero123-xl"].repo, ["model_index.json"])
     found = find("zero123-xl", str(tmp_path))
-    assert "clip_camera_projection/config.json, " in found.words
-    assert " and 7 more are missing in " in found.words
+    assert "clip_camera_projection/config.json, " in found.message
+    assert " and 7 more are missing in " in found.message
 
 
 def test_a_folder_without_the_weights_is_named():
     assert (
         "there is no folder /nowhere/facebook/dinov2-small"
-        in find("dinov2-small", "/nowhere").words
+        in find("dinov2-small", "/nowhere").message
     )
 
 
@@ -92,7 +92,7 @@ def test_a_broken_file_ends_the_search(hub, tmp_path):
     (tmp_path / weights.repo / "model.safetensors").write_bytes(b"version https://git-lfs.github")
     found = find("dinov2-small", str(tmp_path))
     assert found.where == "missing"
-    assert "dinov2-small/model.safetensors is a Git LFS pointer" in found.words
+    assert "dinov2-small/model.safetensors is a Git LFS pointer" in found.message
 
 
 def test_other_revisions_in_the_cache_do_not_count(hub):
@@ -138,42 +138,42 @@ def test_offline_by_wish_asks_nobody(hub, monkeypatch):
     hub.add("dinov2-small")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     found = find("dinov2-small")
-    assert found.where == "missing" and "HF_HUB_OFFLINE is set" in found.words
+    assert found.where == "missing" and "HF_HUB_OFFLINE is set" in found.message
     assert not hub.requests
 
 
 def test_a_silent_hub_is_waited_for_once_and_shortly(hub, monkeypatch):
-    assert reachability.SECONDS <= 3
-    monkeypatch.setattr(reachability, "SECONDS", 0.2)
+    assert reachability.TIMEOUT <= 3
+    monkeypatch.setattr(reachability, "TIMEOUT", 0.2)
     hub.silent = True
     started = time.monotonic()
-    words = [find(name).words for name in ("dinov2-small", "zero123-xl", "dinov2-small")]
+    words = [find(name).message for name in ("dinov2-small", "zero123-xl", "dinov2-small")]
     assert time.monotonic() - started < 5  # the server would take 5 s for each
     assert len(hub.requests) == 1
     assert all("cannot be reached" in sentence for sentence in words)
 
 
 def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(reachability, "SECONDS", 0.1)
+    monkeypatch.setattr(reachability, "TIMEOUT", 0.1)
 
     def resolve(*arguments, **keywords):
         time.sleep(5)
 
     monkeypatch.setattr("socket.getaddrinfo", resolve)
     started = time.monotonic()
-    assert "cannot be reached" in find("lpips-vgg16").words
+    assert "cannot be reached" in find("lpips-vgg16").message
     assert time.monotonic() - started < 5
 
 
 def test_an_answer_is_asked_for_again_after_a_while(hub, monkeypatch):
     hub.add("dinov2-small")
     hub.silent = True
-    monkeypatch.setattr(reachability, "SECONDS", 0.1)
+    monkeypatch.setattr(reachability, "TIMEOUT", 0.1)
     assert find("dinov2-small").where == "missing"
     hub.silent = False
-    monkeypatch.setattr(reachability, "SECONDS", 3)
+    monkeypatch.setattr(reachability, "TIMEOUT", 3)
     assert find("dinov2-small").where == "missing"
-    monkeypatch.setattr(reachability, "KEPT", 0)
+    monkeypatch.setattr(reachability, "VALID_FOR", 0)
     assert find("dinov2-small").where == "hub"
 
 
@@ -185,7 +185,7 @@ def test_what_the_hub_answers_is_told(hub, status, words):
     hub.add("dinov2-small")
     hub.status["facebook/dinov2-small"] = status
     found = find("dinov2-small")
-    assert found.where == "missing" and words in found.words
+    assert found.where == "missing" and words in found.message
 
 
 def test_the_token_goes_to_the_hub_alone(hub, monkeypatch):

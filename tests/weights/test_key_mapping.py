@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ds4d.weights import modern
+from ds4d.weights import rename_old_keys
 
 
 def test_only_attention_and_positions_are_touched():
@@ -16,10 +16,10 @@ def test_only_attention_and_positions_are_touched():
         "vision_model.embeddings.position_ids": two,
         "conv.weight": two,
     }
-    renamed = modern(state)
+    renamed = rename_old_keys(state)
     assert list(renamed) == [
         "mid_block.attentions.0.to_out.0.weight", "mid_block.attentions.0.to_q.bias",
         "encoder.query.weight", "conv.weight",
     ]  # fmt: skip
     assert renamed["mid_block.attentions.0.to_q.bias"] is two
-    assert modern(renamed) == renamed
+    assert rename_old_keys(renamed) == renamed

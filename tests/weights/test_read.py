@@ -153,28 +153,6 @@ def test_a_file_that_may_not_be_read_is_told(tmp_path, monkeypatch):
     assert fault(path) == "cannot be read (Permission denied)"
 
 
-def onnx_file(weights: bytes) -> bytes:
-    """A model's outermost fields as protobuf has them: version, producer, graph."""
-    graph = b"\x0a" + _varint(len(weights)) + weights
-    return b"\x08\x07" + b"\x12\x05tests" + b"\x3a" + _varint(len(graph)) + graph
-
-
-def _varint(value: int) -> bytes:
-    low, rest = value & 127, value >> 7
-    return bytes([low | 128]) + _varint(rest) if rest else bytes([low])
-
-
-def test_an_onnx_file_that_ends_too_early_is_seen(tmp_path):
-    path, whole = tmp_path / "model.onnx", onnx_file(bytes(50_000))
-    path.write_bytes(whole)
-    assert fault(path) == ""
-    for left in (1, 5, 20, 40_000, len(whole) - 1):
-        path.write_bytes(whole[:left])
-        assert "ends too early" in fault(path)
-    path.write_bytes(b"\x07 not protobuf")
-    assert fault(path) == "is no ONNX file"
-
-
 def test_fill_copies_every_tensor_into_the_module(tmp_path):
     module = nn.Linear(200, 100).half()
     fill(module, STATE, tmp_path / "model.ckpt")

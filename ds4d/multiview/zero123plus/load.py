@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from ...errors import UserError
-from ...weights import fill, modern, read_json, read_state
+from ...weights import fill, read_json, read_state, rename_old_keys
 from .preprocessing import load_image_processor
 
 
@@ -80,7 +80,7 @@ def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> Autoenco
     """The autoencoder between images and latents; `folder` is the repository's vae folder."""
     vae = build(lambda: AutoencoderKL.from_config(read_json(folder / "config.json")), dtype)
     file = checkpoint(folder, "diffusion_pytorch_model")
-    fill(vae, modern(read_state(file)), file)
+    fill(vae, rename_old_keys(read_state(file)), file)
     return vae.to(device)
 
 
@@ -137,7 +137,7 @@ def checkpoint(folder: Path, stem: str, old_stem: str | None = None) -> Path:
 def _fill_clip(network: nn.Module, folder: Path) -> None:
     """Fill a CLIP model; keys of the text model may begin with text_model, as in older files."""
     file = checkpoint(folder, "model", "pytorch_model")
-    state = modern(read_state(file))
+    state = rename_old_keys(read_state(file))
     if not any(key.startswith("text_model.") for key in network.state_dict()):
         state = {key.removeprefix("text_model."): value for key, value in state.items()}
     fill(network, state, file)
