@@ -1,206 +1,234 @@
-"""The endpoints for programs: /preflight, /generate, /status, /result and /cancel.
+"""The API for programs: /preflight, /generate, /status, /result and /cancel.
 
-They answer with one JSON object each. Its files are downloaded by gradio_client; other programs
+Each endpoint answers with one JSON object. gradio_client downloads the files in it; other programs
 find their addresses under "url".
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ds4d.errors import UserError
+from ds4d.preflight import look
+from ds4d.run.estimate import expected
 
-from . import zerogpu
-from .components.preflight import preflight
-from .jobs.service import QUEUE, STORE, cancelled, compute_here, order, visitor_of
+from . import results
+from .errors import explain
+from .hardware import cores, gpu_name
+from .jobs.service import Service
 from .jobs.store import Job
-from .jobs.worker import explain
-from .outputs import View
-from .settings import SETTINGS
+from .outputs import TabState
+from .settings import SETTINGS, Value, configure
 
-LOOK_EVERY = 0.5  # seconds
-FILES = {  # a result's name -> its file in the job's folder
-    "archive": "exports/ds4d.zip",
-    "asset": "fourd.safetensors",
-    "mesh": "mesh.glb",
-    **{
-        name: f"videos/{name}.mp4" for name in ("orbit", "front", "back", "left", "right", "bullet")
-    },
+POLL_SECONDS = 0.5
+FILES = {  # name of a result -> file in the job's folder
+    "archive": results.ARCHIVE,
+    "asset": results.ASSET,
+    "mesh": results.MESH,
+    **results.VIDEOS,
 }
+PREFLIGHT_INPUTS = ("clip", "preset", "start", "end")
 
 
-def build(clip: gr.File, inputs: list) -> None:
-    """Add the endpoints to the page that is being built; `inputs` stand beside the clip."""
+def build(service: Service, inputs: dict[str, gr.components.Component]) -> None:
+    """Add the endpoints to the page that is being built.
+
+    Args:
+        inputs: the components that stand for the parameters of /generate, by name.
+    """
+    api = Api(service)
     job = gr.Textbox(label="Job", visible=False)
-    news = gr.JSON(label="News", visible=False)
-    for function in (status, result, cancel):
-        gr.on([], function, job, news, api_name=function.__name__, queue=False)
-    every = [clip, *inputs]
-    part = [*every[:2], *(every[3 + list(SETTINGS).index(name)] for name in ("start", "end"))]
-    gr.on([], preflight, part, news, api_name="preflight", concurrency_limit=2)
-    gr.on([], generate, every, news, api_name="generate", concurrency_limit=None)
+    answer = gr.JSON(label="Answer", visible=False)
+
+    def add(endpoint: Callable, parameters: dict, **options) -> None:
+        gr.on(
+            [], _endpoint(endpoint), inputs_kwargs=parameters, outputs=answer,
+            api_name=endpoint.__name__, **options,
+        )  # fmt: skip
+
+    for endpoint in (api.status, api.result, api.cancel):
+        add(endpoint, {"job": job}, queue=False)
+    add(api.preflight, {name: inputs[name] for name in PREFLIGHT_INPUTS}, concurrency_limit=2)
+    add(api.generate, inputs, concurrency_limit=None)
 
 
-def told(endpoint: Callable) -> Callable:
-    """What goes wrong reaches the program as a sentence and a hint."""
+class Api:
+    """The endpoints of one app, around its service."""
 
-    @wraps(endpoint)
-    def answer(*arguments, **named):
-        try:
-            return endpoint(*arguments, **named)
-        except Exception as error:
-            raise _raised(error) from error
+    def __init__(self, service: Service):
+        self.service = service
 
-    return answer
+    def preflight(
+        self,
+        clip: str,
+        preset: str = "preview",
+        start: float | None = None,
+        end: float | None = None,
+    ) -> dict[str, Any]:
+        """Check a clip before a run: the frames it would use, possible problems, expected costs.
+
+        Args:
+            clip: a video, GIF or WebP of one object.
+            preset: preview, standard or paper.
+            start: first moment to use, seconds; default: the clip's start.
+            end: last moment to use, seconds; default: the clip's end.
+
+        Returns:
+            seconds, fps, width, height, source_frames, used (numbers of the source's frames),
+            checks (name, fine, sentence, hint), costs (stage, seconds, memory_gb: estimates).
+        """
+        config = configure(self.service.limits, preset, start=start, end=end)
+        report = look(Path(clip), config.clip)
+        costs = expected(config, len(report.used), gpu_name(), cores())
+        return {
+            "seconds": report.seconds,
+            "fps": report.fps,
+            "width": report.width,
+            "height": report.height,
+            "source_frames": report.source_frames,
+            "used": report.used.tolist(),
+            "checks": [asdict(check) for check in report.checks],
+            "costs": [asdict(cost) for cost in costs],
+        }
+
+    def generate(
+        self,
+        clip: str | None,
+        preset: str = "preview",
+        seed: int = 0,
+        request: gr.Request = None,
+        **settings: Value,
+    ) -> Iterator[dict[str, Any]]:
+        """Make a 4D asset and its videos from a short clip of one object.
+
+        Streams the job's id and address at once, then its progress, and at the end its files. The
+        job continues if the caller disconnects; /status, /result and /cancel take its id. Settings
+        that are left out are the preset's.
+
+        Args:
+            clip: a video, GIF or WebP of one object.
+            preset: preview, standard or paper.
+            seed: the only source of randomness.
+            {settings}
+            mesh: the object's shape from elsewhere (glb, obj or ply), which is fitted to the views.
+
+        Returns:
+            job, address, state, and when it is done: seconds, engines, warnings, files.
+        """
+        visitor = self.service.visitor_of(request)
+        job = self.service.order(clip, visitor=visitor, preset=preset, seed=seed, **settings)
+        yield _status(self.service, job, request)
+        if self.service.on_zerogpu:
+            self.service.compute_in_request(job.id)
+        while job.active:
+            time.sleep(POLL_SECONDS)
+            job = self.service.store.find(job.id)
+            job.touch()
+            if job.active:
+                yield _status(self.service, job, request)
+        yield _result(job, request)
+
+    def status(self, job: str, request: gr.Request = None) -> dict[str, Any]:
+        """Progress of a job.
+
+        Args:
+            job: its id, as returned by /generate.
+
+        Returns:
+            job, address, state (queued, running, done, failed or cancelled), and depending on it:
+            ahead (jobs before it), wait (estimated seconds), stage, step, total, metrics, sentence,
+            hint.
+        """
+        found = self.service.store.find(job)
+        found.touch()
+        return _status(self.service, found, request)
+
+    def result(self, job: str, request: gr.Request = None) -> dict[str, Any]:
+        """Results of a finished job: videos, mesh, the 4D asset, and a zip of everything.
+
+        Args:
+            job: its id, as returned by /generate.
+
+        Returns:
+            job, address, state, seconds (of each stage), engines, warnings, files.
+        """
+        return _result(self.service.store.find(job), request)
+
+    def cancel(self, job: str, request: gr.Request = None) -> dict[str, Any]:
+        """Stop a queued or running job; its finished stages are kept.
+
+        Args:
+            job: its id, as returned by /generate.
+
+        Returns:
+            job, address, state.
+        """
+        found = self.service.cancel(self.service.store.find(job))
+        return _status(self.service, found, request)
+
+
+def _endpoint(endpoint: Callable) -> Callable:
+    """An endpoint as Gradio takes it: its `**settings` are spelled out in signature and docstring,
+    and errors are raised as gr.Error."""
+    if inspect.isgeneratorfunction(endpoint):
+
+        @wraps(endpoint)
+        def call(*arguments, **named):
+            try:
+                yield from endpoint(*arguments, **named)
+            except Exception as error:
+                raise _raised(error) from error
+    else:
+
+        @wraps(endpoint)
+        def call(*arguments, **named):
+            try:
+                return endpoint(*arguments, **named)
+            except Exception as error:
+                raise _raised(error) from error
+
+    signature = inspect.signature(endpoint)
+    parameters = list(signature.parameters.values())
+    if parameters[-1].kind is inspect.Parameter.VAR_KEYWORD:
+        optional = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None)
+            for name in (*SETTINGS, "mesh")
+        ]
+        call.__signature__ = signature.replace(parameters=parameters[:-1] + optional)
+        lines = [f"{name}: {setting.hint}" for name, setting in SETTINGS.items()]
+        call.__doc__ = endpoint.__doc__.replace("{settings}", ("\n" + 12 * " ").join(lines))
+    return call
 
 
 def _raised(error: Exception) -> gr.Error:
-    words = explain(error)
-    return gr.Error(f"{words['sentence']} {words['hint']}".strip(), print_exception=False)
+    return gr.Error(str(explain(error)), print_exception=False)
 
 
-def generate(
-    clip: str | None,
-    preset: str = "preview",
-    seed: int = 0,
-    start: float | None = None,
-    end: float | None = None,
-    frames: int | None = None,
-    size: int | None = None,
-    drawing_steps: int | None = None,
-    slant: float | None = None,
-    depth: float | None = None,
-    redraw: str | None = None,
-    resolution: int | None = None,
-    points: int | None = None,
-    most_points: int | None = None,
-    static_steps: int | None = None,
-    dynamic_steps: int | None = None,
-    image_size: int | None = None,
-    exclude: str | None = None,
-    video_size: int | None = None,
-    video_seconds: float | None = None,
-    mesh: str | None = None,
-    request: gr.Request = None,
-) -> Iterator[dict[str, Any]]:
-    """Make a 4D asset and its videos from a short clip of one object.
-
-    Tells at once the job and its address, then how far it is, and at the end the files. The job
-    goes on when the caller leaves; /status, /result and /cancel take its name.
-
-    Args:
-        clip: a video, GIF or WebP of one object.
-        preset: preview, standard or paper.
-        seed: the only source of randomness.
-        start: first moment of the clip that is used, seconds; left out, as all that follows: the
-            preset's.
-        end: last moment of the clip that is used, seconds.
-        frames: frames that the clip is sampled to.
-        size: side of the square frames, pixels.
-        drawing_steps: denoising steps of the network that draws the six views.
-        slant: by how many degrees the right side of an inflated object is farther away.
-        depth: thickness of an inflated object, times what its silhouettes say.
-        redraw: frames that Zero123++ draws once more, as FRAME:TRY, with spaces between them.
-        resolution: cells along a side of the grid that the mesh is cut from.
-        points: Gaussians at the start.
-        most_points: Gaussians at most.
-        static_steps: steps of the optimization on the middle frame.
-        dynamic_steps: steps of the optimization on all frames.
-        image_size: side of the images that are drawn in training, pixels.
-        exclude: drawn views that count for nothing, as FRAME:VIEW, with spaces between them.
-        video_size: side of the videos, pixels.
-        video_seconds: length of each video, seconds.
-        mesh: the object's shape from elsewhere, as glb, obj or ply; it is fitted to the views.
-
-    Returns:
-        job, address, state, and when it is done: seconds, engines, files.
-    """
-    try:
-        values = (
-            start, end, frames, size, drawing_steps, slant, depth, redraw, resolution, points,
-            most_points, static_steps, dynamic_steps, image_size, exclude, video_size,
-            video_seconds, mesh,
-        )  # fmt: skip
-        job = order(clip, preset, seed, *values, visitor=visitor_of(request))
-        yield news(job, request)
-        if zerogpu.LENT:
-            compute_here(job.id)
-        while job.active:
-            time.sleep(LOOK_EVERY)
-            job = STORE.find(job.id)
-            job.look()
-            if job.active:
-                yield news(job, request)
-        yield finished(job, request)
-    except Exception as error:
-        raise _raised(error) from error
-
-
-@told
-def status(job: str, request: gr.Request = None) -> dict[str, Any]:
-    """How far a job is.
-
-    Args:
-        job: its name, as /generate tells it.
-
-    Returns:
-        job, address, state (queued, running, done, failed or cancelled), and what there is to say:
-        ahead (jobs before it), wait (seconds, roughly), stage, step, total, metrics.
-    """
-    found = STORE.find(job)
-    found.look()
-    return news(found, request)
-
-
-@told
-def result(job: str, request: gr.Request = None) -> dict[str, Any]:
-    """What a finished job has made: videos, mesh, the 4D asset, and a zip of everything.
-
-    Args:
-        job: its name, as /generate tells it.
-
-    Returns:
-        job, address, state, seconds (of each stage), engines, warnings, files.
-    """
-    return finished(STORE.find(job), request)
-
-
-@told
-def cancel(job: str, request: gr.Request = None) -> dict[str, Any]:
-    """Stop a job that waits or is at work; what is finished of it is kept.
-
-    Args:
-        job: its name, as /generate tells it.
-
-    Returns:
-        job, address, state.
-    """
-    return news(cancelled(STORE.find(job)), request)
-
-
-def news(job: Job, request: gr.Request | None) -> dict[str, Any]:
-    """A job as a program sees it."""
-    told = {"job": job.id, "address": address(job, request), "state": job.state}
+def _status(service: Service, job: Job, request: gr.Request | None) -> dict[str, Any]:
+    answer = {"job": job.id, "address": address(job, request), "state": job.state}
     if job.sentence:
-        told |= {"sentence": job.sentence, "hint": job.hint}
+        answer |= {"sentence": job.sentence, "hint": job.hint}
     if job.state == "queued":
-        return told | {"ahead": len(QUEUE.ahead(job)), "wait": QUEUE.wait(job)}
-    view = View()
-    view.read(job)
-    stage = view.progress.stages[view.progress.current]
-    rows = stage.rows[-1] if stage.rows else {}
-    at = {"stage": view.progress.current, "step": stage.step, "total": stage.total}
-    return told | at | {"metrics": rows}
+        ahead, wait = len(service.queue.ahead(job)), service.queue.wait_seconds(job)
+        return answer | {"ahead": ahead, "wait": wait}
+    tab = TabState()
+    tab.read(job)
+    stage = tab.progress.stages[tab.progress.current]
+    position = {"stage": tab.progress.current, "step": stage.step, "total": stage.total}
+    return answer | position | {"metrics": stage.rows[-1] if stage.rows else {}}
 
 
-def finished(job: Job, request: gr.Request | None) -> dict[str, Any]:
-    """The files and the record of a job. Raises UserError where it is not done."""
+def _result(job: Job, request: gr.Request | None) -> dict[str, Any]:
+    """The files and the record of a job. Raises UserError if it is not done."""
     if job.state != "done":
         raise UserError(job.sentence or f"This run is {job.state}.", job.hint)
     record = job.stage_record()
@@ -210,17 +238,17 @@ def finished(job: Job, request: gr.Request | None) -> dict[str, Any]:
         "state": job.state,
         "seconds": {name: facts.get("seconds", 0.0) for name, facts in record.items()},
         "engines": {name: facts["engine"] for name, facts in record.items() if "engine" in facts},
-        "warnings": [words for facts in record.values() for words in facts.get("warnings", ())],
+        "warnings": [text for facts in record.values() for text in facts.get("warnings", ())],
         "files": {
-            name: gr.FileData(path=str(job.folder / path)).model_dump()
-            for name, path in FILES.items()
-            if (job.folder / path).exists()
+            name: gr.FileData(path=str(job.folder / file)).model_dump()
+            for name, file in FILES.items()
+            if (job.folder / file).exists()
         },
     }
 
 
 def address(job: Job, request: gr.Request | None) -> str:
-    """Where a person sees the job."""
+    """The address of the page that shows the job."""
     headers = getattr(request, "headers", None) or {}
     host = os.environ.get("SPACE_HOST") or headers.get("x-forwarded-host") or headers.get("host")
     scheme = "https" if "SPACE_HOST" in os.environ else headers.get("x-forwarded-proto", "http")

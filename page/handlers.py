@@ -1,7 +1,7 @@
-"""What the page does with jobs: order one, follow it from any moment, cancel it, come back to it.
+"""Event handlers of the page.
 
-Every handler answers with a value for each of showing.OUTPUTS; `put` leaves out what does not
-change.
+Parameters are named after the components whose values they take, and each handler returns values
+by the name of their component; components that are left out stay as they are.
 """
 
 from __future__ import annotations
@@ -10,155 +10,208 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 
 import gradio as gr
 
 from ds4d.errors import UserError
 
-from .html import EXAMPLES, clip_preview, example_clip, headline, notice, preset_of, title_of
+from .components import matte_editor, preflight, views_panel, webcam
+from .errors import explain
+from .examples import Example
+from .html import notice, render
 from .jobs.queue import ROOT
-from .jobs.service import QUEUE, STORE, cancelled, order, settings_of, visitor_of
-from .jobs.worker import explain
-from .outputs import View, artifacts, cleared, put, show
+from .jobs.service import Service
+from .jobs.store import Job
+from .outputs import CHOOSE_CLIP, TabState, Values, artifacts, idle, show
 from .progress import Progress
-from .results import animated
+from .results import animation
+from .settings import Value, configure, preset_changes, values_of
+
+DEFAULTS = {"preset": "preview", "seed": 0}
 
 
-def answered(handler: Callable[..., tuple]) -> Callable[..., tuple]:
-    """A handler whose mistakes are told on the page, in a sentence and a hint."""
+def reports_errors(handler: Callable[..., Values]) -> Callable[..., Values]:
+    """Show an exception of a handler as a notice, with the run button enabled."""
 
     @wraps(handler)
-    def answer(*arguments, **named) -> tuple:
+    def safe(*arguments, **named) -> Values:
         try:
             return handler(*arguments, **named)
         except Exception as error:
-            words = explain(error)
-            told = notice(words["sentence"], words["hint"], kind="error")
-            return put(notice=told, run=gr.update(interactive=True))
+            return {"notice": _error_notice(error), "run": gr.update(interactive=True)}
 
-    return answer
+    return safe
 
 
-@answered
-def start(request: gr.Request, clip, job, *values) -> tuple:
-    """Order a run and show it from its beginning."""
-    ordered = order(clip, *values, job=job or "", visitor=visitor_of(request))
-    return show(ordered, None)
+def _error_notice(error: Exception) -> str:
+    explained = explain(error)
+    return notice(explained.sentence, explained.hint, kind="error")
 
 
-@answered
-def follow(identity: str, view: View | None) -> tuple:
-    """What has changed since this tab has last asked."""
-    if not identity:
-        return put(timer=gr.update(active=False))
-    try:
-        job = STORE.find(identity)
-    except UserError:
-        return put(timer=gr.update(active=False))  # deleted: what the page shows it may keep
-    return show(job, view)
+class Handlers:
+    """The handlers of one app, around its service."""
+
+    def __init__(self, service: Service):
+        self.service = service
+
+    def find(self, identity: str) -> Job:
+        return self.service.store.find(identity)
+
+    # --- a run ----------------------------------------------------------------------------------
+
+    @reports_errors
+    def start(self, clip, job: str, request: gr.Request, **settings: Value) -> Values:
+        """Order a run and show it from its beginning."""
+        visitor = self.service.visitor_of(request)
+        ordered = self.service.order(clip, job=job or "", visitor=visitor, **settings)
+        return show(self.service, ordered, None)
+
+    @reports_errors
+    def follow(self, job: str, tab: TabState | None) -> Values:
+        """Show what has changed since the tab last asked."""
+        try:
+            return show(self.service, self.find(job), tab)
+        except UserError:  # no job, or it was deleted: the tab may keep what it shows
+            return {"timer": gr.update(active=False)}
+
+    @reports_errors
+    def cancel(self, job: str, tab: TabState | None) -> Values:
+        """Stop the run; returns once it has ended."""
+        return show(self.service, self.service.cancel(self.find(job)), tab)
+
+    @reports_errors
+    def finish(self, job: str, tab: TabState | None) -> Values:
+        """End the optimization with its current result."""
+        found = self.find(job)
+        found.finish_early()
+        return show(self.service, found, tab)
+
+    def add_gif(self, job: str, tab: TabState | None) -> Values:
+        return self._animate(job, tab, "gif")
+
+    def add_webm(self, job: str, tab: TabState | None) -> Values:
+        return self._animate(job, tab, "webm")
+
+    @reports_errors
+    def _animate(self, job: str, tab: TabState | None, kind: str) -> Values:
+        """Render the orbit as an animation, which few people want, on request."""
+        found = self.find(job)
+        if found.state != "done":
+            raise UserError("This run is not finished.", "Animations are made of finished runs.")
+        if not (found.folder / animation("orbit", kind)).exists():
+            command = [sys.executable, "-m", "page.jobs.animate", str(found.folder), "orbit", kind]
+            if subprocess.run(command, cwd=ROOT).returncode:
+                raise UserError("The animation could not be rendered.", "Please try again.")
+        return show(self.service, found, tab, changed={"export"})
+
+    def delete(self, job: str) -> Values:
+        """Delete a run with all its files, and show an empty page."""
+        try:
+            self.service.queue.delete(self.find(job))
+        except UserError as error:
+            return {"notice": _error_notice(error)}
+        deleted = notice("The run was deleted.", "Choose a clip to start another one.")
+        return self.reset() | {"notice": deleted}
+
+    # --- the page -------------------------------------------------------------------------------
+
+    def load(self, job: str) -> Values:
+        """Fill a page that was just loaded: default settings, or the job in its address."""
+        if not job:
+            return values_of(configure(self.service.limits, **DEFAULTS))
+        try:
+            found = self.find(job)
+        except UserError as error:
+            return self.load("") | {"notice": _error_notice(error)}
+        shown = {"clip": str(found.source), "preview": _clip_preview(str(found.source))}
+        return shown | values_of(found.config) | show(self.service, found, None)
+
+    def reset(self) -> Values:
+        """Show an empty page; the job is kept."""
+        return {"clip": None, "preview": ""} | idle()
+
+    def show_example(self, event: gr.EventData) -> Values:
+        """Show the bundled result of an example; its clip can be run again."""
+        example = Example(event._data["name"])
+        progress = Progress.of_run(example.folder)
+        text = f"Made earlier with the {example.preset} preset. {progress.engines()}"
+        return (
+            idle()
+            | {"clip": str(example.clip), "preview": _clip_preview(str(example.clip))}
+            | artifacts(example.folder, set(progress.stages))
+            | {
+                "welcome": gr.update(visible=False),
+                "strip": progress.strip(),
+                "live": progress.live(),
+                "head": render("headline", title=example.title, text=text),
+                "run": gr.update(value="Run it again here", interactive=True),
+                "reset": gr.update(visible=True),
+            }
+        )
+
+    # --- the clip and its settings --------------------------------------------------------------
+
+    def choose_clip(self, clip: str | None) -> Values:
+        """Preview a new clip and enable the run button; without a clip, the reverse."""
+        if clip is None:
+            return {"preview": "", "run": CHOOSE_CLIP}
+        run = gr.update(value="Create 4D object", interactive=True)
+        return {"preview": _clip_preview(clip), "run": run}
+
+    def use_recording(self, event: gr.EventData) -> Values:
+        """Take a recording of the webcam as the clip."""
+        try:
+            return {"clip": webcam.recorded_clip(event)}
+        except UserError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    def choose_preset(self, preset: str) -> Values:
+        return preset_changes(preset)
+
+    def preflight(self, clip: str | None, **settings: Value) -> Values:
+        """Report on the clip as it is to be used."""
+        if not clip:
+            return {"preflight": ""}
+        try:
+            contents = preflight.contents(clip, configure(self.service.limits, **settings))
+        except UserError as error:
+            contents = preflight.refusal(error)
+        return {"preflight": contents}
+
+    def choose_part(self, event: gr.EventData) -> Values:
+        return preflight.chosen_part(event)
+
+    # --- editors --------------------------------------------------------------------------------
+
+    def open_matte_editor(self, job: str) -> Values:
+        """Show the editor of a job that has mattes; hide it otherwise."""
+        if not job or "matting" not in self.find(job).stage_record():
+            return {"mend": gr.update(visible=False), "editor": "", "spread": ""}
+        contents = matte_editor.contents(self.find(job))
+        return {"mend": gr.update(visible=True), "editor": contents, "spread": ""}
+
+    def edit_frame(self, job: str, event: gr.EventData) -> Values:
+        frame = int(event._data["frame"])
+        return {"editor": matte_editor.contents(self.find(job), frame)}
+
+    def save_strokes(self, job: str, event: gr.EventData) -> Values:
+        """Save strokes with the job and preview their effect on all frames."""
+        try:
+            return {"spread": matte_editor.save_strokes(self.find(job), event)}
+        except UserError as error:
+            return {"spread": _error_notice(error)}
+
+    def open_views(self, job: str, grid: str | None) -> Values:
+        """Show the panel below the six views, if there are any."""
+        if not grid:
+            return {"views": gr.update(value="", visible="hidden")}
+        contents = views_panel.contents(self.find(job) if job else None)
+        return {"views": gr.update(value=contents, visible=True)}
+
+    def change_views(self, event: gr.EventData) -> Values:
+        return views_panel.changed_settings(event)
 
 
-@answered
-def cancel(identity: str, view: View | None) -> tuple:
-    """Stop the job and answer once it has really ended."""
-    return show(cancelled(STORE.find(identity)), view)
-
-
-@answered
-def finish(identity: str, view: View | None) -> tuple:
-    """Good enough: the 4D stage ends with the step it is at."""
-    job = STORE.find(identity)
-    job.finish_early()
-    return show(job, view)
-
-
-@answered
-def animate(identity: str, view: View | None, kind: str) -> tuple:
-    """The orbit as a gif or webm, which few want: drawn when it is asked for."""
-    job = STORE.find(identity)
-    if job.state != "done":
-        raise UserError("This run is not finished.", "Animations are drawn of finished runs.")
-    if not (job.folder / animated("orbit", kind)).exists():
-        command = [sys.executable, "-m", "page.animate", str(job.folder), "orbit", kind]
-        if subprocess.run(command, cwd=ROOT).returncode:
-            raise UserError("The animation could not be drawn.", "Please try again.")
-    return show(job, view, anew={"export"})
-
-
-def attach(identity: str) -> tuple:
-    """A page that has just been loaded: its clip, preview and settings, and OUTPUTS.
-
-    With the address of a job it shows that job.
-    """
-    if not identity:
-        return gr.skip(), gr.skip(), *settings_of(None), *put()
-    try:
-        job = STORE.find(identity)
-    except UserError as error:
-        told = notice(error.sentence, error.hint, kind="error")
-        return gr.skip(), gr.skip(), *settings_of(None), *put(notice=told)
-    clip = str(job.source)
-    return clip, clip_preview(clip), *settings_of(job), *show(job, None)
-
-
-def forget(identity: str) -> tuple:
-    """Delete a run and everything in it; the page is empty afterwards."""
-    try:
-        QUEUE.forget(STORE.find(identity))
-    except UserError as error:
-        told = notice(error.sentence, error.hint, kind="error")
-        return gr.skip(), gr.skip(), *put(notice=told)
-    return start_over(notice("The run is deleted.", "Choose a clip to begin another one."))
-
-
-def start_over(told: str = "") -> tuple:
-    """An empty page; the job stays where it is."""
-    return (
-        None,
-        "",
-        *put(
-            **cleared(),
-            notice=told,
-            welcome=gr.update(visible=True),
-            strip=Progress().strip(),
-            live="",
-            head="",
-            run=gr.update(value="Choose a clip first", interactive=False),
-            cancel=gr.update(visible=False),
-            finish=gr.update(visible=False),
-            over=gr.update(visible=False),
-            more=gr.update(visible=False),
-            job="",
-            view=None,
-            timer=gr.update(active=False),
-        ),
-    )
-
-
-def show_example(event: gr.EventData) -> tuple:
-    """The bundled result of an example at once; its clip is ready to be run again here."""
-    name = event._data["name"]
-    folder = EXAMPLES / "results" / name
-    progress = Progress.of_run(folder)
-    text = f"Made earlier with the {preset_of(folder)} preset. {progress.engines()}"
-    clip = str(example_clip(name))
-    return (
-        clip,
-        clip_preview(clip),
-        *put(
-            **cleared() | artifacts(folder, set(progress.stages)),
-            notice="",
-            welcome=gr.update(visible=False),
-            strip=progress.strip(),
-            live=progress.live(),
-            head=headline(title_of(name), text),
-            run=gr.update(value="Run it again here", interactive=True),
-            cancel=gr.update(visible=False),
-            finish=gr.update(visible=False),
-            over=gr.update(visible=True),
-            more=gr.update(visible=False),
-            job="",
-            view=None,
-            timer=gr.update(active=False),
-        ),
-    )
+def _clip_preview(clip: str) -> str:
+    return render("clip_preview", clip=Path(clip))

@@ -1,4 +1,4 @@
-"""What one visitor, one clip and this machine may take: every limit of the page in one place."""
+"""Every limit of the page: per visitor, per clip and per machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PREFIX = "DS4D_"
 
 @dataclass(frozen=True)
 class Limits:
-    """Each can be set by an environment variable: DS4D_ and the name in capitals."""
+    """Each can be set by an environment variable: DS4D_ and the name in upper case."""
 
     clip_mb: float = 200
     """largest file that may be uploaded, MB"""
@@ -21,31 +21,27 @@ class Limits:
     frames: int = 96
     """most frames that a run may use"""
     jobs_per_visitor: int = 2
-    """runs of one visitor that may wait or be computed at a time"""
+    """runs of one visitor that may be queued or running at a time"""
     queue_length: int = 16
-    """runs that may wait; whoever comes then is asked to come back"""
+    """runs that may wait; further visitors are asked to come back later"""
     abandon_minutes: float = 60
-    """a run at which nobody has looked for so long is stopped; it can go on later"""
+    """a run that nobody has had open for this long is stopped; it can be resumed"""
     keep_hours: float = 24
-    """hours that a run is kept after somebody has last looked at it"""
+    """hours that a run is kept after its last visit"""
     disk_gb: float = 20
-    """disk for all runs together, GB; the oldest finished ones make room"""
-
+    """disk space for all runs together, GB; the oldest inactive ones are deleted to make room"""
     slice_seconds: float = 100
-    """seconds of optimizing in one call of a GPU that is lent; its state is kept in between"""
+    """seconds of optimization in one ZeroGPU call; the state is saved in between"""
 
     @classmethod
-    def here(cls) -> Limits:
-        """The limits with what the environment says."""
-        asked = {field.name: os.environ.get(PREFIX + field.name.upper()) for field in fields(cls)}
+    def from_environment(cls) -> Limits:
+        """The defaults, changed by environment variables."""
         defaults = cls()
-        return cls(
-            **{
-                name: type(getattr(defaults, name))(float(value))
-                for name, value in asked.items()
-                if value
-            }
-        )
+        values = {}
+        for each in fields(cls):
+            if text := os.environ.get(PREFIX + each.name.upper()):
+                values[each.name] = type(getattr(defaults, each.name))(float(text))
+        return cls(**values)
 
     @property
     def clip_bytes(self) -> int:
@@ -54,6 +50,3 @@ class Limits:
     @property
     def clip_pixels(self) -> int:
         return round(self.clip_megapixels * 1e6)
-
-
-LIMITS = Limits.here()

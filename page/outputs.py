@@ -1,178 +1,187 @@
-"""What a tab shows of a job: from its files and events to the components of the page."""
+"""What the page shows of a job: values for its components, by name."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
 from ds4d.run.events import Event
 
 from . import results
-from .about import spoken
-from .html import FORGET, headline, notice
-from .jobs.service import QUEUE
-from .jobs.store import EVENTS, Job
-from .progress import Progress, duration
+from .format import duration, rough_duration
+from .html import notice, render
+from .jobs import event_log
+from .jobs.service import Service
+from .jobs.store import Job
+from .progress import Progress
 
-VIDEOS = {
-    "orbit": "Once around", "front": "Front", "back": "Back", "left": "Left", "right": "Right",
-    "bullet": "Frozen",
-}  # fmt: skip
+Values = dict[str, Any]  # name of a component -> its value, or a gr.update
+CHOOSE_CLIP = gr.update(value="Choose a clip first", interactive=False)  # for the run button
 
-# What the page shows of a run: component -> the stage that makes it, and its file in the folder.
+# Components that show a file of the run folder: name -> (stage that makes the file, the file).
 ARTIFACTS = {
     "matte": ("matting", "previews/matting.jpg"),
     "grid": ("multiview", "multiview/grid.mp4"),
-    "mesh": ("mesh", "mesh.glb"),
-    **{name: ("videos", f"videos/{name}.mp4") for name in VIDEOS},
+    "model": ("mesh", results.MESH),
+    **{name: ("videos", file) for name, file in results.VIDEOS.items()},
 }
-OUTPUTS = (
-    *ARTIFACTS, "compare", "player", "downloads", "notice", "welcome", "strip", "live", "head",
-    "insight", "forget", "run", "cancel", "finish", "over", "more", "job", "view", "timer",
-)  # fmt: skip
 
 
 @dataclass
-class View:
-    """What one tab has seen of a job."""
+class TabState:
+    """What one browser tab has been sent about a job."""
 
     job: str = ""
-    queued: float = 0.0  # which pass over the stages
-    offset: int = 0  # bytes of its events that were read
+    queued: float = 0.0  # when the job was queued: it may be queued again
+    offset: int = 0  # bytes of its event log that were read
     progress: Progress = field(default_factory=Progress)
-    shown: set[str] = field(default_factory=set)  # stages whose artifacts the page shows
-    sent: dict = field(default_factory=dict)  # what the page was told last
+    shown: set[str] = field(default_factory=set)  # stages whose artifacts the tab shows
+    sent: Values = field(default_factory=dict)  # the latest values
 
-    def news(self, values: dict) -> dict:
-        """What the page does not know yet: nothing is drawn, or read aloud, a second time."""
-        new = {name: value for name, value in values.items() if self.sent.get(name) != value}
-        self.sent |= new
-        return new
+    def changes(self, values: Values) -> Values:
+        """The values that differ from those sent before: nothing is rendered twice."""
+        changed = {name: value for name, value in values.items() if self.sent.get(name) != value}
+        self.sent |= changed
+        return changed
 
     def read(self, job: Job) -> None:
-        """Take in the events since the last time."""
-        with open(job.folder / EVENTS, "rb") as file:
-            file.seek(self.offset)
-            whole, end, _ = file.read().rpartition(b"\n")  # a line that is being written can wait
-        self.offset += len(whole) + len(end)
-        lines = [json.loads(line) for line in whole.splitlines()]
+        """Update the progress by the events since the last time."""
+        lines, self.offset = event_log.read(job.folder, self.offset)
         record = job.stage_record() if lines else {}
         for line in lines:
-            at = line.pop("at")
-            picture = line.pop("picture", None)
-            if "end" in line:
-                self._end(line["end"], record)
+            if line.get("end") == "done":
+                self.progress.finish(record)
+            elif "end" in line:
+                self.progress.halt("failed" if line["end"] == "failed" else "stopped")
             else:
+                at, picture = line.pop("at"), line.pop("picture", None)
                 path = job.folder / picture if picture else None
-                picture = path if path and path.exists() else None  # only the newest are kept
-                self.progress.take(Event(**line), record, job.folder, picture, at)
-
-    def _end(self, how: str, record: dict) -> None:
-        if how == "done":
-            self.progress.finish(record)
-        else:
-            self.progress.halt("failed" if how == "failed" else "stopped")
+                path = path if path and path.exists() else None  # older pictures are deleted
+                self.progress.update(Event(**line), record, job.folder, path, at)
 
 
-def put(**values) -> tuple:
-    """Values for OUTPUTS; what is not named stays as it is."""
-    return tuple(values.get(name, gr.skip()) for name in OUTPUTS)
-
-
-def show(job: Job, view: View | None, anew: Set[str] = frozenset()) -> tuple:
-    """The page's picture of a job, or what is new in it to this tab; `anew` are stages that have
-    changed behind its back."""
-    job.look()
-    values = {}
-    if view is None or (view.job, view.queued) != (job.id, job.queued):
-        view = View(job.id, job.queued)
-        values = cleared() | {"welcome": gr.update(visible=False), "head": "", "job": job.id}
-    view.read(job)
-    progress = view.progress
-    fresh = {name for name in progress.stages if progress.is_done(name)} - view.shown
-    view.shown |= fresh
-    fresh |= anew
-    values |= artifacts(job.folder, fresh) | buttons(job, progress) | words(job, progress)
-    values |= {"strip": progress.strip(), "live": progress.live()}
-    values |= {"timer": gr.update(active=job.active)}
-    return put(**view.news(values), view=view)
-
-
-def cleared() -> dict:
-    hidden = gr.update(value=None, visible="hidden")
-    empty = dict.fromkeys(("player", "downloads", "insight", "forget"), "")
-    return {name: hidden for name in (*ARTIFACTS, "compare")} | empty
-
-
-def artifacts(folder: Path, stages: set[str]) -> dict:
-    """What these stages left in a run folder, for the components that show it."""
-    shown = {
-        name: gr.update(value=str(folder / path), visible=True)
-        for name, (stage, path) in ARTIFACTS.items()
-        if stage in stages and (folder / path).exists()
+def idle() -> Values:
+    """The page without a job: a value for every component that depends on one."""
+    hidden = gr.update(visible=False)
+    return no_results() | {
+        "notice": "",
+        "welcome": gr.update(visible=True),
+        "strip": Progress().strip(),
+        "live": "",
+        "head": "",
+        "run": CHOOSE_CLIP,
+        "cancel": hidden,
+        "finish": hidden,
+        "reset": hidden,
+        "animations": hidden,
+        "job": "",
+        "tab": None,
+        "timer": gr.update(active=False),
     }
-    if "videos" in stages and (compared := results.comparison(folder)):
-        pair, label = compared
-        shown["compare"] = gr.update(value=pair, label=label, visible=True)
+
+
+def no_results() -> Values:
+    """Values that empty and hide all results."""
+    hidden = gr.update(value=None, visible="hidden")
+    panels = dict.fromkeys(("player", "downloads", "insight", "delete"), "")
+    return dict.fromkeys((*ARTIFACTS, "compare"), hidden) | panels
+
+
+OUTPUTS = tuple(idle())
+
+
+def show(
+    service: Service, job: Job, tab: TabState | None, changed: Set[str] = frozenset()
+) -> Values:
+    """The page for a job, or what is new in it to this tab.
+
+    Args:
+        changed: stages whose artifacts have changed after the tab showed them.
+    """
+    job.touch()
+    values: Values = {}
+    if tab is None or (tab.job, tab.queued) != (job.id, job.queued):
+        tab = TabState(job.id, job.queued)
+        values = no_results() | {"welcome": gr.update(visible=False), "head": "", "job": job.id}
+    tab.read(job)
+    progress = tab.progress
+    finished = {name for name in progress.stages if progress.is_done(name)} - tab.shown
+    tab.shown |= finished
+    values |= artifacts(job.folder, finished | changed)
+    values |= _buttons(service, job, progress) | _messages(service, job, progress)
+    values |= {
+        "strip": progress.strip(),
+        "live": progress.live(),
+        "timer": gr.update(active=job.active),
+    }
+    return tab.changes(values) | {"tab": tab}
+
+
+def artifacts(folder: Path, stages: Set[str]) -> Values:
+    """The artifacts of these stages in a run folder, for the components that show them."""
+    values = {
+        name: gr.update(value=str(folder / file), visible=True)
+        for name, (stage, file) in ARTIFACTS.items()
+        if stage in stages and (folder / file).exists()
+    }
+    if "videos" in stages and (comparison := results.comparison(folder)):
+        pair, label = comparison
+        values["compare"] = gr.update(value=pair, label=label, visible=True)
     if "fourd" in stages:
-        shown["insight"] = results.insight(folder)
+        values["insight"] = results.insight(folder)
     if "export" in stages:
-        shown |= {"player": results.player(folder), "downloads": results.downloads(folder)}
-    return shown
+        values |= {"player": results.player(folder), "downloads": results.downloads(folder)}
+    return values
 
 
-def words(job: Job, progress: Progress) -> dict:
-    """What the page says about the job as a whole."""
+def _messages(service: Service, job: Job, progress: Progress) -> Values:
+    """The notice above the results, and the headline of a finished job."""
+    link = (f"?job={job.id}", "Link to this run")
+    leave = "You can close this page; the link brings you back."
     if job.state == "queued":
-        return {"notice": waiting(job)}
+        ahead = len(service.queue.ahead(job))
+        if ahead == 0:
+            return {"notice": notice("Waiting to start.")}
+        wait = rough_duration(service.queue.wait_seconds(job))
+        text = f"It starts in about {wait}. {leave}"
+        return {"notice": notice(f"Waiting: number {ahead} in the queue.", text, link=link)}
     if job.state == "running":
-        link = f"?job={job.id}"
-        text = "Close this page if you like: its address brings you back."
-        return {"notice": notice("At work.", text, link=(link, "Link to this run"))}
+        return {"notice": notice("Running.", leave, link=link)}
     if job.state == "done":
-        return {"notice": "", "head": headline("Your object, in four dimensions", made(progress))}
+        title = "Your object in four dimensions"
+        return {"notice": "", "head": render("headline", title=title, text=_provenance(progress))}
     kind = "error" if job.state == "failed" else "info"
     return {"notice": notice(job.sentence, job.hint, kind=kind)}
 
 
-def made(progress: Progress) -> str:
-    """How a result came about."""
+def _provenance(progress: Progress) -> str:
+    """Time and engines of a finished run."""
     facts = progress.stages["fourd"].facts
     stopped = ""
     if "stopped_at_step" in facts:
         step, steps = facts["stopped_at_step"], facts["of_steps"]
-        stopped = f" Stopped at step {step:,} of {steps:,}, as asked."
+        stopped = f" Stopped early at step {step:,} of {steps:,}."
     return f"Made here in {duration(progress.seconds)}.{stopped} {progress.engines()}"
 
 
-def waiting(job: Job) -> str:
-    count = len(QUEUE.ahead(job))
-    seconds = QUEUE.wait(job)
-    if count == 0:
-        return notice("Waiting for its turn.", "It begins at once.")
-    place = f"Waiting for its turn: number {count} in the queue."
-    text = (
-        f"It begins in about {spoken(seconds)}. Close this page if you like: its address brings "
-        "you back."
-    )
-    return notice(place, text, link=(f"?job={job.id}", "Link to this run"))
-
-
-def buttons(job: Job, progress: Progress) -> dict:
-    """What can be pressed now."""
-    at_4d = job.state == "running" and progress.current == "fourd"
-    label = "Make it again"
-    if job.state in ("cancelled", "failed") or job.finishing_early:
-        label = "Go on"
+def _buttons(service: Service, job: Job, progress: Progress) -> Values:
+    """The buttons that can be pressed in the job's state."""
+    unfinished = job.state in ("cancelled", "failed") or job.finishing_early
+    label = {} if job.active else {"value": "Continue" if unfinished else "Run again"}
+    optimizing = job.state == "running" and progress.current == "fourd"
     return {
-        "run": gr.update(interactive=not job.active, **({} if job.active else {"value": label})),
+        "run": gr.update(interactive=not job.active, **label),
         "cancel": gr.update(visible=job.active),
-        "finish": gr.update(visible=at_4d and not job.finishing_early),
-        "over": gr.update(visible=not job.active),
-        "more": gr.update(visible=job.state == "done"),
-        "forget": "" if job.active else FORGET,
+        "finish": gr.update(visible=optimizing and not job.finishing_early),
+        "reset": gr.update(visible=not job.active),
+        "animations": gr.update(visible=job.state == "done"),
+        "delete": "" if job.active else delete_panel(service),
     }
+
+
+def delete_panel(service: Service) -> str:
+    return render("delete_run", keep_hours=f"{service.limits.keep_hours:g}")

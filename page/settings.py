@@ -1,158 +1,162 @@
-"""The settings that the page offers: a few of the config's fields, in the config's own words."""
+"""The settings that the page and its API offer: fields of the config, in the config's own words."""
 
 from __future__ import annotations
 
-import ast
-import inspect
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import cache
 
-import gradio as gr
+from docstring_parser import parse_from_object
 
 from ds4d.config import PRESETS, Config
 from ds4d.errors import UserError
 
-from .limits import LIMITS
+from .limits import Limits
 
 Value = float | str | None
+PARTS = {  # part of the config -> its heading in the settings panel
+    "clip": "Clip",
+    "multiview": "Six views",
+    "mesh": "Mesh",
+    "fourd": "4D optimization",
+    "videos": "Videos",
+}
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One field of one part of the config, and what this page accepts for it.
+    """One field of the config, and the range that the page accepts for it.
 
-    Without limits it is a list of words, which the page shows with spaces between them.
+    A field without a range is a list of strings, which the page's editors fill in: it has no
+    control of its own, and travels as its items with spaces between them.
     """
 
-    part: str
+    part: str  # of the config, one of PARTS
     field: str
     label: str
-    smallest: float | None = None
-    largest: float | None = None
+    minimum: float | None = None
+    maximum: float | str | None = None  # a number, or the name of one of the page's Limits
+    engine: str = ""  # the engine of the six views that uses it; empty = all
 
     @property
     def hint(self) -> str:
-        """The sentence under the field in the config."""
-        return _hints(type(getattr(Config(), self.part)))[self.field]
+        """The documentation of the field."""
+        return field_docs(type(getattr(Config(), self.part)))[self.field]
 
     @property
-    def words(self) -> bool:
-        return self.largest is None
+    def is_list(self) -> bool:
+        return self.maximum is None
 
     @property
-    def whole(self) -> bool:
-        return isinstance(self.shown(Config()), int)
+    def is_integer(self) -> bool:
+        return isinstance(self.value_in(Config()), int)
 
-    def shown(self, config: Config) -> Value:
-        """The field's value as the page shows it; None is an empty field."""
+    def value_in(self, config: Config) -> Value:
+        """The field's value as the page shows it; None is an empty control."""
         value = getattr(getattr(config, self.part), self.field)
-        return " ".join(value) if self.words else value
+        return " ".join(value) if self.is_list else value
 
-    def put(self, config: Config, value: Value) -> Config:
-        """The config with the visitor's value; None, and 0 where it cannot be, change nothing.
+    def apply(self, config: Config, value: Value, limits: Limits) -> Config:
+        """The config with this value; None, and 0 where it is out of range, change nothing.
 
-        Raises UserError for a value that this page does not accept.
+        Raises UserError for a value out of range.
         """
-        if value is None or (value == 0 and not self.words and self.smallest > 0):
+        if value is None or (value == 0 and not self.is_list and self.minimum > 0):
             return config
-        if self.words:
+        if self.is_list:
             value = tuple(value.replace(",", " ").split())
-        elif not self.smallest <= value <= self.largest:
-            raise UserError(
-                f"{self.label} cannot be {value:g} here.",
-                f"Choose a value from {self.smallest:g} to {self.largest:g}.",
-            )
+        else:
+            self._check(value, limits)
         part = replace(getattr(config, self.part), **{self.field: value})
         return replace(config, **{self.part: part})
 
+    def _check(self, value: float, limits: Limits) -> None:
+        limited = isinstance(self.maximum, str)
+        maximum = getattr(limits, self.maximum) if limited else self.maximum
+        if not self.minimum <= value <= maximum:
+            raise UserError(
+                f"{self.label} cannot be {value:g} here.",
+                f"Choose a value from {self.minimum:g} to {maximum:g}.",
+            )
 
-SETTINGS = {
-    "start": Setting("clip", "start", "Start", 0, LIMITS.clip_seconds),
-    "end": Setting("clip", "end", "End", 0.05, LIMITS.clip_seconds),
-    "frames": Setting("clip", "frames", "Frames", 2, LIMITS.frames),
+
+SETTINGS = {  # by the name of the API's parameter, in the API's order
+    "start": Setting("clip", "start", "Start", 0, "clip_seconds"),
+    "end": Setting("clip", "end", "End", 0.05, "clip_seconds"),
+    "frames": Setting("clip", "frames", "Frames", 2, "frames"),
     "size": Setting("clip", "size", "Frame size", 64, 512),
-    "drawing_steps": Setting("multiview", "steps", "Drawing steps", 1, 100),
-    "slant": Setting("multiview", "slant", "Slant", -60, 60),
-    "depth": Setting("multiview", "depth", "Depth", 0.2, 3),
-    "redraw": Setting("multiview", "redraw", "Frames to draw once more"),
-    "resolution": Setting("mesh", "resolution", "Mesh cells", 16, 256),
-    "points": Setting("fourd", "points", "Gaussians at the start", 100, 50_000),
-    "most_points": Setting("fourd", "max_gaussians", "Gaussians at most", 100, 100_000),
+    "drawing_steps": Setting("multiview", "steps", "Denoising steps", 1, 100, "zero123plus"),
+    "slant": Setting("multiview", "slant", "Slant", -60, 60, "inflate"),
+    "depth": Setting("multiview", "depth", "Depth", 0.2, 3, "inflate"),
+    "redraw": Setting("multiview", "redraw", "Frames to generate again"),
+    "resolution": Setting("mesh", "resolution", "Grid resolution", 16, 256),
+    "points": Setting("fourd", "points", "Initial Gaussians", 100, 50_000),
+    "most_points": Setting("fourd", "max_gaussians", "Maximum Gaussians", 100, 100_000),
     "static_steps": Setting("fourd", "static_iterations", "Static steps", 1, 5000),
     "dynamic_steps": Setting("fourd", "dynamic_iterations", "Dynamic steps", 1, 30_000),
-    "image_size": Setting("fourd", "image_size", "Training images", 32, 512),
+    "image_size": Setting("fourd", "image_size", "Training image size", 32, 512),
     "exclude": Setting("fourd", "exclude", "Views to leave out"),
     "video_size": Setting("videos", "size", "Video size", 64, 1024),
     "video_seconds": Setting("videos", "seconds", "Video length", 0.5, 12),
 }
-PRESET_WORDS = {
-    "preview": "a first look, made for two CPU cores",
+PRESET_NOTES = {
+    "preview": "a first look, tuned for two CPU cores",
     "standard": "sharper and slower, for patient CPUs",
     "paper": "the published sizes, for a large GPU",
 }
 
 
 def configure(
-    preset: str, seed: int | None, values: dict[str, Value], mesh: str | None = None
+    limits: Limits,
+    preset: str = "preview",
+    seed: int | None = 0,
+    mesh: str | None = None,  # path of a mesh that the visitor has uploaded
+    **values: Value,  # by the names of SETTINGS; None keeps the preset's value
 ) -> Config:
-    """The preset with the visitor's values; None keeps the preset's own.
-
-    `mesh` is the path of a mesh that the visitor brought.
-
-    Raises UserError for a value that this page does not accept.
-    """
+    """The config of a run. Raises UserError for a value that the page does not accept."""
     if seed is None or seed < 0:
-        raise UserError("The seed has to be a whole number from 0 on.", "0 is as good as any.")
+        raise UserError("The seed must be a whole number, 0 or larger.", "Try 0.")
     config = replace(PRESETS[preset], seed=seed)
     clip = replace(
-        config.clip, max_seconds=LIMITS.clip_seconds, max_pixels=LIMITS.clip_pixels,
-        max_bytes=LIMITS.clip_bytes,
-    )  # fmt: skip
-    config = replace(config, clip=clip)
+        config.clip,
+        max_seconds=limits.clip_seconds,
+        max_pixels=limits.clip_pixels,
+        max_bytes=limits.clip_bytes,
+    )
+    config = replace(config, clip=clip, mesh=replace(config.mesh, file=mesh or ""))
     for name, value in values.items():
-        config = SETTINGS[name].put(config, value)
-    return replace(config, mesh=replace(config.mesh, file=mesh or ""))
+        config = SETTINGS[name].apply(config, value, limits)
+    return config
 
 
-def shown_values(config: Config) -> list[Value]:
-    """What the page shows for each of SETTINGS."""
-    return [setting.shown(config) for setting in SETTINGS.values()]
+def values_of(config: Config) -> dict[str, Value]:
+    """The values of the preset, the seed and SETTINGS, as the page shows them."""
+    values = {name: setting.value_in(config) for name, setting in SETTINGS.items()}
+    return {"preset": config.preset, "seed": config.seed, **values}
 
 
-def preset_values(preset: str) -> list[Value]:
-    """What the preset says for each of SETTINGS."""
-    return shown_values(PRESETS[preset])
-
-
-def changed_values(preset: str) -> list:
-    """The same for a page on which another preset is picked: what all presets agree on stays as the
-    visitor has set it."""
-    return [
-        setting.shown(PRESETS[preset])
-        if len({setting.shown(config) for config in PRESETS.values()}) > 1
-        else gr.skip()
-        for setting in SETTINGS.values()
-    ]
+def preset_changes(preset: str) -> dict[str, Value]:
+    """The values that picking a preset sets: those in which the presets differ."""
+    return {
+        name: setting.value_in(PRESETS[preset])
+        for name, setting in SETTINGS.items()
+        if len({setting.value_in(config) for config in PRESETS.values()}) > 1
+    }
 
 
 def preset_choices() -> list[tuple[str, str]]:
-    """Label and name of each preset; the figures are the preset's own."""
+    """Label and name of each preset."""
     choices = []
     for name, config in PRESETS.items():
         steps = config.fourd.static_iterations + config.fourd.dynamic_iterations
         label = (
-            f"{name.capitalize()}: {PRESET_WORDS[name]}. "
+            f"{name.capitalize()}: {PRESET_NOTES[name]}. "
             f"Up to {config.clip.frames} frames of {config.clip.size} px, {steps:,} steps."
         )
         choices.append((label, name))
     return choices
 
 
-def _hints(cls: type) -> dict[str, str]:
-    """The sentence under each field of a dataclass, as the command line shows it, too."""
-    body = ast.parse(inspect.getsource(cls)).body[0].body
-    return {
-        above.target.id: ast.literal_eval(below.value)
-        for above, below in pairwise(body)
-        if isinstance(above, ast.AnnAssign) and isinstance(below, ast.Expr)
-    }
+@cache
+def field_docs(config: type) -> dict[str, str]:
+    """The documentation of each field of a config class, by its name."""
+    return {field.arg_name: field.description for field in parse_from_object(config).params}

@@ -28,14 +28,12 @@ from ..errors import UserError
 from ..run.events import Event, Stage
 from ..run.workspace import Workspace
 from ..splatting.splats import Splats, render
-from . import camera_path
+from . import STILL_AZIMUTHS, VIDEOS, camera_path
 
 if TYPE_CHECKING:
     from ..fourd.asset import Asset
 
 TURN_ELEVATION = 10.0  # degrees; a little from above shows depth and hides no side
-STILL_AZIMUTHS = {"front": 0.0, "back": 180.0, "left": -90.0, "right": 90.0}
-VIDEOS = ("orbit", *STILL_AZIMUTHS, "bullet")
 CAMERAS_AT_ONCE = 6  # pictures between two events
 
 

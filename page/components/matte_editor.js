@@ -1,4 +1,4 @@
-// A frame with its matte to paint on. Gradio runs this inside a function of its own.
+// The matte editor: paint strokes on a frame. Gradio runs this inside a function of its own.
 let canvas, pen, size, pixels, board, matte, marks, before, brush = "in", at = null, down = false;
 const UNTOUCHED = 0, IN = 1, OUT = 2;
 const $ = (name) => element.querySelector(name);
@@ -30,7 +30,7 @@ const draw = () => {
     for (let x = 0; x < width; x++, i++) {
       const mark = marks[i];
       const a = mark === IN ? 1 : mark === OUT ? 0 : matte[i] / 255;
-      const shown = 0.2 + 0.8 * a;  // what lies behind the object is there, faintly
+      const shown = 0.2 + 0.8 * a;  // the background is faint, but visible
       const light = ((x >> 4) + (y >> 4)) & 1 ? 200 : 235;
       for (let c = 0; c < 3; c++) {
         let value = shown * pixels[4 * i + c] + (1 - shown) * light;
@@ -53,7 +53,7 @@ const draw = () => {
 const radius = () => $(".size").value * Math.max(canvas.width, canvas.height) / 640;
 const dab = (x, y) => {
   const r = radius(), {width, height} = canvas;
-  const value = {in: IN, out: OUT, rub: UNTOUCHED}[brush];
+  const value = {in: IN, out: OUT, erase: UNTOUCHED}[brush];
   for (let v = Math.max(0, Math.ceil(y - r)); v <= Math.min(height - 1, y + r); v++)
     for (let u = Math.max(0, Math.ceil(x - r)); u <= Math.min(width - 1, x + r); u++)
       if ((u - x) ** 2 + (v - y) ** 2 <= r * r) marks[v * width + u] = value;
@@ -103,7 +103,7 @@ on("click", (event) => {
       other.setAttribute("aria-pressed", other === button);
   }
   if (button.matches(".undo") && before.length) { marks = before.pop(); draw(); }
-  if (button.matches(".keep")) {
+  if (button.matches(".apply")) {
     const {width, height} = canvas, sheet = new OffscreenCanvas(width, height).getContext("2d");
     const out = sheet.createImageData(width, height);
     marks.forEach((mark, i) => {

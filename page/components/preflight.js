@@ -1,11 +1,10 @@
-// Two handles on the timeline. While one moves only the page changes; once it rests, the server looks
-// at the new part. The handle that had the focus has it again afterwards, so that keys go on to move
-// it.
+// Two handles on the timeline. While one moves, only the page changes; once it is released, the
+// server reports on the new part. The handle keeps the focus, so that keys continue to move it.
 let timer, held;
 const shown = (box) => {
   const [from, to] = box.querySelectorAll("input");
   const seconds = (handle) => handle.value / box.dataset.fps;
-  if (Number(from.value) >= Number(to.value)) {  // at least a frame lies between them
+  if (Number(from.value) >= Number(to.value)) {  // at least one frame is between them
     if (held === "from") from.value = to.value - 1;
     else to.value = Number(from.value) + 1;
   }
@@ -24,7 +23,7 @@ element.addEventListener("input", ({target}) => {
   clearTimeout(timer);
   shown(box);
 });
-element.addEventListener("change", ({target}) => {  // a key, or the pointer has let go
+element.addEventListener("change", ({target}) => {  // a key was pressed or the pointer released
   const box = target.closest(".timeline");
   if (!box) return;
   clearTimeout(timer);

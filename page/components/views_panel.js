@@ -1,18 +1,18 @@
-// The six views: a slider over the frames of the video of grids above, and what is to be left out.
+// The six views: a slider over the frames of the video above, and the views to leave out.
 const FPS = 12;  // of that video
 const $ = (name) => element.querySelector(name);
-const film = () => document.querySelector("#grid video");
+const grid = () => document.querySelector("#grid video");
 let out = new Set(), tries = new Map(), moved = {};
 
 const start = () => {
   const box = $(".views");
   if (!box) return;
-  const words = (text) => (text ?? "").split(" ").filter(Boolean);
-  out = new Set(words(box.dataset.exclude));
-  tries = new Map(words(box.dataset.redraw).map((name) => name.split(":")));
+  const items = (text) => (text ?? "").split(" ").filter(Boolean);
+  out = new Set(items(box.dataset.exclude));
+  tries = new Map(items(box.dataset.redraw).map((item) => item.split(":")));
   moved = {};
-  const video = film();
-  if (!video) {  // it joins the page after this panel
+  const video = grid();
+  if (!video) {  // it is mounted after this panel
     setTimeout(start, 300);
     return;
   }
@@ -34,14 +34,13 @@ const draw = () => {
   $(".frames output").textContent = `${frame} of ${$(".frame").max}`;
   for (const button of element.querySelectorAll(".leave"))
     button.setAttribute("aria-pressed", out.has(`${frame}:${button.dataset.view}`));
-  const now = $(".now");
-  const told = [];
-  if (out.size) told.push(`Left out, as frame:view: ${[...out].join(", ")}.`);
-  if (tries.size) told.push(`Drawn once more: frame ${[...tries.keys()].join(", ")}.`);
-  if (now) now.textContent = told.join(" ");
+  const summary = $(".now"), sentences = [];
+  if (out.size) sentences.push(`Left out (frame:view): ${[...out].join(", ")}.`);
+  if (tries.size) sentences.push(`To generate again: frame ${[...tries.keys()].join(", ")}.`);
+  if (summary) summary.textContent = sentences.join(" ");
 };
 const show = (frame) => {
-  const video = film();
+  const video = grid();
   $(".frame").value = frame;
   if (video) {
     video.pause();
@@ -49,10 +48,14 @@ const show = (frame) => {
   }
   draw();
 };
-const tell = () => {
+const settings = () => ({
+  exclude: [...out].join(" "),
+  redraw: [...tries].map((pair) => pair.join(":")).join(" "),
+  ...moved,
+});
+const changed = () => {
   $(".again").hidden = false;
-  const redraw = [...tries].map((pair) => pair.join(":")).join(" ");
-  trigger("input", {exclude: [...out].join(" "), redraw, ...moved});
+  trigger("input", settings());
 };
 
 element.addEventListener("input", ({target}) => {
@@ -63,25 +66,25 @@ element.addEventListener("input", ({target}) => {
 element.addEventListener("change", ({target}) => {
   if (!target.matches(".slant, .depth")) return;
   moved[target.className] = target.value;
-  tell();
+  changed();
 });
 element.addEventListener("click", ({target}) => {
   if (target.matches(".flag")) show(target.dataset.frame);
   if (target.matches(".leave")) {
-    show($(".frame").value);  // a film that plays on would take the frame away
+    show($(".frame").value);  // stops the video, which would move on to other frames
     const name = `${$(".frame").value}:${target.dataset.view}`;
     if (!out.delete(name)) out.add(name);
     draw();
-    tell();
+    changed();
   }
   if (target.matches(".redraw")) {
     const {value} = $(".frame");
     show(value);
     tries.set(value, Number(tries.get(value) ?? 0) + 1);
     draw();
-    tell();
+    changed();
   }
-  if (target.matches(".again")) trigger("submit", {});
+  if (target.matches(".again")) trigger("submit", settings());
 });
 watch("value", start);
 start();

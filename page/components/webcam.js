@@ -1,35 +1,35 @@
-// Records a clip with the camera, as the browser writes it, and hands it to the server.
+// Records a clip with the webcam and uploads it as the browser wrote it.
 const LONGEST = 6;  // seconds
 const $ = (name) => element.querySelector(name);
 let recorder, stream, clock;
 
-const say = (words) => { $("[role=status]").textContent = words; };
+const report = (text) => { $("[role=status]").textContent = text; };
 const end = () => {
   clearInterval(clock);
   stream?.getTracks().forEach((track) => track.stop());
   $("video").hidden = true;
-  $("button").textContent = "Record with the camera";
+  $("button").textContent = "Record with the webcam";
 };
 const record = async () => {
   try {
     stream = await navigator.mediaDevices.getUserMedia(
       {video: {width: {ideal: 1280}, facingMode: "environment"}, audio: false});
   } catch (error) {
-    say("The camera cannot be used: the browser does not allow it, or there is none.");
+    report("The webcam cannot be used: there is none, or the browser does not allow it.");
     return;
   }
-  const sight = $("video"), parts = [];
-  sight.srcObject = stream;
-  sight.hidden = false;
-  sight.play();
+  const preview = $("video"), parts = [];
+  preview.srcObject = stream;
+  preview.hidden = false;
+  preview.play();
   recorder = new MediaRecorder(stream, {videoBitsPerSecond: 12e6});
   recorder.ondataavailable = ({data}) => parts.push(data);
   recorder.onstop = async () => {
     end();
-    say("Uploading the recording.");
+    report("Uploading the recording...");
     const kind = recorder.mimeType.includes("mp4") ? "mp4" : "webm";
     const {path} = await upload(new File(parts, `recording.${kind}`, {type: recorder.mimeType}));
-    say("");
+    report("");
     trigger("submit", {path});
   };
   recorder.start();
@@ -40,7 +40,7 @@ const record = async () => {
   };
   tick();
   clock = setInterval(tick, 1000);
-  say("Keep the camera still while the object moves.");
+  report("Keep the camera still while the object moves.");
 };
 
 element.addEventListener("click", ({target}) => {

@@ -1,4 +1,4 @@
-"""The jobs of this Space: where they lie, how one is ordered, cancelled, and computed."""
+"""The service behind the page and its API: order, find, compute, cancel and delete jobs."""
 
 from __future__ import annotations
 
@@ -19,97 +19,103 @@ from ds4d.errors import UserError
 from ds4d.run.workspace import FINISH_FLAG, content_key
 
 from .. import zerogpu
-from ..limits import LIMITS
-from ..settings import SETTINGS, configure, preset_values, shown_values
+from ..limits import Limits
+from ..settings import Value, configure
 from .queue import Queue
 from .store import Job, Store
 from .worker import compute
 
-RUNS = Path(os.environ.get("DS4D_RUNS", Path(tempfile.gettempdir()) / "ds4d-runs")).resolve()
-STORE = Store(RUNS, LIMITS)
-QUEUE = Queue(STORE)
-SALT = secrets.token_hex()
-ORDER = ("preset", "seed", *SETTINGS)  # what stands beside the clip; a mesh of one's own comes last
 
+class Service:
+    """The jobs of one app: a store on the disk, a queue, and the limits that hold for both."""
 
-def order(clip: str | None, preset: str, seed: int, *rest, job: str = "", visitor: str = "") -> Job:
-    """Queue a job for a clip with values for SETTINGS and a mesh file, in this order.
+    def __init__(self, store: Store, on_zerogpu: bool = False):
+        self.store, self.limits = store, store.limits
+        self.queue = Queue(store)
+        self.on_zerogpu = on_zerogpu
+        self._salt = secrets.token_hex()
 
-    Goes on in the folder of `job` where that has the same clip, so that only what has changed is
-    made again. Raises UserError for whatever cannot be, and where a limit is reached.
-    """
-    if clip is None:
-        raise UserError("There is no clip yet.", "Upload one, or pick an example.")
-    *values, mesh = rest
-    config = configure(preset, seed, dict(zip(SETTINGS, values, strict=True)), mesh)
-    ordered = _same_clip(job, Path(clip)) or STORE.create(Path(clip), config, visitor)
-    if mesh:  # where it stays as long as the job
-        copy = ordered.folder / "input" / f"mesh{Path(mesh).suffix.lower()}"
-        shutil.copyfile(mesh, copy)
-        config = replace(config, mesh=replace(config.mesh, file=str(copy)))
-    (ordered.folder / FINISH_FLAG).unlink(missing_ok=True)
-    try:
-        return QUEUE.submit(replace(ordered, config=config, visitor=visitor))
-    except UserError:
-        if ordered.state == "new":  # it has nothing that anybody could come back to
-            STORE.delete(ordered)
-        raise
+    @classmethod
+    def from_environment(cls) -> Service:
+        """The service of this machine; DS4D_RUNS names the folder of its jobs."""
+        runs = os.environ.get("DS4D_RUNS", Path(tempfile.gettempdir()) / "ds4d-runs")
+        return cls(Store(Path(runs).resolve(), Limits.from_environment()), zerogpu.available())
 
+    def start(self) -> None:
+        """Begin to compute queued jobs and to delete old ones."""
+        self.store.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.queue.start(serve=not self.on_zerogpu)
+        threading.Thread(target=self._sweep_hourly, daemon=True).start()
 
-def _same_clip(identity: str, clip: Path) -> Job | None:
-    try:
-        job = STORE.find(identity)
-    except UserError:
-        return None
-    return job if job.clip_key == content_key(clip) else None
+    def order(
+        self,
+        clip: str | None,
+        *,
+        job: str = "",  # id of the job that the page shows
+        visitor: str = "",
+        mesh: str | None = None,  # path of an uploaded mesh
+        **settings: Value,  # preset, seed and settings.SETTINGS, by name
+    ) -> Job:
+        """Queue a job for a clip.
 
+        If `job` has the same clip, its folder is used again, and only what has changed is computed.
+        Raises UserError for invalid settings, and when a limit is reached.
+        """
+        if clip is None:
+            raise UserError("There is no clip yet.", "Upload one, or choose an example.")
+        config = configure(self.limits, mesh=mesh, **settings)
+        ordered = self._job_with(Path(clip), job) or self.store.create(Path(clip), config, visitor)
+        if mesh:  # uploads are deleted before the job is
+            copy = ordered.folder / "input" / f"mesh{Path(mesh).suffix.lower()}"
+            shutil.copyfile(mesh, copy)
+            config = replace(config, mesh=replace(config.mesh, file=str(copy)))
+        (ordered.folder / FINISH_FLAG).unlink(missing_ok=True)
+        try:
+            return self.queue.submit(replace(ordered, config=config, visitor=visitor))
+        except UserError:
+            if ordered.state == "new":
+                self.store.delete(ordered)
+            raise
 
-def visitor_of(request: gr.Request | None) -> str:
-    """Tells visitors apart by where they come from; their address itself is not kept."""
-    headers = getattr(request, "headers", None) or {}
-    client = getattr(request, "client", None)
-    address = headers.get("x-forwarded-for", "").split(",")[0] or getattr(client, "host", "")
-    return hashlib.sha256(f"{SALT} {address}".encode()).hexdigest()[:16]
+    def _job_with(self, clip: Path, identity: str) -> Job | None:
+        """The job of this id, if it has the same clip."""
+        try:
+            job = self.store.find(identity)
+        except UserError:
+            return None
+        return job if job.clip_key == content_key(clip) else None
 
+    def cancel(self, job: Job) -> Job:
+        """Stop a job and wait until it has ended."""
+        job = self.queue.cancel(job)
+        while job.active:
+            time.sleep(0.1)
+            job = self.store.find(job.id)
+        return job
 
-def settings_of(job: Job | None) -> list:
-    """Values for ORDER: those of a job, or of a page that nobody has touched."""
-    if job is None:
-        return ["preview", 0, *preset_values("preview")]
-    config = job.config
-    return [config.preset, config.seed, *shown_values(config)]
+    def visitor_of(self, request: gr.Request | None) -> str:
+        """A hash that tells visitors apart by their address; the address itself is not kept."""
+        headers = getattr(request, "headers", None) or {}
+        client = getattr(request, "client", None)
+        address = headers.get("x-forwarded-for", "").split(",")[0] or getattr(client, "host", "")
+        return hashlib.sha256(f"{self._salt} {address}".encode()).hexdigest()[:16]
 
+    def compute_in_request(self, job: str) -> None:
+        """Compute a queued job inside the visitor's own request, whose ZeroGPU quota it uses."""
+        if not job:
+            return
+        found = self.store.find(job)
+        if found.state != "queued":
+            return
+        running = self.queue.begin(found)
+        run = partial(
+            zerogpu.stage_by_stage,
+            running.source, running.folder, running.config, self.limits.slice_seconds,
+        )  # fmt: skip
+        compute(running, run, lambda: running.id in self.queue.stops)
+        self.queue.settle(running)
 
-def cancelled(job: Job) -> Job:
-    """The job once it has really ended."""
-    job = QUEUE.cancel(job)
-    while job.active:
-        time.sleep(0.1)
-        job = STORE.find(job.id)
-    return job
-
-
-def compute_here(identity: str) -> None:
-    """On lent GPUs the work is part of the visitor's own request, whose quota it needs."""
-    if not identity:
-        return
-    job = STORE.find(identity)
-    if job.state != "queued":
-        return
-    job = QUEUE.begin(job)
-    work = partial(zerogpu.stage_by_stage, job.source, job.folder, job.config)
-    compute(job, work, lambda: job.id in QUEUE.stops)
-    QUEUE.settle(job)
-
-
-def open_shop() -> None:
-    """Begin to compute what is ordered, and to delete what is old."""
-    RUNS.mkdir(parents=True, exist_ok=True, mode=0o700)
-    QUEUE.start(serve=not zerogpu.LENT)
-    threading.Thread(target=_sweep_hourly, daemon=True).start()
-
-
-def _sweep_hourly() -> None:
-    while True:
-        STORE.sweep()
-        time.sleep(3600)
+    def _sweep_hourly(self) -> None:
+        while True:
+            self.store.sweep()
+            time.sleep(3600)

@@ -1,12 +1,13 @@
-"""Jobs on the disk: a folder for each, which is also its run folder.
+"""Jobs on the disk: one folder each, which is also the run folder.
 
-    job.json        who ordered what, and how far it is; written by the page's process alone
-    input/          the clip and, where there is one, the visitor's own mesh
-    events.jsonl    what the run says, line by line, for a page that follows from any moment
-    live/           the newest picture of every stage
-    seen            its time of change is when somebody last looked
+    job.json        the order and its state; written by the page's process alone
+    input/          the clip and, if there is one, the visitor's own mesh
+    events.jsonl    the event log of the run, which a page can follow from any moment
+    live/           the newest pictures of every stage
+    seen            its modification time is that of the last visit
 
-and everything that the pipeline writes. A folder's name is a secret: who knows it may see the job.
+and everything that the pipeline writes. A folder's name is a secret: anyone with it can see the
+job.
 """
 
 from __future__ import annotations
@@ -30,22 +31,22 @@ from ..limits import Limits
 
 ACTIVE = ("queued", "running")
 ID = re.compile(r"[\w-]{16,64}")
-RECORD, EVENTS, SEEN, LIVE = "job.json", "events.jsonl", "seen", "live"
+RECORD, SEEN = "job.json", "seen"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One visitor's clip with what is to be made of it."""
+    """A visitor's clip, its settings, and the state of the run."""
 
     folder: Path
     clip: str  # its name in input/
     clip_key: str  # its content
     config: Config
-    visitor: str  # tells visitors apart, and says nothing else about them
+    visitor: str  # a hash that tells visitors apart
     state: str = "new"  # new, queued, running, done, failed, cancelled
-    sentence: str = ""  # what there is to say about a job that ended otherwise than well
+    sentence: str = ""  # why the job failed or was cancelled
     hint: str = ""
-    created: float = field(default_factory=time.time)  # seconds since the epoch, as all of these
+    created: float = field(default_factory=time.time)  # seconds since the epoch
     queued: float = 0.0
     started: float = 0.0
     ended: float = 0.0
@@ -62,21 +63,22 @@ class Job:
     def active(self) -> bool:
         return self.state in ACTIVE
 
-    def seen(self) -> float:
-        """When somebody last looked, or ordered."""
+    def last_visit(self) -> float:
+        """Time at which a page last showed the job, or the job was queued."""
         path = self.folder / SEEN
         return max(path.stat().st_mtime if path.exists() else 0.0, self.queued)
 
-    def look(self) -> None:
+    def touch(self) -> None:
+        """Note a visit."""
         (self.folder / SEEN).touch()
 
     def stage_record(self) -> dict:
-        """What run.json says about the stages that are done."""
+        """The entries of run.json about finished stages, by stage."""
         path = self.folder / "run.json"
         return json.loads(path.read_text())["stages"] if path.exists() else {}
 
     def finish_early(self) -> None:
-        """Ask the 4D stage to make do with what it has."""
+        """Ask the 4D stage to end with its current result."""
         flag = self.folder / FINISH_FLAG
         flag.parent.mkdir(exist_ok=True)
         flag.touch()
@@ -91,7 +93,7 @@ class Store:
 
     def __init__(self, root: Path, limits: Limits):
         self.root, self.limits = root, limits
-        self.lock = threading.RLock()  # around looking at jobs and changing them
+        self.lock = threading.RLock()  # held while jobs are read and then changed
 
     def create(self, clip: Path, config: Config, visitor: str) -> Job:
         """A new job with a copy of the clip, not queued yet."""
@@ -104,18 +106,18 @@ class Store:
         return self.save(job)
 
     def find(self, identity: str | None) -> Job:
-        """The job of this name. Raises UserError where there is none."""
+        """The job of this id. Raises UserError when there is none."""
         folder = self.root / identity if identity and ID.fullmatch(identity) else None
         if folder is None or not (folder / RECORD).exists():
             raise UserError(
                 "There is no run at this address.",
-                f"Runs are deleted {self.limits.keep_hours:g} hours after their last use; "
-                "start a new one.",
+                f"Runs are deleted {self.limits.keep_hours:g} hours after their last use. "
+                "Start a new one.",
             )
         return _read(folder)
 
     def all(self) -> list[Job]:
-        """Every job, the one that was ordered first in front."""
+        """Every job, in the order in which they were queued."""
         if not self.root.exists():
             return []
         found = [_read(path.parent) for path in self.root.glob(f"*/{RECORD}")]
@@ -130,7 +132,7 @@ class Store:
         return job
 
     def change(self, job: Job, **values) -> Job:
-        """The job as it is now, with other values."""
+        """Change values of a job; the others are those on the disk now."""
         with self.lock:
             return self.save(replace(self.find(job.id), **values))
 
@@ -138,35 +140,33 @@ class Store:
         shutil.rmtree(job.folder, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Delete what nobody has looked at for the stated time."""
+        """Delete inactive jobs that nobody has visited for `Limits.keep_hours`."""
         oldest = time.time() - self.limits.keep_hours * 3600
         with self.lock:
             for job in self.all():
-                if not job.active and max(job.created, job.ended, job.seen()) < oldest:
+                if not job.active and max(job.created, job.ended, job.last_visit()) < oldest:
                     self.delete(job)
 
     def make_room(self) -> None:
-        """Delete finished jobs, the oldest first, until all of them fit the disk.
+        """Delete inactive jobs, the oldest first, until all jobs fit `Limits.disk_gb`.
 
-        Raises UserError where that is not enough.
+        Raises UserError when that is not enough.
         """
         with self.lock:
             sizes = {job: _size(job.folder) for job in self.all()}
-            too_much = sum(sizes.values()) - self.limits.disk_gb * 1e9
+            excess = sum(sizes.values()) - self.limits.disk_gb * 1e9
             for job in sorted(sizes, key=lambda job: max(job.created, job.ended)):
-                if too_much <= 0:
+                if excess <= 0:
                     return
                 if not job.active:
                     self.delete(job)
-                    too_much -= sizes[job]
-        if too_much > 0:
-            raise UserError(
-                "The disk for runs is full.", "Please come back when another run has ended."
-            )
+                    excess -= sizes[job]
+        if excess > 0:
+            raise UserError("The disk for runs is full.", "Please try again later.")
 
 
 def load(folder: Path) -> Job:
-    """The job in a folder, for a process that only computes it."""
+    """The job in a folder, for a worker process."""
     return _read(folder)
 
 
@@ -176,8 +176,8 @@ def _read(folder: Path) -> Job:
 
 
 def config_from(values: dict, like: object = None) -> Config:
-    """A config from what `dataclasses.asdict` and JSON have made of it; what an older version wrote
-    otherwise is what `like` has."""
+    """A config from its JSON form; fields that an older version wrote differently keep the values
+    of `like`."""
     like = Config() if like is None else like
     changes = {}
     for each in fields(like):
@@ -186,7 +186,7 @@ def config_from(values: dict, like: object = None) -> Config:
         default, value = getattr(like, each.name), values[each.name]
         if is_dataclass(default):
             value = config_from(value, default)
-        elif isinstance(value, list) != isinstance(default, tuple):  # a pair then, a number now
+        elif isinstance(value, list) != isinstance(default, tuple):  # was a pair, is a number now
             continue
         elif isinstance(value, list):
             value = tuple(value)
@@ -195,7 +195,7 @@ def config_from(values: dict, like: object = None) -> Config:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of all files; those that vanish meanwhile count nothing."""
+    """Bytes of all files in a folder; files that vanish meanwhile are skipped."""
     total = 0
     for base, _, names in os.walk(folder):
         for name in names:

@@ -1,4 +1,4 @@
-"""Draws one more animation of a finished run: `python -m page.animate FOLDER orbit gif`."""
+"""Render one more animation of a finished job: `python -m page.jobs.animate FOLDER orbit gif`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ds4d.errors import UserError
 
-from .jobs.store import load
+from .store import load
 
 
 def main(folder: str, video: str, kind: str) -> int:
