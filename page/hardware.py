@@ -31,7 +31,9 @@ def cores() -> int:
 
 def runs_zero123plus() -> bool:
     """Whether Zero123++ generates the six views here: on a GPU, or from a folder of weights."""
-    from ds4d.weights import find
-
     folder = MachineConfig().weights
-    return bool(gpu_name()) or bool(folder and find("zero123plus-v1.2", folder).where == "folder")
+    if gpu_name() or not folder:
+        return bool(gpu_name())
+    from ds4d.weights import find  # imports torch
+
+    return find("zero123plus-v1.2", folder).where == "folder"

@@ -44,8 +44,8 @@ def create_app(service: Service) -> gr.Blocks:
     cache = (3600, round(service.limits.keep_hours * 3600))  # check every hour, delete after
     with gr.Blocks(title="DS4D", delete_cache=cache) as blocks:
         ui = _build(service)
+        api.build(service, {name: ui[name] for name in ORDER_INPUTS})  # first: names are unique
         _connect(blocks, ui, Handlers(service))
-        api.build(service, {name: ui[name] for name in ORDER_INPUTS})
     return blocks.queue(max_size=MAX_REQUESTS, default_concurrency_limit=8)
 
 

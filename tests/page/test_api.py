@@ -62,7 +62,7 @@ def test_mistakes_are_sentences(client, red_clip, tmp_path):
 
     with pytest.raises(AppError, match="There is no run at this address."):
         client.predict("nobody knows this", api_name="/status")
-    with pytest.raises(AppError, match="seed has to be"):
+    with pytest.raises(AppError, match="seed must be"):
         client.predict(clip=handle_file(red_clip), seed=-1, api_name="/generate")
     with pytest.raises(AppError):  # not a file of the server
         secret = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}

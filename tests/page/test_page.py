@@ -171,21 +171,21 @@ def test_cancel_stops_and_the_run_goes_on_later(app, visit, red_clip, screenshot
     assert times(folder) == kept
     assert not list(folder.rglob("*.partial-*"))
 
-    page.click("#run")  # "Go on"
+    page.click("#run")  # "Continue"
     wait_for_card(page, "4D", "running")
     assert states(page)[:4] == ["before"] * 4
     assert app.folders() - before == {folder}
     page.wait_for_selector("#finish:visible")
     page.click("#finish")
     wait_for_card(page, "Videos", "done")
-    page.wait_for_selector("#head:has-text('Stopped at step')")
+    page.wait_for_selector("#head:has-text('Stopped early at step')")
     stages = json.loads((folder / "run.json").read_text())["stages"]
     assert 0 < stages["fourd"]["stopped_at_step"] < stages["fourd"]["of_steps"] == 20_010
     screenshot(page, "7_good_enough")
 
     page.click("#forget summary")
     page.click("#forget button")
-    page.wait_for_selector("#notice:has-text('The run is deleted.')")
+    page.wait_for_selector("#notice:has-text('The run was deleted.')")
     assert not folder.exists() and set(states(page)) == {"waiting"}
     page.wait_for_function("!location.search")
 
@@ -237,7 +237,7 @@ def test_two_visitors_at_once_get_their_own_results(app, visit, red_clip, blue_c
     pages[0].click("#run")
     pages[0].wait_for_selector(".card:not([data-state='waiting'])")
     pages[1].click("#run")
-    pages[1].wait_for_selector("#notice:has-text('Waiting for its turn')")
+    pages[1].wait_for_selector("#notice:has-text('Waiting')")
     pages[1].wait_for_selector("#notice:has-text('number 1 in the queue')")
     screenshot(pages[1], "8_waiting_for_its_turn")
     for page in pages:

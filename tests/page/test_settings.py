@@ -1,4 +1,4 @@
-"""The settings that the page offers are the config's own fields."""
+"""The settings of the page are the config's own fields, each under its own name."""
 
 from __future__ import annotations
 
@@ -8,68 +8,105 @@ import pytest
 
 from ds4d.config import PRESETS, Config
 from ds4d.errors import UserError
-from page.settings import SETTINGS, changed_values, configure, preset_choices, preset_values
+from page.limits import Limits
+from page.settings import SETTINGS, configure, preset_changes, preset_choices, values_of
+
+LIMITS = Limits()
+FIELDS = {  # name of the API's parameter -> field of the config
+    "start": "clip.start",
+    "end": "clip.end",
+    "frames": "clip.frames",
+    "size": "clip.size",
+    "drawing_steps": "multiview.steps",
+    "slant": "multiview.slant",
+    "depth": "multiview.depth",
+    "redraw": "multiview.redraw",
+    "resolution": "mesh.resolution",
+    "points": "fourd.points",
+    "most_points": "fourd.max_gaussians",
+    "static_steps": "fourd.static_iterations",
+    "dynamic_steps": "fourd.dynamic_iterations",
+    "image_size": "fourd.image_size",
+    "exclude": "fourd.exclude",
+    "video_size": "videos.size",
+    "video_seconds": "videos.seconds",
+}
 
 
-def test_every_setting_has_a_sentence_and_the_presets_fit_its_limits():
+def field_of(config: Config, path: str):
+    part, field = path.split(".")
+    return getattr(getattr(config, part), field)
+
+
+def test_every_setting_changes_its_own_field_and_no_other():
+    assert list(SETTINGS) == list(FIELDS)
+    untouched = configure(LIMITS)
+    for name, setting in SETTINGS.items():
+        value = "7:7" if setting.is_list else setting.minimum + 1
+        config = configure(LIMITS, **{name: value})
+        for other, path in FIELDS.items():
+            expected = field_of(untouched, path)
+            if other == name:
+                expected = ("7:7",) if setting.is_list else value
+            assert field_of(config, path) == expected, (name, other)
+
+
+def test_every_setting_has_documentation_and_the_presets_fit_its_range():
     for name, setting in SETTINGS.items():
         assert len(setting.hint) > 8, name
         for preset, config in PRESETS.items():
-            value = setting.shown(config)
-            assert setting.put(config, value) == config, (name, preset)
+            value = setting.value_in(config)
+            assert setting.apply(config, value, LIMITS) == config, (name, preset)
 
 
-def test_nothing_chosen_is_the_preset_itself():
+def test_without_values_a_run_has_the_preset_s():
     for preset, config in PRESETS.items():
-        assert configure(preset, 0, dict.fromkeys(SETTINGS)) == config
-        own = dict(zip(SETTINGS, preset_values(preset), strict=True))
-        assert configure(preset, 0, own) == config
+        assert configure(LIMITS, preset, **dict.fromkeys(SETTINGS)) == config
+        assert configure(LIMITS, **values_of(config)) == config
 
 
-def test_a_value_changes_its_own_field_only():
-    config = configure("standard", 7, {"dynamic_steps": 40, "frames": None})
-    assert config.seed == 7 and config.fourd.dynamic_iterations == 40
-    assert config.clip == PRESETS["standard"].clip and config.videos == PRESETS["standard"].videos
-
-
-def test_zero_counts_where_it_can_be_and_nowhere_else():
-    config = configure("preview", 0, {"slant": 0, "start": 0, "end": 0, "frames": 0})
+def test_zero_counts_only_where_it_is_in_range():
+    config = configure(LIMITS, slant=0, start=0, end=0, frames=0)
     assert config.multiview.slant == 0 and config.clip == Config().clip
 
 
-def test_words_are_a_list_however_they_are_parted():
-    config = configure("preview", 0, {"exclude": " 3:4, 5:2  1:1"})
+def test_lists_are_separated_by_spaces_or_commas():
+    config = configure(LIMITS, exclude=" 3:4, 5:2  1:1")
     assert config.fourd.exclude == ("3:4", "5:2", "1:1")
-    assert SETTINGS["exclude"].shown(config) == "3:4 5:2 1:1"
-    assert configure("preview", 0, {"exclude": ""}) == Config()
+    assert SETTINGS["exclude"].value_in(config) == "3:4 5:2 1:1"
+    assert configure(LIMITS, exclude="") == Config()
 
 
 @pytest.mark.parametrize("values", [{"frames": 1}, {"frames": -3}, {"video_size": 100_000}])
-def test_what_this_page_cannot_bear_is_said_with_the_limits(values):
+def test_a_value_out_of_range_is_refused_with_the_range(values):
     with pytest.raises(UserError, match="from .* to"):
-        configure("preview", 0, values)
+        configure(LIMITS, **values)
+
+
+def test_ranges_follow_the_limits_of_the_page():
+    assert configure(LIMITS, frames=96).clip.frames == 96
+    with pytest.raises(UserError, match="from 2 to 8"):
+        configure(replace(LIMITS, frames=8), frames=96)
 
 
 @pytest.mark.parametrize("seed", [-1, None])
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(UserError, match="seed"):
-        configure("preview", seed, {})
+        configure(LIMITS, seed=seed)
 
 
-def test_another_preset_leaves_the_visitor_s_own_choices_alone():
-    """The part of the clip, for one, has nothing to do with the preset."""
-    values = dict(zip(SETTINGS, changed_values("paper"), strict=True))
-    for name in ("start", "end", "exclude", "slant"):
-        assert not isinstance(values[name], int | float | str | None), name  # gr.skip()
+def test_another_preset_keeps_what_has_nothing_to_do_with_it():
+    values = preset_changes("paper")
+    assert not values.keys() & {"start", "end", "exclude", "slant", "seed"}
     assert values["dynamic_steps"] == PRESETS["paper"].fourd.dynamic_iterations
 
 
-def test_each_preset_says_what_it_takes():
+def test_preset_labels_state_sizes_and_steps():
     labels = {name: label for label, name in preset_choices()}
     assert labels.keys() == PRESETS.keys()
     assert "Up to 24 frames of 512 px, 7,000 steps" in labels["paper"]
 
 
-def test_a_mesh_of_one_s_own_is_part_of_the_config():
-    config = configure("preview", 0, {}, "mine.glb")
+def test_an_uploaded_mesh_is_part_of_the_config():
+    config = configure(LIMITS, mesh="mine.glb")
     assert config == replace(Config(), mesh=replace(Config().mesh, file="mine.glb"))

@@ -1,4 +1,4 @@
-"""Mending by hand: a stroke on one frame, a view that is left out, and what is made again."""
+"""Corrections by hand: a stroke on one frame, a view that is left out, and what runs again."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image
 
 from ds4d import clip
 from ds4d.config import PRESETS
+from ds4d.errors import UserError
 from ds4d.images import load_images, save_images
 from ds4d.matting import corrections
 from ds4d.run.events import STAGES
@@ -40,8 +41,8 @@ def picture(levels: np.ndarray) -> str:
 
 
 @pytest.fixture
-def job(tmp_path, red_clip, monkeypatch):
-    """The folder of a job whose mattes and views are there."""
+def job(tmp_path, red_clip):
+    """A job with mattes and views."""
     read = finished(clip.read(red_clip, PRESETS["preview"].clip))[1]
     workspace = Workspace(tmp_path)
     clip.save(workspace / "clip", read)
@@ -55,13 +56,11 @@ def job(tmp_path, red_clip, monkeypatch):
         folder=tmp_path, active=False, config=PRESETS["preview"],
         stage_record=lambda: json.loads((tmp_path / "run.json").read_text())["stages"],
     )  # fmt: skip
-    for module in (matte_editor, views_panel):
-        monkeypatch.setattr(module, "STORE", SimpleNamespace(find=lambda identity: found))
     return found
 
 
 def test_the_editor_shows_a_frame_with_its_matte(job):
-    text = matte_editor.panel("job", 2)
+    text = matte_editor.contents(job, 2)
     assert 'data-frame="2"' in text and "3 of 8" in text and text.count("data:image") == 3
     data = text.partition('class="matte" src="data:image/png;base64,')[2].partition('"')[0]
     matte = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
@@ -72,8 +71,8 @@ def test_the_editor_shows_a_frame_with_its_matte(job):
 def test_strokes_are_kept_with_the_job_and_shown_on_all_frames(job):
     marks = np.full((48, 48), corrections.UNTOUCHED, np.uint8)
     marks[20:28, 20:28] = corrections.BACKGROUND
-    told = matte_editor.keep("job", event(frame="4", marks=picture(marks)))
-    assert "<img" in told and "data:image/jpeg" in told
+    preview = matte_editor.save_strokes(job, event(frame="4", marks=picture(marks)))
+    assert "<img" in preview and "data:image/jpeg" in preview
     number = int(clip.load(job.folder / "clip").indices[4])
     np.testing.assert_array_equal(corrections.load(job.folder, number), marks)
 
@@ -81,26 +80,28 @@ def test_strokes_are_kept_with_the_job_and_shown_on_all_frames(job):
 @pytest.mark.parametrize(
     "sent", [{"frame": "99", "marks": ""}, {"frame": "1", "marks": "data:,xyz"}]
 )
-def test_what_is_no_stroke_gets_a_sentence(job, sent):
-    assert "is-error" in matte_editor.keep("job", event(**sent))
+def test_invalid_strokes_are_refused(job, sent):
+    with pytest.raises(UserError):
+        matte_editor.save_strokes(job, event(**sent))
     assert not (job.folder / "corrections").exists()
 
 
 def test_strokes_wait_for_the_end_of_a_run(job):
     job.active = True
-    assert "at work" in matte_editor.keep("job", event(frame="1", marks=""))
+    with pytest.raises(UserError, match="in progress"):
+        matte_editor.save_strokes(job, event(frame="1", marks=""))
 
 
-def test_views_out_of_line_are_named(job):
-    text = views_panel.panel("job")
+def test_inconsistent_views_are_listed(job):
+    text = views_panel.contents(job)
     assert "Frame 3, view 4" in text and "another colour" in text and "Slant" in text
-    assert "Slant" not in views_panel.panel("") and "leave" not in views_panel.panel("")
-    assert "once more" not in text  # inflating again would show the same
+    assert "Slant" not in views_panel.contents(None) and "leave" not in views_panel.contents(None)
+    assert "Generate this frame again" not in text  # inflating again would show the same
 
 
 def test_only_a_slider_that_was_moved_changes_its_setting():
-    exclude, redraw, slant, depth = views_panel.chosen(event(exclude="1:3 2:2", depth="0.8"))
-    assert (exclude, redraw, depth) == ("1:3 2:2", "", 0.8) and not isinstance(slant, float)
+    settings = views_panel.changed_settings(event(exclude="1:3 2:2", depth="0.8"))
+    assert settings == {"exclude": "1:3 2:2", "redraw": "", "depth": 0.8}
 
 
 def wait_for_end(page) -> None:
@@ -143,7 +144,7 @@ def test_a_stroke_and_a_left_out_view_make_only_what_follows_again(
     page.mouse.up()
     page.locator("#mend").scroll_into_view_if_needed()
     screenshot(page, "editor")
-    page.click("#editor .keep")
+    page.click("#editor .apply")
     page.wait_for_selector("#spread img")
     screenshot(page, "editor_spread")
     assert len(list((folder / "corrections").glob("*.png"))) == 1
@@ -156,8 +157,6 @@ def test_a_stroke_and_a_left_out_view_make_only_what_follows_again(
     page.locator("#views .frame").fill("1")
     page.click("#views .leave[data-view='3']")
     page.wait_for_selector("#views .again")
-    page.wait_for_function("document.querySelector('#set-exclude textarea, #set-exclude input')"
-                           "?.value === '1:3'")  # fmt: skip
     screenshot(page, "views")
     page.click("#views .again")
     page.wait_for_selector(".card[data-card='Six views'][data-state='before']")

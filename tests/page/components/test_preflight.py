@@ -1,4 +1,4 @@
-"""The pre-flight: what it says of a clip, and choosing a part of it with mouse and keys."""
+"""The preflight report on a clip, and choosing a part of it with mouse and keys."""
 
 from __future__ import annotations
 
@@ -9,14 +9,24 @@ import gradio as gr
 import pytest
 
 from ds4d.config import PRESETS
-from page.components.preflight import preflight, report, shown
-from page.components.webcam import recorded
-from page.settings import SETTINGS
+from ds4d.errors import UserError
+from page.api import Api
+from page.components import preflight
+from page.components.webcam import recorded_clip
+from page.handlers import Handlers
+from page.jobs.service import Service
+from page.jobs.store import Store
+from page.limits import Limits
 from tests.browser import program
 from tests.page.conftest import PATIENCE
 
 FAKE_CAMERA = ["--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream"]
 CONFIG = PRESETS["preview"]
+
+
+@pytest.fixture
+def service(tmp_path):
+    return Service(Store(tmp_path / "runs", Limits()))
 
 
 class Tags(HTMLParser):
@@ -38,7 +48,7 @@ class Tags(HTMLParser):
 
 
 def test_the_panel_shows_what_is_used_and_what_it_takes(red_clip):
-    text = report(str(red_clip), CONFIG)
+    text = preflight.contents(str(red_clip), CONFIG)
     tags = Tags(text).found
     assert sum(tag == "i" and "left" in dict(attributes).get("style", "")
                for tag, attributes in tags) == 8  # marks: all frames are used  # fmt: skip
@@ -49,31 +59,30 @@ def test_the_panel_shows_what_is_used_and_what_it_takes(red_clip):
 
 def test_a_part_changes_what_is_used(red_clip):
     part = replace(CONFIG, clip=replace(CONFIG.clip, start=0.25, end=0.75))
-    text = report(str(red_clip), part)
+    text = preflight.contents(str(red_clip), part)
     assert "5 frames are used" in text and "0.25 s to 0.75 s" in text
 
 
-def test_what_cannot_be_used_is_said_in_the_panel(tmp_path, red_clip):
+def test_the_panel_says_why_a_clip_cannot_be_used(service, tmp_path, red_clip):
     (tmp_path / "notes.mp4").write_text("words")
-    nothing = [None] * len(SETTINGS) + [None]
-    assert "is not a video" in shown(str(tmp_path / "notes.mp4"), "preview", 0, *nothing)
-    assert shown(None, "preview", 0, *nothing) == ""
-    late = ["9", *nothing[1:]]
-    late[0] = 9.0  # seconds; the clip lasts one
-    assert "fewer than two frames" in shown(str(red_clip), "preview", 0, *late)
+    handlers = Handlers(service)
+    assert "is not a video" in handlers.preflight(str(tmp_path / "notes.mp4"))["preflight"]
+    assert handlers.preflight(None)["preflight"] == ""
+    late = handlers.preflight(str(red_clip), start=9.0)  # seconds; the clip lasts one
+    assert "fewer than two frames" in late["preflight"]
 
 
 def test_names_are_text(tmp_path, red_clip):
     evil = tmp_path / "<img src=x onerror=alert(1)>.mp4"
     evil.write_bytes(red_clip.read_bytes())
-    assert "<img src=x" not in report(str(evil), CONFIG)
+    assert "<img src=x" not in preflight.contents(str(evil), CONFIG)
 
 
-def test_programs_get_the_same(red_clip):
-    told = preflight(str(red_clip), "preview", start=0.25)
-    assert told["used"][0] == 2 and told["source_frames"] == 8
-    assert {check["name"] for check in told["checks"]} >= {"Length", "Camera", "Frame"}
-    assert sum(cost["seconds"] for cost in told["costs"]) > 1
+def test_programs_get_the_same(service, red_clip):
+    report = Api(service).preflight(str(red_clip), "preview", start=0.25)
+    assert report["used"][0] == 2 and report["source_frames"] == 8
+    assert {check["name"] for check in report["checks"]} >= {"Length", "Camera", "Frame"}
+    assert sum(cost["seconds"] for cost in report["costs"]) > 1
 
 
 @pytest.mark.slow
@@ -113,7 +122,7 @@ def drag(page, handle: str, goal: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_clip_is_recorded_with_the_camera(app, chromium):
+def test_a_clip_is_recorded_with_the_webcam(app, chromium):
     """Chromium's own test camera; the recording is used as the browser wrote it."""
     browser = chromium.browser_type.launch(executable_path=program(), args=FAKE_CAMERA)
     try:
@@ -132,5 +141,5 @@ def test_a_clip_is_recorded_with_the_camera(app, chromium):
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "recording.webm", None])
 def test_only_uploads_are_recordings(path):
-    with pytest.raises(gr.Error, match="not arrived"):
-        recorded(gr.EventData(None, {"path": path}))
+    with pytest.raises(UserError, match="not received"):
+        recorded_clip(gr.EventData(None, {"path": path}))
