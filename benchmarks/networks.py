@@ -101,7 +101,7 @@ def dinov2(folder: Path) -> Iterator[dict]:
 
 
 def instantmesh(folder: Path) -> Iterator[dict]:
-    from ds4d.mesh.instantmesh import _reconstructed
+    from ds4d.mesh.instantmesh.engine import _reconstruct
     from ds4d.mesh.instantmesh.model import LARGE
     from tests.fakes import instantmesh as published
 
@@ -111,7 +111,7 @@ def instantmesh(folder: Path) -> Iterator[dict]:
     images = np.stack([_frames(1)[0]] * 6)
     cameras = rig_cameras(SIZE)[range(1, 7)]
     for _ in range(2):  # the first time warms up
-        marks, peak = _followed(_reconstructed(images, cameras, 256, "large", machine))
+        marks, peak = _followed(_reconstruct(images, cameras, 256, "large", machine))
     loaded = next(at for at, event in marks if event.message == "reading the views")
     what = "InstantMesh's LRM large, grid of 256^3"
     yield _row(what, parameters, peak, marks[-1][0] - loaded, "mesh", load_s=loaded)

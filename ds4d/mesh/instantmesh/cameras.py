@@ -1,4 +1,4 @@
-"""InstantMesh's world and camera vectors, and ours.
+"""Conversion between our world and cameras and InstantMesh's.
 
 Its world has Z up too, but the front view stands on +X, positive azimuths turn towards +Y, and its
 cameras are at radius 4 where ours are at 1.866. Its cameras have OpenGL axes.
@@ -12,24 +12,25 @@ from torch import Tensor
 from ...cameras import RADIUS, Cameras
 
 SCALE = 4 / RADIUS  # InstantMesh's units in one of ours
-ROTATION = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])  # ours to its
+# From our world to InstantMesh's.
+ROTATION = torch.tensor([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
 
 def to_instantmesh(points: Tensor) -> Tensor:
-    """Places [..., 3] in our world -> the same places in InstantMesh's."""
+    """Points [..., 3] of our world in InstantMesh's world."""
     return points @ ROTATION.T.to(points) * SCALE
 
 
 def from_instantmesh(points: Tensor) -> Tensor:
-    """Places [..., 3] in InstantMesh's world -> the same places in ours."""
+    """Points [..., 3] of InstantMesh's world in our world."""
     return points @ ROTATION.to(points) / SCALE
 
 
 def camera_vectors(cameras: Cameras) -> Tensor:
-    """What InstantMesh is told about C cameras, [C, 16].
+    """InstantMesh's vectors [C, 16] of C cameras.
 
-    The upper three rows of camera to world, row by row, then the focal lengths and the principal
-    point as fractions of the image's size.
+    The upper three rows of the camera-to-world matrix, row by row, then the focal lengths and the
+    principal point as fractions of the image's size.
     """
     rotation = cameras.viewmats[:, :3, :3].transpose(1, 2)  # columns right, down, forward
     axes = ROTATION @ rotation * torch.tensor([1.0, -1.0, -1.0])  # right, up, backward

@@ -20,12 +20,12 @@ from .triplane import Synthesizer
 from .vit import Encoder
 
 PREFIX = "lrm_generator."
-HEAD = 64  # channels of an attention head in every published size
+HEAD_DIM = 64  # channels of an attention head in every published size
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The hyper-parameters that differ between checkpoints."""
+    """Hyper-parameters that differ between checkpoints."""
 
     layers: int  # of the triplane transformer
     plane_dim: int  # channels of each plane
@@ -42,10 +42,10 @@ class Sizes:
 
     @classmethod
     def of(cls, state: dict[str, Tensor]) -> Sizes:
-        """The sizes of a checkpoint, from its keys and shapes; heads have 64 channels.
+        """Infer the sizes of a checkpoint from its keys and shapes.
 
         Raises:
-            KeyError: a key that tells a size is missing.
+            KeyError: a key that shows a size is missing.
         """
         tokens, dim = state["transformer.pos_embed"].shape[1:]
         hidden, encoder_dim = state["encoder.model.encoder.layer.0.intermediate.dense.weight"].shape
@@ -54,12 +54,12 @@ class Sizes:
             layers=_count(state, "transformer.layers."),
             plane_dim=state["transformer.deconv.weight"].shape[1],
             dim=dim,
-            heads=dim // HEAD,
+            heads=dim // HEAD_DIM,
             plane_grid=math.isqrt(tokens // 3),
             decoder_dim=len(state["synthesizer.decoder.net.0.weight"]),
             encoder_layers=_count(state, "encoder.model.encoder.layer."),
             encoder_dim=encoder_dim,
-            encoder_heads=encoder_dim // HEAD,
+            encoder_heads=encoder_dim // HEAD_DIM,
             encoder_hidden=hidden,
             patch=state[embeddings + "patch_embeddings.projection.weight"].shape[-1],
             patch_grid=math.isqrt(state[embeddings + "position_embeddings"].shape[1] - 1),
@@ -71,7 +71,7 @@ BASE = Sizes(layers=12, plane_dim=40)  # instant_nerf_base.ckpt: 313,249,004 val
 
 
 class LRM(nn.Module):
-    """Views with their cameras -> planes -> density and colour."""
+    """Encoder, triplane transformer and decoder: views with cameras to density and colour."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ def load(file: Path, device: torch.device) -> LRM:
     try:
         sizes = Sizes.of(state)
     except (KeyError, ValueError) as error:
-        raise _not_ours(file, f"it lacks {error}") from error
+        raise _wrong_checkpoint(file, f"it lacks {error}") from error
     # Random first values would take longer than reading the file.
     with torch.device("meta"):
         model = LRM(sizes)
@@ -106,9 +106,9 @@ def load(file: Path, device: torch.device) -> LRM:
 
 
 def lrm_state(checkpoint: dict, file: Path) -> dict[str, Tensor]:
-    """What is the reconstruction model's in a training checkpoint, without its prefix.
+    """The reconstruction model's part of a training checkpoint, without its prefix.
 
-    Beside it there are the training loss's networks, and the cameras of one training set-up.
+    The rest are the networks of the training loss, and the cameras of one training set-up.
     """
     state = checkpoint.get("state_dict", {})
     state = {
@@ -117,7 +117,7 @@ def lrm_state(checkpoint: dict, file: Path) -> dict[str, Tensor]:
         if key.startswith(PREFIX) and "source_camera" not in key
     }
     if not state:
-        raise _not_ours(file, f"it holds no keys state_dict/{PREFIX}*")
+        raise _wrong_checkpoint(file, f"it holds no keys state_dict/{PREFIX}*")
     if any(".net_sdf." in key for key in state):
         raise UserError(
             f"The weights {file} are InstantMesh's mesh variant; the NeRF variant is needed.",
@@ -126,13 +126,13 @@ def lrm_state(checkpoint: dict, file: Path) -> dict[str, Tensor]:
     return state
 
 
-def _not_ours(file: Path, why: str) -> UserError:
+def _wrong_checkpoint(file: Path, reason: str) -> UserError:
     return UserError(
-        f"The weights {file} are not a checkpoint of InstantMesh: {why}.",
+        f"The weights {file} are not a checkpoint of InstantMesh: {reason}.",
         "Use instant_nerf_large.ckpt or instant_nerf_base.ckpt.",
     )
 
 
 def _count(state: dict[str, Tensor], prefix: str) -> int:
-    """How many numbered entries follow a prefix."""
+    """Number of numbered entries behind a prefix."""
     return len({key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix)})

@@ -1,4 +1,4 @@
-"""Tokens of the views -> three feature planes (LRM, Hong et al. 2024, section 3.2).
+"""Triplane transformer: tokens of views to feature planes (LRM, Hong et al. 2024, section 3.2).
 
 Attributes carry the names of the published checkpoint's keys.
 """
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 
 class TriplaneTransformer(nn.Module):
-    """Learned tokens, one for each place of three planes, ask the views' tokens for content."""
+    """Learned tokens, one per cell of three planes, with cross-attention to the views' tokens."""
 
     def __init__(
         self, dim: int, depth: int, heads: int, token_dim: int, grid: int, plane_dim: int
     ) -> None:
         """
         Args:
-            token_dim: width of the views' tokens. Not `dim`: equal widths have other keys.
+            token_dim: width of the views' tokens; not `dim`, for which torch has other keys.
             grid: tokens along a side of a plane; the planes are twice as fine.
             plane_dim: channels of the planes.
         """
@@ -48,6 +48,8 @@ class TriplaneTransformer(nn.Module):
 
 
 class Layer(nn.Module):
+    """Cross-attention to the views, self-attention and an MLP, each behind a norm."""
+
     def __init__(self, dim: int, heads: int, token_dim: int) -> None:
         super().__init__()
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(dim) for _ in range(3))

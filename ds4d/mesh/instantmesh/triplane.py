@@ -1,4 +1,4 @@
-"""Three feature planes -> density and colour at any place (EG3D, Chan et al. 2022, section 4.2)."""
+"""Decoding of three feature planes to density and colour (EG3D, Chan et al. 2022, section 4.2)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Synthesizer(nn.Module):
-    """Reads the planes; attributes carry the names of the published checkpoint's keys."""
+    """MLP over sampled features; attributes carry the names of the published checkpoint's keys."""
 
     def __init__(self, plane_dim: int, hidden: int) -> None:
         super().__init__()
@@ -26,18 +26,18 @@ class Synthesizer(nn.Module):
         planes: Tensor,  # [3, plane_dim, H, W], as TriplaneTransformer returns them
         points: Tensor,  # [P, 3] in [-1, 1]
     ) -> tuple[Tensor, Tensor]:
-        """Density [P], not negative, and colours [P, 3], a thousandth beyond [0, 1] at most."""
-        raw = self.decoder["net"](features(planes, points))
+        """Density [P], not negative, and colours [P, 3] in [-0.001, 1.001]."""
+        raw = self.decoder["net"](sample_features(planes, points))
         # Colours reach a little over the ends, so that the sigmoid need not saturate (Mip-NeRF).
         return F.softplus(raw[:, 0] - 1), raw[:, 1:].sigmoid() * 1.002 - 0.001
 
 
-def features(
+def sample_features(
     planes: Tensor,  # [3, plane_dim, H, W]
-    points: Tensor,  # [P, 3] in [-1, 1]; nothing is read outside
+    points: Tensor,  # [P, 3] in [-1, 1]; zeros outside
 ) -> Tensor:
-    """What the planes hold at the points, one plane after the other, [P, 3 * plane_dim]."""
+    """Bilinear samples of the planes xy, xz and zy, concatenated, [P, 3 * plane_dim]."""
     x, y, z = points.unbind(-1)
-    places = torch.stack([torch.stack(pair, -1) for pair in ((x, y), (x, z), (z, y))])
-    read = F.grid_sample(planes, places[:, None], align_corners=False)  # [3, plane_dim, 1, P]
-    return read.flatten(0, 2).T
+    grid = torch.stack([torch.stack(pair, -1) for pair in ((x, y), (x, z), (z, y))])
+    samples = F.grid_sample(planes, grid[:, None], align_corners=False)  # [3, plane_dim, 1, P]
+    return samples.flatten(0, 2).T

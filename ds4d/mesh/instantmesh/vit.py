@@ -1,4 +1,4 @@
-"""The encoder: a ViT (Dosovitskiy et al. 2021; DINO's, Caron et al. 2021) that knows its cameras.
+"""Encoder: a ViT (Dosovitskiy et al. 2021; DINO's, Caron et al. 2021) conditioned on cameras.
 
 Each layer's two norms are modulated by the camera of the view (adaLN, Peebles and Xie 2023, here
 without gates). Attributes carry the names of the published checkpoint's keys.
@@ -16,7 +16,7 @@ EPS = 1e-12  # facebook/dino-vitb16's config.json
 
 
 class Encoder(nn.Module):
-    """Views and their cameras -> tokens."""
+    """Tokens of views, conditioned on their cameras."""
 
     def __init__(
         self, dim: int, depth: int, heads: int, hidden: int, patch: int, grid: int
@@ -40,7 +40,7 @@ class Encoder(nn.Module):
     def steps(
         self,
         pixels: Tensor,  # [V, 3, S, S], normalised
-        cameras: Tensor,  # [V, 16], as poses.camera_vectors gives them
+        cameras: Tensor,  # [V, 16], of cameras.camera_vectors
     ) -> Generator[Tensor, None, Tensor]:
         """Yield the tokens [V, L, dim] after each layer; return them normalised.
 
@@ -55,6 +55,8 @@ class Encoder(nn.Module):
 
 
 class Embeddings(nn.Module):
+    """Class token, patch embeddings and interpolated position embeddings."""
+
     def __init__(self, dim: int, patch: int, grid: int) -> None:
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
@@ -64,26 +66,30 @@ class Embeddings(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         patches = self.patch_embeddings["projection"](pixels)  # [V, dim, h, w]
         tokens = patches.flatten(2).transpose(1, 2)
-        first = self.cls_token.expand(len(tokens), -1, -1)
-        return torch.cat([first, tokens], 1) + self.positions(*patches.shape[-2:])
+        class_token = self.cls_token.expand(len(tokens), -1, -1)
+        return torch.cat([class_token, tokens], 1) + self.positions(*patches.shape[-2:])
 
     def positions(self, height: int, width: int) -> Tensor:
-        """The positions' embeddings for another grid of patches, [1, 1 + height * width, dim]."""
-        first, places = self.position_embeddings.split(
+        """Position embeddings for a grid of patches, [1, 1 + height * width, dim]."""
+        class_position, positions = self.position_embeddings.split(
             [1, self.position_embeddings.shape[1] - 1], dim=1
         )
-        grid = round(places.shape[1] ** 0.5)
+        grid = round(positions.shape[1] ** 0.5)
         if (height, width) == (grid, grid):
             return self.position_embeddings
-        places = places.reshape(1, grid, grid, -1).permute(0, 3, 1, 2)
-        # The network was trained with the tenth of a patch that DINO adds against rounding. It
-        # takes part in where the samples lie, so it has to be here as well.
+        positions = positions.reshape(1, grid, grid, -1).permute(0, 3, 1, 2)
+        # DINO adds a tenth of a patch against rounding; the network was trained with the sampling
+        # positions that follow from it.
         scale = ((height + 0.1) / grid, (width + 0.1) / grid)
-        places = F.interpolate(places, scale_factor=scale, mode="bicubic", align_corners=False)
-        return torch.cat([first, places.flatten(2).transpose(1, 2)], 1)
+        positions = F.interpolate(
+            positions, scale_factor=scale, mode="bicubic", align_corners=False
+        )  # fmt: skip
+        return torch.cat([class_position, positions.flatten(2).transpose(1, 2)], 1)
 
 
 class Layer(nn.Module):
+    """Self-attention and an MLP, each behind a norm that the camera modulates."""
+
     def __init__(self, dim: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.heads = heads
@@ -113,6 +119,7 @@ class Layer(nn.Module):
         return tokens + self.output["dense"](hidden)
 
     def attend(self, tokens: Tensor) -> Tensor:
+        """Self-attention among tokens [V, L, dim]."""
         projections = self.attention["attention"]
         queries, keys, values = (
             projections[name](tokens).unflatten(-1, (self.heads, -1)).transpose(1, 2)

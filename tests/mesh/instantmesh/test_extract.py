@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ds4d.errors import UserError
-from ds4d.mesh.instantmesh.extract import LEVEL, sampled_density, surface
+from ds4d.mesh.instantmesh.extract import LEVEL, extract_surface, sample_density
 from ds4d.run.events import result
 
 RESOLUTION = 40
@@ -23,7 +23,7 @@ def union(*densities):
 
 
 def measured(density, chunk=1000) -> np.ndarray:
-    sampling = sampled_density(
+    sampling = sample_density(
         lambda points: density(points).clamp(min=0), RESOLUTION, chunk, torch.device("cpu")
     )
     return result(sampling)
@@ -42,7 +42,7 @@ def closed(faces) -> bool:
 
 def test_a_ball_is_where_it_is_and_faces_outwards():
     place = np.array([0.3, -0.2, 0.1])
-    vertices, faces = surface(measured(ball(place, 0.4)))
+    vertices, faces = extract_surface(measured(ball(place, 0.4)))
     assert np.abs(np.linalg.norm(vertices - place, axis=1) - 0.4).max() < 0.01
     assert 0.97 < volume(vertices, faces) / (4 / 3 * np.pi * 0.4**3) < 1.01
     assert closed(faces)
@@ -53,7 +53,7 @@ def test_a_ball_is_where_it_is_and_faces_outwards():
 def test_axes_keep_their_order():
     """The three axes of the grid are x, y and z."""
     shape = union(ball([0.5, 0.0, 0.0], 0.2), ball([0.0, -0.5, 0.0], 0.2), ball([0.0] * 3, 0.55))
-    vertices, _ = surface(measured(shape))
+    vertices, _ = extract_surface(measured(shape))
     assert np.allclose(vertices.max(0), [0.7, 0.55, 0.55], atol=0.02)
     assert np.allclose(vertices.min(0), [-0.55, -0.7, -0.55], atol=0.02)
 
@@ -66,7 +66,7 @@ def test_chunks_make_no_difference(chunk):
 
 def test_the_largest_piece_stays():
     shape = union(ball([-0.5, 0.0, 0.0], 0.2), ball([0.4, 0.0, 0.0], 0.3))
-    vertices, faces = surface(measured(shape))
+    vertices, faces = extract_surface(measured(shape))
     assert vertices[:, 0].min() > 0.05
     assert closed(faces)
 
@@ -76,13 +76,13 @@ def test_a_bubble_inside_goes():
         distance = points.norm(dim=-1)
         return LEVEL + 100 * torch.minimum(0.6 - distance, distance - 0.3)
 
-    vertices, faces = surface(measured(shell))
+    vertices, faces = extract_surface(measured(shell))
     assert np.linalg.norm(vertices, axis=1).min() > 0.55
     assert volume(vertices, faces) > 0.8
 
 
 def test_what_touches_the_block_is_closed_there():
-    vertices, faces = surface(measured(ball([1.0, 0.0, 0.0], 0.5)))
+    vertices, faces = extract_surface(measured(ball([1.0, 0.0, 0.0], 0.5)))
     assert vertices.max() <= 1
     assert closed(faces) and volume(vertices, faces) > 0
 
@@ -90,5 +90,5 @@ def test_what_touches_the_block_is_closed_there():
 @pytest.mark.parametrize("value", [0.0, LEVEL - 1, float("nan")])
 def test_no_surface_is_told(value):
     with pytest.raises(UserError, match="found no surface") as error:
-        surface(np.full((8, 8, 8), value, np.float32))
+        extract_surface(np.full((8, 8, 8), value, np.float32))
     assert "visual_hull" in error.value.hint

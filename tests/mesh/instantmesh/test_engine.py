@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from ds4d.cameras import RADIUS, orbit_cameras, project, rig_cameras
+from ds4d.cameras import RADIUS, rig_cameras
 from ds4d.config import MachineConfig
 from ds4d.errors import UserError
-from ds4d.mesh import align, instantmesh
-from ds4d.mesh.instantmesh.cameras import ROTATION, camera_vectors, from_instantmesh, to_instantmesh
+from ds4d.mesh import align
+from ds4d.mesh.instantmesh import engine
+from ds4d.mesh.instantmesh.cameras import camera_vectors
 from ds4d.mesh.instantmesh.model import LRM, load
 from ds4d.mesh.instantmesh.triplane import Synthesizer
 from ds4d.run.events import Event
@@ -36,7 +37,7 @@ def folder(tmp_path_factory):
 
 def stage(folder, images, model="large", cameras=CAMERAS):
     machine = MachineConfig(device="cpu", weights=str(folder))
-    return instantmesh.run(images, cameras, RESOLUTION, model=model, machine=machine)
+    return engine.run(images, cameras, RESOLUTION, model=model, machine=machine)
 
 
 def balls(*places_and_radii) -> np.ndarray:
@@ -131,28 +132,10 @@ def test_the_pieces_of_the_object_end_where_the_views_show_them(folder, monkeypa
         assert abs((marked @ truth).max() - reach) < 0.015, name
 
 
-def test_camera_vectors_and_our_cameras_see_the_same():
-    """A place, turned into InstantMesh's world, meets the same pixel of the same camera there."""
-    generator = torch.Generator().manual_seed(0)
-    cameras = orbit_cameras([0.0, 40.0, 200.0], [0.0, 35.0, -20.0], size=80, radius=2.5, fov_deg=40)
-    points = torch.rand(50, 3, generator=generator) - 0.5
-    assert torch.allclose(from_instantmesh(to_instantmesh(points)), points, atol=1e-6)
-    assert torch.allclose(ROTATION @ ROTATION.T, torch.eye(3))
-    assert torch.linalg.det(ROTATION) > 0  # a turn, never a mirror image
-
-    pixels, _ = project(points, cameras)
-    for camera, vector in enumerate(camera_vectors(cameras)):
-        to_world, (fx, fy, cx, cy) = vector[:12].reshape(3, 4), vector[12:]
-        seen = (to_instantmesh(points) - to_world[:, 3]) @ to_world[:, :3]  # OpenGL axes
-        u = 80 * (fx * seen[:, 0] / -seen[:, 2] + cx)
-        v = 80 * (cy - fy * seen[:, 1] / -seen[:, 2])
-        assert torch.allclose(torch.stack([u, v], -1), pixels[camera], atol=1e-3)
-
-
 def test_views_are_prepared_on_white(tmp_path):
     images = np.zeros((2, SIZE, SIZE, 4), np.uint8)
     images[1] = (51, 102, 204, 255)
-    pixels = instantmesh._prepared(images, str(tmp_path))
+    pixels = engine.preprocess(images, str(tmp_path))
     assert pixels.shape == (2, 3, 320, 320)
     mean, deviation = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     assert torch.allclose(pixels[0, :, 7, 9], (1 - mean) / deviation, atol=1e-5)
@@ -166,7 +149,7 @@ def test_the_encoders_own_settings_are_obeyed(tmp_path):
     settings = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.5, 0.5]}
     (place / "preprocessor_config.json").write_text(json.dumps(settings))
     (place / "config.json").write_text(json.dumps({"model_type": "vit", "hidden_size": 768}))
-    pixels = instantmesh._prepared(np.full((1, 8, 8, 4), 255, np.uint8), str(tmp_path))
+    pixels = engine.preprocess(np.full((1, 8, 8, 4), 255, np.uint8), str(tmp_path))
     assert torch.allclose(pixels[0, :, 0, 0], torch.tensor([1.8, 1.6, 1.4]), atol=1e-5)
 
 
@@ -175,7 +158,7 @@ def planes(folder, dtype):
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randn(2, 3, 320, 320, generator=generator)
     vectors = camera_vectors(CAMERAS[[1, 2]])
-    return finished(instantmesh._planes(lrm, pixels, vectors, dtype))[1]
+    return finished(engine._triplane(lrm, pixels, vectors, dtype))[1]
 
 
 def test_half_precision_is_close(folder):
@@ -187,7 +170,7 @@ def test_half_precision_is_close(folder):
 @pytest.mark.usefixtures("unfitted")
 def test_half_precision_stays_inside_the_steps(folder, monkeypatch):
     """Who listens to the events computes in full precision."""
-    monkeypatch.setattr(instantmesh, "network_dtype", lambda device: torch.float16)
+    monkeypatch.setattr(engine, "network_dtype", lambda device: torch.float16)
     for _ in stage(folder, IMAGES[:2], cameras=CAMERAS[[0, 1]]):
         assert not torch.is_autocast_enabled("cpu")
 
@@ -199,7 +182,7 @@ def test_what_half_precision_cannot_hold_is_computed_again(folder, monkeypatch, 
     state["transformer.layers.1.mlp.3.weight"] *= 1e-7
     monkeypatch.setattr(tiny, "weights", lambda *_: state)
     tiny.make(tmp_path)
-    monkeypatch.setattr(instantmesh, "network_dtype", lambda device: torch.float16)
+    monkeypatch.setattr(engine, "network_dtype", lambda device: torch.float16)
     events, mesh = finished(stage(tmp_path, IMAGES[:2], cameras=CAMERAS[[0, 1]]))
     assert any("half precision" in event.message for event in events)
     assert mesh.vertices.isfinite().all() and len(mesh.faces) > 100
@@ -235,7 +218,7 @@ def test_closing_cancels_and_frees(folder, monkeypatch):
         alive.add(self)
 
     monkeypatch.setattr(Synthesizer, "__init__", watched)
-    monkeypatch.setitem(instantmesh.POINTS, "cpu", 1000)
+    monkeypatch.setitem(engine.CHUNK, "cpu", 1000)
     running = stage(folder, IMAGES)
     messages = [next(running).message for _ in range(20)]
     assert messages.count("measuring the density") > 5
@@ -245,7 +228,7 @@ def test_closing_cancels_and_frees(folder, monkeypatch):
 
 
 def broken(folder, tmp_path, change):
-    """The sentence that is told after a change to the checkpoint."""
+    """The error message after a change to the checkpoint."""
     file = tmp_path / "TencentARC" / "InstantMesh" / "instant_nerf_large.ckpt"
     file.parent.mkdir(parents=True)
     source = folder / "TencentARC" / "InstantMesh" / file.name
@@ -280,8 +263,8 @@ def test_code_in_a_checkpoint_is_not_run(folder, tmp_path):
         def __reduce__(self):
             return (open, (str(marker), "w"))
 
-    words = broken(folder, tmp_path, lambda _, file: torch.save({"state_dict": Code()}, file))
-    assert "code" in words and not marker.exists()
+    message = broken(folder, tmp_path, lambda _, file: torch.save({"state_dict": Code()}, file))
+    assert "code" in message and not marker.exists()
 
 
 def test_the_mesh_variant_is_told(folder, tmp_path):
@@ -296,8 +279,8 @@ def test_the_mesh_variant_is_told(folder, tmp_path):
 
 
 def test_another_models_checkpoint_is_told(folder, tmp_path):
-    words = broken(folder, tmp_path, lambda _, file: torch.save({"weight": torch.ones(2)}, file))
-    assert "not a checkpoint of InstantMesh" in words
+    message = broken(folder, tmp_path, lambda _, file: torch.save({"weight": torch.ones(2)}, file))
+    assert "not a checkpoint of InstantMesh" in message
 
 
 @pytest.mark.parametrize(
