@@ -27,7 +27,8 @@ from .fourd import visualize as pictures
 from .fourd.asset import Asset
 from .images import checkerboard, load_images, over, save_images, tile
 from .matting import corrections
-from .mesh import capture_points
+from .mesh.io import load_points_ply, save_glb, save_points_ply
+from .mesh.sampling import resample_cloud, sample_points
 from .multiview import Views, capture
 from .multiview.grid import grids
 from .multiview.outliers import flags as find_flags
@@ -172,7 +173,7 @@ class _Run:
                     views.surface.save(folder / multiview.SURFACE)
                 if views.scene is not None:
                     (folder / "scene.json").write_text(views.scene.to_json())
-                    mesh.save_points_ply(folder / "points.ply", *views.cloud)
+                    save_points_ply(folder / "points.ply", *views.cloud)
                 clip.write_video(folder / "grid.mp4", pictures, fps=12)
             middle = pictures[len(pictures) // 2]
             words = f"{len(views.cameras)} cameras" if views.scene else "six views"
@@ -208,11 +209,11 @@ class _Run:
             middle = views.images[len(views.images) // 2]
             shape = yield from engine.run(middle, views.cameras, self.config.mesh.resolution)
             generator = torch.Generator().manual_seed(self.config.seed)
-            points, colors, _ = mesh.sample_points(shape, self.config.fourd.points, generator)
+            points, colors, _ = sample_points(shape, self.config.fourd.points, generator)
             with self.workspace.replacing("mesh.glb") as path:
-                mesh.save_glb(path, shape)
+                save_glb(path, shape)
             with self.workspace.replacing("points.ply") as path:
-                mesh.save_points_ply(path, points, colors)
+                save_points_ply(path, points, colors)
             return {"vertices": len(shape.vertices)}
 
         inputs = (self.config.mesh, self.config.fourd.points, self.config.seed)
@@ -224,12 +225,13 @@ class _Run:
         config = self.config
 
         def make() -> Stage[dict[str, Any]]:
-            cloud = mesh.load_points_ply(self.workspace / "multiview" / "points.ply")
+            points, colors = load_points_ply(self.workspace / "multiview" / "points.ply")
             generator = torch.Generator().manual_seed(config.seed)
-            chosen = yield from capture_points.run(*cloud, config.fourd.points, generator)
+            count, found = config.fourd.points, len(points)
             with self.workspace.replacing("points.ply") as path:
-                mesh.save_points_ply(path, *chosen)
-            return {"found": len(cloud[0])}
+                save_points_ply(path, *resample_cloud(points, colors, count, generator))
+            yield Event("mesh", 1, 1, f"{count} points of {found} on which the cameras agree")
+            return {"found": found}
 
         inputs = (config.fourd.points, config.seed)
         yield from self.recorder.run("mesh", inputs, ("multiview",), ["points.ply"], make)
@@ -240,7 +242,7 @@ class _Run:
 
         def make() -> Stage[dict[str, Any]]:
             yield from self.recorder.fetched("fourd", guides.networks)
-            points, colors = mesh.load_points_ply(self.workspace / "points.ply")
+            points, colors = load_points_ply(self.workspace / "points.ply")
             maps = features.load(self.workspace / "features.safetensors")
             positions = clip.load(self.workspace / "clip").positions
             asset, facts = yield from train.run(

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..mesh import TO_GLTF, Mesh, _linear
+from ..mesh.io import TO_GLTF, srgb_to_linear
+from ..mesh.mesh import Mesh
 from ..splatting.splats import Splats
 from .context import ExportContext
 from .density_mesh import density_mesh
@@ -103,7 +104,7 @@ def write_animated_glb(
 def _primitive(gltf: _GltfBuilder, mesh: Mesh) -> dict[str, Any]:
     vertices = mesh.vertices.numpy() @ TO_GLTF.T
     colors = np.ones((len(vertices), 4))
-    colors[:, :3] = _linear(mesh.colors.numpy())
+    colors[:, :3] = srgb_to_linear(mesh.colors.numpy())
     small = len(vertices) < 65535  # 65535 itself means "primitive restart"
     kind, width = (USHORT, "<u2") if small else (UINT, "<u4")
     faces = mesh.faces.numpy().astype(width).ravel()

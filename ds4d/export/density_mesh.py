@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numba import njit
 
-from ..mesh import Mesh
+from ..mesh.mesh import Mesh
 from ..splatting.splats import Splats
 
 CUTOFF = 2.6  # standard deviations beyond which a Gaussian contributes nothing

@@ -1,6 +1,6 @@
-"""Mesh files of other programs -> vertices, faces and colours.
+"""Reader of mesh files from other programs: glb, gltf, obj, ply.
 
-Textures, vertex colours and flat materials all become vertex colours in sRGB.
+Textures, vertex colours and flat materials are all converted to vertex colours in sRGB.
 """
 
 from __future__ import annotations
@@ -13,25 +13,32 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
-import torch
 
 from ..errors import UserError
-from . import TO_GLTF, Mesh, _linear, _srgb
+from .io import TO_GLTF, linear_to_srgb, srgb_to_linear
+from .mesh import Mesh
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
-MAX_FACES = 2_000_000
+MAX_FACES = 2_000_000  # more than any view shows; 100,000 are plenty
 MAX_BYTES = 1 << 30
-TEXELS = 96  # textured faces are split until one covers a triangle of 1/96 of the mesh's extent,
-TEXTURED_FACES = 100_000  # or this part of the surface
+# Textured faces are split until they are as small as half a square of 1/96 of the mesh's extent,
+# finer than the point cloud that is sampled from them, but into about TEXTURED_FACES at most.
+TEXELS = 96
+TEXTURED_FACES = 100_000
+MIN_AREA = 1e-12  # of a face, at extent 1; smaller ones are degenerate
 COMPRESSED = {"KHR_draco_mesh_compression", "EXT_meshopt_compression"}
-GREY = 0.5  # of what has no colour
+GREY = 0.5  # colour of parts without one, in each channel
 
 
 def load(file: Path) -> tuple[Mesh, bool, list[str]]:
-    """The mesh of a file about the origin, its longest side 1; whether any of it has colours; and
-    warnings. Y up is assumed, as in glTF.
+    """Load a mesh file; Y is taken as up, as in glTF.
 
-    Raises UserError for a file that is no mesh, has no faces or too many, or cannot be read.
+    Returns:
+        The mesh, centred at the origin with longest side 1; whether any part of it has colours;
+        and warnings about missing files.
+
+    Raises:
+        UserError: the file is not a mesh, has no faces or too many, or cannot be read.
     """
     file = Path(file)
     _check(file)
@@ -49,27 +56,27 @@ def load(file: Path) -> tuple[Mesh, bool, list[str]]:
             "Simplify it first, for example with a decimate modifier; 100,000 are plenty.",
         )
     extent, area = _size(parts)
-    # Equal squares of texture, as long as there are not too many.
-    largest = max((extent / TEXELS) ** 2 / 2, area / TEXTURED_FACES)
-    pieces, known = [], False
+    max_area = max((extent / TEXELS) ** 2 / 2, area / TEXTURED_FACES)
+    pieces, colored = [], False
     for shape, transform in parts:
         vertices, faces, colors = _colored(
-            shape, transform, largest, tree is not None, _has_linear_vertices(tree)
+            shape, transform, max_area, tree is not None, _has_linear_vertices(tree)
         )
-        known |= colors is not None
+        colored |= colors is not None
         if colors is None:
             colors = np.full(vertices.shape, GREY)
         if np.linalg.det(transform[:3, :3]) < 0:  # a mirrored part
             faces = faces[:, ::-1]
         pieces.append((vertices, faces, colors))
-    return _joined(pieces, file), known, warnings
+    return _joined(pieces, file), colored, warnings
 
 
 def _check(file: Path) -> None:
+    """Raise UserError for a file that is missing, empty, too large or of another format."""
     if file.suffix.lower() not in SUFFIXES:
         raise UserError(
             f"{file.name} is not a mesh that can be read.",
-            "Use glb, gltf, obj or ply; the file's ending must tell its format.",
+            "Use glb, gltf, obj or ply; the file extension must match the format.",
         )
     if not file.is_file():
         raise UserError(f"There is no mesh {file}.", "Check the name.")
@@ -83,13 +90,17 @@ def _check(file: Path) -> None:
 
 def _broken(file: Path) -> UserError:
     return UserError(
-        f"The mesh {file.name} cannot be read: it is broken, cut off, or of another format.",
-        "Export it again as glb, obj or ply; the file's ending must tell its format.",
+        f"The mesh {file.name} cannot be read: it is corrupt, incomplete, or of another format.",
+        "Export it again as glb, obj or ply; the file extension must match the format.",
     )
 
 
 def _gltf_tree(file: Path) -> dict:
-    """The JSON part of a glTF."""
+    """Parse the JSON part of a glTF file.
+
+    Raises:
+        UserError: the file is corrupt, or its geometry is compressed.
+    """
     data = file.read_bytes()
     try:
         if file.suffix.lower() == ".glb":
@@ -110,12 +121,12 @@ def _gltf_tree(file: Path) -> dict:
 
 
 def _missing(file: Path, tree: dict | None) -> list[str]:
-    """The material and texture files that a mesh names and that are not beside it."""
-    named = []
+    """Names of the material and texture files that a mesh refers to and that are missing."""
+    referenced = []
     if tree is not None:
         images = tree.get("images", [])
         uris = [image.get("uri", "data:") for image in images if isinstance(image, dict)]
-        named = [file.parent / unquote(uri) for uri in uris if not uri.startswith("data:")]
+        referenced = [file.parent / unquote(uri) for uri in uris if not uri.startswith("data:")]
     elif file.suffix.lower() == ".obj":
         libraries = list(_values(file, "mtllib", file.parent))
         textures = [
@@ -124,61 +135,61 @@ def _missing(file: Path, tree: dict | None) -> list[str]:
             if library.is_file()
             for texture in _values(library, "map_Kd", file.parent)
         ]
-        named = libraries + textures
-    return [path.name for path in named if not path.is_file()]
+        referenced = libraries + textures
+    return [path.name for path in referenced if not path.is_file()]
 
 
 def _values(file: Path, keyword: str, folder: Path) -> Iterator[Path]:
-    """The files that lines of a text file name after a keyword; options may come before them."""
+    """Files that a text file names after a keyword; options may come before the name."""
     with file.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            word, _, rest = line.strip().partition(" ")
-            if word == keyword and rest.strip():
-                whole = folder / rest.strip()
-                yield whole if whole.is_file() else folder / rest.split()[-1]
+            first, _, rest = line.strip().partition(" ")
+            if first == keyword and rest.strip():
+                with_spaces = folder / rest.strip()
+                yield with_spaces if with_spaces.is_file() else folder / rest.split()[-1]
 
 
 def _read(file: Path):
-    """The trimesh scene of a file."""
+    """Load a file as a trimesh.Scene."""
     import trimesh
 
     log = logging.getLogger("trimesh")
     level = log.level
-    log.setLevel(logging.CRITICAL)  # a person is told in one sentence
+    log.setLevel(logging.CRITICAL)  # the UserError below is enough
     try:
         return trimesh.load_scene(file, process=False)
-    except Exception as error:  # its readers fail in every way on broken files
+    except Exception as error:  # its readers raise exceptions of all kinds on corrupt files
         raise _broken(file) from error
     finally:
         log.setLevel(level)
 
 
-def _parts(scene, file: Path) -> Iterator[tuple]:
-    """The surfaces of a scene with their transforms [4, 4]."""
+def _parts(loaded, file: Path) -> Iterator[tuple]:
+    """Triangle meshes of a trimesh.Scene with their transforms [4, 4]."""
     import trimesh
 
     points = False
-    for node in scene.graph.nodes_geometry:
-        transform, name = scene.graph[node]
-        shape = scene.geometry[name]
+    for node in loaded.graph.nodes_geometry:
+        transform, name = loaded.graph[node]
+        shape = loaded.geometry[name]
         if isinstance(shape, trimesh.Trimesh) and len(shape.faces):
             if shape.faces.min() < 0 or shape.faces.max() >= len(shape.vertices):
                 raise _broken(file)
             yield shape, np.asarray(transform)
         else:
             points |= len(getattr(shape, "vertices", ())) > 0
-    if points and not any(len(getattr(g, "faces", ())) for g in scene.geometry.values()):
+    if points and not any(len(getattr(g, "faces", ())) for g in loaded.geometry.values()):
         raise UserError(
             f"The mesh {file.name} holds points but no faces.",
-            "Bring a surface: a mesh with triangles, not a point cloud or Gaussians.",
+            "Use a mesh with triangles, not a point cloud or Gaussians.",
         )
 
 
 def _size(parts: list[tuple]) -> tuple[float, float]:
-    """The longest side of the box around all parts, and their area, in the scene's units."""
+    """Longest side of the bounding box of all parts, and their area, in the file's units."""
     lows, highs, area = [], [], 0.0
     for shape, transform in parts:
-        corners = _placed(shape.vertices, transform)[shape.faces]
+        corners = _transformed(shape.vertices, transform)[shape.faces]
         corners = corners[np.isfinite(corners).all((1, 2))]
         if len(corners):
             lows.append(corners.min((0, 1)))
@@ -190,18 +201,21 @@ def _size(parts: list[tuple]) -> tuple[float, float]:
 
 
 def _areas(corners: np.ndarray) -> np.ndarray:
-    """Of triangles [F, 3, 3]."""
+    """Areas [F] of triangles [F, 3, 3]."""
     cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     return np.linalg.norm(cross, axis=-1) / 2
 
 
-def _placed(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
+def _transformed(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
     return vertices @ transform[:3, :3].T + transform[:3, 3]
 
 
 def _has_linear_vertices(tree: dict | None) -> bool:
-    """Whether vertex colours are linear, as glTF wants them. trimesh, with which most generators
-    write, stores the sRGB that it was given; what `save_glb` writes with it is linear and unlit."""
+    """True if vertex colours are linear, as glTF defines them.
+
+    trimesh, which most generators use, writes sRGB values as they are; `save_glb` writes linear
+    ones and an unlit material.
+    """
     if tree is None:
         return False
     by_trimesh = "trimesh" in str(tree.get("asset", {}).get("generator", ""))
@@ -209,56 +223,56 @@ def _has_linear_vertices(tree: dict | None) -> bool:
 
 
 def _colored(
-    shape, transform: np.ndarray, largest: float, is_gltf: bool, linear_vertices: bool
+    shape, transform: np.ndarray, max_area: float, is_gltf: bool, linear_vertices: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Vertices [M, 3], faces [F, 3] and sRGB colours [M, 3] in [0, 1], or None, of one part.
 
-    Textured faces larger than `largest` are split. In glTF texture, vertex colours and the
-    material's colour, which is linear, are multiplied in linear light; elsewhere everything is
-    sRGB and the first of them counts.
+    Textured faces larger than `max_area` are split. In glTF the texture, the vertex colours and
+    the material's colour, which is linear, are multiplied in linear light; in other formats all
+    are sRGB and only the first of them is used.
     """
     from trimesh.visual.color import uv_to_interpolated_color
 
-    vertices, faces = _placed(shape.vertices, transform), np.asarray(shape.faces)
+    vertices, faces = _transformed(shape.vertices, transform), np.asarray(shape.faces)
     painted, uv = _vertex_colors(shape), getattr(shape.visual, "uv", None)
-    image, flat = _material(shape.visual, is_gltf)
+    texture, flat = _material(shape.visual, is_gltf)
     if uv is None or len(uv) != len(vertices):
-        image = None
-    if shape.visual.kind == "face":  # every face gets its own corners
+        texture = None
+    if shape.visual.kind == "face":  # every face gets vertices of its own
         vertices, faces = vertices[faces].reshape(-1, 3), np.arange(faces.size).reshape(-1, 3)
         painted = np.repeat(_unit(shape.visual.face_colors), 3, axis=0)
-    if not is_gltf and image is not None:
+    if not is_gltf and texture is not None:
         painted = flat = None
     elif not is_gltf and painted is not None:
         flat = None
-    if image is None and painted is None and flat is None:
+    if texture is None and painted is None and flat is None:
         return vertices, faces, None
 
     colors = np.ones(vertices.shape)
     for factor, is_linear in ((painted, linear_vertices), (flat, is_gltf)):
         if factor is not None:
-            colors = colors * (factor if is_linear else _linear(factor))
-    if image is not None:
+            colors = colors * (factor if is_linear else srgb_to_linear(factor))
+    if texture is not None:
         values = np.nan_to_num(np.hstack([uv, colors]))
-        vertices, faces, values = _split(vertices, faces, values, largest)
-        texture = uv_to_interpolated_color(values[:, :2], image)[:, :3] / 255
-        colors = values[:, 2:] * _linear(texture)
-    return vertices, faces, _srgb(colors)
+        vertices, faces, values = _split(vertices, faces, values, max_area)
+        texels = uv_to_interpolated_color(values[:, :2], texture)[:, :3] / 255
+        colors = values[:, 2:] * srgb_to_linear(texels)
+    return vertices, faces, linear_to_srgb(colors)
 
 
 def _vertex_colors(shape) -> np.ndarray | None:
-    """[M, 3] in [0, 1]; trimesh keeps them elsewhere where there is a material too."""
+    """Vertex colours [M, 3] in [0, 1]; next to a material, trimesh keeps them as an attribute."""
     if shape.visual.kind == "vertex":
         return _unit(shape.visual.vertex_colors)
-    for place in (shape.visual, shape):
-        colors = getattr(place, "vertex_attributes", {}).get("color")
+    for owner in (shape.visual, shape):
+        colors = getattr(owner, "vertex_attributes", {}).get("color")
         if colors is not None and len(colors) == len(shape.vertices):
             return _unit(colors)
     return None
 
 
 def _material(visual, is_gltf: bool) -> tuple:
-    """The texture (a PIL image) and the flat colour [3] in [0, 1] of a material, each or None."""
+    """Texture (a PIL image) and flat colour [3] in [0, 1] of a material; None if missing."""
     material = getattr(visual, "material", None)
     if material is None:
         return None, None
@@ -267,25 +281,25 @@ def _material(visual, is_gltf: bool) -> tuple:
         return material.baseColorTexture, np.ones(3) if factor is None else factor[:3] / 255
     image = material.image
     if not material.kwargs and (image is None or image.size == (2, 2)):
-        return None, None  # trimesh's stand-in for a material that is not there
+        return None, None  # trimesh's placeholder for a missing material
     return image, material.diffuse[:3] / 255
 
 
 def _unit(colors: np.ndarray) -> np.ndarray:
-    """Colours of any number type as [M, 3] in [0, 1]."""
+    """Convert colours [M, 3 or 4] of any number type to [M, 3] in [0, 1]."""
     colors = np.asarray(colors)[:, :3]
-    top = np.iinfo(colors.dtype).max if colors.dtype.kind in "iu" else 1
-    return np.clip(np.nan_to_num(colors / top), 0, 1)
+    white = np.iinfo(colors.dtype).max if colors.dtype.kind in "iu" else 1
+    return np.clip(np.nan_to_num(colors / white), 0, 1)
 
 
 def _split(
-    vertices: np.ndarray, faces: np.ndarray, values: np.ndarray, largest: float
+    vertices: np.ndarray, faces: np.ndarray, values: np.ndarray, max_area: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut faces in four until none has more than the largest area; values [M, K] go along."""
+    """Subdivide faces into four until none exceeds an area; values [M, K] are interpolated."""
     from trimesh.remesh import subdivide
 
     while True:
-        large = np.flatnonzero(_areas(vertices[faces]) > largest)
+        large = np.flatnonzero(_areas(vertices[faces]) > max_area)
         if not len(large):
             return vertices, faces, values
         vertices, faces, attributes = subdivide(vertices, faces, large, {"values": values})
@@ -293,7 +307,11 @@ def _split(
 
 
 def _joined(pieces: list[tuple], file: Path) -> Mesh:
-    """One mesh of sound faces and the vertices that they use, Z up, its longest side 1."""
+    """Join parts into one normalised mesh, Z up, without degenerate faces.
+
+    Raises:
+        UserError: no face is left.
+    """
     starts = np.cumsum([0] + [len(vertices) for vertices, _, _ in pieces[:-1]])
     vertices, colors = (np.concatenate([piece[n] for piece in pieces]) for n in (0, 2))
     faces = np.concatenate(
@@ -305,12 +323,7 @@ def _joined(pieces: list[tuple], file: Path) -> Mesh:
         low, high = used.min(0), used.max(0)
         extent = max((high - low).max(), np.finfo(float).tiny)
         vertices = (vertices - (low + high) / 2) / extent
-        faces = faces[_areas(vertices[faces]) > 1e-12]
+        faces = faces[_areas(vertices[faces]) > MIN_AREA]
     if not len(faces):
         raise UserError(f"The mesh {file.name} has no surface.", "Export it again, with its faces.")
-    kept, faces = np.unique(faces, return_inverse=True)
-    return Mesh(
-        torch.from_numpy((vertices[kept] @ TO_GLTF).astype(np.float32)),
-        torch.from_numpy(faces.reshape(-1, 3).astype(np.int64)),
-        torch.from_numpy(colors[kept].clip(0, 1).astype(np.float32)),
-    )
+    return Mesh.from_arrays(vertices @ TO_GLTF, faces, colors.clip(0, 1))

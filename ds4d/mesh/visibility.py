@@ -1,4 +1,4 @@
-"""A mesh in front of cameras: which face each pixel shows."""
+"""Rasterization of a mesh by index: the face that each pixel shows."""
 
 from __future__ import annotations
 
@@ -6,31 +6,44 @@ import math
 
 import numpy as np
 from numba import njit
-from torch import Tensor
 
 from ..cameras import Cameras
+from ..errors import UserError
+from .mesh import Mesh
 
-NEAR = 0.01  # faces with a corner nearer to the camera plane than this are not drawn
+NEAR = 0.01  # world units; faces with a vertex nearer to the camera plane are not drawn
 
 
-def faces_seen(vertices: Tensor, faces: Tensor, cameras: Cameras) -> np.ndarray:
-    """The face at each pixel's centre, from either side, -1 for none; [C, H, W] int32."""
+def visible_faces(mesh: Mesh, cameras: Cameras) -> np.ndarray:
+    """Index of the face at each pixel's centre, -1 for none, [C, H, W] int32.
+
+    Faces are visible from both sides.
+    """
     shape = (len(cameras), cameras.height, cameras.width)
-    seen, nearness = np.full(shape, -1, np.int32), np.zeros(shape)
+    visible, nearness = np.full(shape, -1, np.int32), np.zeros(shape)
     matrices = cameras.Ks.double() @ cameras.viewmats[:, :3].double()
-    _draw(vertices.numpy(), faces.numpy(), matrices.numpy(), seen, nearness)
-    return seen
+    _rasterize(mesh.vertices.numpy(), mesh.faces.numpy(), matrices.numpy(), visible, nearness)
+    return visible
+
+
+def no_object() -> UserError:
+    """Error for a middle frame with an empty matte."""
+    return UserError(
+        "No object is visible in the middle frame.",
+        "Check the mattes, or choose a clip whose object stays in the picture.",
+    )
 
 
 @njit(cache=True, error_model="numpy")
-def _draw(
+def _rasterize(
     vertices: np.ndarray,  # [M, 3] float32
     faces: np.ndarray,  # [F, 3] int64
-    matrices: np.ndarray,  # [C, 3, 4] float64, world to (u d, v d, d) with pixels u, v and depth d
-    seen: np.ndarray,  # [C, H, W] int32, starts at -1
-    nearness: np.ndarray,  # [C, H, W] float64, 1 / depth of what is seen, starts at 0
+    matrices: np.ndarray,  # [C, 3, 4] float64, world to (u d, v d, d): pixel (u, v), depth d
+    visible: np.ndarray,  # [C, H, W] int32, starts at -1
+    nearness: np.ndarray,  # [C, H, W] float64, 1 / depth of the visible face, starts at 0
 ) -> None:
-    cameras, height, width = seen.shape
+    """Fill `visible` and `nearness` by a z-buffer over all faces."""
+    cameras, height, width = visible.shape
     corner = np.empty((len(vertices), 3))  # u, v, d
     for c in range(cameras):
         P = matrices[c]
@@ -53,7 +66,7 @@ def _draw(
             area = (x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0)
             if left > right or top > bottom or area == 0:
                 continue
-            # 1 / depth is linear in the picture.
+            # 1 / depth is linear in image space.
             near0, near1, near2 = 1 / depth0, 1 / depth1, 1 / depth2
             for row in range(top, bottom + 1):
                 v = row + 0.5
@@ -66,4 +79,4 @@ def _draw(
                     near = a * near0 + b * near1 + (1 - a - b) * near2
                     if near > nearness[c, row, column]:
                         nearness[c, row, column] = near
-                        seen[c, row, column] = f
+                        visible[c, row, column] = f

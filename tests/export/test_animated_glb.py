@@ -13,7 +13,7 @@ import trimesh
 from ds4d.export import animated_glb
 from ds4d.export.context import ExportContext
 from ds4d.export.density_mesh import density_mesh
-from ds4d.mesh import _srgb
+from ds4d.mesh.io import linear_to_srgb
 from ds4d.run.workspace import Workspace
 from ds4d.splatting.splats import Splats
 from tests.export.balls import COLOR, balls
@@ -99,7 +99,7 @@ def test_vertices_have_the_colour_of_their_gaussians(glb):
     (primitive,) = glb[0]["meshes"][0]["primitives"]
     number = primitive["attributes"]["COLOR_0"]
     assert glb[0]["accessors"][number]["normalized"]
-    colors = _srgb(values(glb, number) / 65535)  # glTF's are linear
+    colors = linear_to_srgb(values(glb, number) / 65535)  # glTF's are linear
     assert np.abs(colors - (*COLOR, 1.0)).max() < 0.01
 
 

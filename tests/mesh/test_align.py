@@ -11,9 +11,8 @@ import torch
 
 from ds4d.cameras import project, rig_cameras
 from ds4d.errors import UserError
-from ds4d.mesh import Mesh
 from ds4d.mesh.align import cube_rotations, fit
-from ds4d.mesh.visibility import faces_seen
+from ds4d.mesh.mesh import Mesh
 from tests.mesh import boxes
 from tests.stages import finished
 
@@ -43,21 +42,6 @@ def test_the_cube_has_24_rotations():
     for rotation in rotations:
         assert torch.equal(rotation @ rotation.T, torch.eye(3))
         assert torch.linalg.det(rotation) == 1
-
-
-def test_faces_seen_agrees_with_rays(images):
-    """The picture of the mesh is that of rays through the same boxes, except for rims."""
-    mesh = boxes.mesh()
-    seen = faces_seen(mesh.vertices, mesh.faces, CAMERAS)
-    drawn = (mesh.colors[mesh.faces[:, 0]].numpy()[seen] * 255).round()
-    drawn[seen < 0] = 0
-    assert (np.abs(drawn - images[..., :3]).max(-1) <= 1).mean() > 0.9999
-
-
-def test_what_is_behind_a_camera_is_not_drawn():
-    mesh = boxes.mesh()
-    behind = mesh.vertices + torch.tensor([0.0, -4.0, 0.0])
-    assert (faces_seen(behind, mesh.faces, CAMERAS[0]) == -1).all()
 
 
 @pytest.mark.parametrize("scale, shift", [(1.0, (0, 0, 0)), (0.02, (0.4, -3, 1)), (70, (9, 5, 2))])

@@ -1,14 +1,11 @@
-"""Points on a mesh: fair, reproducible, and the same after a trip to the disk."""
+"""Point sampling: uniform by area, reproducible."""
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
 import torch
 
-from ds4d.errors import UserError
-from ds4d.mesh import Mesh
-from ds4d.mesh.sampling import load_points_ply, sample_points, save_points_ply
+from ds4d.mesh.mesh import Mesh
+from ds4d.mesh.sampling import JITTER, resample_cloud, sample_points
 
 
 def two_triangles() -> Mesh:
@@ -44,31 +41,10 @@ def test_the_generator_decides():
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 
-def test_ply_round_trip(tmp_path):
-    points, colors, _ = sample_points(two_triangles(), 100, seeded(0))
-    save_points_ply(tmp_path / "points.ply", points, colors)
-    loaded, loaded_colors = load_points_ply(tmp_path / "points.ply")
-    assert torch.equal(loaded, points)
-    assert torch.allclose(loaded_colors, colors, atol=0.5 / 255 + 1e-6)
-
-
-def test_other_programs_read_the_ply(tmp_path):
-    trimesh = pytest.importorskip("trimesh")
-    points = torch.tensor([[0.1, 0.2, 0.3], [-0.4, 0.5, -0.6]])
-    colors = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.2]])
-    save_points_ply(tmp_path / "points.ply", points, colors)
-    cloud = trimesh.load(tmp_path / "points.ply")
-    assert np.allclose(cloud.vertices, points)
-    assert cloud.colors[:, :3].tolist() == [[255, 0, 0], [0, 255, 51]]
-
-
-def test_a_cut_or_foreign_ply_is_refused(tmp_path):
-    path = tmp_path / "points.ply"
-    points, colors, _ = sample_points(two_triangles(), 10, seeded(0))
-    save_points_ply(path, points, colors)
-    path.write_bytes(path.read_bytes()[:-15])
-    with pytest.raises(UserError):
-        load_points_ply(path)
-    path.write_bytes(b"not a ply at all")
-    with pytest.raises(UserError):
-        load_points_ply(path)
+def test_points_repeat_only_where_the_cloud_is_too_small():
+    points = torch.arange(30).float().view(10, 3)
+    few, _ = resample_cloud(points, points, 7, seeded(0))
+    assert len(few.unique(dim=0)) == 7
+    many, colors = resample_cloud(points, points, 25, seeded(0))
+    assert many.shape == (25, 3) and len(many[:10].unique(dim=0)) == 10
+    assert 0 < (many - colors).abs().max() < 6 * JITTER

@@ -16,7 +16,7 @@ from ds4d.cameras import Cameras, Similarity, orbit_cameras, project, read_case_
 from ds4d.clip import datasets
 from ds4d.config import PRESETS, ClipConfig, MultiviewConfig
 from ds4d.errors import UserError
-from ds4d.mesh import capture_points, save_points_ply
+from ds4d.mesh.io import save_points_ply
 from ds4d.multiview import capture, given, plane_sweep
 from ds4d.splatting.splats import render
 from tests.fakes.capture import HELD_OUT, RIG, UNIT, camera, outside, picture, room, write_room
@@ -221,16 +221,6 @@ def test_every_view_of_a_scene_counts_like_the_front():
         if preset.fourd.view_rgb:  # what a view's structure weighs beside its colours stays
             assert config.view_rgb == preset.fourd.view_rgb
         assert config.sds == 0 and not config.front_always
-
-
-def test_points_are_used_once_before_any_is_used_twice():
-    points = torch.arange(30).float().view(10, 3)
-    generator = torch.Generator().manual_seed(0)
-    few, _ = finished(capture_points.run(points, points, 7, generator))[1]
-    assert len(few.unique(dim=0)) == 7
-    many, colors = finished(capture_points.run(points, points, 25, generator))[1]
-    assert many.shape == (25, 3) and len(many[:10].unique(dim=0)) == 10
-    assert (many - colors).abs().max() < 6 * capture_points.SPREAD
 
 
 def test_principal_points_and_focal_lengths_are_read_as_written(folder):

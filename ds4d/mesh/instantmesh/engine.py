@@ -21,7 +21,8 @@ from ...images import over
 from ...run.device import network_dtype, pick, release
 from ...run.events import Event, Stage, mapped, nested
 from ...weights import CATALOGUE, fetch, find, read_json
-from .. import Mesh, align
+from .. import align
+from ..mesh import Mesh
 from .cameras import camera_vectors, from_instantmesh
 from .extract import extract_surface, sample_density
 from .model import LRM, load

@@ -1,0 +1,5 @@
+"""Committed cases with ground truth, and the script that renders them."""
+
+from pathlib import Path
+
+FROG = Path(__file__).parent / "frog"

@@ -1,0 +1,223 @@
+"""Mesh files of other programs: colours, geometry, and everything that can be wrong with a file."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from ds4d.errors import UserError
+from ds4d.mesh.mesh import Mesh
+from ds4d.mesh.read import load
+from tests.mesh import boxes
+
+# Colours
+
+
+def checkerboard() -> Image.Image:
+    """Four colours: (u, v) low-low red, high-low green, low-high blue, high-high grey 188."""
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[32:, :32], pixels[32:, 32:] = (255, 0, 0), (0, 255, 0)
+    pixels[:32, :32], pixels[:32, 32:] = (0, 0, 255), (188, 188, 188)
+    return Image.fromarray(pixels)
+
+
+def textured_square(material) -> trimesh.Trimesh:
+    """Two faces that stand upright, facing the viewer of a glTF (+Z), with the whole texture."""
+    corners = np.array([[0.0, 0, 0], [2, 0, 0], [2, 2, 0], [0, 2, 0]])
+    visual = trimesh.visual.TextureVisuals(uv=corners[:, :2] / 2, material=material)
+    return trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], visual=visual, process=False)
+
+
+def check_square(mesh: Mesh, factor=(1.0, 1.0, 1.0)) -> None:
+    """Colours between corners survive although the file has four vertices only."""
+    expected = {(-0.25, -0.25): (1, 0, 0), (0.25, -0.25): (0, 1, 0), (-0.25, 0.25): (0, 0, 1),
+                (0.25, 0.25): (188 / 255,) * 3}  # fmt: skip
+    for (x, z), color in expected.items():
+        color = torch.tensor(color) * torch.tensor(factor)
+        assert torch.allclose(boxes.color_at(mesh, (x, 0.0, z)), color, atol=0.01)
+    assert len(mesh.faces) > 1000
+
+
+def test_obj_with_a_texture(tmp_path):
+    material = trimesh.visual.material.SimpleMaterial(image=checkerboard())
+    textured_square(material).export(tmp_path / "square.obj")
+    assert list(tmp_path.glob("*.mtl")) and list(tmp_path.glob("*.png"))
+    mesh, colored, warnings = load(tmp_path / "square.obj")
+    assert colored and not warnings
+    check_square(mesh)
+
+
+@pytest.mark.parametrize("ending", ["glb", "gltf"])
+def test_gltf_with_a_texture_and_a_factor(tmp_path, ending):
+    """The factor is linear: 0.5 darkens white to sRGB 188 (IEC 61966-2-1: 0.735)."""
+    material = trimesh.visual.material.PBRMaterial(
+        baseColorTexture=checkerboard(), baseColorFactor=[0.5, 0.5, 0.5, 1.0]
+    )
+    if ending == "glb":
+        textured_square(material).export(tmp_path / "square.glb")
+    else:
+        for name, data in trimesh.exchange.gltf.export_gltf(
+            trimesh.Scene(textured_square(material))
+        ).items():
+            (tmp_path / ("square.gltf" if name.endswith("gltf") else name)).write_bytes(data)
+    mesh, colored, warnings = load(tmp_path / f"square.{ending}")
+    assert colored and not warnings
+    assert boxes.color_at(mesh, (-0.25, 0, -0.25))[0] == pytest.approx(0.735, abs=0.005)
+    assert boxes.color_at(mesh, (0.25, 0, 0.25))[0] == pytest.approx(0.537, abs=0.005)
+
+
+def test_obj_with_flat_materials(tmp_path):
+    (tmp_path / "flat.mtl").write_text("newmtl red\nKd 1 0 0\nnewmtl blue\nKd 0 0 0.5\n")
+    (tmp_path / "flat.obj").write_text(
+        "mtllib flat.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nv 1 0 1\nv 0 1 1\n"
+        "usemtl red\nf 1 2 3\nusemtl blue\nf 4 5 6\n"
+    )
+    mesh, colored, warnings = load(tmp_path / "flat.obj")
+    assert colored and not warnings
+    front = mesh.vertices[:, 1] < 0  # z = 1 in the file is towards the viewer
+    assert torch.allclose(mesh.colors[front], torch.tensor([0, 0, 0.5]), atol=0.01)
+    assert torch.allclose(mesh.colors[~front], torch.tensor([1.0, 0, 0]), atol=0.01)
+
+
+def test_gltf_with_flat_materials_and_transforms(tmp_path):
+    """Instances of one red triangle: as it is, and moved to the right by a node."""
+    material = trimesh.visual.material.PBRMaterial(baseColorFactor=[0.5, 0.0, 0.0, 1.0])
+    triangle = trimesh.Trimesh(
+        [[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]],
+        visual=trimesh.visual.TextureVisuals(material=material), process=False,
+    )  # fmt: skip
+    scene = trimesh.Scene()
+    scene.add_geometry(triangle, geom_name="t", node_name="here")
+    move = trimesh.transformations.translation_matrix([3, 0, 0])
+    scene.graph.update("there", geometry="t", matrix=move)
+    scene.export(tmp_path / "two.glb")
+    mesh, colored, _ = load(tmp_path / "two.glb")
+    assert colored and len(mesh.faces) == 2
+    assert torch.allclose(mesh.colors, torch.tensor([0.735, 0, 0]), atol=0.005)
+    x = mesh.vertices[:, 0].sort().values * 4  # it was four wide
+    assert torch.allclose(x, torch.tensor([-2.0, -2, -1, 1, 1, 2]), atol=1e-5)
+
+
+def test_faces_with_colours_of_their_own(tmp_path):
+    (tmp_path / "faces.ply").write_text(
+        "ply\nformat ascii 1.0\nelement vertex 4\nproperty float x\nproperty float y\n"
+        "property float z\nelement face 2\nproperty list uchar int vertex_indices\n"
+        "property uchar red\nproperty uchar green\nproperty uchar blue\nend_header\n"
+        "0 0 0\n1 0 0\n1 1 0\n0 1 0\n3 0 1 2 255 0 0\n3 0 2 3 0 0 255\n"
+    )
+    mesh, colored, _ = load(tmp_path / "faces.ply")
+    assert colored
+    colors = mesh.colors[mesh.faces]
+    assert torch.allclose(colors[0], torch.tensor([1.0, 0, 0]))
+    assert torch.allclose(colors[1], torch.tensor([0, 0, 1.0]))
+
+
+# Geometry
+
+
+def test_a_mirroring_node_keeps_the_outside(tmp_path):
+    scene = trimesh.Scene()
+    mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
+    for geometry in boxes.trimesh_scene().geometry.values():
+        scene.add_geometry(geometry, transform=mirror)
+    scene.export(tmp_path / "mirror.glb")
+    mesh, _, _ = load(tmp_path / "mirror.glb")
+    assert boxes.volume(mesh) == pytest.approx(
+        boxes.volume(boxes.normalized(boxes.mesh())), rel=1e-3
+    )
+
+
+def test_worthless_faces_and_vertices_are_dropped(tmp_path):
+    (tmp_path / "dirt.obj").write_text(
+        "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0.5 0 0\nv 99 99 99\nv nan 0 0\n"
+        "f 1 2 3\nf 1 4 2\nf 1 1 2\nf 1 2 6\n"
+    )
+    mesh, colored, _ = load(tmp_path / "dirt.obj")
+    assert not colored
+    assert len(mesh.faces) == 1 and len(mesh.vertices) == 3
+    assert torch.isfinite(mesh.vertices).all()
+
+
+# Files that cannot be used
+
+
+def broken_glb() -> bytes:
+    return trimesh.creation.box().export(file_type="glb")[:-300]
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("a.stl", b"solid", "not a mesh that can be read"),
+        ("a.glb", b"", "is empty"),
+        ("a.glb", b"what is this", "cannot be read"),
+        ("a.glb", b"glTF" + b"\0" * 40, "cannot be read"),
+        ("a.glb", broken_glb(), "cannot be read"),
+        ("a.gltf", b'{"asset": ', "cannot be read"),
+        ("a.gltf", b'{"asset": {"version": "2.0"}, "buffers": [{"uri": "gone.bin", '
+         b'"byteLength": 12}], "bufferViews": [{"buffer": 0, "byteLength": 12}]}',
+         "cannot be read"),
+        ("a.gltf", b'{"extensionsRequired": ["KHR_draco_mesh_compression"]}', "compressed"),
+        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "cannot be read"),
+        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 0 1 0\n", "points but no faces"),
+        ("a.obj", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "cannot be read|is empty"),
+        ("a.obj", b"v 0 0 0\nv 1 0 0\nv 2 0 0\nf 1 2 3\n", "has no surface"),
+        ("a.ply", b"ply\nformat binary_little_endian 1.0\nelement vertex 999999\n", "cannot be"),
+        ("a.ply", b"ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\n"
+         b"property float z\nend_header\n0 0 0\n1 1 1\n", "points but no faces"),
+    ],
+)  # fmt: skip
+def test_bad_files_end_with_a_sentence(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=words) as caught:
+        load(tmp_path / name)
+    assert name in caught.value.sentence and caught.value.hint
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="no mesh .*gone.glb"):
+        load(tmp_path / "gone.glb")
+
+
+def test_too_many_faces_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("ds4d.mesh.read.MAX_FACES", 20)
+    boxes.trimesh_scene().export(tmp_path / "large.glb")
+    with pytest.raises(UserError, match="more than 20 faces"):
+        load(tmp_path / "large.glb")
+
+
+@pytest.mark.parametrize("victim", ["mtl", "png"])
+def test_a_missing_material_or_texture_is_a_warning(tmp_path, victim):
+    material = trimesh.visual.material.SimpleMaterial(image=checkerboard())
+    textured_square(material).export(tmp_path / "square.obj")
+    lost = next(tmp_path.glob(f"*.{victim}"))
+    lost.unlink()
+    mesh, _, warnings = load(tmp_path / "square.obj")
+    assert len(warnings) == 1 and lost.name in warnings[0] and len(mesh.faces)
+
+
+def test_vertex_colours_of_other_gltf_are_linear(tmp_path):
+    """Those that trimesh did not write."""
+    data = trimesh.exchange.gltf.export_gltf(boxes.trimesh_scene())
+    tree = json.loads(data["model.gltf"])
+    tree["asset"]["generator"] = "a modelling program"
+    for name, content in (data | {"model.gltf": json.dumps(tree).encode()}).items():
+        (tmp_path / name).write_bytes(content)
+    mesh, _, _ = load(tmp_path / "model.gltf")
+    assert mesh.colors[:, 0].max() == pytest.approx(0.955, abs=0.005)  # linear 0.9
+
+
+def test_a_missing_gltf_texture_is_a_warning(tmp_path):
+    material = trimesh.visual.material.PBRMaterial(baseColorTexture=checkerboard())
+    files = trimesh.exchange.gltf.export_gltf(trimesh.Scene(textured_square(material)))
+    tree = json.loads(files["model.gltf"])
+    tree["images"] = [{"uri": "my%20paint.png"}]
+    for name, data in (files | {"model.gltf": json.dumps(tree).encode()}).items():
+        (tmp_path / name).write_bytes(data)
+    _, _, warnings = load(tmp_path / "model.gltf")
+    assert len(warnings) == 1 and "my paint.png" in warnings[0]
