@@ -1,4 +1,4 @@
-"""The views that a prepared folder (layouts.py) brings along, with their true cameras."""
+"""Views of a prepared folder (clip/datasets.py), with their own cameras."""
 
 from __future__ import annotations
 
@@ -20,66 +20,74 @@ from ..clip.datasets import Prepared, find_prepared
 from ..errors import UserError
 from ..images import over, tile
 from ..run.events import Event, Stage
-from . import Views
+from .views import Views
 
-# (azimuths, elevations, field of view), degrees, of the front view and the views beside it.
+# Azimuths, elevations and field of view of the front view and the other views, degrees.
 ZERO123PLUS = (0.0, *ZERO123PLUS_AZIMUTHS)
 RIGS = {
     "case": (ZERO123PLUS, (0.0, *ZERO123PLUS_ELEVATIONS["v1.2"]), 30.0),
     "STAG4D": (ZERO123PLUS, (0.0, *ZERO123PLUS_ELEVATIONS["v1.1"]), 49.1),
-    # SyncDreamer's 16 views from above
+    # SyncDreamer's 16 views at elevation 30
     "4DGen": ((0.0, *(22.5 * k for k in range(16))), (0.0, *(30.0,) * 16), 40.0),
 }
 
 
 def find(path: Path, views: str) -> Prepared | None:
-    """The prepared folder whose views can be used; None where there are none to use.
+    """Find the prepared folder at a path; None if it has no views, or they are to be ignored.
 
     Args:
-        path: what was given as the clip.
-        views: name of the folder of views in a case folder; "none" ignores the views.
+        path: the input of the clip stage.
+        views: name of the folder of views in a case folder; "none" ignores all views.
 
     Raises:
-        UserError: a prepared folder lacks the views that are named.
+        UserError: a prepared folder lacks the folder of views that the user named.
     """
     prepared = find_prepared(Path(path))
     if prepared is None or views == "none":
         return None
     if prepared.views_folder(views).is_dir():
         return prepared
-    if views == "multiview":  # the default: nobody named it
+    if views == "multiview":  # the default, not named by the user
         return None
     raise UserError(
         f"{prepared.root.name} has no folder {views} with views.",
-        "Name a folder that is there with --views, or ignore them with --views none.",
+        "Name an existing folder with --views, or ignore the views with --views none.",
     )
 
 
 def cameras(prepared: Prepared, size: int) -> Cameras:
-    """The cameras of the front view and of the views beside it, at size x size pixels.
+    """Cameras of the front view and the other views of a prepared folder, at size x size pixels.
 
-    A case says them in cameras.json; without it they are Zero123++ v1.2's. STAG4D's and 4DGen's
-    are those of their own code, with the radius that lets the object fill our unit.
+    Those of a case are in its cameras.json; without that file they are Zero123++ v1.2's. STAG4D's
+    and 4DGen's are those of their published code, with the radius at which one world unit fills
+    the image.
+
+    Raises:
+        UserError: cameras.json lacks the front camera or the views.
     """
     listed = prepared.root / "cameras.json"
     if prepared.kind == "case" and listed.exists():
-        known = read_case_cameras(listed)
-        views = sorted((name for name in known if name.startswith("multiview/")), key=_number)
-        if "input" not in known or not views:
+        by_name = read_case_cameras(listed)
+        views = sorted((name for name in by_name if name.startswith("multiview/")), key=_number)
+        if "input" not in by_name or not views:
             raise UserError(
                 f"{listed} lacks cameras.", 'It should list "input" and "multiview/0" to "/5".'
             )
-        return concatenate([known[name].resized(size, size) for name in ("input", *views)])
+        return concatenate([by_name[name].resized(size, size) for name in ("input", *views)])
     azimuths, elevations, fov = RIGS[prepared.kind]
     radius = 0.5 / math.tan(math.radians(fov / 2))
     return orbit_cameras(azimuths, elevations, size=size, radius=radius, fov_deg=fov)
 
 
 def front_camera(path: Path, size: int) -> Cameras:
-    """The camera of the front frames: the prepared folder's own, else azimuth and elevation 0."""
+    """Camera of the front frames: a prepared folder's own, else azimuth and elevation 0.
+
+    A multi-camera capture has coordinates of its own, so its front camera is not used.
+    """
     prepared = find_prepared(Path(path))
-    known = prepared is not None and prepared.kind != "scene"  # a scene's world is not ours
-    return cameras(prepared, size)[0] if known else orbit_cameras([0.0], size=size)
+    if prepared is None or prepared.kind == "scene":
+        return orbit_cameras([0.0], size=size)
+    return cameras(prepared, size)[0]
 
 
 def run(
@@ -102,19 +110,20 @@ def run(
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise UserError(
             f"{prepared.root.name} lacks the views {names}{more}.",
-            "Complete them, or ignore the views with --views none.",
+            "Add them, or ignore the views with --views none.",
         )
     images = np.empty((len(paths), len(rig), size, size, 4), np.uint8)
     images[:, 0] = frames
     for index, row in enumerate(paths):
         for view, path in enumerate(row):
-            images[index, 1 + view] = resized(_rgba(path), size)
+            images[index, 1 + view] = resized(_read_rgba(path), size)
         grid = tile(over(images[index, 1:]), columns=3)
         yield Event("multiview", index + 1, len(paths), f"views of frame {index + 1}", grid)
     return Views(images, rig)
 
 
-def _rgba(path: Path) -> np.ndarray:
+def _read_rgba(path: Path) -> np.ndarray:
+    """Read a view [S, S, 4] uint8; raises UserError if it is unreadable, opaque or not square."""
     from PIL import Image
 
     try:
@@ -126,10 +135,11 @@ def _rgba(path: Path) -> np.ndarray:
     if not transparent or width != height:
         raise UserError(
             f"The view {path} must be square and have a transparent background.",
-            "Cut the object out of the views first.",
+            "Remove the background of the views first.",
         )
     return pixels
 
 
 def _number(name: str) -> int:
+    """Number of the camera "multiview/NUMBER"."""
     return int(name.rsplit("/", 1)[1])

@@ -1,4 +1,4 @@
-"""The colours of an inflated object: what the frame shows, and what it hides."""
+"""Colours of an inflated object: the visible ones of its front, and plausible ones of its back."""
 
 from __future__ import annotations
 
@@ -6,145 +6,154 @@ import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter1d
 
-RIM = 1.5  # colours this close to the matte's edge are not trusted, pixels
+# Chosen on the bundled and the ground-truth clips, unless a comment gives a reason.
+FRINGE = 1.5  # pixels from the matte's edge within which colours contain the old background
 PALETTE = 8  # dominant colours of a clip
-BRIGHTNESS = 0.4  # how much it counts beside the tint, when colours are compared
-ALIKE = 0.15  # distance of colours that support each other, standard deviation in RGB
-REACH = 1.4  # how far around a hidden point its colour is sought, in its distances from the middle
-CELLS = 64  # along a side of the image: how finely the hidden side's colours are sought
-LEVELS = 4  # regions from one cell to 2^(LEVELS - 1) cells, standard deviation
-RIND = 0.025  # votes count half this deep inside the silhouette's edge, fraction of the image
-FLATNESS = 0.3  # of the regions, height by width
-LASTING = 1.5  # frames that a region reaches around in time, per level, standard deviation
+BRIGHTNESS = 0.4  # weight of brightness beside chromaticity when colours are compared
+SIMILARITY = 0.15  # standard deviation in RGB within which palette colours support each other
+CELLS = 64  # per side of the image, at which histograms are counted
+LEVELS = 4  # regions with a standard deviation of 1, 2, 4, 8 cells
+REACH = 1.4  # standard deviation of a hidden point's region, in distances from the mid-surface
+EDGE_DEPTH = 0.025  # of the image: distance from the edge at which a pixel's weight is halved
+ASPECT = 0.3  # height of a region by its width: belts and rims have one height on all sides
+TIME_SIGMA = 1.5  # frames per level, standard deviation of a region in time
 
 
 def front_colors(frame: np.ndarray) -> np.ndarray:
-    """The frame's colours without the fringe of its old background, continued outside.
+    """Colours of a frame without the fringe of its old background, extrapolated outside.
 
-    [G, G, 4] in [0, 1] -> [G, G, 3]: pixels at the matte's edge take the colour of the nearest
-    pixel that is safely inside, unless the part is too thin to have one.
+    Pixels near the matte's edge take the colour of the nearest one that is safely inside, unless
+    the part is too thin to have one.
+
+    Args:
+        frame: [G, G, 4] in [0, 1].
+
+    Returns:
+        [G, G, 3] in [0, 1].
     """
     rgb, alpha = frame[..., :3], frame[..., 3]
     inside = alpha > 0.5
-    safe = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] > RIM
-    safe |= inside & (distance_transform_edt(~safe) > 2 * RIM)
+    safe = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] > FRINGE
+    safe |= inside & (distance_transform_edt(~safe) > 2 * FRINGE)
     if not safe.any():
         return rgb
     nearest = distance_transform_edt(~safe, return_distances=False, return_indices=True)
     return rgb[tuple(nearest)]
 
 
-def palette(frames: np.ndarray) -> np.ndarray:
+def dominant_colors(frames: np.ndarray) -> np.ndarray:
     """Dominant colours [K, 3] of a clip [T, G, G, 4] in [0, 1], by k-means; deterministic."""
     pixels = frames[frames[..., 3] > 0.9][:, :3].astype(np.float32)
     pixels = pixels[:: max(1, len(pixels) // 5000)]
     if len(pixels) < PALETTE:
         return np.full((1, 3), 0.5, np.float32)
-    tints = _tint(pixels)
     rank = pixels.sum(1).argsort(kind="stable").argsort(kind="stable")
-    labels = (rank * PALETTE // len(pixels)).astype(np.int32)  # start: equal shares by brightness
+    labels = (rank * PALETTE // len(pixels)).astype(np.int32)  # initially by brightness
     criteria = (cv2.TERM_CRITERIA_MAX_ITER, 20, 0.0)
     start = cv2.KMEANS_USE_INITIAL_LABELS
-    labels = cv2.kmeans(tints, PALETTE, labels, criteria, 1, start)[1].ravel()
+    labels = cv2.kmeans(_comparable(pixels), PALETTE, labels, criteria, 1, start)[1].ravel()
     return np.stack([pixels[labels == k].mean(0) for k in np.unique(labels)])
 
 
-def cast_votes(
-    fronts: np.ndarray,  # [T, G, G, 3] front colours, continued outside the silhouettes
+def color_histograms(
+    fronts: np.ndarray,  # [T, G, G, 3] front colours, extrapolated beyond the silhouettes
     insides: np.ndarray,  # [T, G, G] bool
     palette: np.ndarray,  # [K, 3]
 ) -> np.ndarray:
-    """Which colours each region shows, coarsely, in levels: [LEVELS, T, CELLS, CELLS, K * 4].
+    """Histograms of the palette's colours in coarse cells, [LEVELS, T, CELLS, CELLS, K * 4].
 
-    Every pixel votes for its colour of the palette (the first of four numbers) with its own shade
-    of it (the other three). Those near the silhouette's edge, where front and back meet, have the
-    most to say: a face, a belly or a shirt's front is in the middle. Every level asks a region
-    twice as wide, and farther around in time: what a turning head hides in one frame was seen in
-    another.
+    Per colour there are four numbers: the weight of its pixels, and their weighted sum of RGB.
+    Pixels near the silhouette's edge, where front and back meet, weigh most: faces, bellies and
+    prints are in the middle. Each level is smoothed over more frames than the one before, because
+    a rotating head shows in one frame what it hides in another.
     """
     cells, step = [], max(1, insides.shape[1] // (2 * CELLS))
     for front, inside in zip(fronts, insides, strict=True):
         edge = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] / len(inside)
-        say = 1 / (1 + (edge / RIND) ** 2)[::step, ::step]
+        weight = 1 / (1 + (edge / EDGE_DEPTH) ** 2)[::step, ::step]
         front, inside = front[::step, ::step], inside[::step, ::step]
-        nearest = ((_tint(front)[..., None, :] - _tint(palette)) ** 2).sum(-1).argmin(-1)
-        votes = (nearest[..., None] == np.arange(len(palette))) & inside[..., None]  # [G, G, K]
-        ballot = np.insert(front, 0, 1, axis=-1) * say[..., None]
-        ballots = votes[..., None] * ballot[:, :, None]  # [G, G, K, 4]
-        own = [_in_cells(ballots[:, :, k].astype(np.float32)) for k in range(len(palette))]
-        cells.append(np.concatenate(own, -1))
-    ballots = np.stack(cells)
-    levels = [ballots]
+        distance = ((_comparable(front)[..., None, :] - _comparable(palette)) ** 2).sum(-1)
+        nearest = distance.argmin(-1)
+        is_color = (nearest[..., None] == np.arange(len(palette))) & inside[..., None]  # [G, G, K]
+        weighted = np.insert(front, 0, 1, axis=-1) * weight[..., None]  # [G, G, 4]
+        counts = is_color[..., None] * weighted[:, :, None]  # [G, G, K, 4]
+        by_color = [_in_cells(counts[:, :, k].astype(np.float32)) for k in range(len(palette))]
+        cells.append(np.concatenate(by_color, -1))
+    histograms = np.stack(cells)
+    levels = [histograms]
     for level in range(1, LEVELS):
-        levels.append(gaussian_filter1d(ballots, LASTING * level, axis=0, mode="nearest"))
+        levels.append(gaussian_filter1d(histograms, TIME_SIGMA * level, axis=0, mode="nearest"))
     return np.stack(levels)
 
 
 def regional_colors(
-    votes: np.ndarray,  # [LEVELS, CELLS, CELLS, K * 4] of one frame
+    histograms: np.ndarray,  # [LEVELS, CELLS, CELLS, K * 4] of one frame
     palette: np.ndarray,  # [K, 3]
     size: int,  # G, pixels
 ) -> np.ndarray:
-    """The colours that prevail around each pixel, in regions that double: [LEVELS, G * G, 3].
+    """Prevailing colour around each pixel, in regions of doubling size, [LEVELS, G * G, 3].
 
-    The majority wins, so that marks such as eyes are forgotten. Regions are wider than high: what
-    goes round an upright object, a belt or the rim of a pot, is as high on all sides.
+    The mode, not the mean, so that marks such as eyes are left out.
     """
     blurred = (
-        cv2.GaussianBlur(own, (0, 0), 2.0**level, sigmaY=max(1.0, FLATNESS * 2.0**level))
-        for level, own in enumerate(votes)
+        cv2.GaussianBlur(own, (0, 0), 2.0**level, sigmaY=max(1.0, ASPECT * 2.0**level))
+        for level, own in enumerate(histograms)
     )
-    levels = np.stack([cv2.resize(_prevailing(b, palette), (size, size)) for b in blurred])
-    return levels.reshape(len(votes), -1, 3)
+    levels = np.stack([cv2.resize(_mode(b, palette), (size, size)) for b in blurred])
+    return levels.reshape(len(histograms), -1, 3)
 
 
 def front_side(
     front: np.ndarray,  # [G, G, 3]
     regional: np.ndarray,  # [LEVELS, G * G, 3]
-    at: np.ndarray,  # [M] flat pixel indices
-    share: np.ndarray,  # [M] 1 = on the pixel's surface, 0 = at the middle below it
+    pixels: np.ndarray,  # [M] flat pixel indices
+    share: np.ndarray,  # [M] height over the mid-surface by that of the pixel's surface, in [0, 1]
 ) -> np.ndarray:
-    """Colours [M, 3] of the front: the frame's own, along the walls less and less streaked."""
+    """Colours [M, 3] of the front: the frame's own, blended to regional ones towards the rim.
+
+    Without the blend, the walls of steps would show streaks.
+    """
     share = share[:, None]
-    return share * front.reshape(-1, 3)[at] + (1 - share) * regional[0, at]
+    return share * front.reshape(-1, 3)[pixels] + (1 - share) * regional[0, pixels]
 
 
 def back_side(
     regional: np.ndarray,  # [LEVELS, G * G, 3]
-    at: np.ndarray,  # [M] flat pixel indices
-    height: np.ndarray,  # [M] distance behind the middle surface, fraction of the image
+    pixels: np.ndarray,  # [M] flat pixel indices
+    height: np.ndarray,  # [M] distance behind the mid-surface, fraction of the image
 ) -> np.ndarray:
-    """Plausible colours [M, 3] for what is never seen: the ones that prevail in the region.
+    """Colours [M, 3] of the hidden back: those that prevail in a region of the front.
 
-    The region grows with the distance from the middle: at the rim the back has the rim's own
-    colour and meets the front without a seam, and a thin leg keeps its colour beside a body of
+    The region grows with the distance from the mid-surface: at the rim the back has the rim's
+    colour and joins the front without a seam, and a thin leg keeps its colour beside a body of
     another one.
     """
-    reach = np.log2(np.clip(REACH * height * CELLS, 1, 2 ** (LEVELS - 1)))
-    low = np.minimum(reach.astype(int), LEVELS - 2)
-    share = (reach - low)[:, None]
-    return (1 - share) * regional[low, at] + share * regional[low + 1, at]
+    level = np.log2(np.clip(REACH * height * CELLS, 1, 2 ** (LEVELS - 1)))
+    low = np.minimum(level.astype(int), LEVELS - 2)
+    share = (level - low)[:, None]
+    return (1 - share) * regional[low, pixels] + share * regional[low + 1, pixels]
 
 
-def _tint(rgb: np.ndarray) -> np.ndarray:
-    """Colours [..., 3] with less of their differences in brightness: shading is no mark."""
+def _comparable(rgb: np.ndarray) -> np.ndarray:
+    """Colours [..., 3] with reduced differences in brightness, so that shading counts less."""
     return rgb - (1 - BRIGHTNESS) * rgb.mean(-1, keepdims=True)
 
 
 def _in_cells(image: np.ndarray) -> np.ndarray:
+    """Average an image [G, G, C] over cells, [CELLS, CELLS, C]."""
     return cv2.resize(image, (CELLS, CELLS), interpolation=cv2.INTER_AREA)
 
 
-def _prevailing(ballots: np.ndarray, palette: np.ndarray) -> np.ndarray:
-    """Blurred votes and shades [h, w, K * 4] -> colours [h, w, 3], near the winner's mean shade.
+def _mode(histograms: np.ndarray, palette: np.ndarray) -> np.ndarray:
+    """Soft mode of histograms [h, w, K * 4]: mean RGB of the prevailing colours, [h, w, 3].
 
-    Votes for similar colours support each other: a shaded surface is split over several.
+    Similar colours support each other: a shaded surface is spread over several.
     """
-    ballots = ballots.reshape(*ballots.shape[:2], len(palette), 4)
-    votes = ballots[..., 0] + 1e-9
-    tints = _tint(palette)
-    alike = np.exp(-((tints[:, None] - tints) ** 2).sum(-1) / (2 * ALIKE**2))
-    support = votes @ alike
-    weight = (support / support.max(-1, keepdims=True)) ** 6
-    shades = (weight[..., None] * (ballots[..., 1:] + 1e-9 * palette)).sum(2)
-    return shades / (weight * votes).sum(-1)[..., None]
+    histograms = histograms.reshape(*histograms.shape[:2], len(palette), 4)
+    counts = histograms[..., 0] + 1e-9
+    colors = _comparable(palette)
+    similarity = np.exp(-((colors[:, None] - colors) ** 2).sum(-1) / (2 * SIMILARITY**2))
+    support = counts @ similarity
+    weight = (support / support.max(-1, keepdims=True)) ** 6  # nearly the maximum only
+    rgb = (weight[..., None] * (histograms[..., 1:] + 1e-9 * palette)).sum(2)
+    return rgb / (weight * counts).sum(-1)[..., None]

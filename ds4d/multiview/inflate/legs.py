@@ -1,9 +1,9 @@
-"""Legs that stand apart: which thin parts of a silhouette stand on the floor, and how deep.
+"""Depth of legs: the thin parts of a silhouette that stand on the ground, near or far side.
 
 Seen from the side, a walking animal's near and far legs share one silhouette, and inflated about
-one plane they would stand in one line. But a foot of the far side stands higher in the image, even
-though any foot is higher still while it swings. So feet are followed through the clip, and each is
-judged by its lowest moments.
+one plane they would stand in one line. A foot of the far side appears higher in the image, but any
+foot appears higher while it swings. Feet are therefore tracked through the clip, and the depth of
+each follows from its lowest positions.
 """
 
 from __future__ import annotations
@@ -16,145 +16,146 @@ from scipy.optimize import linear_sum_assignment
 
 from .ground_plane import Slant
 
-THIN = 0.55  # what a disc of this share of the trunk's girth does not fit into is a limb
-SHORTEST = 0.03  # of a limb, fraction of the image
-STRIDE = 0.06  # farthest that a foot gets from one frame to the next, fraction of the image
-LASTING = 3  # frames; a foot seen for less is not judged
-STANDING = 0.03  # how far off the floor's line a foot at its lowest may be, fraction of the image
-NOISE = 1.0 / 256  # how well a foot's lowest point is known, fraction of the image
-LONG = 1.2  # width by height of an animal that is seen from the side
-APART = 0.35  # how far off the middle its legs are, of the trunk's half thickness
-NEIGHBOURS = 0.1  # distance of feet that decides about their sides, fraction of the image
-INSIDE = 0.75  # legs are within this share of the trunk's half thickness
+# Chosen on the bundled and the ground-truth clips.
+THIN = 0.55  # limbs are what the opening with a disc of this share of the largest radius removes
+MIN_LENGTH = 0.03  # of a limb, fraction of the image
+MAX_STRIDE = 0.06  # motion of a foot between frames, fraction of the image
+MIN_FRAMES = 3  # of a track
+MAX_HEIGHT = 0.03  # of a foot at its lowest above the ground line, fraction of the image
+LOW_QUANTILE = 0.85  # of a foot's rows: its lowest position, robust to outliers
+NOISE = 1.0 / 256  # standard deviation of a foot's lowest row, fraction of the image
+ELONGATED = 1.2  # width by height of an animal that is seen from the side
+LEG_OFFSET = 0.35  # smallest offset of its legs, relative to the trunk's half thickness
+MAX_OFFSET = 0.75  # largest offset of any leg, likewise
+NEIGHBOURS = 0.1  # distance within which feet of opposite sides alternate, fraction of the image
+SIDE_SCALE = 0.02  # world units of measured depth that outweigh one close neighbour
 
 
 @dataclass(frozen=True)
 class Foot:
-    """The tip of a limb in one frame."""
+    """Tip of a limb in one frame."""
 
     frame: int
     column: float  # pixels
     row: float  # pixels
-    limb: int  # its limb's label
+    limb: int  # label of its limb
 
 
-def offsets(
+def depth_offsets(
     insides: np.ndarray,  # [T, G, G] bool
-    halves: np.ndarray,  # [T, G, G] half thicknesses, pixels
-    contacts: np.ndarray,  # [M, 3] rows of (frame, column, row): ground.contact_candidates
+    halves: np.ndarray,  # [T, G, G] half thickness, pixels
+    contacts: np.ndarray,  # [M, 3] rows of (frame, column, row): ground_plane.lowest_points
     slant: Slant,
     focal: float,  # pixels
     radius: float,  # distance of the camera to its target, world units
 ) -> np.ndarray:
-    """How far beyond the middle plane each leg is, [T, G, G] world units; NaN = not a leg.
+    """Depth of each leg beyond the mid-surface's plane, [T, G, G] world units; NaN outside legs.
 
-    A foot on the floor at row v below the principal point is at depth focal * height / v (the
-    camera is level). One row thus is depth / v; the floor's line and height are the slant's.
+    A foot on the ground at row v below the principal point has depth focal * height / v (the
+    camera is level), so one row corresponds to depth / v. The ground line is that of the slant.
     """
     size = insides.shape[1]
-    found = np.full(insides.shape, np.nan, np.float32)
-    if slant.floor <= 0:
-        return found
+    offsets = np.full(insides.shape, np.nan, np.float32)
+    if slant.ground <= 0:
+        return offsets
     labels = np.stack([limbs(i, h) for i, h in zip(insides, halves, strict=True)])
-    feet = _feet(labels, contacts, size)
-    tracks = [track for track in _followed(feet, size) if len(track) >= LASTING]
+    feet = _find_feet(labels, contacts, size)
+    tracks = [track for track in _track(feet, size) if len(track) >= MIN_FRAMES]
     heights = np.array([_lowest(track, slant, focal, size) for track in tracks])
-    standing = np.abs(heights) < STANDING * size
+    standing = np.abs(heights) < MAX_HEIGHT * size
     if standing.sum() < 2:
-        return found
+        return offsets
     heights -= np.median(heights[standing])
     trunk = np.median([half.max() for half in halves]) * radius / focal
-    sure = heights**2 / (heights**2 + (NOISE * size) ** 2)
-    beyond = -heights * radius / (slant.floor * focal) * sure
-    if _long(insides):
-        these = [tracks[index] for index in np.flatnonzero(standing)]
-        sides = _sides(these, beyond[standing], size)
-        beyond[standing] = sides * np.maximum(np.abs(beyond[standing]), APART * trunk)
-    beyond = np.clip(beyond, -INSIDE * trunk, INSIDE * trunk)
-    for track, offset, stands in zip(tracks, beyond, standing, strict=True):
+    reliability = heights**2 / (heights**2 + (NOISE * size) ** 2)
+    depths = -heights * radius / (slant.ground * focal) * reliability
+    if _is_elongated(insides):
+        legs = [tracks[index] for index in np.flatnonzero(standing)]
+        sides = _assign_sides(legs, depths[standing], size)
+        depths[standing] = sides * np.maximum(np.abs(depths[standing]), LEG_OFFSET * trunk)
+    depths = np.clip(depths, -MAX_OFFSET * trunk, MAX_OFFSET * trunk)
+    for track, depth, stands in zip(tracks, depths, standing, strict=True):
         for foot in track if stands else ():
-            found[foot.frame][labels[foot.frame] == foot.limb] = offset
-    return found
+            offsets[foot.frame][labels[foot.frame] == foot.limb] = depth
+    return offsets
 
 
-def _long(insides: np.ndarray) -> bool:
-    """Whether silhouettes [T, G, G] are wider than high: an animal seen from the side."""
-    return bool(insides.any((0, 1)).sum() > LONG * insides.any((0, 2)).sum())
+def _is_elongated(insides: np.ndarray) -> bool:
+    """True if silhouettes [T, G, G] are wider than high: an animal seen from the side."""
+    return bool(insides.any((0, 1)).sum() > ELONGATED * insides.any((0, 2)).sum())
 
 
-def _sides(tracks: list[list[Foot]], beyond: np.ndarray, size: int) -> np.ndarray:
-    """Which side each foot is of, -1 near or 1 far.
+def _assign_sides(tracks: list[list[Foot]], depths: np.ndarray, size: int) -> np.ndarray:
+    """Assign each foot to the near (-1) or the far side (1), longest tracks first.
 
-    What the floor says about its depth counts, and that neighbours alternate: a walking animal's
-    legs do, along it.
+    The measured depth counts, and that neighbours alternate, as the legs of a walking animal do.
     """
     sides = np.zeros(len(tracks))
-    places = [{foot.frame: foot.column for foot in track} for track in tracks]
-    for one in sorted(range(len(tracks)), key=lambda index: -len(tracks[index])):
-        pull = beyond[one] / 0.02
+    columns = [{foot.frame: foot.column for foot in track} for track in tracks]
+    for index in sorted(range(len(tracks)), key=lambda index: -len(tracks[index])):
+        score = depths[index] / SIDE_SCALE
         for other in np.flatnonzero(sides):
-            shared = places[one].keys() & places[other].keys()
-            if shared:
-                way = np.mean([abs(places[one][t] - places[other][t]) for t in shared]) / size
-                pull -= sides[other] * np.exp(-way / NEIGHBOURS)
-        sides[one] = 1.0 if pull > 0 else -1.0
+            common = columns[index].keys() & columns[other].keys()
+            if common:
+                distances = [abs(columns[index][t] - columns[other][t]) for t in common]
+                score -= sides[other] * np.exp(-np.mean(distances) / size / NEIGHBOURS)
+        sides[index] = 1.0 if score > 0 else -1.0
     return sides
 
 
 def limbs(inside: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Label of the thin part that each pixel of a silhouette [G, G] is in, 0 = trunk or outside.
+    """Label [G, G] of the thin part that each pixel is in, 0 = trunk or outside.
 
-    The trunk is the silhouette's opening with a disc of a share of its greatest girth.
+    The trunk is the morphological opening of the silhouette with a disc.
     """
-    reach = THIN * half.max()
-    if reach < 2:
+    radius = THIN * half.max()
+    if radius < 2:
         return np.zeros(inside.shape, int)
     distance = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
-    trunk = distance_transform_edt(distance <= reach) <= reach
+    trunk = distance_transform_edt(distance <= radius) <= radius
     return label(inside & ~trunk)[0]
 
 
-def _feet(labels: np.ndarray, contacts: np.ndarray, size: int) -> list[list[Foot]]:
-    """The tips of the limbs in every frame; a limb has its lowest one."""
+def _find_feet(labels: np.ndarray, contacts: np.ndarray, size: int) -> list[list[Foot]]:
+    """Lowest contact of each long enough limb, per frame."""
     feet: list[list[Foot]] = [[] for _ in labels]
     for frame, column, row in contacts[np.argsort(-contacts[:, 2], kind="stable")]:
-        labelled = labels[int(frame)]
-        limb = labelled[min(int(row - 0.5), size - 1), int(column)]
-        known = {foot.limb for foot in feet[int(frame)]}
-        if limb and limb not in known:
-            top = np.nonzero((labelled == limb).any(1))[0][0]
-            if row - top > SHORTEST * size:
-                feet[int(frame)].append(Foot(int(frame), column, row, int(limb)))
+        frame_labels, frame_feet = labels[int(frame)], feet[int(frame)]
+        limb = frame_labels[min(int(row - 0.5), size - 1), int(column)]
+        if limb and limb not in {foot.limb for foot in frame_feet}:
+            top = np.nonzero((frame_labels == limb).any(1))[0][0]
+            if row - top > MIN_LENGTH * size:
+                frame_feet.append(Foot(int(frame), column, row, int(limb)))
     return feet
 
 
-def _followed(feet: list[list[Foot]], size: int) -> list[list[Foot]]:
-    """Feet of consecutive frames that are the same, by the least way (Kuhn 1955)."""
+def _track(feet: list[list[Foot]], size: int) -> list[list[Foot]]:
+    """Link feet of consecutive frames by the least total motion (Kuhn 1955)."""
     tracks: list[list[Foot]] = []
-    for frame, here in enumerate(feet):
-        open_ends = [track for track in tracks if track[-1].frame == frame - 1]
-        cost = np.array([[_way(track, foot) for foot in here] for track in open_ends])
-        taken = set()
+    for frame, current in enumerate(feet):
+        active = [track for track in tracks if track[-1].frame == frame - 1]
+        cost = np.array([[_motion(track, foot) for foot in current] for track in active])
+        linked = set()
         if cost.size:
             for row, column in zip(*linear_sum_assignment(cost), strict=True):
-                if cost[row, column] < STRIDE * size:
-                    open_ends[row].append(here[column])
-                    taken.add(column)
-        tracks += [[foot] for index, foot in enumerate(here) if index not in taken]
+                if cost[row, column] < MAX_STRIDE * size:
+                    active[row].append(current[column])
+                    linked.add(column)
+        tracks += [[foot] for index, foot in enumerate(current) if index not in linked]
     return tracks
 
 
-def _way(track: list[Foot], foot: Foot) -> float:
-    """Distance of a foot from where the track would go on, or stay; pixels."""
-    last, before = track[-1], track[max(len(track) - 2, 0)]
-    goes = np.hypot(2 * last.column - before.column - foot.column, last.row - foot.row)
-    stays = np.hypot(last.column - foot.column, last.row - foot.row)
-    return float(min(goes, stays))
+def _motion(track: list[Foot], foot: Foot) -> float:
+    """Distance of a foot from a track's constant-velocity or static prediction, pixels."""
+    last, previous = track[-1], track[max(len(track) - 2, 0)]
+    moving = np.hypot(2 * last.column - previous.column - foot.column, last.row - foot.row)
+    static = np.hypot(last.column - foot.column, last.row - foot.row)
+    return float(min(moving, static))
 
 
 def _lowest(track: list[Foot], slant: Slant, focal: float, size: int) -> float:
-    """How far below the floor's line the foot gets, pixels."""
+    """Lowest position of a foot below the ground line, pixels."""
     column = np.array([foot.column for foot in track]) - size / 2
     row = np.array([foot.row for foot in track]) - size / 2
-    line = slant.floor * focal * (1 - slant.slope * column / focal)
-    return float(np.quantile(row - line, 0.85))
+    line = slant.ground * focal * (1 - slant.slope * column / focal)
+    return float(np.quantile(row - line, LOW_QUANTILE))

@@ -1,4 +1,4 @@
-"""The surface halfway between an object's front and its back, about which it is inflated."""
+"""Mid-surface of an object, halfway between front and back, about which it is inflated."""
 
 from __future__ import annotations
 
@@ -6,83 +6,86 @@ import cv2
 import numpy as np
 from scipy import sparse
 from scipy.ndimage import maximum_filter
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import SuperLU, splu
 
-PINNED = 0.3  # how firmly a leg keeps its own depth, per pixel
-SETTLED = 0.02  # how firmly the trunk keeps the plane's, per pixel, where it is thickest
-FORWARD = 0.4  # how far thin parts stand before thick ones, of the difference of half thicknesses
-GIRTH = 0.6  # half thickness from which on a part counts as thick, of the thickest one's
-WITHIN = 0.2  # as far inside its edge a ball is as thick as that, of its radius
+# Chosen on the bundled and the ground-truth clips. Stiffnesses are relative to one link between
+# neighbouring pixels, of every second row and column.
+LEG_STIFFNESS = 0.3  # with which a leg keeps its own depth
+TRUNK_STIFFNESS = 0.02  # with which the thickest part keeps the plane's depth
+LEAN = 0.4  # distance of thin parts in front of thick ones, of their difference in half thickness
+THICK = 0.6  # share of the greatest half thickness from which on a part counts as thick
+NEIGHBOURHOOD = 0.2  # radius within which thickness is compared, of the greatest half thickness
 
 
-def leaning(
-    halves: np.ndarray,  # [T, G, G] half thicknesses, pixels
+def lean(
+    halves: np.ndarray,  # [T, G, G] half thickness, pixels
 ) -> np.ndarray:
-    """How much farther the middle surface is for thick parts than for thin ones, [T, G, G] pixels.
+    """Offset of thick parts behind thin ones, [T, G, G] pixels, with mean zero over the object.
 
-    Arms, feet, paws and snouts reach forward more often than back: people film things from where
-    they face. A part is as thick as its surroundings, so a ball stays one; the mean over the
-    object is zero.
+    Arms, feet, paws and snouts reach forward more often than back, because people film things
+    from their front. The thickness of a part is the maximum in its neighbourhood, so a ball stays
+    a ball.
     """
     thickest = float(np.median(halves.max((1, 2))))
-    reach = max(1, round(WITHIN * thickest))
+    reach = max(1, round(NEIGHBOURHOOD * thickest))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    girths = np.empty(halves.shape, np.float32)
-    for girth, half in zip(girths, halves.astype(np.float32), strict=True):
+    thickness = np.empty(halves.shape, np.float32)
+    for own, half in zip(thickness, halves.astype(np.float32), strict=True):
         inside = (half > 0).astype(np.float32)
-        around = np.minimum(cv2.dilate(half, disc), GIRTH * thickest) * inside
+        largest = np.minimum(cv2.dilate(half, disc), THICK * thickest) * inside
         weight = cv2.GaussianBlur(inside, (0, 0), reach / 2)
-        girth[:] = cv2.GaussianBlur(around, (0, 0), reach / 2) / np.maximum(weight, 1e-6)
-    mean = (girths * halves).sum() / max(halves.sum(), 1e-6)
-    return FORWARD * (girths - mean) * (halves > 0)
+        own[:] = cv2.GaussianBlur(largest, (0, 0), reach / 2) / np.maximum(weight, 1e-6)
+    mean = (thickness * halves).sum() / max(halves.sum(), 1e-6)
+    return LEAN * (thickness - mean) * (halves > 0)
 
 
-def bent(
+def bend(
     inside: np.ndarray,  # [G, G] bool
     half: np.ndarray,  # [G, G] half thickness, pixels
-    legs: np.ndarray,  # [G, G] depth beyond the plane, NaN = not known
+    legs: np.ndarray,  # [G, G] depth beyond the plane, NaN outside legs
 ) -> np.ndarray:
-    """Depth beyond the plane everywhere inside, [G, G]: smooth between legs and trunk."""
-    own = legs[::2, ::2]  # it is smooth: every second pixel will do
-    known = np.isfinite(own)
+    """Extend the legs' depths to the whole object: depth beyond the plane, smooth, [G, G]."""
+    target = legs[::2, ::2]  # the surface is smooth: a quarter of the pixels suffices
+    known = np.isfinite(target)
     if not known.any():
         return np.zeros(inside.shape)
-    firm = np.where(known, PINNED, SETTLED * (half[::2, ::2] / half.max()) ** 2)
-    coarse = maximum_filter(inside, 2, origin=-1)[::2, ::2]  # where any pixel of 2 x 2 is inside
-    surface = membrane(coarse, firm, np.where(known, own, 0.0)).repeat(2, 0).repeat(2, 1)
+    trunk = TRUNK_STIFFNESS * (half[::2, ::2] / half.max()) ** 2
+    stiffness = np.where(known, LEG_STIFFNESS, trunk)
+    coarse = maximum_filter(inside, 2, origin=-1)[::2, ::2]  # any pixel of 2 x 2 is inside
+    surface = membrane(coarse, stiffness, np.where(known, target, 0.0)).repeat(2, 0).repeat(2, 1)
     return np.where(inside, surface[: len(inside), : len(inside)], 0.0)
 
 
 def membrane(
     inside: np.ndarray,  # [G, G] bool
-    firm: np.ndarray,  # [G, G] >= 0, somewhere positive in each component
+    stiffness: np.ndarray,  # [G, G] >= 0, positive somewhere in each component
     target: np.ndarray,  # [G, G]
 ) -> np.ndarray:
-    """The surface that minimizes |grad m|^2 + firm * (m - target)^2 inside, with a free rim."""
-    links = neighbours(inside)
+    """Minimize |grad m|^2 + stiffness * (m - target)^2 inside, with a free boundary; m [G, G]."""
+    links = adjacency(inside)
     degree = np.asarray(links.sum(0)).ravel()
-    weight = firm[inside] + 1e-6
+    weight = stiffness[inside] + 1e-6
     system = (sparse.diags_array(degree + weight) - links).tocsc()
     surface = np.zeros(inside.shape)
-    surface[inside] = factored(system).solve(weight * target[inside])
+    surface[inside] = factorize(system).solve(weight * target[inside])
     return surface
 
 
-def neighbours(inside: np.ndarray) -> sparse.coo_array:
-    """Which pixels of a mask [H, W] touch each other, N x N for N pixels in reading order."""
+def adjacency(inside: np.ndarray) -> sparse.coo_array:
+    """Adjacency matrix [N, N] of the 4-connected pixels of a mask [H, W], in reading order."""
     count = int(inside.sum())
     number = np.full((inside.shape[0] + 1, inside.shape[1] + 1), -1)
     number[:-1, :-1][inside] = np.arange(count)
-    here = number[:-1, :-1][inside]
+    own = number[:-1, :-1][inside]
     rows, columns = [], []
-    for there in (number[:-1, 1:][inside], number[1:, :-1][inside]):
-        rows.append(here[there >= 0])
-        columns.append(there[there >= 0])
+    for neighbour in (number[:-1, 1:][inside], number[1:, :-1][inside]):
+        rows.append(own[neighbour >= 0])
+        columns.append(neighbour[neighbour >= 0])
     rows, columns = np.concatenate(rows), np.concatenate(columns)
     links = sparse.coo_array((np.ones(len(rows)), (rows, columns)), (count, count))
     return links + links.T
 
 
-def factored(system: sparse.csc_array):
-    """The factors of a symmetric positive definite system."""
+def factorize(system: sparse.csc_array) -> SuperLU:
+    """Factorize a symmetric positive definite matrix."""
     return splu(system, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})

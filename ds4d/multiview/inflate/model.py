@@ -1,4 +1,4 @@
-"""The object in space, frame by frame, from what its front view tells over the whole clip."""
+"""Model of the inflated object over the whole clip, and its geometry in each frame."""
 
 from __future__ import annotations
 
@@ -11,31 +11,35 @@ import numpy as np
 import torch
 
 from ...cameras import Cameras
+from ...mesh.mesh import Mesh, concatenate
 from ...run.events import Event, Stage
 from ...run.parallel import each
 from ...splatting import Splats
 from . import legs, rotating_part
-from .colors import cast_votes, front_colors, palette, regional_colors
-from .ground_plane import Slant, contact_candidates, estimate_slant
-from .mesh import Surface, closed, joined
-from .mid_surface import bent, leaning
-from .silhouette import half_thickness, shell
+from .colors import color_histograms, dominant_colors, front_colors, regional_colors
+from .ground_plane import Slant, estimate_slant, lowest_points
+from .mesh import closed_mesh
+from .mid_surface import bend, lean
+from .silhouette import half_thickness, surface_splats
 
-LARGEST_GRID = 256  # the shell is sampled at most this finely along a side
-ROUND = 0.9  # most things are a little less deep than a round thing of the same silhouette
-SAIL = 0.6  # thickness of a part that turns, of another's
+MAX_GRID = 256  # pixels along a side of the silhouettes that are inflated
+# Thickness of the object relative to its round inflation. Chosen on the bundled and the
+# ground-truth clips: most objects are a little flatter than their silhouette suggests.
+THICKNESS = 0.9
+ROTATING_THICKNESS = 0.6  # of a rotating part, relative to the body's: sails and wheels are flat
+MIN_SLANT = 2.0  # degrees; smaller slants are reported as none
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What stands for itself in space, the object or a part of it, in T frames at G x G."""
+    """A separate surface, the object or a part of it, in T frames at G x G."""
 
     insides: np.ndarray  # [T, G, G] bool
     halves: np.ndarray  # [T, G, G] half thickness, pixels
-    middles: np.ndarray  # [T, G, G] depth of the middle surface along the optical axis
-    fronts: np.ndarray  # [T, G, G, 3] colours, continued outside the silhouettes
-    votes: np.ndarray  # see texture.cast_votes
-    thin: bool = False  # whether its front shows through, as a sail's does
+    middles: np.ndarray  # [T, G, G] depth of the mid-surface along the optical axis, world units
+    fronts: np.ndarray  # [T, G, G, 3] colours in [0, 1], extrapolated beyond the silhouettes
+    histograms: np.ndarray  # see colors.color_histograms
+    thin: bool = False  # its back has the colours of its front, as a sail's
 
 
 @dataclass(frozen=True)
@@ -43,19 +47,22 @@ class Model:
     """The object over the whole clip."""
 
     layers: tuple[Layer, ...]
-    palette: np.ndarray  # [K, 3]
+    palette: np.ndarray  # [K, 3] dominant colours in [0, 1]
     slant: Slant
     camera: Cameras  # the front camera at G x G
 
 
-def prepare(
+def fit(
     frames: np.ndarray,  # [T, S, S, 4] uint8 RGBA, straight alpha
     front: Cameras,  # one camera at S x S, level, at azimuth 0
-    slant: float | None = None,  # degrees, positive: the right side is farther away; None = found
-    depth: float = 1.0,  # scale of the thickness
+    slant: float | None = None,  # degrees, positive: the right side is farther away; None = fit
+    depth: float = 1.0,  # factor on the thickness
 ) -> Stage[Model]:
-    """All that takes the whole clip; the events say what was found."""
-    grid = min(frames.shape[1], LARGEST_GRID)
+    """Fit the model to all frames: slant, rotating part, thickness, mid-surface and colours.
+
+    The events' messages report what was found.
+    """
+    grid = min(frames.shape[1], MAX_GRID)
     small = np.stack([resized(frame, grid) for frame in frames])  # [T, G, G, 4] float32
     camera = front.resized(grid, grid)
     focal, radius = float(camera.Ks[0, 0, 0]), float(camera.centres().norm())
@@ -63,101 +70,99 @@ def prepare(
     if slant is not None:
         plane = replace(plane, slope=math.tan(math.radians(slant)), confidence=1.0)
     yield Event("multiview", 0, len(frames), describe(plane))
-    colors = palette(small)
-    turn = rotating_part.find(small)
-    apart = None if turn is None else rotating_part.take_apart(small, turn)
-    if apart is None:
-        body = yield from _layer(small, depth, colors, _Standing(plane, camera))
-        return Model((body,), colors, plane, camera)
+    palette = dominant_colors(small)
+    rotation = rotating_part.find(small)
+    split = None if rotation is None else rotating_part.split(small, rotation)
+    if split is None:
+        body = yield from _layer(small, depth, palette, _StandingMiddles(plane, camera))
+        return Model((body,), palette, plane, camera)
 
-    yield Event("multiview", 0, len(frames), "a part turns before a body that rests")
-    resting = np.concatenate([apart.colors, apart.body[..., None]], -1, dtype=np.float32)
-    body = yield from _layer(resting, depth, colors, _Standing(plane, camera))
-    swept = apart.before.any(0) & body.insides.all(0)
-    reach = body.halves[:, swept].max() / ROUND if swept.any() else 0.0
+    yield Event("multiview", 0, len(frames), "a part rotates in front of a static body")
+    static = np.concatenate([split.colors, split.body[..., None]], -1, dtype=np.float32)
+    body = yield from _layer(static, depth, palette, _StandingMiddles(plane, camera))
+    swept = split.part.any(0) & body.insides.all(0)
+    reach = body.halves[:, swept].max() / THICKNESS if swept.any() else 0.0
 
-    def before(alphas: np.ndarray, halves: np.ndarray) -> Iterator[np.ndarray]:
-        """Clear of the body: the middle surface of a flat part that turns in front of it."""
+    def in_front(alphas: np.ndarray, halves: np.ndarray) -> Iterator[np.ndarray]:
+        """Mid-surface of a flat part that clears the body."""
         flat = plane.depths(grid, focal, radius) - (reach + halves.max()) * radius / focal
         return iter(np.broadcast_to(flat, alphas.shape))
 
-    part = np.where(apart.before[..., None], small, 0)
-    part = yield from _layer(part, SAIL * depth, colors, before)
-    return Model((body, replace(part, thin=True)), colors, plane, camera)
+    rotating = np.where(split.part[..., None], small, 0)
+    part = yield from _layer(rotating, ROTATING_THICKNESS * depth, palette, in_front)
+    return Model((body, replace(part, thin=True)), palette, plane, camera)
 
 
-def solid(model: Model, index: int) -> Splats:
-    """Gaussians of the object in one frame."""
-    shells = [shell(*parts, model.camera) for parts in _frame(model, index)]
+def frame_splats(model: Model, index: int) -> Splats:
+    """Opaque Gaussians on the object's surface in one frame."""
+    parts = [surface_splats(*layer, model.camera) for layer in _frame_layers(model, index)]
     fields = ("means", "quats", "scales", "opacities", "colors")
-    return Splats(*(torch.cat([getattr(one, name) for one in shells]) for name in fields))
+    return Splats(*(torch.cat([getattr(part, name) for part in parts]) for name in fields))
 
 
-def surface(model: Model, index: int) -> Surface:
-    """The object in one frame as a mesh."""
-    return joined([closed(*parts, model.camera) for parts in _frame(model, index)])
+def frame_mesh(model: Model, index: int) -> Mesh:
+    """Closed mesh of the object in one frame."""
+    return concatenate([closed_mesh(*layer, model.camera) for layer in _frame_layers(model, index)])
 
 
-def _frame(model: Model, index: int) -> Iterator[tuple[np.ndarray, ...]]:
-    """Silhouette, front and hidden colours, half thickness and middle surface of each layer."""
+def _frame_layers(model: Model, index: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Silhouette, front and hidden colours, half thickness and mid-surface of each layer."""
     for layer in model.layers:
         inside, front = layer.insides[index], layer.fronts[index]
-        hidden = regional_colors(layer.votes[:, index], model.palette, len(inside))
+        hidden = regional_colors(layer.histograms[:, index], model.palette, len(inside))
         if layer.thin:
             hidden[:] = front.reshape(-1, 3)
         yield inside, front, hidden, layer.halves[index], layer.middles[index]
 
 
 def describe(slant: Slant) -> str:
-    """The slant in words."""
+    """Report the slant in one sentence."""
     angle = math.degrees(math.atan(slant.slope))
-    if abs(angle) < 2:
-        return "the object is taken to stand parallel to the image"
+    if abs(angle) < MIN_SLANT:
+        return "the object is assumed to be parallel to the image"
     side = "right" if angle > 0 else "left"
-    return f"the object's {side} side is taken to be farther away, by {abs(angle):.0f} degrees"
+    return f"the object's {side} side is assumed to be farther away, by {abs(angle):.0f} degrees"
 
 
 def resized(frame: np.ndarray, size: int) -> np.ndarray:
-    """[S, S, 4] uint8 -> [size, size, 4] float32 in [0, 1]; colours weighted by their alpha."""
+    """Resize [S, S, 4] uint8 to [size, size, 4] float32 in [0, 1], colours weighted by alpha."""
     image = frame.astype(np.float32) / 255
     if len(frame) == size:
         return image
     image[..., :3] *= image[..., 3:]
-    shrinks = size < len(frame)
-    image = cv2.resize(
-        image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+    interpolation = cv2.INTER_AREA if size < len(frame) else cv2.INTER_LINEAR
+    image = cv2.resize(image, (size, size), interpolation=interpolation)
     image[..., :3] /= np.maximum(image[..., 3:], 1e-4)
     return image.clip(0, 1)
 
 
 def _layer(
     frames: np.ndarray,  # [T, G, G, 4] in [0, 1]
-    depth: float,  # scale of the thickness
-    colors: np.ndarray,  # [K, 3] the palette
+    depth: float,  # factor on the thickness
+    palette: np.ndarray,  # [K, 3]
     middles: Callable[[np.ndarray, np.ndarray], Iterator[np.ndarray]],  # of alphas and halves
 ) -> Stage[Layer]:
+    """Inflate one layer in all frames."""
     insides = frames[..., 3] > 0.5
     halves, fronts = np.empty(insides.shape), np.empty((*insides.shape, 3), np.float32)
 
     def inflate(index: int) -> None:
-        halves[index] = ROUND * depth * half_thickness(insides[index])
+        halves[index] = THICKNESS * depth * half_thickness(insides[index])
         fronts[index] = front_colors(frames[index])
 
     for index, _ in enumerate(each(inflate, range(len(frames)))):
         yield Event("multiview", 0, len(frames), f"inflating frame {index + 1}")
     surfaces = []
-    for surface in middles(frames[..., 3], halves):
-        surfaces.append(surface)
-        yield Event("multiview", 0, len(frames), f"placing frame {len(surfaces)} in depth")
-    votes = cast_votes(fronts, insides, colors)
-    return Layer(insides, halves, np.stack(surfaces), fronts, votes)
+    for middle in middles(frames[..., 3], halves):
+        surfaces.append(middle)
+        yield Event("multiview", 0, len(frames), f"estimating the depth of frame {len(surfaces)}")
+    histograms = color_histograms(fronts, insides, palette)
+    return Layer(insides, halves, np.stack(surfaces), fronts, histograms)
 
 
 @dataclass(frozen=True)
-class _Standing:
-    """The middle surface of an object on the floor: a plane, before which thin parts reach, and
-    each leg's own depth."""
+class _StandingMiddles:
+    """Mid-surface of an object on the ground: a plane, with the offsets of thin parts and legs."""
 
     plane: Slant
     camera: Cameras
@@ -165,9 +170,9 @@ class _Standing:
     def __call__(self, alphas: np.ndarray, halves: np.ndarray) -> Iterator[np.ndarray]:
         insides, size = alphas > 0.5, alphas.shape[1]
         focal, radius = float(self.camera.Ks[0, 0, 0]), float(self.camera.centres().norm())
-        contacts = contact_candidates(alphas, max(2, size // 40))
-        own = legs.offsets(insides, halves, contacts, self.plane, focal, radius)
+        contacts = lowest_points(alphas)
+        offsets = legs.depth_offsets(insides, halves, contacts, self.plane, focal, radius)
         flat = self.plane.depths(size, focal, radius)
-        leans = leaning(halves) * radius / focal
-        for lean, *parts in zip(leans, insides, halves, own, strict=True):
-            yield flat + lean + bent(*parts)
+        leans = lean(halves) * radius / focal
+        for leaning, *leg in zip(leans, insides, halves, offsets, strict=True):
+            yield flat + leaning + bend(*leg)

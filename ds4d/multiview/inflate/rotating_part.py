@@ -1,8 +1,9 @@
-"""A part that turns before a body at rest, such as a windmill's sails: found, and taken apart.
+"""Detection and segmentation of a part that rotates in front of a static body.
 
-Both share one silhouette, and inflated together they would melt into one. But what turns does so
-about one hub at one speed. A fit of such a turn to the clip's optical flow finds it; followed
-round, the part keeps its colours, where the body behind it does not, and the other way round.
+Example: the sails of a windmill. Both share one silhouette, and inflated together they would
+become one solid. The part rotates about one hub at constant speed, so a rotation is fitted to the
+clip's optical flow. In frames aligned by that rotation the part keeps its colours, while the body
+behind it keeps them in the frames as they are.
 """
 
 from __future__ import annotations
@@ -19,194 +20,203 @@ from scipy.ndimage import (
     label,
 )
 
-FLOW_SIZE = 128  # side of the images in which motion is measured, pixels
-MOVES = 0.4  # flow that counts as motion, pixels
-LEAST_TURN = 10.0  # over the clip, degrees
-AGREE = 0.4  # share of the motion that the turn has to explain
-SECTORS, AROUND = 12, 8  # of the circle's sectors, in which it has to be seen turning
-STEP = 5  # frames between the pictures that the turn is refined with
-UNLIKE = 0.6  # sum of the channels' differences from which on pictures are just different
-STAYS = 0.85  # of the frames, in which a point of the part or of the body has to be seen
-BACKDROP = 0.5  # grey level around the object
-ROUNDS = 2  # of finding the part, then the body behind it
-CLOSED = 0.02  # gaps in the part up to this width are closed, fraction of the image
+# Chosen so that the bundled windmill is found, and no rotation in any other clip.
+FLOW_SIZE = 128  # pixels; optical flow is computed at this size
+MIN_FLOW = 0.4  # pixels per frame that count as motion; also the scale of the fit's residuals
+MIN_ANGLE = 10.0  # rotation over the clip, degrees
+MIN_INLIERS = 0.4  # share of the moving pixels that the rotation explains
+SECTORS, MIN_SECTORS = 12, 8  # of the circle around the hub, and those with enough inliers
+MIN_SECTOR_SHARE = 0.02  # of all inliers, in a sector with enough of them
+STEP = 5  # frames between the images that refine the rotation
+MAX_DIFFERENCE = 0.6  # sum over channels at which colour differences are truncated
+PRESENT = 0.85  # share of the frames in which a point of the part or the body must be visible
+BACKGROUND = 0.5  # grey level around the object
+ITERATIONS = 2  # of segmenting the part, then the body behind it
+GAP = 0.02  # width of gaps in the part that are closed, fraction of the image
+MIN_COMPONENT = 0.15  # area of a component, relative to the largest one
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A steady turn in the image."""
+class Rotation:
+    """Rotation at constant speed in the image plane."""
 
-    speed: float  # degrees a frame, positive from the x axis to the y axis (clockwise as seen)
+    speed: float  # degrees per frame, positive from the x axis to the y axis (clockwise as seen)
     hub: tuple[float, float]  # column and row, fraction of the image
 
 
 @dataclass(frozen=True)
-class Apart:
-    """The object of each frame in two: the part before, and the body that goes on behind it."""
+class Split:
+    """The object of each frame in two layers: the rotating part, and the complete body behind."""
 
-    before: np.ndarray  # [T, G, G] bool
+    part: np.ndarray  # [T, G, G] bool
     body: np.ndarray  # [T, G, G] bool
-    colors: np.ndarray  # [T, G, G, 3] of the body, also where the part hides it
+    colors: np.ndarray  # [T, G, G, 3] of the body, inpainted where the part hides it
 
 
-def find(frames: np.ndarray) -> Turn | None:
-    """The turn of a part in a clip [T, G, G, 4] in [0, 1]; None where nothing turns."""
-    flat = _flattened(frames)
-    small = np.stack([_shrunk(image) for image in flat])
-    inside = np.stack([_shrunk(alpha) for alpha in frames[..., 3]]) > 0.5
-    places, flows = _motion((255 * small).astype(np.uint8), inside)
-    if len(places) < FLOW_SIZE:
+def find(frames: np.ndarray) -> Rotation | None:
+    """Find the rotation of a part in a clip [T, G, G, 4] in [0, 1]; None if there is none."""
+    composed = _compose(frames)
+    small = np.stack([_shrink(image) for image in composed])
+    inside = np.stack([_shrink(alpha) for alpha in frames[..., 3]]) > 0.5
+    positions, flows = _motion((255 * small).astype(np.uint8), inside)
+    if len(positions) < FLOW_SIZE:
         return None
-    speed, hub, errors = _fitted(places, flows)
-    agrees = errors < MOVES * np.linalg.norm(flows, axis=1)
-    around = np.arctan2(*(places[agrees] - hub).T[::-1]) / (2 * np.pi) * SECTORS
-    sectors = np.bincount(np.floor(around).astype(int) % SECTORS, minlength=SECTORS)
-    seen = (sectors > 0.02 * max(len(around), 1)).sum()
-    turned = abs(np.degrees(speed)) * len(frames)
-    if agrees.mean() < AGREE or seen < AROUND or turned < LEAST_TURN:
+    speed, hub, residuals = _fit_rotation(positions, flows)
+    inliers = residuals < MIN_FLOW * np.linalg.norm(flows, axis=1)
+    angles = np.arctan2(*(positions[inliers] - hub).T[::-1]) / (2 * np.pi) * SECTORS
+    counts = np.bincount(np.floor(angles).astype(int) % SECTORS, minlength=SECTORS)
+    sectors = (counts > MIN_SECTOR_SHARE * max(len(angles), 1)).sum()
+    total_angle = abs(np.degrees(speed)) * len(frames)
+    if inliers.mean() < MIN_INLIERS or sectors < MIN_SECTORS or total_angle < MIN_ANGLE:
         return None
-    rough = Turn(float(np.degrees(speed)), tuple((hub + 0.5) / FLOW_SIZE))
-    return _refined(rough, small)
+    initial = Rotation(float(np.degrees(speed)), tuple((hub + 0.5) / FLOW_SIZE))
+    return _refine(initial, small)
 
 
-def take_apart(frames: np.ndarray, turn: Turn) -> Apart | None:
-    """The turning part and the body of each frame; None where no part comes out."""
-    flat, inside = _flattened(frames), frames[..., 3] > 0.5
+def split(frames: np.ndarray, rotation: Rotation) -> Split | None:
+    """Segment the rotating part and the body in each frame; None if either is missing."""
+    composed, inside = _compose(frames), frames[..., 3] > 0.5
     times = range(len(frames))
-    followed = np.stack([_turned(image, turn, -t) for t, image in enumerate(flat)])
-    covered = np.mean([_turned(mask, turn, -t) for t, mask in enumerate(inside)], 0) > STAYS
-    as_part = np.abs(followed - np.median(followed, 0)).mean((0, -1))
-    before = np.zeros(inside.shape, bool)
-    for _ in range(ROUNDS):
-        # Which explains the pictures better at the places that a point of the part goes through?
-        unlike = np.abs(flat - _median_where(~before, flat)).mean(-1)
-        as_body = np.mean([_turned(image, turn, -t) for t, image in enumerate(unlike)], 0)
-        part = _joined((as_part < as_body) & covered)
-        before = np.stack([_turned(part, turn, t) > 0.5 for t in times]) & inside
-    away = np.stack([cv2.dilate(mask.astype(np.uint8), _disc(len(mask))) == 0 for mask in before])
-    bare = inside & away  # not the rim of the part, which the part just misses
-    seen = _joined(bare.sum(0) > np.maximum(0.5 * away.sum(0), (1 - STAYS) * len(frames)))
-    if not before.any() or not seen.any():
+    # Aligned by the inverse rotation, a point of the part has one colour in all frames.
+    aligned = np.stack([_rotate(image, rotation, -t) for t, image in enumerate(composed)])
+    covered = np.mean([_rotate(mask, rotation, -t) for t, mask in enumerate(inside)], 0) > PRESENT
+    part_error = np.abs(aligned - np.median(aligned, 0)).mean((0, -1))
+    part = np.zeros(inside.shape, bool)
+    for _ in range(ITERATIONS):
+        body_errors = np.abs(composed - _masked_median(~part, composed)).mean(-1)
+        body_error = np.mean([_rotate(e, rotation, -t) for t, e in enumerate(body_errors)], 0)
+        template = _clean((part_error < body_error) & covered)
+        part = np.stack([_rotate(template, rotation, t) > 0.5 for t in times]) & inside
+    # The rim of the part is excluded: the template just misses it.
+    away = np.stack([cv2.dilate(mask.astype(np.uint8), _disc(len(mask))) == 0 for mask in part])
+    bare = inside & away
+    visible = _clean(bare.sum(0) > np.maximum(0.5 * away.sum(0), (1 - PRESENT) * len(frames)))
+    if not part.any() or not visible.any():
         return None
-    # What is always covered is the body, but for where the part hardly leaves its place.
-    width = distance_transform_edt(part).max()
-    rests = seen | _opened(inside.all(0), width)
-    # What is neither goes to the nearer one.
-    to_body = distance_transform_edt(~rests)
-    nearer = np.stack([distance_transform_edt(~mask) < to_body for mask in before])
-    before |= inside & ~rests & nearer
-    body = (inside & ~before) | (before & binary_fill_holes(rests))
+    # Pixels inside in all frames belong to the body, unless the part hardly leaves them.
+    width = distance_transform_edt(template).max()
+    static = visible | _opening(inside.all(0), width)
+    # The remaining pixels belong to the nearer of the two.
+    to_body = distance_transform_edt(~static)
+    nearer = np.stack([distance_transform_edt(~mask) < to_body for mask in part])
+    part |= inside & ~static & nearer
+    body = (inside & ~part) | (part & binary_fill_holes(static))
     rgb = frames[..., :3]
-    return Apart(before, body, np.where((before & body)[..., None], _behind(rgb, bare), rgb))
+    colors = np.where((part & body)[..., None], _inpaint(rgb, bare), rgb)
+    return Split(part, body, colors)
 
 
-def _flattened(frames: np.ndarray) -> np.ndarray:
-    return frames[..., :3] * frames[..., 3:] + BACKDROP * (1 - frames[..., 3:])
+def _compose(frames: np.ndarray) -> np.ndarray:
+    """Frames [T, G, G, 4] over grey, [T, G, G, 3]."""
+    return frames[..., :3] * frames[..., 3:] + BACKGROUND * (1 - frames[..., 3:])
 
 
-def _shrunk(image: np.ndarray) -> np.ndarray:
+def _shrink(image: np.ndarray) -> np.ndarray:
     return cv2.resize(image, (FLOW_SIZE, FLOW_SIZE), interpolation=cv2.INTER_AREA)
 
 
 def _motion(images: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the object moves from one frame to the next, and how: [N, 2] and [N, 2], pixels."""
+    """Positions [N, 2] of the object's moving pixels in all frames, and their flow [N, 2]."""
     method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     grey = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images]
-    places, flows = [np.zeros((0, 2))], [np.zeros((0, 2))]
-    for before, after, mask in zip(grey, grey[1:], inside, strict=False):
-        flow = method.calc(before, after, None)
-        rows, columns = np.nonzero(mask & (np.linalg.norm(flow, axis=-1) > MOVES))
-        places.append(np.stack([columns, rows], 1).astype(float))
+    positions, flows = [np.zeros((0, 2))], [np.zeros((0, 2))]
+    for first, second, mask in zip(grey, grey[1:], inside, strict=False):
+        flow = method.calc(first, second, None)
+        rows, columns = np.nonzero(mask & (np.linalg.norm(flow, axis=-1) > MIN_FLOW))
+        positions.append(np.stack([columns, rows], 1).astype(float))
         flows.append(flow[rows, columns].astype(float))
-    return np.concatenate(places), np.concatenate(flows)
+    return np.concatenate(positions), np.concatenate(flows)
 
 
-def _fitted(places: np.ndarray, flows: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """The turn that most of the motion [N, 2] follows: radians a frame, hub [2], errors [N].
+def _fit_rotation(positions: np.ndarray, flows: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Fit the rotation that most of the flow [N, 2] follows.
 
-    The flow of a turn, speed * (-(y - hub y), x - hub x), is linear in speed and speed * hub;
-    least squares, reweighted for outliers (Cauchy).
+    The flow of a rotation, speed * (-(y - hub y), x - hub x), is linear in speed and speed * hub:
+    iteratively reweighted least squares with Cauchy weights.
+
+    Returns:
+        Speed in radians per frame, hub [2] in pixels, and residuals [N] in pixels.
     """
-    ones, zeros = np.ones(len(places)), np.zeros(len(places))
+    ones, zeros = np.ones(len(positions)), np.zeros(len(positions))
     system = np.stack([
-        np.stack([-places[:, 1], ones, zeros], 1), np.stack([places[:, 0], zeros, ones], 1)
+        np.stack([-positions[:, 1], ones, zeros], 1), np.stack([positions[:, 0], zeros, ones], 1)
     ], 1)  # [N, 2, 3]  # fmt: skip
     weight = ones
     for _ in range(15):
         weighted = system * weight[:, None, None]
         normal = np.einsum("nij,nik->jk", weighted, system) + 1e-9 * np.eye(3)
         solution = np.linalg.solve(normal, np.einsum("nij,ni->j", weighted, flows))
-        errors = np.linalg.norm(system @ solution - flows, axis=1)
-        weight = 1 / (1 + (errors / MOVES) ** 2)
+        residuals = np.linalg.norm(system @ solution - flows, axis=1)
+        weight = 1 / (1 + (residuals / MIN_FLOW) ** 2)
     speed = solution[0] if abs(solution[0]) > 1e-9 else 1e-9
-    return float(speed), np.array([-solution[2], solution[1]]) / speed, errors
+    return float(speed), np.array([-solution[2], solution[1]]) / speed, residuals
 
 
-def _refined(turn: Turn, images: np.ndarray) -> Turn:
-    """The turn after which pictures STEP frames apart are most alike, by small changes."""
+def _refine(rotation: Rotation, images: np.ndarray) -> Rotation:
+    """Minimize the difference of images STEP frames apart, by coordinate descent."""
     pairs = list(zip(images, images[STEP:], strict=False))[:: max(1, len(images) // 8)]
-    rest = [np.abs(a - b).sum(-1) for a, b in pairs]  # the body explains it, too
-
-    def unlike(speed: float, x: float, y: float) -> float:
-        guess = Turn(speed, (x, y))
-        turned = [np.abs(_turned(a, guess, STEP) - b).sum(-1) for a, b in pairs]
-        return float(np.minimum(np.minimum(turned, rest), UNLIKE).sum())
-
-    best = np.array([turn.speed, *turn.hub])
     if not pairs:
-        return turn
-    least = unlike(*best)
+        return rotation
+    static = [np.abs(a - b).sum(-1) for a, b in pairs]  # of the body
+
+    def difference(speed: float, x: float, y: float) -> float:
+        candidate = Rotation(speed, (x, y))
+        rotated = [np.abs(_rotate(a, candidate, STEP) - b).sum(-1) for a, b in pairs]
+        return float(np.minimum(np.minimum(rotated, static), MAX_DIFFERENCE).sum())
+
+    best = np.array([rotation.speed, *rotation.hub])
+    least = difference(*best)
     for scale in (2.0, 1.0, 0.5, 0.25, 0.1):
         for _ in range(3):
-            for axis, step in enumerate((0.25 * abs(turn.speed), 0.01, 0.01)):
+            for axis, step in enumerate((0.25 * abs(rotation.speed), 0.01, 0.01)):
                 for sign in (-1, 1):
-                    there = best + sign * scale * step * np.eye(3)[axis]
-                    error = unlike(*there)
+                    candidate = best + sign * scale * step * np.eye(3)[axis]
+                    error = difference(*candidate)
                     if error < least:
-                        best, least = there, error
-    return Turn(float(best[0]), (float(best[1]), float(best[2])))
+                        best, least = candidate, error
+    return Rotation(float(best[0]), (float(best[1]), float(best[2])))
 
 
-def _turned(image: np.ndarray, turn: Turn, frames: float) -> np.ndarray:
-    """An image [G, G, ...] turned on by a number of frames, float32."""
+def _rotate(image: np.ndarray, rotation: Rotation, frames: float) -> np.ndarray:
+    """Rotate an image [G, G, ...] as far as in a number of frames, float32."""
     size = len(image)
-    x, y = (size * place - 0.5 for place in turn.hub)
-    matrix = cv2.getRotationMatrix2D((x, y), -turn.speed * frames, 1.0)
+    x, y = (size * coordinate - 0.5 for coordinate in rotation.hub)
+    matrix = cv2.getRotationMatrix2D((x, y), -rotation.speed * frames, 1.0)
     return cv2.warpAffine(
         image.astype(np.float32), matrix, (size, size), borderMode=cv2.BORDER_REPLICATE
     )
 
 
-def _joined(part: np.ndarray) -> np.ndarray:
-    """A mask [G, G] without specks and gaps."""
-    smooth = binary_opening(part, iterations=max(1, len(part) // 128))
-    part = binary_closing(smooth, _disc(len(part)) > 0)
-    pieces, _ = label(part)
-    sizes = np.bincount(pieces.ravel())
+def _clean(mask: np.ndarray) -> np.ndarray:
+    """Remove specks, small components, gaps and holes from a mask [G, G]."""
+    smooth = binary_opening(mask, iterations=max(1, len(mask) // 128))
+    mask = binary_closing(smooth, _disc(len(mask)) > 0)
+    components, _ = label(mask)
+    sizes = np.bincount(components.ravel())
     sizes[0] = 0
-    return binary_fill_holes((sizes > 0.15 * sizes.max())[pieces] & part)
+    return binary_fill_holes((sizes > MIN_COMPONENT * sizes.max())[components] & mask)
 
 
 def _disc(size: int) -> np.ndarray:
-    """As wide as the gaps that are closed in an image of `size` pixels, uint8."""
-    reach = max(1, round(CLOSED * size / 2))
+    """Disc as wide as the gaps that are closed in an image of `size` pixels, uint8."""
+    reach = max(1, round(GAP * size / 2))
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
 
 
-def _opened(mask: np.ndarray, radius: float) -> np.ndarray:
-    """The discs of a radius in pixels that fit into a mask [G, G]."""
+def _opening(mask: np.ndarray, radius: float) -> np.ndarray:
+    """Morphological opening of a mask [G, G] with a disc of a radius in pixels."""
     middles = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1] > radius
     return distance_transform_edt(~middles) <= radius if middles.any() else middles
 
 
-def _behind(colors: np.ndarray, bare: np.ndarray) -> np.ndarray:
-    """The body's colours [G, G, 3]: seen where and when it is bare, else those of the nearest."""
+def _inpaint(colors: np.ndarray, bare: np.ndarray) -> np.ndarray:
+    """Colours [G, G, 3] of the body: medians of bare frames, or those of the nearest bare pixel."""
     nearest = distance_transform_edt(~bare.any(0), return_distances=False, return_indices=True)
-    return _median_where(bare, colors)[tuple(nearest)]
+    return _masked_median(bare, colors)[tuple(nearest)]
 
 
-def _median_where(mask: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Median [G, G, 3] of the frames [T, G, G, 3] in which a pixel counts, of all where none."""
+def _masked_median(mask: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Median [G, G, 3] over the frames [T, G, G, 3] inside a mask; over all where it is empty."""
     mask = mask | ~mask.any(0)
     order = np.where(mask[..., None], images, np.inf)
     order.sort(0)

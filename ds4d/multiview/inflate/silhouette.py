@@ -1,4 +1,4 @@
-"""A silhouette inflated: the closed surface of one frame's object, as small opaque Gaussians."""
+"""Inflation of a silhouette to a closed surface of small opaque Gaussians."""
 
 from __future__ import annotations
 
@@ -12,78 +12,84 @@ from torch import Tensor
 from ...cameras import Cameras
 from ...splatting import Splats
 from .colors import back_side, front_side
-from .mid_surface import factored, neighbours
+from .mid_surface import adjacency, factorize
 
-FOOTPRINT = 0.55  # standard deviation of a Gaussian, in pixels of the frame
-INSET = 0.95  # how far the outermost Gaussians stand inside the silhouette, in pixels
-OPACITY = 0.99
-BASE = 0.03  # how much higher than the lowest point a base may be, fraction of the image
-LEVEL = 0.5  # steepest slope of a base
-FLAT = 0.8  # how wide a base is, of what stands on it
-SMOOTH = 0.02  # how gradually a figure's parts change from round to long, fraction of the image
+FOOTPRINT = 0.55  # standard deviation of a Gaussian, pixels: neighbours overlap without holes
+INSET = 0.95  # pixels from the silhouette's edge to the outermost Gaussians' means
+OPACITY = 0.99  # the rasterizer clamps alphas to this value
+# Of a flat base, chosen on the bundled clips:
+BASE_HEIGHT = 0.03  # above the lowest point, fraction of the image
+BASE_SLOPE = 0.5  # steepest slope of the outline
+BASE_WIDTH = 0.8  # of the width of the part above it
+CURVATURE_SIGMA = 0.02  # standard deviation of the smoothing of curvature, fraction of the image
 
 
-def shell(
+def surface_splats(
     inside: np.ndarray,  # [G, G] bool, the silhouette
-    front: np.ndarray,  # [G, G, 3] the frame's colours
-    regional: np.ndarray,  # [LEVELS, G * G, 3] colours for what it hides
+    front: np.ndarray,  # [G, G, 3] colours of the frame
+    regional: np.ndarray,  # [LEVELS, G * G, 3] colours of hidden parts
     half: np.ndarray,  # [G, G] half thickness, pixels
-    middle: np.ndarray,  # [G, G] depth of the middle surface along the optical axis, world units
+    middle: np.ndarray,  # [G, G] depth of the mid-surface along the optical axis, world units
     camera: Cameras,  # the front camera at G x G
 ) -> Splats:
-    """The front and the back are depth maps on the frame's own pixel rays.
+    """Sample the front and the back as depth maps on the frame's pixel rays.
 
-    Where a depth map steps, and at the silhouette, the step is filled along the ray with the
-    colour of its nearer end, so that the shell has no holes from any side.
+    Depth steps, and the silhouette, are filled along the ray with the colour of the nearer end, so
+    that the surface has no holes from any side.
     """
     focal = float(camera.Ks[0, 0, 0])
-    pixel = float(camera.centres().norm()) / focal  # side of a pixel at the target, world units
-    rise = middle / pixel
-    before, at_front = _sheet(half - rise, -half - rise, -rise, inside)
-    behind, at_back = _sheet(half + rise, -half + rise, rise, inside)
-    at = np.concatenate([at_front, at_back])
-    before += rise.ravel()[at_front]  # now from the middle surface
-    behind -= rise.ravel()[at_back]
-    share = np.clip(before / half.ravel()[at_front], 0, 1)
+    pixel_size = float(camera.centres().norm()) / focal  # at the target, world units
+    middle_pixels = middle / pixel_size
+    front_height, front_pixels = _sample_side(
+        half - middle_pixels, -half - middle_pixels, -middle_pixels, inside
+    )
+    back_height, back_pixels = _sample_side(
+        half + middle_pixels, -half + middle_pixels, middle_pixels, inside
+    )
+    front_height += middle_pixels.ravel()[front_pixels]  # from here on over the mid-surface
+    back_height -= middle_pixels.ravel()[back_pixels]
+    share = np.clip(front_height / half.ravel()[front_pixels], 0, 1)
     colors = [
-        front_side(front, regional, at_front, share),
-        back_side(regional, at_back, np.maximum(behind, 0) / camera.width),
+        front_side(front, regional, front_pixels, share),
+        back_side(regional, back_pixels, np.maximum(back_height, 0) / camera.width),
     ]
-    depth, offset = middle.ravel()[at], np.concatenate([-before, behind]) * pixel
+    pixels = np.concatenate([front_pixels, back_pixels])
+    depth = middle.ravel()[pixels]
+    offset = np.concatenate([-front_height, back_height]) * pixel_size
     scales = torch.from_numpy((FOOTPRINT * depth / focal).astype(np.float32))
     return Splats(
-        unproject(pixel_positions(inside).reshape(-1, 2)[at], depth, offset, camera),
-        torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(len(at), 4),
+        unproject(pixel_positions(inside).reshape(-1, 2)[pixels], depth, offset, camera),
+        torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(len(pixels), 4),
         scales[:, None].expand(-1, 3),
-        torch.full((len(at),), OPACITY),
+        torch.full((len(pixels),), OPACITY),
         torch.from_numpy(np.concatenate(colors)).float(),
     )
 
 
 def half_thickness(inside: np.ndarray) -> np.ndarray:
-    """Poisson inflation of a silhouette [H, W] bool: half the thickness at each pixel, in pixels.
+    """Poisson inflation of a silhouette [H, W] bool: half the thickness, pixels, [H, W].
 
-    Laplace h = -1 inside, h = 0 outside. sqrt(4 h) turns a disc into a sphere, but a strip into
-    an elliptic bar; with sqrt(2 h) it is a round one. The determinant of h's second derivatives is
-    1/4 in a disc and 0 in a strip, so sqrt((2 + 8 det) h) makes both round, and a figure's neck,
-    limbs and trunk keep their own girths. Below a flat base h goes on as if mirrored: what stands
-    on a base, as a pot does, is as thick there as above.
+    Solves Laplace h = -1 inside, h = 0 outside. sqrt(4 h) turns a disc into a sphere, but a strip
+    into an elliptic bar; sqrt(2 h) turns a strip into a round one. The determinant of h's second
+    derivatives is 1/4 in a disc and 0 in a strip, so sqrt((2 + 8 det) h) makes both round, and a
+    figure's neck, limbs and trunk keep their own girths. A flat base is a mirror boundary: an
+    object that stands on one, such as a pot, is as thick there as above.
     """
     count = int(inside.sum())
     if count == 0:
         return np.zeros(inside.shape)
     sides = 4 - flat_base(inside)[inside].astype(float)
-    system = (sparse.diags_array(sides) - neighbours(inside)).tocsc()
+    system = (sparse.diags_array(sides) - adjacency(inside)).tocsc()
     h = np.zeros(inside.shape)
-    h[inside] = factored(system).solve(np.ones(count))
-    return np.sqrt((2 + 8 * _bend(h, inside)) * h)
+    h[inside] = factorize(system).solve(np.ones(count))
+    return np.sqrt((2 + 8 * _curvature(h, inside)) * h)
 
 
 def flat_base(inside: np.ndarray) -> np.ndarray:
-    """The pixels of a silhouette [H, W] bool, each lowest in its column, that form its base.
+    """Mask [H, W] of the pixels that form the flat base of a silhouette [H, W] bool.
 
-    A base is a level stretch of the lower outline that is nearly as wide as what stands on it, and
-    no other part of the figure is lower: a sole, a pot's bottom, but not a ball's.
+    A base is a level stretch of the lower outline, nearly as wide as the part above it, with no
+    lower part of the figure beside it: a sole or the bottom of a pot, but not that of a ball.
     """
     height, width = inside.shape
     base = np.zeros(inside.shape, bool)
@@ -91,60 +97,60 @@ def flat_base(inside: np.ndarray) -> np.ndarray:
     if len(columns) == 0:
         return base
     bottom = np.where(inside.any(0), height - 1 - inside[::-1].argmax(0), -height)
-    floor = bottom.max()
+    lowest = bottom.max()
     reach, above = max(2, width // 85), max(3, height // 32)
     level = np.zeros(width, bool)
     for shift in (-reach, reach):
-        level |= np.abs(np.roll(bottom, shift) - bottom) <= LEVEL * reach
-    level &= bottom > floor - BASE * height
+        level |= np.abs(np.roll(bottom, shift) - bottom) <= BASE_SLOPE * reach
+    level &= bottom > lowest - BASE_HEIGHT * height
     stretches, count = label(level)
     for stretch in range(1, count + 1):
-        at = np.flatnonzero(stretches == stretch)
-        row = inside[int(np.median(bottom[at])) - above]
-        standing, _ = label(row)
-        parts = np.unique(standing[at][row[at]])
-        over = np.isin(standing, parts[parts > 0]).sum()
-        if over and len(at) > FLAT * over:
-            base[bottom[at], at] = True
+        columns = np.flatnonzero(stretches == stretch)
+        row = inside[int(np.median(bottom[columns])) - above]
+        segments, _ = label(row)
+        parts = np.unique(segments[columns][row[columns]])
+        width_above = np.isin(segments, parts[parts > 0]).sum()
+        if width_above and len(columns) > BASE_WIDTH * width_above:
+            base[bottom[columns], columns] = True
     return base
 
 
-def _bend(h: np.ndarray, inside: np.ndarray) -> np.ndarray:
+def _curvature(h: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """Determinant of the second derivatives of h [H, W], smoothed, in [0, 1/4]."""
     (yy, xy), (_, xx) = (np.gradient(slope) for slope in np.gradient(h))
-    # Derivatives across the silhouette mean nothing; deep inside, h is large and says most.
+    # Derivatives across the silhouette's edge are invalid; h is largest where they are reliable.
     weight = (h * binary_erosion(inside, iterations=2)).astype(np.float32)
-    sigma = SMOOTH * len(h)
+    sigma = CURVATURE_SIGMA * len(h)
     total = cv2.GaussianBlur(weight * (yy * xx - xy**2).astype(np.float32), (0, 0), sigma)
     return np.clip(total / (cv2.GaussianBlur(weight, (0, 0), sigma) + 1e-6), 0, 0.25)
 
 
-def _sheet(
+def _sample_side(
     surface: np.ndarray,  # [G, G] height of the surface towards its viewer, pixels
-    lowest: np.ndarray,  # [G, G] where the object ends below it
-    rim: np.ndarray,  # [G, G] height of the middle surface
+    lowest: np.ndarray,  # [G, G] height of the opposite surface
+    rim: np.ndarray,  # [G, G] height of the mid-surface
     inside: np.ndarray,  # [G, G] bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Samples of one side: heights [M], pixels, and flat pixel indices [M].
+    """Sample one side: heights [M], pixels, and flat pixel indices [M].
 
-    Each pixel's sample is followed by more of them below it, one per pixel, down to the lowest of
-    its four neighbours (the middle, where it has none): a step has a wall, and a slope no gaps.
+    Below each pixel's sample there are further ones, a pixel apart, down to the lowest of its four
+    neighbours (to the mid-surface at the silhouette): steps get walls, and slopes have no gaps.
     """
     padded = np.pad(np.where(inside, surface, np.inf), 1, constant_values=np.inf)
-    around = np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])
-    around = np.where(np.isfinite(around), around, rim).min(0)
-    down = surface - np.maximum(around, lowest)
-    steps = np.maximum(np.ceil(down + 0.5)[inside].astype(int), 1)
-    at = np.repeat(np.flatnonzero(inside), steps)
-    step = np.arange(len(at)) - np.repeat(np.cumsum(steps) - steps, steps)
-    bottom = np.minimum(np.maximum(around, lowest), surface).ravel()[at]
-    return np.maximum(surface.ravel()[at] - step, bottom), at
+    adjacent = np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])
+    adjacent = np.where(np.isfinite(adjacent), adjacent, rim).min(0)
+    drop = surface - np.maximum(adjacent, lowest)
+    steps = np.maximum(np.ceil(drop + 0.5)[inside].astype(int), 1)
+    pixels = np.repeat(np.flatnonzero(inside), steps)
+    step = np.arange(len(pixels)) - np.repeat(np.cumsum(steps) - steps, steps)
+    bottom = np.minimum(np.maximum(adjacent, lowest), surface).ravel()[pixels]
+    return np.maximum(surface.ravel()[pixels] - step, bottom), pixels
 
 
 def pixel_positions(inside: np.ndarray) -> np.ndarray:
-    """Columns and rows [G, G, 2] that the pixels stand for: their centres, but at the rim inwards.
+    """Image coordinates (column, row) [G, G, 2] of the Gaussians: pixel centres, inset at the rim.
 
-    A Gaussian reaches beyond its centre; drawn from there, the silhouette keeps its size.
+    Gaussians extend beyond their means; with the inset, the silhouette keeps its size.
     """
     edge = distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
     inward = np.stack(np.gradient(edge)[::-1], -1)  # (x, y)
@@ -155,13 +161,14 @@ def pixel_positions(inside: np.ndarray) -> np.ndarray:
 
 def unproject(
     pixels: np.ndarray,  # [M, 2] columns and rows
-    middle: np.ndarray,  # [M] depths along the optical axis
-    offset: np.ndarray,  # [M] beyond the middle, world units
+    middle: np.ndarray,  # [M] depths of the mid-surface along the optical axis
+    offset: np.ndarray,  # [M] beyond the mid-surface, world units
     camera: Cameras,
 ) -> Tensor:
-    """World points [M, 3]: before the middle on the pixels' rays, where the camera sees them.
+    """World points [M, 3]: on the pixels' rays in front of the mid-surface, where they are seen.
 
-    Behind it the surface goes straight back: along the diverging rays it would grow.
+    Behind it they continue parallel to the optical axis: along the diverging rays the back would
+    grow.
     """
     homogeneous = np.concatenate([pixels, np.ones((len(pixels), 1))], 1)
     rays = homogeneous @ np.linalg.inv(camera.Ks[0].double().numpy()).T
