@@ -25,8 +25,8 @@ from scipy.spatial import cKDTree
 from ds4d.cameras import Cameras, concatenate, project, read_case_cameras
 from ds4d.evaluation import metrics
 from ds4d.images import load_images
-from ds4d.multiview.inflate import draw
-from ds4d.multiview.inflate.model import describe, prepare, solid
+from ds4d.multiview.inflate.engine import render
+from ds4d.multiview.inflate.model import describe, fit, frame_splats
 from ds4d.run.events import result
 from ds4d.splatting import Splats
 
@@ -87,15 +87,15 @@ def measure(case: Path) -> dict:
     front = read_case_cameras(case / "cameras.json")["input"]
     front = front.resized(*frames.shape[2:0:-1])
     started = time.perf_counter()
-    model = result(prepare(frames, front))
-    solids = [solid(model, moment) for moment in truth.moments]
+    model = result(fit(frames, front))
+    solids = [frame_splats(model, moment) for moment in truth.moments]
     seconds = time.perf_counter() - started
     shift = best_shift(solids, truth)
     row = {"case": case.resolve().name, "slant": describe(model.slant)}
     row["seconds"] = round(seconds, 1)
-    row["unshifted"] = scores(solids, truth, draw)
+    row["unshifted"] = scores(solids, truth, render)
     row["shift"] = round(float(shift), 3)
-    row["shifted"] = scores([shifted(solid, shift) for solid in solids], truth, draw)
+    row["shifted"] = scores([shifted(solid, shift) for solid in solids], truth, render)
     return row
 
 

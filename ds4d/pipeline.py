@@ -27,12 +27,20 @@ from .fourd import visualize as pictures
 from .fourd.asset import Asset
 from .images import checkerboard, load_images, over, save_images, tile
 from .matting import corrections
-from .mesh.io import load_points_ply, save_glb, save_points_ply
+from .mesh.io import load_points_ply, save_glb, save_npz, save_points_ply
 from .mesh.sampling import resample_cloud, sample_points
-from .multiview import Views, capture
+from .multiview import capture
 from .multiview.grid import grids
-from .multiview.outliers import flags as find_flags
-from .multiview.outliers import told
+from .multiview.outliers import describe, find_outliers
+from .multiview.views import (
+    CAPTURE_FILE,
+    MESH_FILE,
+    POINTS_FILE,
+    Views,
+    join,
+    load_views,
+    save_views,
+)
 from .render import animation, comparison, turntable
 from .run import device
 from .run.engines import Engine
@@ -79,9 +87,9 @@ class _Run:
         check_rasterizer(config.machine.rasterizer, device.pick(config.machine.device))
         if device.is_small(device.pick(config.machine.device)):
             config = replace(config, machine=replace(config.machine, low_memory=True))
-        self.scene = capture.find(source, config.multiview)
-        if self.scene is not None:
-            config = replace(config, fourd=capture.settings(config.fourd))
+        self.capture = capture.find(source, config.multiview)
+        if self.capture is not None:
+            config = replace(config, fourd=capture.optimization_settings(config.fourd))
         self.source, self.workspace, self.config = source, workspace, config
         self.pause_after = pause_after
         self.recorder = Recorder(workspace, config.machine)
@@ -107,7 +115,7 @@ class _Run:
 
     def matting(self) -> Iterator[Event]:
         read = clip.load(self.workspace / "clip")
-        if self.scene is not None:
+        if self.capture is not None:
             yield from self._keep_whole(read)
             return
         engine = self._matting_engine(read.frames)
@@ -128,15 +136,15 @@ class _Run:
         yield from self.recorder.run("matting", inputs, ("clip",), ["frames"], make, engine)
 
     def _keep_whole(self, read: clip.Clip) -> Iterator[Event]:
-        """The frames of a scene's front camera: nothing is cut out."""
+        """Keep the frames of a capture's front camera as they are, background included."""
 
-        size = self.scene.side(self.config.clip.size)
+        size = self.capture.image_size(self.config.clip.size)
 
         def make() -> Stage[dict[str, Any]]:
-            frames = capture.whole(read.frames, size)
+            frames = capture.square_frames(read.frames, size)
             with self.workspace.replacing("frames") as folder:
                 save_images(folder, frames)
-            yield Event("matting", 1, 1, "a scene is kept whole", _matte_strip(frames))
+            yield Event("matting", 1, 1, "the background is kept", _matte_strip(frames))
             return {}
 
         inputs = ("whole", size)
@@ -162,23 +170,23 @@ class _Run:
         def make() -> Stage[dict[str, Any]]:
             frames = load_images(self.workspace / "frames")
             views = yield from engine.run(frames, frames.shape[1])
-            flags = [] if views.scene else find_flags(views.images)
+            flags = [] if views.capture_to_world else find_outliers(views.images)
             if flags:
-                yield Event("multiview", len(frames), len(frames), told(flags), warning=True)
+                yield Event("multiview", len(frames), len(frames), describe(flags), warning=True)
             pictures = grids(views.images, flags)
             with self.workspace.replacing("multiview") as folder:
-                multiview.save_views(folder, views.images[:, 1:])
+                save_views(folder, views.images[:, 1:])
                 save_cameras(folder / "cameras.json", views.cameras)
-                if views.surface is not None:
-                    views.surface.save(folder / multiview.SURFACE)
-                if views.scene is not None:
-                    (folder / "scene.json").write_text(views.scene.to_json())
-                    save_points_ply(folder / "points.ply", *views.cloud)
+                if views.mesh is not None:
+                    save_npz(folder / MESH_FILE, views.mesh)
+                if views.capture_to_world is not None:
+                    (folder / CAPTURE_FILE).write_text(views.capture_to_world.to_json())
+                    save_points_ply(folder / POINTS_FILE, *views.cloud)
                 clip.write_video(folder / "grid.mp4", pictures, fps=12)
             middle = pictures[len(pictures) // 2]
-            words = f"{len(views.cameras)} cameras" if views.scene else "six views"
+            words = f"{len(views.cameras)} cameras" if views.capture_to_world else "six views"
             yield Event("multiview", len(frames), len(frames), words, middle)
-            return {"flags": [[flag.frame, flag.view, flag.words] for flag in flags]}
+            return {"flags": [[flag.frame, flag.view, flag.reason] for flag in flags]}
 
         # The clip's key stands for the whole source folder, so for views that lie in it, too.
         inputs = (config.multiview,)
@@ -197,12 +205,12 @@ class _Run:
         yield from self.recorder.run("features", inputs, ("multiview",), artifacts, make, engine)
 
     def mesh(self) -> Iterator[Event]:
-        if self.scene is not None:
+        if self.capture is not None:
             yield from self._start_from_points()
             return
         views_engine = self.workspace.record["stages"]["multiview"]["engine"]
-        drawn_from = self.workspace / "multiview" / multiview.SURFACE
-        engine = mesh.choose(self.config.mesh, self.config.machine, views_engine, drawn_from)
+        inflated = self.workspace / "multiview" / MESH_FILE
+        engine = mesh.choose(self.config.mesh, self.config.machine, views_engine, inflated)
 
         def make() -> Stage[dict[str, Any]]:
             views = self.views()
@@ -221,11 +229,11 @@ class _Run:
         yield from self.recorder.run("mesh", inputs, ("multiview",), artifacts, make, engine)
 
     def _start_from_points(self) -> Iterator[Event]:
-        """A scene has no mesh: its Gaussians start where its cameras agree."""
+        """Sample the initial points of a capture, which has no mesh, from its point cloud."""
         config = self.config
 
         def make() -> Stage[dict[str, Any]]:
-            points, colors = load_points_ply(self.workspace / "multiview" / "points.ply")
+            points, colors = load_points_ply(self.workspace / "multiview" / POINTS_FILE)
             generator = torch.Generator().manual_seed(config.seed)
             count, found = config.fourd.points, len(points)
             with self.workspace.replacing("points.ply") as path:
@@ -302,10 +310,10 @@ def _matte_strip(
 def load_run_views(workspace: Workspace) -> Views:
     """The front frames and the six views of each of a run."""
     fronts = load_images(workspace / "frames")
-    pseudo = multiview.load_views(workspace / "multiview")
+    generated = load_views(workspace / "multiview")
     cameras = load_cameras(workspace / "multiview" / "cameras.json")
-    views = multiview.join(fronts, pseudo, cameras)
-    placed = workspace / "multiview" / "scene.json"
+    views = join(fronts, generated, cameras)
+    placed = workspace / "multiview" / CAPTURE_FILE
     if not placed.exists():
         return views
-    return replace(views, scene=Similarity.from_json(placed.read_text()))
+    return replace(views, capture_to_world=Similarity.from_json(placed.read_text()))

@@ -1,15 +1,14 @@
 """The camera convention, which everything else relies on."""
 
+import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
 
 from ds4d import cameras
 from ds4d.cameras import Cameras, orbit_cameras, project
-
-CASE = Path("../shared/bench/fox_run/cameras.json")
+from tests.cases import FROG
 
 
 def seen(point: list[float], azimuth: float, elevation: float = 0.0) -> tuple[float, float]:
@@ -77,11 +76,28 @@ def test_cameras_of_different_sizes_are_not_mixed():
         cameras.concatenate([orbit_cameras([0.0], size=8), orbit_cameras([0.0], size=9)])
 
 
-def test_the_rig_is_the_one_of_the_ground_truth_cases():
-    if not CASE.exists():
-        pytest.skip("the ground-truth cases are not on this machine")
-    case: dict[str, Cameras] = cameras.read_case_cameras(CASE)
-    rig = cameras.rig_cameras(256)
+def test_case_cameras_follow_the_convention(tmp_path):
+    """Written by hand from the definition: columns right, up, backward and position."""
+    a, e, radius = math.radians(40), math.radians(20), 1.8
+    backward = [math.cos(e) * math.sin(a), -math.cos(e) * math.cos(a), math.sin(e)]
+    right = [math.cos(a), math.sin(a), 0.0]
+    up = torch.linalg.cross(torch.tensor(backward), torch.tensor(right)).tolist()
+    position = [radius * x for x in backward]
+    c2w = [list(row) for row in zip(right, up, backward, position, strict=True)] + [[0, 0, 0, 1]]
+    entry = {"name": "input", "width": 64, "height": 48, "fov_deg": 40.0, "c2w_opengl": c2w}
+    (tmp_path / "cameras.json").write_text(json.dumps({"cameras": [entry]}))
+    camera = cameras.read_case_cameras(tmp_path / "cameras.json")["input"]
+    expected = orbit_cameras([40.0], 20.0, size=48, radius=radius, fov_deg=40.0)
+    torch.testing.assert_close(camera.viewmats, expected.viewmats, atol=1e-5, rtol=0)
+    focal = 24 / math.tan(math.radians(20))
+    torch.testing.assert_close(
+        camera.Ks[0], torch.tensor([[focal, 0, 32], [0, focal, 24], [0, 0, 1]])
+    )
+
+
+def test_the_rig_is_that_of_a_case():
+    case: dict[str, Cameras] = cameras.read_case_cameras(FROG / "cameras.json")
+    rig = cameras.rig_cameras(case["input"].width)
     for index, name in enumerate(["input", *(f"multiview/{k}" for k in range(6))]):
         torch.testing.assert_close(case[name].viewmats[0], rig.viewmats[index], atol=1e-5, rtol=0)
         torch.testing.assert_close(case[name].Ks[0], rig.Ks[index])

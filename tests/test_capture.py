@@ -53,7 +53,7 @@ def seen(asset: Asset, positions: list[float]) -> np.ndarray:
     """What the held-out camera sees at some moments, [T, H, W, 3] over white."""
     shot = camera(HELD_OUT)
     world = replace(shot, viewmats=outward(shot))
-    placed = asset.scene.cameras(world)
+    placed = asset.capture_to_world.cameras(world)
     pictures = [render_views(asset, placed, [position])[0] for position in positions]
     return np.stack([p[..., :3] * (p[..., 3:] / 255) + 255 - p[..., 3:] for p in pictures])
 

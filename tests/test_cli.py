@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from ds4d import cli
 from ds4d.cli import INTERRUPTED, main
 from ds4d.errors import UserError
+from tests.evaluation import reference_scorer
 
 ROOT = Path(__file__).resolve().parents[1]
 VIDEOS = {"orbit", "front", "back", "left", "right", "bullet", "compare"}
@@ -55,12 +56,7 @@ def test_evaluate_prints_what_the_scorer_finds(run, case, capsys):
     metrics = json.loads(capsys.readouterr().out)
     assert metrics["heldout"]["mask_iou"] > 0.85
     assert metrics["heldout"]["psnr_fg"] > 17
-    scorer = ROOT.parent / "shared/bench/score.py"
-    if not scorer.exists():
-        pytest.skip("the external scorer is not on this machine")
-    command = [sys.executable, scorer, run / "evaluation/blobs", case]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert json.loads(printed) == metrics
+    assert reference_scorer.score(run / "evaluation/blobs", case) == metrics
 
 
 def test_what_is_done_is_not_done_again(run, case, tiny, capsys):

@@ -30,7 +30,7 @@ from ds4d.fourd.densify import rotate
 from ds4d.fourd.gaussians import Offsets, deformed
 from ds4d.fourd.losses import structural
 from ds4d.fourd.trainer import Training
-from ds4d.multiview import Views
+from ds4d.multiview.views import Views
 from ds4d.run.events import result
 from ds4d.splatting.splats import Splats, render
 

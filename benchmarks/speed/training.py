@@ -19,7 +19,7 @@ from ds4d.fourd.losses import structural
 from ds4d.fourd.threads import threads_for
 from ds4d.fourd.trainer import Training
 from ds4d.guidance import Perceptual, Zero123
-from ds4d.multiview import Views
+from ds4d.multiview.views import Views
 from ds4d.run import device as devices
 from ds4d.run.events import result
 from ds4d.splatting.splats import render

@@ -61,8 +61,8 @@ def evaluate(
         for (position, _), group in groupby(shots, _moment):  # a moment is computed once
             together = list(group)
             cameras = concatenate([shot.camera for shot in together])
-            if asset.scene is not None:
-                cameras = asset.scene.cameras(cameras)
+            if asset.capture_to_world is not None:
+                cameras = asset.capture_to_world.cameras(cameras)
             images = render_views(asset, cameras, [position] * len(together), rasterizer)
             for shot, image in zip(together, images, strict=True):
                 path = aside / shot.name

@@ -53,7 +53,7 @@ def run(
             "Choose a value from 0 (first frame) to 1 (last frame).",
         )
     context = ExportContext(asset, workspace, seconds, moment)
-    skipped = MESH_FORMATS if asset.scene is not None else ()
+    skipped = MESH_FORMATS if asset.capture_to_world is not None else ()
     chosen = [name for name in FORMATS if name in formats and name not in skipped]
     files: dict[str, None] = {}  # an ordered set: names recur while a file is in progress
     for step, name in enumerate(chosen):

@@ -34,7 +34,7 @@ class Asset:
     positions: Tensor  # [T] place of each frame in the clip, from 0 to 1, on the CPU
     cameras: Cameras  # the V cameras of the optimization; 0 is the front view
     config: FourdConfig
-    scene: Similarity | None = None  # how a scene of real cameras came into our world
+    capture_to_world: Similarity | None = None  # of a multi-camera capture
 
     def __post_init__(self):
         self._offsets: dict[int, Offsets] = {}  # of the frames that were asked for
@@ -65,7 +65,7 @@ class Asset:
         lookup = Lookup(self.lookup.grid.to(device), self.lookup.visible.to(device))
         return Asset(
             gaussians, copy.deepcopy(self.network).to(device), self.maps.to(device), lookup,
-            self.positions, self.cameras.to(device), self.config, self.scene,
+            self.positions, self.cameras.to(device), self.config, self.capture_to_world,
         )  # fmt: skip
 
     def save(self, path: Path) -> None:
@@ -84,8 +84,8 @@ class Asset:
             "config": json.dumps(dataclasses.asdict(self.config)),
             "image_size": json.dumps([self.cameras.width, self.cameras.height]),
         }
-        if self.scene is not None:
-            metadata["scene"] = self.scene.to_json()
+        if self.capture_to_world is not None:
+            metadata["scene"] = self.capture_to_world.to_json()
         save_file({k: v.detach().contiguous() for k, v in tensors.items()}, path, metadata)
 
     @classmethod

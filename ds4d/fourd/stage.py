@@ -11,7 +11,7 @@ from torch import Tensor
 from ..config import FourdConfig
 from ..errors import Paused
 from ..guidance import Guidance
-from ..multiview import Views
+from ..multiview.views import Views
 from ..run.events import Event, Stage
 from ..run.workspace import FINISH_FLAG, replacing
 from . import checkpoint

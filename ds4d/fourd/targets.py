@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..images import over
-from ..multiview import Views
+from ..multiview.views import Views
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from ..config import FourdConfig
 from ..guidance import Perceptual, Zero123
 from ..guidance.schedule import render_size
 from ..images import tile
-from ..multiview import Views
 from ..multiview.outliers import named_views
+from ..multiview.views import Views
 from ..run.events import Event
 from ..splatting import rasterize
 from ..splatting.rasterize import crowded, supports_cuda_graph, supports_offsets
@@ -65,7 +65,8 @@ class Training:
         self.device, self.rasterizer = device, rasterizer
         self.perceptual, self.sds = perceptual, sds
         self.positions = positions.float().to(device)
-        self.cameras, self.scene = views.cameras.to(device), views.scene
+        self.cameras = views.cameras.to(device)
+        self.capture_to_world = views.capture_to_world
         # No pixels are made up: enlarged pictures would teach blur, and take longer.
         self.targets = Targets(views, min(config.image_size, views.cameras.width), device)
         left_out = named_views(config.exclude, len(positions), len(views.cameras))
@@ -325,7 +326,7 @@ class Training:
         size = targets.cameras.width
         orbit = orbit_cameras([self.step // PREVIEW_EVERY * 15], 10.0, size=size).to(self.device)
         pictures = [targets.of(chosen, torch.zeros_like(chosen)).rgb[0] / 255]
-        if self.scene is not None:  # from where nobody looked, nothing is known
+        if self.capture_to_world is not None:  # from where nobody looked, nothing is known
             orbit = targets.cameras[1 + self.step // PREVIEW_EVERY % (len(self.cameras) - 1)]
         for camera in (targets.cameras[0], orbit):
             rgb, _, _ = self._render(moment, camera)
@@ -342,5 +343,6 @@ class Training:
             return Asset(
                 Gaussians(**{name: tensor.detach().clone() for name, tensor in tensors}),
                 copy.deepcopy(self.network), self.network.reduced(self.features).half(),
-                self._look(), self.positions.cpu(), self.cameras, self.config, self.scene,
+                self._look(), self.positions.cpu(), self.cameras, self.config,
+                self.capture_to_world,
             ).to("cpu")  # fmt: skip

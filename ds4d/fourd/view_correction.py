@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 from ..errors import UserError
-from ..multiview import Views
 from ..multiview.consistency import disagreement
+from ..multiview.views import Views
 
 NODES = 8  # of each grid along a side of the image
 AGREE = 0.002  # disagreement of views below which they show one object: renders have a tenth of it
@@ -35,7 +35,7 @@ def wanted(
     Raises UserError where they shall and the rasterizer cannot.
     """
     if warps == "auto":
-        return possible and views.scene is None and disagreement(views, counts) > AGREE
+        return possible and views.capture_to_world is None and disagreement(views, counts) > AGREE
     if warps == "on" and not possible:
         raise UserError(
             "The rasterizer that was chosen cannot bend views.",

@@ -80,7 +80,7 @@ def run(
 
 def _cameras(asset: Asset, size: int, count: int) -> tuple[Cameras, Cameras]:
     """The cameras of a turn, and the four that stand still."""
-    if asset.scene is None:
+    if asset.capture_to_world is None:
         turn = orbit_cameras(np.arange(count) * 360 / count, TURN_ELEVATION, size=size)
         return turn, orbit_cameras(list(STILL_AZIMUTHS.values()), size=size)
     cameras = camera_path.shown(asset.cameras.to("cpu"), size)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +15,18 @@ from ds4d.errors import UserError
 from ds4d.evaluation import evaluate, score
 from ds4d.render.turntable import render_views
 from ds4d.splatting.splats import Splats
+from tests.evaluation import reference_scorer
 from tests.stages import finished
 
-SCORER = Path(__file__).parents[2] / "../shared/bench/score.py"
 FRAMES, SIZE = 4, 32
 VIEWS = {"az+015": 15.0, "az-075": -75.0}
 
-needs_scorer = pytest.mark.skipif(not SCORER.exists(), reason="the external scorer is not here")
 
 
 class Asset:
     """A red and a blue blob; the red one rises with time."""
 
-    scene = None
+    capture_to_world = None
     positions = torch.linspace(0, 1, 3)
 
     def __init__(self, offset: float = 0.0):
@@ -84,11 +81,6 @@ def case(tmp_path) -> Path:
     return case
 
 
-def external(folder: Path, case: Path) -> dict:
-    command = [sys.executable, str(SCORER), str(folder), str(case)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
 def test_the_asset_that_made_the_truth_scores_perfectly(case, tmp_path):
     events, result = finished(evaluate(Asset(), case, tmp_path / "evaluation"))
     assert result["heldout"]["psnr"] == result["orbit"]["psnr"] == 100
@@ -115,16 +107,14 @@ def test_the_folder_has_the_names_and_sizes_of_the_truth(case, tmp_path):
             assert image.mode == "RGBA" and image.size == (SIZE, SIZE)
 
 
-@needs_scorer
 def test_both_scorers_agree_on_an_imperfect_asset(case, tmp_path):
     _, result = finished(evaluate(Asset(offset=0.02), case, tmp_path / "evaluation"))
     assert 10 < result["heldout"]["psnr_fg"] < 40
-    theirs = external(tmp_path / "evaluation", case)
+    theirs = reference_scorer.score(tmp_path / "evaluation", case)
     assert result == theirs
     assert json.dumps(result) == json.dumps(theirs)  # in the same order too
 
 
-@needs_scorer
 @pytest.mark.parametrize("seed", range(3))
 def test_both_scorers_agree_on_noise_and_missing_alpha(tmp_path, seed):
     """Noise everywhere; a view without motion, one without alpha here, one without alpha there."""
@@ -148,7 +138,7 @@ def test_both_scorers_agree_on_noise_and_missing_alpha(tmp_path, seed):
             image = random.integers(0, 256, (24, 24, 3), dtype=np.uint8)
             write(root / f"orbit/{frame:04d}.png", image)
     _, result = finished(score(folder, case))
-    assert result == external(folder, case)
+    assert result == reference_scorer.score(folder, case)
     assert result["heldout"]["mask_iou"] is None and result["orbit"]["psnr_fg"] is None
 
 

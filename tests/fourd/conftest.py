@@ -8,7 +8,7 @@ import torch
 
 from ds4d.cameras import rig_cameras
 from ds4d.config import FourdConfig
-from ds4d.multiview import Views
+from ds4d.multiview.views import Views
 from ds4d.splatting.splats import Splats, render
 
 FRAMES, SIZE = 5, 32

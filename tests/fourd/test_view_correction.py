@@ -11,7 +11,7 @@ import torch
 from ds4d.cameras import rig_cameras
 from ds4d.errors import UserError
 from ds4d.fourd.view_correction import NODES, Warps, wanted
-from ds4d.multiview import Views
+from ds4d.multiview.views import Views
 from ds4d.splatting.splats import Splats, render
 
 

@@ -1,4 +1,4 @@
-"""Scenes of real cameras: found, read with their own intrinsics, and placed without a mirror."""
+"""Multi-camera captures: found, read with their own intrinsics, normalised without mirroring."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import pytest
 import torch
 
 from ds4d import clip
-from ds4d.cameras import Cameras, Similarity, orbit_cameras, project, read_case_cameras
+from ds4d.cameras import Similarity, orbit_cameras, project, read_case_cameras
 from ds4d.clip import datasets
 from ds4d.config import PRESETS, ClipConfig, MultiviewConfig
 from ds4d.errors import UserError
 from ds4d.mesh.io import save_points_ply
-from ds4d.multiview import capture, given, plane_sweep
-from ds4d.splatting.splats import render
+from ds4d.multiview import capture, given
 from tests.fakes.capture import HELD_OUT, RIG, UNIT, camera, outside, picture, room, write_room
 from tests.stages import finished
 
@@ -38,11 +37,12 @@ def views(folder):
 def read(folder: Path):
     found = capture.find(folder, CONFIG)
     clipped = finished(clip.read(folder, ClipConfig(frames=FRAMES)))[1]
-    return finished(capture.run(found, clipped, capture.whole(clipped.frames, SIZE), SIZE))[1]
+    fronts = capture.square_frames(clipped.frames, SIZE)
+    return finished(capture.run(found, clipped, fronts, SIZE))[1]
 
 
 def changed(folder: Path, tmp_path: Path, **values) -> Path:
-    """A scene of the same pictures, one camera of which says something else."""
+    """A capture of the same images, with other values in one entry of cameras.json."""
     facts = json.loads((folder / "cameras.json").read_text())
     facts["cameras"][2] |= values
     (tmp_path / "room").mkdir()
@@ -59,10 +59,10 @@ def test_all_cameras_but_the_held_out_are_read(folder, views):
     assert abs(views.images[2, 3, ..., :3].mean() - truth.mean()) < 1
 
 
-def test_places_are_seen_where_the_own_camera_saw_them(views):
-    """Through world, units, picture size and principal point: to a thousandth of the picture."""
+def test_points_project_to_the_pixels_of_the_original_cameras(views):
+    """Through coordinates, units, image size and principal point: to a thousandth of the image."""
     places = room(0.5).means[::20]
-    placed = views.scene.points(outside(places))
+    placed = views.capture_to_world.points(outside(places))
     ours, depth = project(placed, views.cameras)
     for index in range(len(RIG) - 1):
         shot = camera(index)
@@ -74,9 +74,9 @@ def test_places_are_seen_where_the_own_camera_saw_them(views):
         assert torch.allclose(ratio[front], ratio[front][:1].expand(int(front.sum())), rtol=1e-3)
 
 
-def test_the_scene_stands_upright_before_the_front_camera_and_is_not_mirrored(views):
-    """Our room has z up and the front camera towards -y: so it comes back, turned by little."""
-    turned = views.scene.points(outside(torch.eye(3))) - views.scene.points(
+def test_the_capture_becomes_upright_and_is_not_mirrored(views):
+    """The room has z up and the front camera at -y, and so has the result, but for a small turn."""
+    turned = views.capture_to_world.points(outside(torch.eye(3))) - views.capture_to_world.points(
         outside(torch.zeros(1, 3))
     )
     turned = turned / turned.norm(dim=1, keepdim=True)
@@ -86,20 +86,20 @@ def test_the_scene_stands_upright_before_the_front_camera_and_is_not_mirrored(vi
     assert front[1] < 0 and abs(front[0]) < 0.1 * abs(front[1])
 
 
-def test_most_points_lie_in_the_unit_box_and_on_surfaces(views):
+def test_most_points_are_in_the_unit_box_and_on_surfaces(views):
     points, colors = views.cloud
     inside = (points.abs().amax(-1) <= 0.5001).float().mean()
-    assert inside == pytest.approx(capture.REACH, abs=0.02)
+    assert inside == pytest.approx(capture.INSIDE, abs=0.02)
     truth = room(0.5)
     near = truth.means.norm(dim=-1) < 1.2  # the far walls are wherever the dome is
-    surface = views.scene.points(outside(truth.means[near]))
+    surface = views.capture_to_world.points(outside(truth.means[near]))
     distance, nearest = torch.cdist(points, surface).min(1)
-    close = distance < 0.15 * UNIT * views.scene.scale
+    close = distance < 0.15 * UNIT * views.capture_to_world.scale
     assert close.float().mean() > 0.5
     assert (colors[close] - truth.colors[near][nearest[close]]).abs().mean() < 0.2
 
 
-def test_moving_there_and_back_is_the_identity():
+def test_a_similarity_and_its_inverse_are_the_identity():
     turn = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(1)).double())[
         0
     ]
@@ -113,25 +113,25 @@ def test_moving_there_and_back_is_the_identity():
     assert torch.allclose(project(move.points(points), move.cameras(cameras))[0], before, atol=1e-2)
 
 
-def test_pictures_are_not_enlarged(folder):
+def test_images_are_not_enlarged(folder):
     found = capture.find(folder, MultiviewConfig())
     largest = max(max(camera.width, camera.height) for camera in found.cameras)
-    assert found.side(10 * largest) == largest and found.side(8) == 8
+    assert found.image_size(10 * largest) == largest and found.image_size(8) == 8
 
 
-def test_own_points_are_taken_instead_of_found_ones(folder, tmp_path):
+def test_points3d_replaces_the_plane_sweep(folder, tmp_path):
     root = changed(folder, tmp_path)
     own = outside(room(0.5).means)
     save_points_ply(root / capture.POINTS, own, room(0.5).colors)
     views = read(root)
-    assert torch.allclose(views.scene.back(views.cloud[0]), own, atol=1e-3)
+    assert torch.allclose(views.capture_to_world.back(views.cloud[0]), own, atol=1e-3)
     assert torch.allclose(views.cloud[1], room(0.5).colors, atol=0.01)
     (root / capture.POINTS).write_text("no ply")
     with pytest.raises(UserError, match="points3d"):
         read(root)
 
 
-def test_a_case_with_opaque_views_is_a_scene_and_one_with_mattes_is_not(tmp_path):
+def test_a_case_with_opaque_views_is_a_capture_and_one_with_mattes_is_not(tmp_path):
     entries = []
     for view, name in enumerate(["input", "multiview/0", "multiview/1"]):
         facts = json.loads(json.dumps({"name": name, "width": 32, "height": 24, "fov_deg": 40.0}))
@@ -155,14 +155,14 @@ def test_a_case_with_opaque_views_is_a_scene_and_one_with_mattes_is_not(tmp_path
     assert capture.find(tmp_path, CONFIG) is None
 
 
-def test_a_scene_whose_views_are_ignored_has_no_camera_of_ours(folder):
+def test_a_capture_whose_views_are_ignored_has_the_default_front_camera(folder):
     assert capture.find(folder, replace(CONFIG, views="none")) is None
     assert torch.equal(
         given.front_camera(folder, SIZE).viewmats, orbit_cameras([0], size=8).viewmats
     )
 
 
-def test_what_is_missing_is_named(folder, tmp_path):
+def test_missing_folders_and_fields_are_named(folder, tmp_path):
     with pytest.raises(UserError, match="views/other"):
         capture.find(changed(folder, tmp_path, name="views/other"), CONFIG)
     facts = json.loads((folder / "cameras.json").read_text())
@@ -176,46 +176,21 @@ def test_what_is_missing_is_named(folder, tmp_path):
         datasets.find_prepared(tmp_path / "room")
 
 
-def test_a_lens_that_is_no_pinhole_is_refused(folder, tmp_path):
+def test_lens_distortion_is_an_error(folder, tmp_path):
     with pytest.raises(UserError, match="k1"):
         capture.find(changed(folder, tmp_path, k1=-0.2), CONFIG)
 
 
-def test_a_camera_that_lacks_a_frame_is_named(folder, tmp_path):
+def test_a_camera_with_a_missing_frame_is_named(folder, tmp_path):
     root = write_room(tmp_path / "room", 2)
     (root / "views" / "cam4" / "0001.png").unlink()
     with pytest.raises(UserError, match="cam4 has 1 frames"):
         capture.find(root, CONFIG)
 
 
-def test_parallel_cameras_in_a_grid_find_the_surfaces_too():
-    """As rigs for films stand: side by side, all looking the same way."""
-    base = orbit_cameras([8], 14, size=SIZE, radius=2.0, fov_deg=50)
-    viewmats = base.viewmats.repeat(6, 1, 1)
-    aside, up = torch.tensor([-0.4, 0.0, 0.4]), torch.tensor([-0.1, 0.1])
-    viewmats[:, :2, 3] -= torch.cartesian_prod(aside, up)
-    cameras = Cameras(viewmats, base.Ks.repeat(6, 1, 1), SIZE, SIZE)
-    rgb = render(room(0.5), cameras, background=0.0)[0].clamp(0, 1)
-    images = (torch.cat([rgb, torch.ones_like(rgb[..., :1])], -1) * 255).round().byte().numpy()
-    points, _ = plane_sweep.points(images, cameras)
-    near = points[points.norm(dim=-1) < 1]
-    distance = torch.cdist(near, room(0.5).means).min(1).values
-    assert len(near) > 2000 and distance.median() < 0.05
-
-
-def test_cameras_that_disagree_are_told(views):
-    noise = np.random.default_rng(0).integers(0, 255, views.images[0].shape, np.uint8)
-    noise[..., 3] = 255
-    with pytest.raises(UserError, match="hardly agree"):
-        plane_sweep.points(noise, views.cameras)
-    with pytest.raises(UserError, match="one place"):
-        same = Cameras(views.cameras.viewmats[:1].repeat(7, 1, 1), views.cameras.Ks, SIZE, SIZE)
-        plane_sweep.points(views.images[0], same)
-
-
-def test_every_view_of_a_scene_counts_like_the_front():
+def test_every_view_of_a_capture_has_the_weight_of_the_front():
     for preset in PRESETS.values():
-        config = capture.settings(preset.fourd)
+        config = capture.optimization_settings(preset.fourd)
         assert config.view_rgb == config.front_rgb > 0
         assert config.view_alpha == config.front_alpha > 0
         if preset.fourd.view_rgb:  # what a view's structure weighs beside its colours stays
@@ -223,6 +198,6 @@ def test_every_view_of_a_scene_counts_like_the_front():
         assert config.sds == 0 and not config.front_always
 
 
-def test_principal_points_and_focal_lengths_are_read_as_written(folder):
+def test_intrinsics_are_read_as_written(folder):
     shot = read_case_cameras(folder / "cameras.json")[f"heldout/cam{HELD_OUT}"]
     assert torch.allclose(shot.Ks, camera(HELD_OUT).Ks)

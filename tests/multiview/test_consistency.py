@@ -1,4 +1,4 @@
-"""Do the silhouettes of a frame agree that there is one object?"""
+"""Visual-hull consistency of renders, shifted renders and incomplete ones."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from ds4d.cameras import rig_cameras
-from ds4d.multiview import Views
 from ds4d.multiview.consistency import disagreement
+from ds4d.multiview.views import Views
 from ds4d.splatting.splats import Splats, render
 
 SIZE = 128
@@ -30,7 +30,7 @@ def test_renders_of_one_object_agree():
     assert of(blobs()) < 0.002
 
 
-def test_the_farther_views_are_off_the_less_they_agree():
+def test_disagreement_grows_with_the_shift_of_views():
     found = []
     for pixels in (0, 6, 9, 12):
         images = blobs()
@@ -39,11 +39,11 @@ def test_the_farther_views_are_off_the_less_they_agree():
     assert found == sorted(found) and found[2] > 0.005 and found[-1] > 0.1
 
 
-def test_a_view_that_lost_a_part_disagrees_with_those_that_have_it():
+def test_a_view_that_lacks_a_part_disagrees():
     images = blobs()
     images[:, 3, :, SIZE // 2 :] = 0
     assert of(images) > 0.05
 
 
-def test_views_without_an_object_have_nothing_to_disagree_about():
+def test_empty_views_do_not_disagree():
     assert of(np.zeros((2, 7, 32, 32, 4), np.uint8)) == 0

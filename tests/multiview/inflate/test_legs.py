@@ -6,8 +6,8 @@ import numpy as np
 
 from ds4d.cameras import RADIUS
 from ds4d.multiview.inflate import legs
-from ds4d.multiview.inflate.ground_plane import Slant, contact_candidates
-from ds4d.multiview.inflate.mid_surface import bent
+from ds4d.multiview.inflate.ground_plane import Slant, lowest_points
+from ds4d.multiview.inflate.mid_surface import bend
 from ds4d.multiview.inflate.silhouette import half_thickness
 
 SIZE = 256
@@ -28,8 +28,8 @@ def standing(body: tuple[int, int], feet: dict[int, int], frames: int = 6) -> np
 def placed(alphas: np.ndarray) -> np.ndarray:
     insides = alphas > 0.5
     halves = np.stack([half_thickness(inside) for inside in insides])
-    contacts = contact_candidates(alphas, 6)
-    return legs.offsets(insides, halves, contacts, SLANT, FOCAL, RADIUS)
+    contacts = lowest_points(alphas)
+    return legs.depth_offsets(insides, halves, contacts, SLANT, FOCAL, RADIUS)
 
 
 def test_the_lower_foot_is_the_nearer_one():
@@ -65,7 +65,7 @@ def test_the_trunk_stays_where_it_is_and_the_legs_bend_away():
     alphas = standing((40, 216), {55: 80, 200: 80})
     inside = alphas[0] > 0.5
     own = placed(alphas)[0]
-    depth = bent(inside, half_thickness(inside), own)
+    depth = bend(inside, half_thickness(inside), own)
     assert abs(depth[110, 128]) < 0.1 * np.nanmax(np.abs(own))
     np.testing.assert_allclose(depth[195, [55, 200]], own[195, [55, 200]], rtol=0.1)
     steps = np.abs(np.diff(depth[:195, 55]))[100:]

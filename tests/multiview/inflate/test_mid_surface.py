@@ -1,10 +1,10 @@
-"""The middle surface: what thin and thick parts do to it."""
+"""The mid-surface: offsets of thin and thick parts."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ds4d.multiview.inflate.mid_surface import leaning
+from ds4d.multiview.inflate.mid_surface import lean
 from ds4d.multiview.inflate.silhouette import half_thickness
 
 SIZE = 96
@@ -17,18 +17,18 @@ def disc(radius: float, row: float = SIZE / 2, column: float = SIZE / 2) -> np.n
 
 def test_a_ball_stays_a_ball():
     half = half_thickness(disc(30))
-    assert np.abs(leaning(half[None])).max() < 0.03 * 30
+    assert np.abs(lean(half[None])).max() < 0.03 * 30
 
 
 def test_an_arm_reaches_before_the_body_and_nothing_jumps():
     mask = disc(26, column=34)
     mask[44:52, 34:92] = True
     half = half_thickness(mask)
-    lean = leaning(half[None])[0]
-    assert lean[48, 85] < lean[48, 34] - 3  # nearer to the camera
-    assert np.abs(np.diff(lean[48, 30:90])).max() < 1.5
-    assert abs((lean * half).sum()) < 1e-3 * half.sum()
+    offset = lean(half[None])[0]
+    assert offset[48, 85] < offset[48, 34] - 3  # nearer to the camera
+    assert np.abs(np.diff(offset[48, 30:90])).max() < 1.5
+    assert abs((offset * half).sum()) < 1e-3 * half.sum()
 
 
 def test_an_empty_clip_has_none():
-    assert (leaning(np.zeros((2, 8, 8))) == 0).all()
+    assert (lean(np.zeros((2, 8, 8))) == 0).all()

@@ -1,3 +1,5 @@
+"""Rotating parts: the sails of a synthetic windmill, and motion that is no rotation."""
+
 from __future__ import annotations
 
 import cv2
@@ -11,7 +13,7 @@ HUB = (64.0, 50.0)  # column and row, pixels
 
 
 def mill(speed: float, frames: int = 16) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A tower with four sails before it [T, S, S, 4]; the sails' and the tower's masks."""
+    """A tower with four sails in front [T, S, S, 4]; masks of the sails and of the tower."""
     random = np.random.default_rng(0)
     tower = np.zeros((SIZE, SIZE), bool)
     tower[40:120, 48:80] = True
@@ -32,36 +34,36 @@ def mill(speed: float, frames: int = 16) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 @pytest.mark.parametrize("speed", [-3.0, 5.0])
-def test_a_turn_is_found(speed):
-    turn = rotating_part.find(mill(speed)[0])
-    assert turn.speed == pytest.approx(speed, rel=0.1)
-    np.testing.assert_allclose(np.multiply(turn.hub, SIZE), HUB, atol=3)
+def test_a_rotation_is_found(speed):
+    rotation = rotating_part.find(mill(speed)[0])
+    assert rotation.speed == pytest.approx(speed, rel=0.1)
+    np.testing.assert_allclose(np.multiply(rotation.hub, SIZE), HUB, atol=3)
 
 
-def test_the_sails_come_off_the_tower():
+def test_sails_and_tower_are_segmented():
     clip, sails, tower = mill(5.0)
-    apart = rotating_part.take_apart(clip, rotating_part.find(clip))
-    overlap = (apart.before & sails).sum() / (apart.before | sails).sum()
+    split = rotating_part.split(clip, rotating_part.find(clip))
+    overlap = (split.part & sails).sum() / (split.part | sails).sum()
     assert overlap > 0.8
-    assert (apart.body & tower).sum() > 0.97 * len(clip) * tower.sum()
-    assert (apart.body & ~tower).sum() < 0.05 * sails.sum()
-    assert ((apart.before | apart.body) == (clip[..., 3] > 0.5)).mean() > 0.995
-    hidden = apart.body & sails & tower
+    assert (split.body & tower).sum() > 0.97 * len(clip) * tower.sum()
+    assert (split.body & ~tower).sum() < 0.05 * sails.sum()
+    assert ((split.part | split.body) == (clip[..., 3] > 0.5)).mean() > 0.995
+    hidden = split.body & sails & tower
     stones = np.median(np.where((sails & tower)[..., None], np.nan, clip[..., :3]), 0)
-    shown = apart.colors[hidden]
+    shown = split.colors[hidden]
     assert np.isfinite(shown).all() and stones.shape == (SIZE, SIZE, 3)
     assert (np.abs(shown - (0.9, 0.85, 0.3)).max(-1) < 0.1).mean() < 0.1  # no sail on the tower
 
 
-def test_a_sail_that_hardly_leaves_its_place_is_no_part_of_the_tower():
+def test_a_slow_sail_is_not_part_of_the_tower():
     clip, _, tower = mill(1.6, frames=21)
-    body = rotating_part.take_apart(clip, rotating_part.find(clip)).body
+    body = rotating_part.split(clip, rotating_part.find(clip)).body
     assert (body & tower).sum() > 0.95 * len(clip) * tower.sum()
     above, beside = body[:, :34], body[:, :, 90:]
     assert above.mean() < 0.001 and beside.mean() < 0.001
 
 
-def test_what_walks_or_waves_does_not_turn():
+def test_walking_and_waving_are_no_rotation():
     walks = np.zeros((12, SIZE, SIZE, 4), np.float32)
     waves = np.zeros((12, SIZE, SIZE, 4), np.float32)
     texture = cv2.resize(np.random.default_rng(1).uniform(0, 1, (32, 32, 3)), (SIZE, SIZE))
@@ -78,7 +80,7 @@ def test_what_walks_or_waves_does_not_turn():
     assert rotating_part.find(waves) is None
 
 
-def test_a_still_clip_does_not_turn():
+def test_a_static_clip_has_no_rotation():
     clip = mill(0.0)[0]
     assert rotating_part.find(clip) is None
     assert rotating_part.find(np.zeros_like(clip)) is None

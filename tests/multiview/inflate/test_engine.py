@@ -1,3 +1,5 @@
+"""Inflation of silhouettes: rendered views, colours, settings."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -7,10 +9,16 @@ from scipy.ndimage import binary_fill_holes
 
 from ds4d.cameras import RADIUS, orbit_cameras, project, rig_cameras
 from ds4d.config import MachineConfig, MultiviewConfig
-from ds4d.multiview import choose, inflate
-from ds4d.multiview.inflate.colors import cast_votes, front_colors, palette, regional_colors
+from ds4d.multiview import choose
+from ds4d.multiview.inflate import engine
+from ds4d.multiview.inflate.colors import (
+    color_histograms,
+    dominant_colors,
+    front_colors,
+    regional_colors,
+)
 from ds4d.multiview.inflate.ground_plane import Slant
-from ds4d.multiview.inflate.silhouette import half_thickness, shell
+from ds4d.multiview.inflate.silhouette import half_thickness, surface_splats
 from ds4d.splatting import Splats
 from tests.stages import finished
 
@@ -34,25 +42,25 @@ def painted(mask: np.ndarray, color=(200, 120, 40)) -> np.ndarray:
 
 
 def views_of(frames: np.ndarray, size: int = SIZE):
-    events, views = finished(inflate.run(frames, orbit_cameras([0.0], size=frames.shape[1]), size))
+    events, views = finished(engine.run(frames, orbit_cameras([0.0], size=frames.shape[1]), size))
     return views, events
 
 
-def shelled(frame: np.ndarray, slant: Slant) -> Splats:
+def inflated(frame: np.ndarray, slant: Slant) -> Splats:
     small = frame.astype(np.float32) / 255
-    front, inside, colors = front_colors(small), small[..., 3] > 0.5, palette(small[None])
-    votes = cast_votes(front[None], inside[None], colors)
-    hidden = regional_colors(votes[:, 0], colors, SIZE)
+    front, inside, palette = front_colors(small), small[..., 3] > 0.5, dominant_colors(small[None])
+    histograms = color_histograms(front[None], inside[None], palette)
+    hidden = regional_colors(histograms[:, 0], palette, SIZE)
     middle = np.tile(slant.depths(SIZE, FOCAL, RADIUS), (SIZE, 1))
-    return shell(inside, front, hidden, half_thickness(inside), middle, FRONT)
+    return surface_splats(inside, front, hidden, half_thickness(inside), middle, FRONT)
 
 
-def drawn(frame: np.ndarray, azimuths, slant: Slant = FLAT) -> np.ndarray:
-    return inflate.draw(shelled(frame, slant), orbit_cameras(azimuths, size=SIZE))
+def rendered(frame: np.ndarray, azimuths, slant: Slant = FLAT) -> np.ndarray:
+    return engine.render(inflated(frame, slant), orbit_cameras(azimuths, size=SIZE))
 
 
 def test_a_sphere_looks_the_same_from_every_side():
-    views = drawn(painted(disc(30)), [0, 45, 90, 200])
+    views = rendered(painted(disc(30)), [0, 45, 90, 200])
     areas = (views[..., 3] > 127).sum((1, 2))
     assert areas.max() < 1.12 * areas.min()
 
@@ -63,7 +71,7 @@ def test_the_front_reproduces_silhouette_and_colours():
     mask[70:90, 45:49] = True  # a thin leg
     frame = painted(mask)
     frame[:, 48:][mask[:, 48:]] = (30, 60, 200, 255)
-    view = drawn(frame, [0.0], Slant(0.4, 0.0, 1.0))[0]
+    view = rendered(frame, [0.0], Slant(0.4, 0.0, 1.0))[0]
     shown = view[..., 3] > 127
     assert (shown & mask).sum() / (shown | mask).sum() > 0.97
     away = mask.copy()
@@ -75,7 +83,7 @@ def test_the_front_reproduces_silhouette_and_colours():
 def test_the_camera_at_positive_azimuth_sees_the_right_side():
     frame = painted(disc(30), (220, 30, 30))
     frame[:, 48:][disc(30)[:, 48:]] = (30, 30, 220, 255)
-    right, left = drawn(frame, [90.0, -90.0])
+    right, left = rendered(frame, [90.0, -90.0])
     for view, channel in ((right, 2), (left, 0)):
         colors = view[view[..., 3] > 127][:, :3].astype(int)
         assert (colors[:, channel] > 150).mean() > 0.9
@@ -89,11 +97,11 @@ def test_the_views_are_upright():
         assert rows.mean() < 48
 
 
-def test_the_back_shows_no_mark_of_the_front():
+def test_the_back_has_no_mark_of_the_front():
     frame = painted(disc(34), (180, 120, 60))
     frame[40:50, 36:46, :3] = 255
     frame[40:50, 54:64, :3] = 255
-    front, back = drawn(frame, [0.0, 180.0])
+    front, back = rendered(frame, [0.0, 180.0])
     assert front[45, 41, :3].min() > 230
     solid = back[back[..., 3] > 250][:, :3].astype(int)
     assert np.abs(solid - (180, 120, 60)).max() < 40
@@ -103,16 +111,16 @@ def test_no_colour_of_the_old_background_survives():
     frame = painted(disc(30), (60, 30, 20))
     edge = disc(30) & ~disc(29)
     frame[edge, :3] = 255  # a white fringe
-    for view in drawn(frame, [0, 60, 120, 180]):
+    for view in rendered(frame, [0, 60, 120, 180]):
         assert view[view[..., 3] > 127][:, :3].max() < 120
 
 
-def test_the_shell_has_no_holes_and_stays_on_its_rays():
+def test_the_surface_has_no_holes_and_stays_on_its_rays():
     mask = disc(20)
     mask[30:66, 20:76] = True
-    splats = shelled(painted(mask), Slant(-0.5, 0.0, 1.0))
+    splats = inflated(painted(mask), Slant(-0.5, 0.0, 1.0))
     cameras = orbit_cameras([30, 90, 150, 270], [20, -10, 20, 10], size=SIZE)
-    views = inflate.draw(splats, cameras)
+    views = engine.render(splats, cameras)
     for view in views:
         solid = view[..., 3] > 127
         assert not (binary_fill_holes(solid) & ~solid).any()
@@ -121,11 +129,11 @@ def test_the_shell_has_no_holes_and_stays_on_its_rays():
     assert mask[rows, columns].all()
 
 
-def test_a_slanted_object_turns_its_broad_side():
+def test_a_slanted_object_is_seen_broadside_at_its_azimuth():
     """What stands along depth = x shows its full width at azimuth 45 and its edge at -45."""
     mask = np.zeros((SIZE, SIZE), bool)
     mask[44:52, 16:80] = True
-    broad, thin = drawn(painted(mask), [45.0, -45.0], Slant(1.0, 0.0, 1.0))[..., 3] > 127
+    broad, thin = rendered(painted(mask), [45.0, -45.0], Slant(1.0, 0.0, 1.0))[..., 3] > 127
     assert np.ptp(np.nonzero(broad)[1]) > 2.5 * np.ptp(np.nonzero(thin)[1])
 
 
@@ -145,14 +153,14 @@ def test_run_returns_the_input_and_six_views():
 
 def test_the_front_cameras_distance_and_field_of_view_are_kept():
     front = orbit_cameras([0.0], size=SIZE, radius=1.1, fov_deg=49.0)
-    _, views = finished(inflate.run(painted(disc(20))[None], front, SIZE))
+    _, views = finished(engine.run(painted(disc(20))[None], front, SIZE))
     torch.testing.assert_close(views.cameras.centres().norm(dim=1), torch.full((7,), 1.1))
     torch.testing.assert_close(views.cameras.Ks, front.Ks.expand(7, 3, 3))
     areas = (views.images[0, ..., 3] > 127).sum((1, 2))
     assert areas.max() < 1.15 * areas.min()
 
 
-def test_it_is_deterministic():
+def test_the_views_are_deterministic():
     frames = np.stack([painted(disc(20)), painted(disc(25))])
     frames[..., :3] ^= np.random.default_rng(0).integers(0, 32, frames[..., :3].shape, np.uint8)
     np.testing.assert_array_equal(views_of(frames)[0].images, views_of(frames)[0].images)
@@ -169,7 +177,7 @@ def test_an_empty_matte_gives_transparent_views():
 
 def test_closing_the_stage_stops_it():
     frames = np.repeat(painted(disc(20))[None], 3, 0)
-    stage = inflate.run(frames, FRONT, SIZE)
+    stage = engine.run(frames, FRONT, SIZE)
     next(stage)
     next(stage)
     stage.close()
@@ -177,10 +185,10 @@ def test_closing_the_stage_stops_it():
         next(stage)
 
 
-def test_a_given_slant_is_taken():
+def test_a_given_slant_is_used():
     mask = np.zeros((SIZE, SIZE), bool)
     mask[44:52, 16:80] = True
-    stage = inflate.run(painted(mask)[None], FRONT, SIZE, slant=30.0)
+    stage = engine.run(painted(mask)[None], FRONT, SIZE, slant=30.0)
     _, views = finished(stage)
     broad, thin = views.images[0, [1, 6], ..., 3] > 127  # azimuths 30 and 330
     assert np.ptp(np.nonzero(broad)[1]) > 1.5 * np.ptp(np.nonzero(thin)[1])
@@ -189,7 +197,7 @@ def test_a_given_slant_is_taken():
 def test_depth_scales_the_thickness_and_nothing_else():
     widths = []
     for depth in (0.5, 1.0):
-        _, views = finished(inflate.run(painted(disc(30))[None], FRONT, SIZE, depth=depth))
+        _, views = finished(engine.run(painted(disc(30))[None], FRONT, SIZE, depth=depth))
         shown = views.images[0, [0, 2], ..., 3] > 127  # the front, and azimuth 90
         widths.append([np.ptp(np.nonzero(view)[1]) for view in shown])
     (front, flat), (same, round_) = widths
@@ -197,14 +205,15 @@ def test_depth_scales_the_thickness_and_nothing_else():
     assert flat == pytest.approx(0.5 * round_, abs=3)
 
 
-def test_the_two_numbers_that_one_view_cannot_know_are_the_person_s(tmp_path):
+def test_slant_and_depth_of_the_settings_are_used(tmp_path):
     frames = np.zeros((2, 48, 48, 4), np.uint8)
     frames[:, 12:36, 8:40] = (200, 90, 40, 255)
 
     def sides(**chosen):
         config = MultiviewConfig(engine="inflate", **chosen)
-        engine = choose(config, MachineConfig(device="cpu"), tmp_path, None, 0, lambda frames: None)
-        return finished(engine.run(frames, 48))[1].images[0, 1:, ..., 3]
+        machine = MachineConfig(device="cpu")
+        chosen_engine = choose(config, machine, tmp_path, None, 0, lambda frames: None)
+        return finished(chosen_engine.run(frames, 48))[1].images[0, 1:, ..., 3]
 
     plain, thick, slanted = sides(slant=0.0), sides(slant=0.0, depth=1.6), sides(slant=25.0)
     assert (thick > 127).sum() > 1.05 * (plain > 127).sum()
