@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from ..config import MachineConfig, MultiviewConfig
 from ..errors import UserError
 from ..run.engines import Engine, identity, usable
 from ..run.events import Stage
-from .views import Views
+from .views import Matte, Views
 
-Matte = Callable[[np.ndarray], "Stage[np.ndarray]"]  # [T, H, W, 3] -> [T, H, W], uint8
 ZERO123PLUS_GB, ZERO123PLUS_LOW_GB = 8.0, 6.0  # GPU memory that Zero123++ needs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from ..cameras import Cameras, Similarity
 from ..clip.datasets import image_files
 from ..images import load_pngs, save_pngs
 from ..mesh.mesh import Mesh
+from ..run.events import Stage
+
+Matte = Callable[[np.ndarray], Stage[np.ndarray]]  # [T, H, W, 3] -> [T, H, W], uint8
 
 MESH_FILE = "surface.npz"  # Views.mesh, beside the images
 CAPTURE_FILE = "scene.json"  # Views.capture_to_world

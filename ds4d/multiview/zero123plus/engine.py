@@ -18,8 +18,8 @@ from ...errors import UserError
 from ...images import over, tile
 from ...run.device import release
 from ...run.events import Event, Stage, nested
-from .. import Matte, Views, join
 from ..given import RIGS
+from ..views import Matte, Views, join
 from .fit_front_camera import fit_front_camera, silhouette_iou
 from .generate import generate_views, parse_redraws
 
