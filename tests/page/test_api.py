@@ -48,12 +48,41 @@ def test_another_process_gets_the_files(app, red_clip):
     assert "fourd.safetensors" in zipfile.ZipFile(result["files"]["archive"]).namelist()
 
 
-def test_the_endpoints_say_what_they_want(client):
+PARAMETERS = {  # as programs see them; the order is part of the API
+    "/preflight": ["clip", "preset", "start", "end"],
+    "/generate": [
+        "clip", "preset", "seed", "start", "end", "frames", "size", "drawing_steps", "slant",
+        "depth", "redraw", "resolution", "points", "most_points", "static_steps", "dynamic_steps",
+        "image_size", "exclude", "video_size", "video_seconds", "mesh",
+    ],
+    "/status": ["job"],
+    "/result": ["job"],
+    "/cancel": ["job"],
+}  # fmt: skip
+
+
+def test_the_endpoints_and_their_parameters_stay(client):
     described = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(described) == {"/preflight", "/generate", "/status", "/result", "/cancel"}
-    wanted = [parameter["parameter_name"] for parameter in described["/generate"]["parameters"]]
-    assert wanted[:3] == ["clip", "preset", "seed"] and set(TINY) <= set(wanted)
-    assert [p["parameter_name"] for p in described["/status"]["parameters"]] == ["job"]
+    found = {
+        endpoint: [parameter["parameter_name"] for parameter in description["parameters"]]
+        for endpoint, description in described.items()
+    }
+    assert found == PARAMETERS
+    optional = {
+        parameter["parameter_name"]: parameter["parameter_default"]
+        for parameter in described["/generate"]["parameters"]
+        if parameter["parameter_has_default"]
+    }
+    settings = dict.fromkeys(PARAMETERS["/generate"][3:])
+    assert optional == {"preset": "preview", "seed": 0, **settings}
+
+
+def test_assistants_read_what_each_setting_is():
+    from page.api import Api, _endpoint
+    from page.settings import SETTINGS
+
+    text = _endpoint(Api(None).generate).__doc__
+    assert all(f"{name}: {setting.hint}" in text for name, setting in SETTINGS.items())
 
 
 def test_mistakes_are_sentences(client, red_clip, tmp_path):

@@ -5,14 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from ds4d.config import PRESETS
 from ds4d.errors import UserError
+from page.handlers import Handlers
+from page.jobs.service import Service
 from page.jobs.store import config_from
-from tests.page.jobs.conftest import order
+from tests.page.jobs.conftest import ended, order
+
+OLD_JOB = Path(__file__).with_name("old_job")  # written by version 4c99580, queued
 
 
 def test_a_full_disk_loses_the_oldest_inactive_jobs(store):
@@ -52,3 +59,51 @@ def test_a_config_of_an_older_version_is_read():
     assert (fourd.warp_lr, fourd.tint_lr) == (default.warp_lr, default.tint_lr)
     assert fourd.means_lr == default.means_lr
     assert fourd.dynamic_iterations == PRESETS["standard"].fourd.dynamic_iterations
+
+
+@pytest.fixture
+def old_job(store):
+    """A queued job of an older version in the store."""
+    folder = store.root / "queued-by-an-older-version"
+    shutil.copytree(OLD_JOB, folder)
+    (folder / "events.jsonl").touch()
+    return store.find(folder.name)
+
+
+def test_a_job_of_an_older_version_keeps_its_settings(old_job):
+    config = old_job.config
+    assert (config.preset, config.seed, config.clip.frames, config.clip.start) == (
+        "paper",
+        7,
+        8,
+        0.5,
+    )
+    assert (config.multiview.redraw, config.multiview.slant) == (("2:1",), 5)
+    assert (config.fourd.exclude, config.fourd.dynamic_iterations) == (("3:4",), 40)
+    untouched = PRESETS["paper"].fourd
+    changed = replace(config.fourd, exclude=(), dynamic_iterations=untouched.dynamic_iterations)
+    assert changed == untouched
+    assert old_job.source.read_text() == "done"
+
+
+def test_a_job_that_was_queued_before_an_update_is_computed(store, queue, old_job):
+    assert old_job.state == "queued"
+    store.change(old_job, queued=time.time())
+    queue.start()
+    assert ended(store, old_job).state == "done"
+
+
+def test_a_run_of_an_older_version_is_shown(store, old_job):
+    (old_job.folder / "run.json").write_text(
+        json.dumps({"stages": {"clip": {"seconds": 1.0}, "fourd": {"seconds": 2.0}}})
+    )
+    lines = (
+        '{"at": 1.0, "stage": "clip", "step": 1, "total": 1, "skipped": true}',
+        '{"at": 2.0, "stage": "fourd", "step": 1, "total": 1, "metrics": {"loss": 0.5}}',
+        '{"at": 3.0, "end": "done"}',
+    )
+    (old_job.folder / "events.jsonl").write_text("\n".join(lines) + "\n")
+    store.change(old_job, state="done", started=1.0, ended=3.0)
+    values = Handlers(Service(store)).load(old_job.id)
+    assert values["clip"] == str(old_job.source) and values["drawing_steps"] == 75
+    assert "Made here in 3.0 s" in values["head"] and values["job"] == old_job.id
