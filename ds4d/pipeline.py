@@ -22,6 +22,7 @@ from . import clip, export, features, guidance, matting, mesh, multiview
 from .cameras import Similarity, load_cameras, save_cameras
 from .config import Config
 from .errors import UserError
+from .features.io import load_features, save_features
 from .fourd import stage as train
 from .fourd import visualize as pictures
 from .fourd.asset import Asset
@@ -198,7 +199,7 @@ class _Run:
         def make() -> Stage[dict[str, Any]]:
             maps = yield from engine.run(self.views().images)
             with self.workspace.replacing("features.safetensors") as path:
-                features.save(path, maps)
+                save_features(path, maps)
             return {"shape": list(maps.shape)}
 
         inputs, artifacts = (self.config.features,), ["features.safetensors"]
@@ -251,7 +252,7 @@ class _Run:
         def make() -> Stage[dict[str, Any]]:
             yield from self.recorder.fetched("fourd", guides.networks)
             points, colors = load_points_ply(self.workspace / "points.ply")
-            maps = features.load(self.workspace / "features.safetensors")
+            maps = load_features(self.workspace / "features.safetensors")
             positions = clip.load(self.workspace / "clip").positions
             asset, facts = yield from train.run(
                 self.views(), torch.as_tensor(positions), maps, points, colors, config.fourd,

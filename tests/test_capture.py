@@ -1,5 +1,4 @@
-"""From the pictures of real cameras to a 4D scene: better than a still one and than a blind start,
-seen from a camera that was held out."""
+"""A capture from images to 4D, compared with a static and a random start from a held-out camera."""
 
 from __future__ import annotations
 
@@ -50,7 +49,7 @@ def made(folder, tmp_path_factory) -> Workspace:
 
 
 def seen(asset: Asset, positions: list[float]) -> np.ndarray:
-    """What the held-out camera sees at some moments, [T, H, W, 3] over white."""
+    """Renders of the held-out camera at several times, [T, H, W, 3] over white."""
     shot = camera(HELD_OUT)
     world = replace(shot, viewmats=outward(shot))
     placed = asset.capture_to_world.cameras(world)
@@ -59,7 +58,7 @@ def seen(asset: Asset, positions: list[float]) -> np.ndarray:
 
 
 def outward(shot) -> torch.Tensor:
-    """World to camera from the room's own world, for a camera of the unit world."""
+    """Viewmat in capture coordinates of a camera in unit coordinates."""
     origin, axes = outside(torch.zeros(1, 3)), outside(torch.eye(3))
     to_world = torch.eye(4, dtype=torch.float64)
     to_world[:3, :3] = (axes - origin).double().T

@@ -20,7 +20,7 @@ from ..config import MachineConfig
 from ..errors import UserError
 from ..run import device
 from ..run.events import Event, Stage
-from .pca import Palette
+from .pca import PCAColors
 
 PATCH = 14  # pixels along a side of a patch
 GRID = 37  # patches along a side of a view
@@ -64,7 +64,7 @@ def _describe(images: np.ndarray, network: nn.Module, batch: int) -> Stage[Tenso
     flat = images.reshape(total, *images.shape[2:])
     features = torch.empty(total, GRID, GRID, network.config.hidden_size, dtype=torch.float16)
     by_frame = features.view(frames, views, *features.shape[1:])
-    palette = None
+    colors = None
     for start in range(0, total, batch):
         part = _tokens(network, flat[start : start + batch])
         if not torch.isfinite(part).all():
@@ -78,8 +78,8 @@ def _describe(images: np.ndarray, network: nn.Module, batch: int) -> Stage[Tenso
         if done // views > shown:  # a whole frame more
             shown = done // views
             newest, pictures = by_frame[shown - 1], images[shown - 1]
-            palette = palette or Palette.of(newest, pictures)
-            preview = palette.paint(newest, pictures)
+            colors = colors or PCAColors.fit(newest, pictures)
+            preview = colors.render(newest, pictures)
         yield Event("features", done, total, f"DINOv2: view {done} of {total}", preview)
     return by_frame
 

@@ -1,7 +1,7 @@
-"""A corner of a hall in which a ball moves, drawn from known Gaussians by cameras of all kinds.
+"""A multi-camera capture of a room with a moving ball, rendered from known Gaussians.
 
-The room has a world of its own (y up, other units, far from the origin), and the cameras differ in
-distance, height, field of view, picture size and principal point, as real ones do.
+The capture has coordinates of its own (y up, other units, far from the origin), and its cameras
+differ in distance, height, field of view, image size and principal point, as real ones do.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ RIG = (
     (13, 22, 2.1, 44, 96, 72, (3, 0)),
 )
 HELD_OUT = len(RIG) - 1
-UNIT = 6.0  # of the room's own world per unit here
+UNIT = 6.0  # capture units per unit of `room`
 ORIGIN = torch.tensor([120.0, -35.0, 15.0])
 AXES = torch.tensor([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])  # x, y, z here -> y up, det +1
 
 
 def room(position: float) -> Splats:
-    """The Gaussians of a moment in [0, 1], in a z-up world of unit size."""
+    """Gaussians of the room at a time in [0, 1], in z-up coordinates of unit size."""
     generator = np.random.default_rng(5)
     steps = np.linspace(-0.6, 0.6, 30)
     a, b = (grid.ravel() for grid in np.meshgrid(steps, steps))
@@ -68,7 +68,7 @@ def room(position: float) -> Splats:
 
 
 def camera(index: int) -> Cameras:
-    """A camera of the rig, in the z-up world of unit size, at its own picture size."""
+    """Camera of the rig in unit coordinates, at its own image size."""
     azimuth, elevation, radius, fov, width, height, (dx, dy) = RIG[index]
     turned = orbit_cameras([azimuth], elevation, size=height, radius=radius, fov_deg=fov)
     Ks = turned.Ks.clone()
@@ -77,18 +77,18 @@ def camera(index: int) -> Cameras:
 
 
 def outside(points: Tensor) -> Tensor:
-    """Places [N, 3] of the unit world in the room's own."""
+    """Transform points [N, 3] from unit coordinates to those of the capture."""
     return UNIT * points @ AXES.T + ORIGIN
 
 
 def picture(index: int, position: float) -> np.ndarray:
-    """What a camera sees, [H, W, 3] uint8, over a dim background."""
+    """Render a camera's image [H, W, 3] uint8 over a dim background."""
     rgb, _, _ = render(room(position), camera(index), background=0.0)
     return (rgb[0].clamp(0, 1) * 255).round().byte().numpy()
 
 
 def entry(index: int, name: str) -> dict:
-    """A camera as cameras.json lists it: camera to the room's own world, OpenGL axes."""
+    """Entry of cameras.json: camera to capture coordinates, OpenGL axes."""
     shot = camera(index)
     inward = shot.viewmats[0].double()
     c2w = torch.eye(4, dtype=torch.float64)
@@ -104,7 +104,7 @@ def entry(index: int, name: str) -> dict:
 
 
 def write_room(folder: Path, frames: int) -> Path:
-    """views/cam0 ..., heldout/cam7 and cameras.json."""
+    """Write views/cam0 ..., heldout/cam7 and cameras.json."""
     names = [f"views/cam{k}" if k != HELD_OUT else f"heldout/cam{k}" for k in range(len(RIG))]
     for index, name in enumerate(names):
         (folder / name).mkdir(parents=True)

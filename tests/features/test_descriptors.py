@@ -1,12 +1,10 @@
-"""The embedded features: what must change them, what must not, and where."""
+"""Hand-crafted descriptors: sensitivity to motion, insensitivity to flicker and background."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from ds4d import features
-from ds4d.config import FeaturesConfig, MachineConfig
 from ds4d.features.descriptors import PATCH, run
 from tests.stages import finished
 
@@ -19,7 +17,7 @@ def describe(*images: np.ndarray) -> torch.Tensor:
 
 
 def textured(seed: int = 0) -> np.ndarray:
-    """An opaque picture of soft blobs."""
+    """An opaque image of soft blobs."""
     import cv2
 
     rng = np.random.default_rng(seed)
@@ -34,9 +32,9 @@ def empty() -> np.ndarray:
 
 
 def dynamic(f: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Size of what is left of f beside its projection on the reference, per token."""
-    along = (f * reference).sum(-1, keepdim=True) / (reference**2).sum(-1, keepdim=True)
-    return (f - along * reference).norm(dim=-1)
+    """Norm of the component of f orthogonal to the reference, per token."""
+    share = (f * reference).sum(-1, keepdim=True) / (reference**2).sum(-1, keepdim=True)
+    return (f - share * reference).norm(dim=-1)
 
 
 def test_shape_and_scale():
@@ -59,7 +57,7 @@ def test_equal_frames_have_equal_features():
     assert torch.equal(first, second)
 
 
-def test_empty_background_is_one_vector_whatever_colour_hides_under_it():
+def test_transparent_background_is_one_vector_of_any_hidden_colour():
     hidden = empty()
     hidden[: SIZE // 2, :, 0] = 255  # red, but wholly transparent
     tokens = describe(hidden)[0].reshape(GRID * GRID, -1)
@@ -100,17 +98,3 @@ def test_flicker_changes_far_less_than_motion():
     reference, flicker, motion = describe(image, darker, moved)
     flicker, motion = dynamic(flicker, reference), dynamic(motion, reference)
     assert flicker.mean() < 0.15 * motion.mean()
-
-
-def test_features_survive_the_disk(tmp_path):
-    result = describe(textured())[:, None]
-    features.save(tmp_path / "features.safetensors", result)
-    loaded = features.load(tmp_path / "features.safetensors")
-    assert loaded.dtype == torch.float32 and torch.allclose(loaded, result, atol=1e-3)
-
-
-def test_auto_describes_where_no_network_can_run():
-    engine = features.choose(FeaturesConfig(grid=5), MachineConfig(device="cpu"))
-    assert engine.name == "descriptors" and engine.why
-    images = np.zeros((1, 1, 64, 64, 4), np.uint8)
-    assert finished(engine.run(images))[1].shape[:4] == (1, 1, 5, 5)

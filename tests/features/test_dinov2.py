@@ -16,7 +16,6 @@ from transformers import Dinov2Model
 from ds4d.config import MachineConfig
 from ds4d.errors import UserError
 from ds4d.features import dinov2
-from ds4d.features.pca import Palette
 from ds4d.run import device
 from tests.fakes import dinov2 as tiny
 from tests.stages import finished
@@ -179,20 +178,6 @@ def test_the_preview_shows_the_views_parts(folder):
     picture = events[-1].preview
     assert picture.shape == (37 * 4, 4 * 37 * 4, 3) and picture.dtype == np.uint8
     assert (picture[:, : 37 * 4][:, :30] > picture[:, 60:148].mean()).any()
-
-
-def test_colours_tell_parts_apart_and_stay_over_time():
-    generator = torch.Generator().manual_seed(0)
-    features = torch.randn(1, 8, 8, 5, generator=generator) * 0.01
-    features[:, :4, :, 2] += 1  # the upper half is another part
-    images = np.full((1, 16, 16, 4), 255, np.uint8)
-    images[:, :, 12:, 3] = 0
-    palette = Palette.of(features, images)
-    now, later = palette.paint(features, images), palette.paint(features + 0.001, images)
-    cells = now[2::4, 2::4].astype(int)[:, :8]
-    assert np.abs(cells[0, 0] - cells[7, 0]).max() > 150
-    assert (cells[:, 6:] == 255).all()
-    assert np.abs(later.astype(int) - now).max() < 60
 
 
 # --- weights that are not right -------------------------------------------------------------------

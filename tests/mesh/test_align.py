@@ -54,21 +54,21 @@ def test_scale_and_shift_are_recovered(images, scale, shift):
 
 
 @pytest.mark.parametrize("turn", (1, 6, 10, 15, 20, 23))
-def test_turns_are_recovered(images, turn):
+def test_rotations_are_recovered(images, turn):
     away = moved(boxes.mesh(), cube_rotations()[turn], 13.0, (1.0, 2.0, -3.0))
     _, (mesh, ious) = finished(fit(away, images, CAMERAS, search_rotation=True))
     assert error(mesh) < 0.5 * PIXEL
     assert np.mean(ious) > 0.97
 
 
-def test_turns_stay_when_they_are_not_searched(images):
+def test_rotations_stay_when_they_are_not_searched(images):
     away = moved(boxes.mesh(), cube_rotations()[5])
     events, (_, ious) = finished(fit(away, images, CAMERAS, search_rotation=False))
     assert np.mean(ious) < 0.7
     assert events[-1].warning and "poorly" in events[-1].message
 
 
-def test_a_mirrored_mesh_stays_mirrored_and_its_overlap_tells(images):
+def test_a_mirrored_mesh_stays_mirrored_with_a_lower_iou(images):
     mirrored = replace(boxes.mesh(), vertices=boxes.mesh().vertices * torch.tensor([-1.0, 1, 1]))
     _, (mesh, ious) = finished(fit(mirrored, images, CAMERAS, search_rotation=True))
     assert np.mean(ious) < 0.87
@@ -121,7 +121,7 @@ def test_the_iou_is_that_of_filled_polygons(images):
         assert abs((shown & mask).sum() / (shown | mask).sum() - ious[view]) < 0.03
 
 
-def test_a_view_without_the_object_does_no_harm(images):
+def test_an_empty_view_does_not_affect_the_alignment(images):
     blank = images.copy()
     blank[3, ..., 3] = 0
     away = moved(boxes.mesh(), cube_rotations()[7], 3.0)
@@ -130,7 +130,7 @@ def test_a_view_without_the_object_does_no_harm(images):
     assert ious[3] == 0
 
 
-def test_the_last_event_tells_the_overlap(images):
+def test_the_last_event_reports_the_iou(images):
     events, (_, ious) = finished(fit(boxes.mesh(), images, CAMERAS, search_rotation=True))
     last = events[-1]
     assert last.step == last.total and len(events) > 20
@@ -142,7 +142,7 @@ def test_the_last_event_tells_the_overlap(images):
     assert np.abs(above - below).mean() < 12  # the mesh looks as the views do, a bit shaded
 
 
-def test_nothing_to_fit_is_said_plainly(images):
+def test_nothing_to_align_is_an_error(images):
     empty = images.copy()
     empty[0, ..., 3] = 0
     with pytest.raises(UserError, match="No object"):

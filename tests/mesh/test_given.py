@@ -40,7 +40,7 @@ def bounds(mesh: Mesh) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("ending", ["glb", "obj", "ply"])
-def test_a_mesh_finds_its_place(tmp_path, images, ending):
+def test_a_mesh_is_aligned_with_the_views(tmp_path, images, ending):
     """Lying on its side, upside down, and in millimetres."""
     turned = np.array([[0.0, -1, 0], [0, 0, 1], [-1, 0, 0]])
     scene = boxes.trimesh_scene(turned, 1000.0, (40.0, 5000.0, -7.0))
@@ -56,7 +56,7 @@ def test_a_mesh_finds_its_place(tmp_path, images, ending):
     assert torch.isfinite(points).all() and torch.isfinite(normals).all()
 
 
-def test_a_mesh_saved_by_us_comes_back(tmp_path, images):
+def test_a_mesh_of_this_program_is_read_back(tmp_path, images):
     save_glb(tmp_path / "ours.glb", boxes.mesh())
     _, mesh = finished(run(images, CAMERAS, 96, file=tmp_path / "ours.glb"))
     assert (bounds(mesh) - bounds(boxes.mesh())).abs().max() < 0.005
@@ -78,7 +78,7 @@ def test_a_mesh_without_colours_is_painted_by_the_views(tmp_path, images):
         assert torch.allclose(boxes.color_at(mesh, place), torch.tensor(color), atol=0.1)
 
 
-def test_the_front_view_has_the_say_in_painting(images):
+def test_the_front_view_dominates_painted_colours(images):
     other = images.copy()
     other[1:, ..., :3] = 255 - other[1:, ..., :3]
     mesh = paint(boxes.mesh(), other, CAMERAS)
@@ -86,7 +86,7 @@ def test_the_front_view_has_the_say_in_painting(images):
     assert (front - torch.tensor(boxes.THING[0][2])).abs().max() < 0.3
 
 
-def test_inside_out_pieces_are_turned(tmp_path):
+def test_inverted_components_are_flipped(tmp_path):
     scene = boxes.trimesh_scene()
     names = list(scene.geometry)
     scene.geometry[names[1]].invert()  # the head alone
@@ -99,7 +99,7 @@ def test_inside_out_pieces_are_turned(tmp_path):
     assert torch.equal(orient_faces(mesh).faces, mesh.faces)
 
 
-def test_closing_cancels(tmp_path, images):
+def test_closing_the_stage_cancels_it(tmp_path, images):
     boxes.trimesh_scene().export(tmp_path / "thing.glb")
     stage = partial(run, file=tmp_path / "thing.glb")(images, CAMERAS, 96)
     for _ in range(6):

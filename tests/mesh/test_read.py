@@ -132,7 +132,7 @@ def test_a_mirroring_node_keeps_the_outside(tmp_path):
     )
 
 
-def test_worthless_faces_and_vertices_are_dropped(tmp_path):
+def test_degenerate_faces_and_unused_vertices_are_removed(tmp_path):
     (tmp_path / "dirt.obj").write_text(
         "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0.5 0 0\nv 99 99 99\nv nan 0 0\n"
         "f 1 2 3\nf 1 4 2\nf 1 1 2\nf 1 2 6\n"
@@ -151,7 +151,7 @@ def broken_glb() -> bytes:
 
 
 @pytest.mark.parametrize(
-    "name, content, words",
+    "name, content, message",
     [
         ("a.stl", b"solid", "not a mesh that can be read"),
         ("a.glb", b"", "is empty"),
@@ -172,9 +172,9 @@ def broken_glb() -> bytes:
          b"property float z\nend_header\n0 0 0\n1 1 1\n", "points but no faces"),
     ],
 )  # fmt: skip
-def test_bad_files_end_with_a_sentence(tmp_path, name, content, words):
+def test_unusable_files_are_errors_with_a_hint(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(UserError, match=words) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         load(tmp_path / name)
     assert name in caught.value.sentence and caught.value.hint
 

@@ -36,7 +36,7 @@ def test_points_are_even_within_a_triangle():
     assert abs(float((red[:, 0] > 0.5).float().mean()) - 0.25) < 0.02
 
 
-def test_the_generator_decides():
+def test_samples_depend_on_the_generator_only():
     first, again, other = (sample_points(two_triangles(), 50, seeded(s))[0] for s in (3, 3, 4))
     assert torch.equal(first, again) and not torch.equal(first, other)
 

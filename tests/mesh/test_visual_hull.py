@@ -1,4 +1,4 @@
-"""Carving known shapes from their own silhouettes."""
+"""Visual hulls of known shapes from their own silhouettes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CAMERAS = rig_cameras(SIZE)
 
 
 def carve(images: np.ndarray):
-    """(events, mesh) of carving."""
+    """Events and mesh."""
     return finished(run(images, CAMERAS, RESOLUTION))
 
 
-def look(*inside_of_ray) -> np.ndarray:
-    """Grey views [V, S, S, 4] of the union of shapes; each tells which rays meet it.
+def render_silhouettes(*inside_of_ray) -> np.ndarray:
+    """Grey views [V, S, S, 4] of the union of shapes, given as masks of the rays that hit them.
 
-    A shape is called with the camera centre [3] and unit rays [S, S, 3]; 2 x 2 rays per pixel
+    A shape is a function of the camera centre [3] and unit rays [S, S, 3]; 2 x 2 rays per pixel
     give soft edges.
     """
     fine = CAMERAS.resized(2 * SIZE, 2 * SIZE)
@@ -41,9 +41,9 @@ def look(*inside_of_ray) -> np.ndarray:
     return images
 
 
-def sphere(place, radius):
+def sphere(position, radius):
     def meets(centre, rays):
-        to_middle = torch.tensor(place) - centre
+        to_middle = torch.tensor(position) - centre
         along = (rays * to_middle).sum(-1, keepdim=True)
         return (to_middle - along * rays).norm(dim=-1) < radius
 
@@ -71,7 +71,7 @@ def closed(mesh) -> bool:
 
 def test_sphere():
     radius = 0.3
-    events, mesh = carve(look(sphere((0.0, 0.0, 0.0), radius)))
+    events, mesh = carve(render_silhouettes(sphere((0.0, 0.0, 0.0), radius)))
     # Seven views cannot see a sphere whole: the hull is a little larger, never smaller.
     assert 0.98 < volume(mesh) / (4 / 3 * np.pi * radius**3) < 1.15
     assert closed(mesh)
@@ -82,9 +82,9 @@ def test_sphere():
     assert torch.allclose(mesh.colors, torch.full_like(mesh.colors, 128 / 255), atol=0.01)
 
 
-def test_box_off_centre_keeps_its_place():
+def test_a_box_off_centre_keeps_its_position():
     low, high = (-0.2, -0.3, -0.35), (0.3, 0.0, 0.1)
-    _, mesh = carve(look(box(low, high)))
+    _, mesh = carve(render_silhouettes(box(low, high)))
     # What hides behind the corners in every view stays, so boxes come out larger than spheres.
     true = float(np.prod(np.subtract(high, low)))
     assert 0.97 < volume(mesh) / true < 1.35
@@ -93,7 +93,7 @@ def test_box_off_centre_keeps_its_place():
 
 
 def test_a_mark_on_the_front_is_on_the_front_only():
-    images = look(sphere((0.0, 0.0, 0.0), 0.3))
+    images = render_silhouettes(sphere((0.0, 0.0, 0.0), 0.3))
     images[..., :3] = (60, 60, 200)
     middle = slice(SIZE // 2 - 8, SIZE // 2 + 8)
     images[0, middle, middle, :3] = (230, 30, 30)
@@ -106,7 +106,7 @@ def test_a_mark_on_the_front_is_on_the_front_only():
 
 
 def test_colours_come_from_the_right_side():
-    images = look(sphere((0.0, 0.0, 0.0), 0.3))
+    images = render_silhouettes(sphere((0.0, 0.0, 0.0), 0.3))
     images[..., :3] = (128, 128, 128)
     images[2, ..., :3] = (0, 200, 0)  # azimuth 90: the camera at +X
     _, mesh = carve(images)
@@ -120,8 +120,8 @@ def test_colours_come_from_the_right_side():
 def test_one_wrong_view_does_not_remove_a_limb(wrong):
     body = box((-0.2, -0.15, -0.1), (0.2, 0.15, 0.3))
     limb = box((-0.06, -0.06, -0.4), (0.06, 0.06, -0.1))
-    images = look(body, limb)
-    images[wrong] = look(body)[wrong]
+    images = render_silhouettes(body, limb)
+    images[wrong] = render_silhouettes(body)[wrong]
     events, mesh = carve(images)
     assert mesh.vertices[:, 2].min() < -0.37
     below = mesh.vertices[mesh.vertices[:, 2] < -0.2]
@@ -129,8 +129,8 @@ def test_one_wrong_view_does_not_remove_a_limb(wrong):
     assert events[-1].metrics["iou"] > 0.95
 
 
-def test_what_the_front_denies_is_not_there():
-    images = look(sphere((0.0, 0.0, 0.0), 0.25))
+def test_nothing_remains_outside_the_front_silhouette():
+    images = render_silhouettes(sphere((0.0, 0.0, 0.0), 0.25))
     images[0, :, : SIZE // 2, 3] = 0  # the real view shows only the right half
     events, mesh = carve(images)
     assert mesh.vertices[:, 0].min() > -0.03
@@ -138,21 +138,23 @@ def test_what_the_front_denies_is_not_there():
 
 
 def test_parts_apart_are_both_kept():
-    _, mesh = carve(look(sphere((-0.25, 0.0, 0.1), 0.15), sphere((0.25, 0.0, 0.0), 0.1)))
+    _, mesh = carve(
+        render_silhouettes(sphere((-0.25, 0.0, 0.1), 0.15), sphere((0.25, 0.0, 0.0), 0.1))
+    )
     near = torch.cdist(mesh.vertices, torch.tensor([[-0.25, 0.0, 0.1], [0.25, 0.0, 0.0]]))
     assert (near.amin(1) < 0.2).all()
     assert (near.argmin(1) == 0).any() and (near.argmin(1) == 1).any()
 
 
-def test_nothing_to_see_is_told():
-    images = look(sphere((0.0, 0.0, 0.0), 0.3))
+def test_an_empty_front_view_is_an_error():
+    images = render_silhouettes(sphere((0.0, 0.0, 0.0), 0.3))
     images[0, ..., 3] = 0
     with pytest.raises(UserError, match="No object"):
         carve(images)
 
 
-def test_views_without_anything_in_common_are_told():
-    images = look(sphere((0.0, 0.0, 0.0), 0.1))
+def test_silhouettes_without_intersection_are_an_error():
+    images = render_silhouettes(sphere((0.0, 0.0, 0.0), 0.1))
     images[1:, ..., 3] = 0
     images[1:, :16, :16, 3] = 255
     with pytest.raises(UserError, match="nothing in common"):

@@ -1,3 +1,5 @@
+"""Slant from contacts with the ground, on synthetic silhouettes."""
+
 from __future__ import annotations
 
 import math
@@ -59,7 +61,7 @@ def test_there_is_no_slant_without_evidence():
     assert abs(estimate_slant(hopping(0.0, drop=0.15), FOCAL, RADIUS).slope) < 0.2
 
 
-def test_what_faces_the_camera_has_no_slant():
+def test_a_symmetric_figure_has_no_slant():
     """The same contacts that slant a lopsided figure leave a symmetric one as it is."""
     alphas = hopping(0.0)
     alphas[:, 128:230, 51:58] = 1  # a hand that reaches lower on the left, below all feet
@@ -67,7 +69,7 @@ def test_what_faces_the_camera_has_no_slant():
     assert abs(estimate_slant(alphas, FOCAL, RADIUS).slope) < 0.05
 
 
-def test_two_feet_under_a_long_body_say_little():
+def test_two_feet_under_a_long_body_are_weak_evidence():
     """One near, one far: they stand across the body, not along it."""
     long, upright = (np.zeros((8, 256, 256), np.float32) for _ in range(2))
     long[:, 90:130, 30:240] = 1
@@ -82,7 +84,7 @@ def test_two_feet_under_a_long_body_say_little():
     assert 0 <= estimate_slant(long, FOCAL, RADIUS).slope < 0.7 * leaning
 
 
-def test_what_travels_or_hardly_shows_is_no_trouble():
+def test_falling_and_tiny_objects_have_no_slant():
     falling, dot = (np.zeros((8, 96, 96), np.float32) for _ in range(2))
     for index in range(8):
         falling[index, 10 + 8 * index : 30 + 8 * index, 30:60] = 1

@@ -1,3 +1,5 @@
+"""Legs: depth from their lowest points, sides, and limbs in the air."""
+
 from __future__ import annotations
 
 import math
@@ -32,8 +34,8 @@ def placed(alphas: np.ndarray) -> np.ndarray:
     return legs.depth_offsets(insides, halves, contacts, SLANT, FOCAL, RADIUS)
 
 
-def test_the_lower_foot_is_the_nearer_one():
-    """Its depth is that of the floor there: focal * height / row."""
+def test_the_lower_foot_is_nearer():
+    """Its depth is that of the ground at that row: focal * height / row."""
     found = placed(standing((100, 156), {110: FLOOR + 2, 146: FLOOR - 2}))
     near, far = found[:, 180, 110], found[:, 180, 146]
     expected = RADIUS * FLOOR / (FLOOR - 2) - RADIUS
@@ -54,14 +56,14 @@ def test_an_upright_figure_keeps_its_legs_under_it():
     assert np.nanmax(np.abs(found)) < 0.005
 
 
-def test_what_hangs_in_the_air_is_no_leg():
+def test_a_limb_in_the_air_is_not_a_leg():
     alphas = standing((100, 156), {110: FLOOR, 146: FLOOR - 2})
     alphas[:, 90:170, 80:90] = 1  # an arm, and the shoulder that holds it
     alphas[:, 90:100, 80:100] = 1
     assert np.isnan(placed(alphas)[:, 165, 85]).all()
 
 
-def test_the_trunk_stays_where_it_is_and_the_legs_bend_away():
+def test_the_trunk_keeps_its_depth_and_the_legs_bend():
     alphas = standing((40, 216), {55: 80, 200: 80})
     inside = alphas[0] > 0.5
     own = placed(alphas)[0]

@@ -20,7 +20,7 @@ def test_a_ball_stays_a_ball():
     assert np.abs(lean(half[None])).max() < 0.03 * 30
 
 
-def test_an_arm_reaches_before_the_body_and_nothing_jumps():
+def test_an_arm_is_in_front_of_the_body_without_a_step():
     mask = disc(26, column=34)
     mask[44:52, 34:92] = True
     half = half_thickness(mask)

@@ -1,3 +1,5 @@
+"""Inflation of silhouettes to round shapes, and flat bases."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -29,7 +31,7 @@ def test_a_strip_becomes_a_round_bar():
     assert np.abs(half[SIZE // 2, 38:58] - expected)[2:-2].max() < 0.5
 
 
-def test_what_stands_on_a_flat_base_is_as_thick_there_as_above():
+def test_an_object_on_a_flat_base_is_as_thick_there_as_above():
     mask = np.zeros((SIZE, SIZE), bool)
     mask[20:80, 30:66] = True  # a pot
     half = half_thickness(mask)
