@@ -3,7 +3,7 @@
 case     input/0000.png ..., VIEWS/0000/0..5.png, cameras.json
 STAG4D   ref/{i}_rgba.png, zero123/{i}_rgba/0..5.png
 4DGen    NAME_pose0/{i}.png, NAME_sync/{i}_0_{0..15}_rgba.png
-scene    views/CAMERA/0000.png ..., cameras.json (multiview/scene.py)
+scene    views/CAMERA/0000.png ..., cameras.json (multiview/capture.py)
 """
 
 from __future__ import annotations

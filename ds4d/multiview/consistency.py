@@ -21,7 +21,6 @@ INSIDE = 0.25  # alpha from which on a pixel counts as inside another silhouette
 def disagreement(
     views: Views,
     counts: np.ndarray | None = None,  # [T, V] bool, the views to compare; None = all
-    seed: int = 0,
 ) -> float:
     """Share of the object's pixels that the other views' silhouettes rule out, in [0, 1].
 
@@ -29,7 +28,7 @@ def disagreement(
     (Laurentini 1994). That holds for nearly all pixels in renders of one solid object; generated
     views violate it at their outlines.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     frames = np.linspace(0, len(views.images) - 1, min(FRAMES, len(views.images)))
     shares = []
     for frame in np.unique(frames.round().astype(int)):

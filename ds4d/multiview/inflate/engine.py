@@ -37,7 +37,6 @@ def run(
     frames: np.ndarray,  # [T, S, S, 4] uint8 RGBA, straight alpha
     front: Cameras,  # one camera at S x S, level, at azimuth 0
     size: int,  # side of the views, pixels
-    version: str = "v1.2",  # of the Zero123++ poses
     slant: float | None = None,  # degrees, positive: the right side is farther away; None = fit
     depth: float = 1.0,  # factor on the thickness
 ) -> Stage[Views]:
@@ -51,7 +50,7 @@ def run(
         frame with an empty matte has transparent views.
     """
     model = yield from fit(frames, front, slant, depth)
-    others = _zero123plus_cameras(front, size, version)
+    others = _zero123plus_cameras(front, size)
     cameras = concatenate([front.resized(size, size), others])
     images = np.empty((len(frames), len(cameras), size, size, 4), np.uint8)
     all_splats = each(partial(frame_splats, model), range(len(frames)))
@@ -84,9 +83,9 @@ def render(splats: Splats, cameras: Cameras) -> np.ndarray:
     return (rgba.clamp(0, 1) * 255).round().byte().numpy()
 
 
-def _zero123plus_cameras(front: Cameras, size: int, version: str) -> Cameras:
-    """The six Zero123++ poses at the front camera's distance and field of view."""
+def _zero123plus_cameras(front: Cameras, size: int) -> Cameras:
+    """The six Zero123++ v1.2 poses at the front camera's distance and field of view."""
     fov = 2 * math.degrees(math.atan(front.height / 2 / float(front.Ks[0, 1, 1])))
     radius = float(front.centres().norm())
-    elevations = ZERO123PLUS_ELEVATIONS[version]
+    elevations = ZERO123PLUS_ELEVATIONS["v1.2"]
     return orbit_cameras(ZERO123PLUS_AZIMUTHS, elevations, size=size, radius=radius, fov_deg=fov)
