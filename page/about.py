@@ -11,6 +11,7 @@ import gradio as gr
 
 from ds4d.config import PRESETS
 from ds4d.run.estimate import expected
+from ds4d.weights import CATALOGUE
 
 from .components.panel import panel
 from .examples import Example
@@ -21,15 +22,6 @@ from .html import render
 ROOT = Path(__file__).resolve().parents[1]
 HERO = Example("frog")
 DOCTOR_SECONDS = 180  # the first time, kernels are compiled
-LICENCES = (
-    ("This Space's code", "everything else", "Apache-2.0"),
-    ("Embedded engines", "every stage, without weights", "Apache-2.0"),
-    ("Zero123++", "six views", "CC-BY-NC 4.0: non-commercial"),
-    ("InstantMesh, DINOv2, rembg's IS-Net", "mesh, features, mattes", "Apache-2.0"),
-    ("VGG16 of LPIPS", "perceptual loss", "BSD-3-Clause"),
-    ("Zero123 XL", "score distillation", "MIT, according to the converter; see its model card"),
-    ("Example clips", "examples", "CC0"),
-)
 
 
 def on_space() -> bool:
@@ -50,9 +42,17 @@ def header() -> str:
     return render("header", facts=facts, gpu=gpu, on_space=on_space(), hero=hero)
 
 
+def licences() -> dict[str, list[str]]:
+    """The parts of this Space and the weights that it can use, by their licence."""
+    parts = {"Apache-2.0": ["the code and the embedded engines"], "CC0": ["example clips"]}
+    for weights in CATALOGUE.values():
+        parts.setdefault(weights.licence, []).append(weights.use)
+    return parts
+
+
 def build() -> None:
     """Add the contents of the tab to the page that is being built."""
-    panel(render("about", licences=LICENCES))
+    panel(render("about", licences=licences()))
     if on_space():
         gr.DuplicateButton("Duplicate this Space to your own hardware")
     button = gr.Button("System status", elem_id="doctor-button")

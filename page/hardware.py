@@ -8,6 +8,7 @@ import subprocess
 from functools import cache
 
 from ds4d.config import MachineConfig
+from ds4d.weights import find
 
 
 @cache
@@ -32,8 +33,4 @@ def cores() -> int:
 def runs_zero123plus() -> bool:
     """Whether Zero123++ generates the six views here: on a GPU, or from a folder of weights."""
     folder = MachineConfig().weights
-    if gpu_name() or not folder:
-        return bool(gpu_name())
-    from ds4d.weights import find  # imports torch
-
-    return find("zero123plus-v1.2", folder).where == "folder"
+    return bool(gpu_name()) or bool(folder and find("zero123plus-v1.2", folder).where == "folder")

@@ -136,7 +136,7 @@ _ALL = (
         "10e9e8e75adaa3bf77f5ac9c381419016fed68c7",
         _ZERO123_FILES,
         2_500_000_000,
-        "tagged MIT by the one who converted them",
+        "MIT, according to the converter",
         "guidance (score distillation by Zero123 XL)",
     ),
     Weights(
@@ -145,7 +145,7 @@ _ALL = (
         "a6c09344fbd45843d35f2095c203c4a8e55b4dbb",
         _ZERO123_FILES,
         2_500_000_000,
-        "tagged MIT by the one who converted them; Stability AI gave the original for research and "
+        "MIT, according to the converter; Stability AI gave the original for research and "
         "non-commercial use",
         "guidance (score distillation by Stable Zero123)",
     ),

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
-
 from ..errors import UserError
 from . import reachability
 from .catalogue import CATALOGUE, Weights, size
@@ -77,6 +75,8 @@ def cache_folders(weights: Weights) -> list[Path]:
     if weights.repo == "rembg":
         return _rembg_folders(weights.files[0])
     if weights.repo == "torchvision":
+        import torch
+
         return [Path(torch.hub.get_dir()) / "checkpoints"]
     return _hub_folders(weights)
 

@@ -7,12 +7,13 @@ import pickle
 import re
 import zipfile
 from pathlib import Path
-
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from .integrity import fault
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 AGAIN = "Delete the file and download it again."
 LISTED = 5  # keys of each kind that an error names
@@ -39,6 +40,8 @@ def read_state(file: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             return load_file(file)
+        import torch
+
         # Tensors of the newer format stay on the disk until they are used.
         mapped = zipfile.is_zipfile(file)
         state = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
