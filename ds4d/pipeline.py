@@ -1,8 +1,7 @@
-"""The one place that knows the order of the stages: clip -> mattes -> views -> features, points ->
-4D -> videos, exports.
+"""The order of the stages: clip -> mattes -> views -> features, points -> 4D -> videos, exports.
 
-Every stage reads the artifacts of the stages before it from the run folder, so a stage whose key
-has not changed is skipped, and what a later stage sees is always what lies on the disk.
+Every stage reads the artifacts of earlier stages from the run folder. A stage whose inputs have
+not changed is skipped, without loading anything.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +19,20 @@ import numpy as np
 import torch
 
 from . import clip, export, features, guidance, matting, mesh, multiview
-from .cameras import Similarity, load_cameras, save_cameras
 from .config import Config
 from .errors import UserError
 from .features.io import load_features, save_features
-from .fourd import stage as train
-from .fourd import visualize as pictures
+from .fourd import stage as fourd
+from .fourd import visualize
 from .fourd.asset import Asset
 from .images import checkerboard, load_images, over, save_images, tile
 from .matting import corrections
-from .mesh.io import load_points_ply, save_glb, save_npz, save_points_ply
+from .mesh.io import load_points_ply, save_glb, save_points_ply
 from .mesh.sampling import resample_cloud, sample_points
 from .multiview import capture
 from .multiview.grid import grids
 from .multiview.outliers import describe, find_outliers
-from .multiview.views import (
-    CAPTURE_FILE,
-    MESH_FILE,
-    POINTS_FILE,
-    Views,
-    join,
-    load_views,
-    save_views,
-)
+from .multiview.views import MESH_FILE, POINTS_FILE, Views, load_views
 from .render import animation, comparison, turntable
 from .run import device
 from .run.engines import Engine
@@ -58,74 +49,231 @@ def generate(
     until: str = STAGES[-1],
     pause_after: float | None = None,
 ) -> Iterator[Event]:
-    """A clip in, a 4D asset with videos and exports in the run folder.
+    """Make a 4D asset, videos and exports from a clip, in the run folder.
 
     Args:
-        source: a video, an animated image, a folder of images or a case folder.
-        workspace: the run folder; what is current in it is not made again.
-        config: every setting, including the seed.
+        source: a video, an animated image, a folder of images, a case folder, or a multi-camera
+            capture.
+        workspace: the run folder; stages that are current in it are skipped.
+        config: all settings, including the seed.
         until: the last stage to run, one of STAGES.
-        pause_after: seconds of optimizing after which it saves its state and raises Paused.
+        pause_after: seconds of optimization after which it saves its state and raises Paused.
 
     Raises:
-        Paused: the time is up; the same call goes on from there.
-        UserError: the clip cannot be used, or an engine that was asked for cannot run.
+        Paused: the time is up; the same call continues from there.
+        UserError: the clip cannot be used, or a requested engine cannot run.
     """
-    run = _Run(Path(source), workspace, config, pause_after)
-    for stage in STAGES[: STAGES.index(until) + 1]:
-        yield from getattr(run, stage)()
+    source = Path(source)
+    if not source.exists():
+        raise UserError(f"There is no clip {source}.", "Check the path.")
+    turntable.frame_count(config.videos)  # raises now rather than after the optimization
+    machine = config.machine
+    place = device.pick(machine.device)
+    check_rasterizer(machine.rasterizer, place)
+    if device.is_small(place):
+        config = replace(config, machine=replace(machine, low_memory=True))
+    recording = capture.find(source, config.multiview)
+    if recording is None:
+        pipeline = ObjectPipeline(source, workspace, config, pause_after)
+    else:
+        pipeline = CapturePipeline(source, workspace, config, pause_after, recording)
+    pipeline.begin()
+    stages = pipeline.stages()
+    for name in STAGES[: STAGES.index(until) + 1]:
+        yield from stages[name]()
 
 
-class _Run:
-    """One pass over the stages."""
+class _Pipeline:
+    """Stages that every kind of input has; subclasses add how frames and points are made."""
 
     def __init__(
         self, source: Path, workspace: Workspace, config: Config, pause_after: float | None
     ):
-        if not source.exists():  # its content is the first thing that is looked at
-            raise UserError(f"There is no clip {source}.", "Check the path.")
-        turntable.frame_count(config.videos)  # told now, not after the optimization
-        check_rasterizer(config.machine.rasterizer, device.pick(config.machine.device))
-        if device.is_small(device.pick(config.machine.device)):
-            config = replace(config, machine=replace(config.machine, low_memory=True))
-        self.capture = capture.find(source, config.multiview)
-        if self.capture is not None:
-            config = replace(config, fourd=capture.optimization_settings(config.fourd))
         self.source, self.workspace, self.config = source, workspace, config
         self.pause_after = pause_after
+        self.device = device.pick(config.machine.device)
         self.recorder = Recorder(workspace, config.machine)
-        workspace.record |= {
+        # Limits of the server were part of the clip's key once; runs of that time are recognized.
+        recorded = workspace.record.get("config", {}).get("clip", {})
+        limits = {name: recorded[name] for name in CLIP_LIMITS if name in recorded}
+        self.former_clip_config = replace(config.clip, **limits)
+
+    def stages(self) -> dict[str, Callable[[], Iterator[Event]]]:
+        """The stages in order, by their names in STAGES, under which events and run.json know them.
+
+        Each reads artifacts of earlier stages and leaves its own in the run folder.
+        """
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Record what the run is about to do."""
+        source, config = self.source, self.config
+        self.workspace.record |= {
             "source": source.name,
             "config": dataclasses.asdict(config),
             "seed": config.seed,
             "versions": versions(),
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
-            "device": str(device.pick(config.machine.device)),
+            "device": str(self.device),
         }
-        workspace.save()
-        workspace.log(f"generate {source.name}, preset {config.preset}, seed {config.seed}")
+        self.workspace.save()
+        self.workspace.log(f"generate {source.name}, preset {config.preset}, seed {config.seed}")
 
-    def clip(self) -> Iterator[Event]:
+    def read_clip(self) -> Iterator[Event]:
+        """clip/: the sampled frames."""
+
         def make() -> Stage[dict[str, Any]]:
             read = yield from clip.read(self.source, self.config.clip)
             with self.workspace.replacing("clip") as folder:
                 clip.save(folder, read)
             return {"frames": len(read.frames)}
 
-        yield from self.recorder.run("clip", (self.source, self.config.clip), (), ["clip"], make)
+        config = self.config.clip
+        sampling = {"frames": config.frames, "start": config.start, "end": config.end}
+        yield from self.recorder.run(
+            "clip", (self.source, sampling), (), ["clip"], make,
+            former_inputs=(self.source, self.former_clip_config),
+        )  # fmt: skip
 
-    def matting(self) -> Iterator[Event]:
-        read = clip.load(self.workspace / "clip")
-        if self.capture is not None:
-            yield from self._keep_whole(read)
-            return
-        engine = self._matting_engine(read.frames)
+    def make_views(self) -> Iterator[Event]:
+        """multiview/: the other views of each frame, with all cameras."""
+        config = self.config
+
+        def choose() -> Engine:
+            read = clip.load(self.workspace / "clip")
+            return multiview.choose(
+                config.multiview, config.machine, self.source, read, config.seed, self._cut_out
+            )
+
+        def make(engine: Engine) -> Stage[dict[str, Any]]:
+            frames = load_images(self.workspace / "frames")
+            views = yield from engine.run(frames, frames.shape[1])
+            real = views.capture_to_world is not None
+            flags = [] if real else find_outliers(views.images)
+            if flags:
+                yield Event("multiview", len(frames), len(frames), describe(flags), warning=True)
+            pictures = grids(views.images, flags)
+            with self.workspace.replacing("multiview") as folder:
+                views.save(folder)
+                clip.write_video(folder / "grid.mp4", pictures, fps=12)
+            message = f"{len(views.cameras)} cameras" if real else "six views"
+            preview = pictures[len(pictures) // 2]
+            yield Event("multiview", len(frames), len(frames), message, preview)
+            return {"flags": [[flag.frame, flag.view, flag.reason] for flag in flags]}
+
+        # Views that lie in the source folder are covered by the clip's key, which hashes it whole.
+        yield from self.recorder.run(
+            "multiview", (config.multiview,), ("matting",), ["multiview"], make, choose
+        )
+
+    def _cut_out(self, frames: np.ndarray) -> Stage[np.ndarray]:
+        """Mattes [T, H, W] of generated views [T, H, W, 3], by the best engine of this machine."""
+        config = replace(self.config.matting, engine="auto")
+        folder = self.workspace / "mattes"
+        return matting.choose(config, self.config.machine, frames, folder).run(frames)
+
+    def describe_views(self) -> Iterator[Event]:
+        """features.safetensors: feature maps of all views."""
+
+        def make(engine: Engine) -> Stage[dict[str, Any]]:
+            maps = yield from engine.run(self.views.images)
+            with self.workspace.replacing("features.safetensors") as path:
+                save_features(path, maps)
+            return {"shape": list(maps.shape)}
+
+        config = self.config.features
+        yield from self.recorder.run(
+            "features", (config,), ("multiview",), ["features.safetensors"], make,
+            lambda: features.choose(config, self.config.machine),
+        )  # fmt: skip
+
+    def optimize(self) -> Iterator[Event]:
+        """fourd.safetensors: the 4D asset; checkpoints/: the state of its optimization."""
+        config, rasterizer = self.config, self.config.machine.rasterizer
+
+        def make(guides: guidance.Guidance) -> Stage[dict[str, Any]]:
+            points, colors = load_points_ply(self.workspace / "points.ply")
+            maps = load_features(self.workspace / "features.safetensors")
+            positions = clip.load(self.workspace / "clip").positions
+            asset, facts = yield from fourd.run(
+                self.views, torch.as_tensor(positions), maps, points, colors, config.fourd,
+                config.seed, self.workspace / "checkpoints", self.recorder.keys["fourd"],
+                self.device, guides, self.pause_after, rasterizer,
+            )  # fmt: skip
+            with self.workspace.replacing("fourd.safetensors") as path:
+                asset.save(path)
+            images, on_device = self.views.images, asset.to(self.device)
+            visualize.write(on_device, images, maps, self.workspace, rasterizer)
+            return facts
+
+        yield from self.recorder.run(
+            "fourd", (config.fourd, config.seed), ("features", "mesh"), ["fourd.safetensors"],
+            make, lambda: guidance.choose(config.fourd, config.machine),
+        )  # fmt: skip
+
+    def render_videos(self) -> Iterator[Event]:
+        """videos/: turntable videos, and the comparison of the asset with the clip."""
 
         def make() -> Stage[dict[str, Any]]:
+            asset, frames = self._asset(), load_images(self.workspace / "frames")
+            config, rasterizer = self.config.videos, self.config.machine.rasterizer
+            shutil.rmtree(self.workspace / animation.FOLDER, ignore_errors=True)  # of the old asset
+            facts = yield from comparison.run(asset, frames, self.workspace, config, rasterizer)
+            yield from turntable.run(asset, self.workspace, config, rasterizer)
+            return facts
+
+        yield from self.recorder.run("videos", (self.config.videos,), ("fourd",), ["videos"], make)
+
+    def export(self) -> Iterator[Event]:
+        """exports/: files for other programs, and the zip of everything."""
+
+        def make() -> Stage[dict[str, Any]]:
+            seconds = self.config.videos.seconds
+            files = yield from export.run(self._asset(), self.workspace, seconds)
+            return {"files": [str(path.relative_to(self.workspace.root)) for path in files]}
+
+        yield from self.recorder.run("export", (), ("videos",), ["exports"], make)
+
+    @cached_property
+    def views(self) -> Views:
+        """The front frames and the other views of each, decoded once. Not before `make_views`."""
+        return load_views(self.workspace.root)
+
+    def _asset(self) -> Asset:
+        return Asset.load(self.workspace / "fourd.safetensors").to(self.device)
+
+
+class ObjectPipeline(_Pipeline):
+    """One object in front of one camera: it is matted, its views are generated, its mesh made."""
+
+    def stages(self) -> dict[str, Callable[[], Iterator[Event]]]:
+        return {
+            "clip": self.read_clip,
+            "matting": self.cut_out_object,
+            "multiview": self.make_views,
+            "features": self.describe_views,
+            "mesh": self.make_mesh,
+            "fourd": self.optimize,
+            "videos": self.render_videos,
+            "export": self.export,
+        }
+
+    def cut_out_object(self) -> Iterator[Event]:
+        """frames/: one square of all frames around the object, without its background."""
+        config, root = self.config, self.workspace.root
+
+        @cache
+        def sampled() -> clip.Clip:
+            return clip.load(root / "clip")
+
+        def choose() -> Engine:
+            return matting.choose(config.matting, config.machine, sampled().frames, root / "mattes")
+
+        def make(engine: Engine) -> Stage[dict[str, Any]]:
+            read = sampled()
             alphas = yield from engine.run(read.frames)
-            root = self.workspace.root
             alphas = yield from corrections.run(root, read.frames, read.indices, alphas)
-            frames, crop, warnings = clip.square(read, alphas, self.config.clip)
+            frames, crop, warnings = clip.square(read, alphas, config.clip)
             for warning in warnings:
                 yield Event("matting", len(frames), len(frames), warning, warning=True)
             with self.workspace.replacing("frames") as folder:
@@ -133,104 +281,81 @@ class _Run:
             yield Event("matting", len(frames), len(frames), "cut out", _matte_strip(frames))
             return {"crop": crop}
 
-        inputs = (self.config.matting, *corrections.folder_of(self.workspace.root))
-        yield from self.recorder.run("matting", inputs, ("clip",), ["frames"], make, engine)
+        strokes = corrections.folder_of(root)
+        square = {"size": config.clip.size, "margin": config.clip.margin}
+        yield from self.recorder.run(
+            "matting", (config.matting, square, *strokes), ("clip",), ["frames"], make, choose,
+            former_inputs=(config.matting, *strokes),
+        )  # fmt: skip
 
-    def _keep_whole(self, read: clip.Clip) -> Iterator[Event]:
-        """Keep the frames of a capture's front camera as they are, background included."""
+    def make_mesh(self) -> Iterator[Event]:
+        """mesh.glb: the mesh of the middle frame; points.ply: points on it, to start from."""
+        config, file = self.config, Path(self.config.mesh.file)
 
-        size = self.capture.image_size(self.config.clip.size)
+        def choose() -> Engine:
+            views_engine = self.workspace.record["stages"]["multiview"]["engine"]
+            surface = self.workspace / "multiview" / MESH_FILE
+            return mesh.choose(config.mesh, config.machine, views_engine, surface)
 
-        def make() -> Stage[dict[str, Any]]:
-            frames = capture.square_frames(read.frames, size)
-            with self.workspace.replacing("frames") as folder:
-                save_images(folder, frames)
-            yield Event("matting", 1, 1, "the background is kept", _matte_strip(frames))
-            return {}
-
-        inputs = ("whole", size)
-        yield from self.recorder.run("matting", inputs, ("clip",), ["frames"], make)
-
-    def _matting_engine(self, frames: np.ndarray) -> Engine:
-        config = self.config
-        return matting.choose(config.matting, config.machine, frames, self.workspace / "mattes")
-
-    def _matte_views(self, frames: np.ndarray) -> Stage[np.ndarray]:
-        """Cut the object out of drawn views as well as this run can."""
-        config = replace(self.config.matting, engine="auto")
-        mattes = matting.choose(config, self.config.machine, frames, self.workspace / "mattes")
-        return mattes.run(frames)
-
-    def multiview(self) -> Iterator[Event]:
-        read = clip.load(self.workspace / "clip")
-        config = self.config
-        engine = multiview.choose(
-            config.multiview, config.machine, self.source, read, config.seed, self._matte_views
-        )
-
-        def make() -> Stage[dict[str, Any]]:
-            frames = load_images(self.workspace / "frames")
-            views = yield from engine.run(frames, frames.shape[1])
-            flags = [] if views.capture_to_world else find_outliers(views.images)
-            if flags:
-                yield Event("multiview", len(frames), len(frames), describe(flags), warning=True)
-            pictures = grids(views.images, flags)
-            with self.workspace.replacing("multiview") as folder:
-                save_views(folder, views.images[:, 1:])
-                save_cameras(folder / "cameras.json", views.cameras)
-                if views.mesh is not None:
-                    save_npz(folder / MESH_FILE, views.mesh)
-                if views.capture_to_world is not None:
-                    (folder / CAPTURE_FILE).write_text(views.capture_to_world.to_json())
-                    save_points_ply(folder / POINTS_FILE, *views.cloud)
-                clip.write_video(folder / "grid.mp4", pictures, fps=12)
-            middle = pictures[len(pictures) // 2]
-            words = f"{len(views.cameras)} cameras" if views.capture_to_world else "six views"
-            yield Event("multiview", len(frames), len(frames), words, middle)
-            return {"flags": [[flag.frame, flag.view, flag.reason] for flag in flags]}
-
-        # The clip's key stands for the whole source folder, so for views that lie in it, too.
-        inputs = (config.multiview,)
-        yield from self.recorder.run("multiview", inputs, ("matting",), ["multiview"], make, engine)
-
-    def features(self) -> Iterator[Event]:
-        engine = features.choose(self.config.features, self.config.machine)
-
-        def make() -> Stage[dict[str, Any]]:
-            maps = yield from engine.run(self.views().images)
-            with self.workspace.replacing("features.safetensors") as path:
-                save_features(path, maps)
-            return {"shape": list(maps.shape)}
-
-        inputs, artifacts = (self.config.features,), ["features.safetensors"]
-        yield from self.recorder.run("features", inputs, ("multiview",), artifacts, make, engine)
-
-    def mesh(self) -> Iterator[Event]:
-        if self.capture is not None:
-            yield from self._start_from_points()
-            return
-        views_engine = self.workspace.record["stages"]["multiview"]["engine"]
-        inflated = self.workspace / "multiview" / MESH_FILE
-        engine = mesh.choose(self.config.mesh, self.config.machine, views_engine, inflated)
-
-        def make() -> Stage[dict[str, Any]]:
-            views = self.views()
-            middle = views.images[len(views.images) // 2]
-            shape = yield from engine.run(middle, views.cameras, self.config.mesh.resolution)
-            generator = torch.Generator().manual_seed(self.config.seed)
-            points, colors, _ = sample_points(shape, self.config.fourd.points, generator)
+        def make(engine: Engine) -> Stage[dict[str, Any]]:
+            middle = self.views.images[len(self.views.images) // 2]
+            shape = yield from engine.run(middle, self.views.cameras, config.mesh.resolution)
+            generator = torch.Generator().manual_seed(config.seed)
+            points, colors, _ = sample_points(shape, config.fourd.points, generator)
             with self.workspace.replacing("mesh.glb") as path:
                 save_glb(path, shape)
             with self.workspace.replacing("points.ply") as path:
                 save_points_ply(path, points, colors)
             return {"vertices": len(shape.vertices)}
 
-        inputs = (self.config.mesh, self.config.fourd.points, self.config.seed)
-        artifacts = ["mesh.glb", "points.ply"]
-        yield from self.recorder.run("mesh", inputs, ("multiview",), artifacts, make, engine)
+        yield from self.recorder.run(
+            "mesh", (config.mesh, config.fourd.points, config.seed), ("multiview",),
+            ["mesh.glb", "points.ply"], make, choose, choose_from=(file,) if file.is_file() else (),
+        )  # fmt: skip
 
-    def _start_from_points(self) -> Iterator[Event]:
-        """Sample the initial points of a capture, which has no mesh, from its point cloud."""
+
+class CapturePipeline(_Pipeline):
+    """A scene that real cameras recorded: nothing is cut out, generated or meshed."""
+
+    def __init__(
+        self,
+        source: Path,
+        workspace: Workspace,
+        config: Config,
+        pause_after: float | None,
+        recording: capture.MultiCameraCapture,
+    ):
+        config = replace(config, fourd=capture.optimization_settings(config.fourd))
+        super().__init__(source, workspace, config, pause_after)
+        self.recording = recording
+
+    def stages(self) -> dict[str, Callable[[], Iterator[Event]]]:
+        return {
+            "clip": self.read_clip,
+            "matting": self.resize_frames,
+            "multiview": self.make_views,
+            "features": self.describe_views,
+            "mesh": self.resample_points,
+            "fourd": self.optimize,
+            "videos": self.render_videos,
+            "export": self.export,
+        }
+
+    def resize_frames(self) -> Iterator[Event]:
+        """frames/: the front camera's frames, resampled to squares."""
+        size = self.recording.image_size(self.config.clip.size)
+
+        def make() -> Stage[dict[str, Any]]:
+            frames = capture.square_frames(clip.load(self.workspace / "clip").frames, size)
+            with self.workspace.replacing("frames") as folder:
+                save_images(folder, frames)
+            yield Event("matting", 1, 1, "the background is kept", _matte_strip(frames))
+            return {}
+
+        yield from self.recorder.run("matting", ("whole", size), ("clip",), ["frames"], make)
+
+    def resample_points(self) -> Iterator[Event]:
+        """points.ply: points to start from, sampled from the capture's point cloud."""
         config = self.config
 
         def make() -> Stage[dict[str, Any]]:
@@ -245,76 +370,14 @@ class _Run:
         inputs = (config.fourd.points, config.seed)
         yield from self.recorder.run("mesh", inputs, ("multiview",), ["points.ply"], make)
 
-    def fourd(self) -> Iterator[Event]:
-        config = self.config
-        guides = guidance.choose(config.fourd, config.machine)
 
-        def make() -> Stage[dict[str, Any]]:
-            yield from self.recorder.fetched("fourd", guides.networks)
-            points, colors = load_points_ply(self.workspace / "points.ply")
-            maps = load_features(self.workspace / "features.safetensors")
-            positions = clip.load(self.workspace / "clip").positions
-            asset, facts = yield from train.run(
-                self.views(), torch.as_tensor(positions), maps, points, colors, config.fourd,
-                config.seed, self.workspace / "checkpoints", self.recorder.keys["fourd"],
-                device.pick(config.machine.device), guides, self.pause_after,
-                config.machine.rasterizer,
-            )  # fmt: skip
-            with self.workspace.replacing("fourd.safetensors") as path:
-                asset.save(path)
-            on_device = asset.to(device.pick(config.machine.device))
-            images, rasterizer = self.views().images, config.machine.rasterizer
-            pictures.write(on_device, images, maps, self.workspace, rasterizer)
-            return facts | {"weights": guides.networks}
-
-        judges = (guides.perceptual_loss, guides.sds_model, *guides.made_from)
-        inputs = (config.fourd, config.seed, judges)
-        after = ("features", "mesh")
-        yield from self.recorder.run("fourd", inputs, after, ["fourd.safetensors"], make)
-
-    def videos(self) -> Iterator[Event]:
-        def make() -> Stage[dict[str, Any]]:
-            asset, frames = self.asset(), load_images(self.workspace / "frames")
-            config, rasterizer = self.config.videos, self.config.machine.rasterizer
-            shutil.rmtree(self.workspace / animation.FOLDER, ignore_errors=True)  # of the old asset
-            facts = yield from comparison.run(asset, frames, self.workspace, config, rasterizer)
-            yield from turntable.run(asset, self.workspace, config, rasterizer)
-            return facts
-
-        yield from self.recorder.run("videos", (self.config.videos,), ("fourd",), ["videos"], make)
-
-    def export(self) -> Iterator[Event]:
-        def make() -> Stage[dict[str, Any]]:
-            seconds = self.config.videos.seconds
-            files = yield from export.run(self.asset(), self.workspace, seconds)
-            return {"files": [str(path.relative_to(self.workspace.root)) for path in files]}
-
-        yield from self.recorder.run("export", (), ("videos",), ["exports"], make)
-
-    def views(self) -> Views:
-        """The front frames and the six views of each, as they lie on the disk."""
-        return load_run_views(self.workspace)
-
-    def asset(self) -> Asset:
-        asset = Asset.load(self.workspace / "fourd.safetensors")
-        return asset.to(device.pick(self.config.machine.device))
+CLIP_LIMITS = ("max_seconds", "max_pixels", "max_bytes")  # fields of ClipConfig
 
 
 def _matte_strip(
     frames: np.ndarray,  # [T, S, S, 4] uint8
 ) -> np.ndarray:
-    """Eight of the frames beside each other, over the pattern of transparency."""
-    some = frames[np.linspace(0, len(frames) - 1, min(8, len(frames))).round().astype(int)]
-    return tile(over(some, checkerboard(*some.shape[1:3])), columns=len(some))
-
-
-def load_run_views(workspace: Workspace) -> Views:
-    """The front frames and the six views of each of a run."""
-    fronts = load_images(workspace / "frames")
-    generated = load_views(workspace / "multiview")
-    cameras = load_cameras(workspace / "multiview" / "cameras.json")
-    views = join(fronts, generated, cameras)
-    placed = workspace / "multiview" / CAPTURE_FILE
-    if not placed.exists():
-        return views
-    return replace(views, capture_to_world=Similarity.from_json(placed.read_text()))
+    """Up to eight of the frames side by side, over a checkerboard: [S, 8 * S, 3] uint8."""
+    indices = np.linspace(0, len(frames) - 1, min(8, len(frames))).round().astype(int)
+    board = checkerboard(*frames.shape[1:3])
+    return tile(over(frames[indices], board), columns=len(indices))

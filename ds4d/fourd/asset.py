@@ -15,6 +15,7 @@ from torch import Tensor
 from ..cameras import Cameras, Similarity
 from ..config import FourdConfig
 from ..errors import UserError
+from ..run.structure import structure
 from ..splatting.splats import Splats
 from .deformation import Deformation
 from .gaussians import Gaussians, Offsets, snapshot
@@ -111,12 +112,7 @@ class Asset:
 
     @classmethod
     def _from(cls, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Asset:
-        values = json.loads(metadata["config"])
-        known = {field.name for field in dataclasses.fields(FourdConfig)}  # of an older version
-        values = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known
-        }
-        config = FourdConfig(**values)
+        config = structure(json.loads(metadata["config"]), FourdConfig)
         width, height = json.loads(metadata["image_size"])
         cameras = Cameras(tensors["viewmats"], tensors["Ks"], width, height)
         gaussians = Gaussians(**part(tensors, "gaussians."))

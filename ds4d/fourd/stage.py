@@ -12,8 +12,9 @@ from ..config import FourdConfig
 from ..errors import Paused
 from ..guidance import Guidance
 from ..multiview.views import Views
+from ..run import early_stop
 from ..run.events import Event, Stage
-from ..run.workspace import FINISH_FLAG, replacing
+from ..run.workspace import replacing
 from . import checkpoint
 from .asset import Asset
 from .losses import structural
@@ -21,7 +22,6 @@ from .threads import threads_for
 from .trainer import Training
 
 EVENT_EVERY = 20  # steps between two events with figures
-FINISH = Path(FINISH_FLAG).name
 
 
 def run(
@@ -32,7 +32,7 @@ def run(
     colors: Tensor,  # [N, 3] in [0, 1]
     config: FourdConfig,
     seed: int,
-    checkpoints: Path,  # folder for resumable state
+    checkpoints: Path,  # folder inside the run folder for resumable state
     key: str,  # what the state must have been made from to be resumed
     device: torch.device,
     guidance: Guidance,
@@ -41,7 +41,7 @@ def run(
 ) -> Stage[tuple[Asset, dict]]:
     """Optimize, with events; resumes from the last checkpoint of the same key.
 
-    While the file FINISH is among the checkpoints, an object that moves already is good enough.
+    While `early_stop` is requested, it ends as soon as the object moves.
     A run that ends early, by closing, too, saves its state where the last step left it.
 
     Returns:
@@ -70,7 +70,6 @@ def run(
     facts = {
         "gaussians": len(training.gaussians),
         "views_bent": training.warps is not None,
-        **guidance.facts(),
         "resumed_from_step": resumed,
     }
     if training.step < training.total:
@@ -79,12 +78,12 @@ def run(
 
 
 def _steps(training: Training, state: Path, key: str, deadline: float) -> Stage[None]:
-    """The steps that are left, with events and checkpoints; fewer where FINISH appears."""
+    """The steps that are left, with events and checkpoints; fewer if an early stop is requested."""
     config, first = training.config, training.step
-    finish = state.with_name(FINISH)
+    run_folder = state.parents[1]
     try:
         while training.step < training.total:
-            if training.moving and finish.exists():
+            if training.moving and early_stop.requested(run_folder):
                 _save(state, training, key)
                 words = f"stopped at step {training.step} of {training.total}, as asked"
                 yield Event("fourd", training.step, training.total, words, warning=True)

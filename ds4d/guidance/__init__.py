@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -32,9 +32,20 @@ class Guidance:
     perceptual_why: str
     sds_model: Literal["zero123-xl", "stable-zero123", "off"]
     sds_why: str
-    weights: str  # the user's own folder of weights, or ""
-    networks: tuple[str, ...]  # in the catalogue; on this machine before they are loaded
+    folder: str  # the user's own folder of weights, or ""
+    weights: tuple[str, ...]  # in the catalogue; on this machine before they are loaded
     made_from: tuple[str, ...]  # which weights these are: they decide the result
+
+    @property
+    def key(self) -> tuple:
+        """Parts of the content key of what is made with this guidance."""
+        return (self.perceptual_loss, self.sds_model, *self.made_from), ()
+
+    @property
+    def message(self) -> str:
+        """The choice in a few words, for a person."""
+        sds = "" if self.sds_model == "off" else f"; score distillation by {self.sds_model}"
+        return f"perceptual loss: {self.perceptual_loss} ({self.perceptual_why}){sds}"
 
     def perceptual(self, device: torch.device) -> Perceptual | None:
         """LPIPS on the device, or None where the structural loss stands in or none is asked for.
@@ -46,7 +57,7 @@ class Guidance:
             return None
         from . import lpips
 
-        return lpips.load(self.weights, device)
+        return lpips.load(self.folder, device)
 
     def sds(
         self,
@@ -64,15 +75,17 @@ class Guidance:
         """
         if self.sds_model == "off":
             return None
-        zero123 = Zero123.load(self.sds_model, self.weights, device)
+        zero123 = Zero123.load(self.sds_model, self.folder, device)
         yield from zero123.remember(images, cameras, torch.Generator().manual_seed(seed))
         return zero123
 
-    def facts(self) -> dict[str, str]:
-        """What the run's record says."""
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The choice and its reasons, for the run's record."""
         return {
             "perceptual_loss": f"{self.perceptual_loss} ({self.perceptual_why})",
             "sds": f"{self.sds_model} ({self.sds_why})",
+            "weights": self.weights,
         }
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from ..cameras import Cameras, Similarity
+from ..cameras import Cameras, Similarity, load_cameras, save_cameras
 from ..clip.datasets import image_files
-from ..images import load_pngs, save_pngs
+from ..images import load_images, load_pngs, save_pngs
+from ..mesh.io import save_npz, save_points_ply
 from ..mesh.mesh import Mesh
 from ..run.events import Stage
 
 Matte = Callable[[np.ndarray], Stage[np.ndarray]]  # [T, H, W, 3] -> [T, H, W], uint8
 
-MESH_FILE = "surface.npz"  # Views.mesh, beside the images
+# Files beside the images of the views, in multiview/ of a run folder.
+CAMERAS_FILE = "cameras.json"
+MESH_FILE = "surface.npz"  # Views.mesh
 CAPTURE_FILE = "scene.json"  # Views.capture_to_world
 POINTS_FILE = "points.ply"  # Views.cloud
 
@@ -33,6 +36,22 @@ class Views:
     cloud: tuple[Tensor, Tensor] | None = None  # of a capture: points [M, 3] and colours [M, 3]
     mesh: Mesh | None = None  # of the middle frame, if the views were rendered from meshes
 
+    def save(self, folder: Path) -> None:
+        """Write everything but the front images: views as 0000/0.png, 0000/1.png, ..., a folder
+        per frame, and cameras, mesh, transform and point cloud beside them."""
+        paths = []
+        for frame in range(len(self.images)):
+            (folder / f"{frame:04d}").mkdir(parents=True, exist_ok=True)
+            paths += [folder / f"{frame:04d}" / f"{v}.png" for v in range(len(self.cameras) - 1)]
+        save_pngs(paths, self.images[:, 1:].reshape(-1, *self.images.shape[2:]))
+        save_cameras(folder / CAMERAS_FILE, self.cameras)
+        if self.mesh is not None:
+            save_npz(folder / MESH_FILE, self.mesh)
+        if self.capture_to_world is not None:
+            (folder / CAPTURE_FILE).write_text(self.capture_to_world.to_json())
+        if self.cloud is not None:
+            save_points_ply(folder / POINTS_FILE, *self.cloud)
+
 
 def join(
     fronts: np.ndarray,  # [T, S, S, 4] uint8
@@ -43,20 +62,17 @@ def join(
     return Views(np.concatenate([fronts[:, None], generated], axis=1), cameras)
 
 
-def save_views(
-    folder: Path,
-    images: np.ndarray,  # [T, V - 1, S, S, 4] uint8, the views other than the front
-) -> None:
-    """Write views as 0000/0.png, 0000/1.png, ..., one folder per frame."""
-    paths = []
-    for frame, views in enumerate(images):
-        (folder / f"{frame:04d}").mkdir(parents=True, exist_ok=True)
-        paths += [folder / f"{frame:04d}" / f"{view}.png" for view in range(len(views))]
-    save_pngs(paths, images.reshape(-1, *images.shape[2:]))
+def load_views(run: Path) -> Views:
+    """Read the views of a run folder: frames/ holds the front, multiview/ what `Views.save` wrote.
 
-
-def load_views(folder: Path) -> np.ndarray:
-    """Read the views that `save_views` wrote, [T, V - 1, S, S, 4] uint8."""
+    The mesh and the point cloud are left on the disk.
+    """
+    folder = run / "multiview"
     frames = [image_files(path) for path in sorted(folder.iterdir()) if path.is_dir()]
     images = load_pngs(itertools.chain(*frames))
-    return images.reshape(len(frames), -1, *images.shape[1:])
+    images = images.reshape(len(frames), -1, *images.shape[1:])
+    views = join(load_images(run / "frames"), images, load_cameras(folder / CAMERAS_FILE))
+    capture = folder / CAPTURE_FILE
+    if not capture.exists():
+        return views
+    return replace(views, capture_to_world=Similarity.from_json(capture.read_text()))

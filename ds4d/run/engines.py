@@ -1,41 +1,73 @@
-"""What every stage with several engines answers: who does the work here, and why."""
+"""The choice of an engine for a stage: which one runs, on which weights, and why."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 from ..config import MachineConfig
 
 
+class Choice(Protocol):
+    """A stage's choice among engines or networks: an `Engine`, or the 4D stage's `Guidance`."""
+
+    weights: tuple[str, ...]  # in the catalogue; fetched before the stage runs
+
+    @property
+    def message(self) -> str:
+        """The choice and its reason in a few words, for a person."""
+
+    @property
+    def key(self) -> tuple:
+        """Parts of the content key of what is made with this choice."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The choice and its reason, for the run's record."""
+
+
 @dataclass(frozen=True)
 class Engine:
-    """An engine that was chosen for a stage, ready to run.
+    """An engine that was chosen for a stage.
 
-    Engines load their weights when they run, and have let go of them when they return.
+    Engines load their weights when they run and free their memory before they return.
     """
 
     name: str  # as in the config
-    why: str  # plain words
+    why: str  # plain English
     run: Callable  # the stage's own arguments -> a generator of events that returns the result
     made_from: tuple[str, ...] = ()  # files, seed: what beside the settings decides the result
-    weights: tuple[str, ...] = ()  # in the catalogue; on this machine before it runs
+    weights: tuple[str, ...] = ()  # in the catalogue; fetched before it runs
+
+    @property
+    def message(self) -> str:
+        return f"{self.name}: {self.why}"
+
+    @property
+    def key(self) -> tuple:
+        return ((self.name, *self.made_from),)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"engine": self.name, "why": self.why, "weights": self.weights}
 
 
 def usable(
     weights: tuple[str, ...],  # names in the catalogue
     machine: MachineConfig,
     *,
-    gpu_gb: float,  # memory that the network takes there
-    cached_on_cpu: bool = False,  # whether a CPU bears it, so that weights in a cache will do
+    gpu_gb: float,  # GPU memory that the network needs
+    cached_on_cpu: bool = False,  # on a CPU, weights in a cache are enough
 ) -> tuple[bool, str]:
-    """Whether "auto" takes a pretrained engine here, and why or why not.
+    """Decide whether "auto" takes a pretrained engine on this machine, and say why.
 
-    On a GPU that is large enough: when its weights are on the disk, or the hub can be reached. On a
-    CPU, where such networks take minutes to hours: when the person gave a folder that holds them.
+    On a GPU that is large enough: if the weights are on the disk or the hub can be reached. On a
+    CPU, where such networks take minutes to hours: if the user's own folder holds the weights.
     """
     from ..weights import find
-    from .device import pick  # brings torch, which mattes without a network do not need
+    from .device import pick  # imports torch, which matting without a network does not need
 
     device = pick(machine.device)
     if device.type == "cuda":
@@ -44,22 +76,22 @@ def usable(
         memory = torch.cuda.get_device_properties(device).total_memory / 1e9
         if memory < gpu_gb:
             return False, f"the GPU has {memory:.0f} GB, the pretrained network needs {gpu_gb:g}"
-    fine = {"cuda": ("folder", "cache", "hub"), "cpu": ("folder",)}[device.type]
+    accepted = {"cuda": ("folder", "cache", "hub"), "cpu": ("folder",)}[device.type]
     if cached_on_cpu:
-        fine += ("cache",)
+        accepted += ("cache",)
     for name in weights:
         found = find(name, machine.weights)
         if found.where == "missing":
             return False, f"weights of {name}: {found.message}"
-        if found.where not in fine:
+        if found.where not in accepted:
             return False, "no GPU is here for the pretrained network"
     return True, f"its weights are there, on {device.type}"
 
 
 def identity(weights: tuple[str, ...], machine: MachineConfig) -> tuple[str, ...]:
-    """Which weights these are, for the key of what is made with them.
+    """Names and revisions of weights, for the key of what is made with them.
 
-    A person's own folder stands for its path and the sizes of its files.
+    Weights in the user's own folder are identified by their path and the sizes of their files.
     """
     from ..weights import CATALOGUE, find
 
@@ -67,8 +99,24 @@ def identity(weights: tuple[str, ...], machine: MachineConfig) -> tuple[str, ...
     for name in weights:
         found = find(name, machine.weights)
         if found.where == "folder":
-            files = sorted(p for p in found.path.rglob("*") if p.is_file()) or [found.path]
-            names.append(f"{found.path}: {[file.stat().st_size for file in files]}")
+            names.append(f"{found.path}: {[size for _, size in _sizes(found.path)]}")
         else:
             names.append(f"{name}@{CATALOGUE[name].revision}")
     return tuple(names)
+
+
+def conditions(machine: MachineConfig) -> tuple:
+    """What of this machine decides a choice of engine, as far as it is known without the network.
+
+    A stage whose settings and conditions are unchanged keeps the engine that it was made with.
+    """
+    from .device import pick
+
+    own = _sizes(Path(machine.weights)) if machine.weights else []
+    return pick(machine.device).type, machine.low_memory, machine.weights, own
+
+
+def _sizes(path: Path) -> list[tuple[str, int]]:
+    """Names and sizes, bytes, of the files in a folder, or of the one file."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) or [path]
+    return [(str(file.relative_to(path)), file.stat().st_size) for file in files if file.exists()]

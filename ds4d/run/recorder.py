@@ -1,4 +1,4 @@
-"""What surrounds every stage of a run: its key, its record, its last picture and its figures."""
+"""The recorder of a run: skips stages that are current, runs and records the others."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ import imageio.v3 as iio
 
 from .. import __version__, weights
 from ..config import MachineConfig
-from . import device
-from .engines import Engine
+from . import device, early_stop
+from .engines import Choice, conditions
 from .events import Event, Stage, mapped
-from .workspace import FINISH_FLAG, Workspace, content_key
+from .workspace import Workspace, content_key
 
 VERSIONED = (
     "torch", "diffusers", "transformers", "numpy", "numba", "opencv-python-headless",
@@ -28,9 +28,9 @@ VERSIONED = (
 
 
 class Recorder:
-    """Runs the stages of one pass whose artifacts are not current, and records what they did.
+    """Runs the stages of a run whose artifacts are not current, and records what they did.
 
-    `keys` says what each stage's artifacts were made from.
+    `keys` holds the content key of each stage that has run or was skipped.
     """
 
     def __init__(self, workspace: Workspace, machine: MachineConfig):
@@ -40,46 +40,106 @@ class Recorder:
     def run(
         self,
         name: str,
-        inputs: tuple,  # what decides the artifacts, beside the stages named in `after`
+        inputs: tuple,
         after: tuple[str, ...],
         artifacts: list[str],
-        make: Callable[[], Stage[dict[str, Any]]],  # writes the artifacts, returns facts to record
-        engine: Engine | None = None,
+        make: Callable[..., Stage[dict[str, Any]]],
+        choose: Callable[[], Choice] | None = None,
+        choose_from: tuple = (),
+        former_inputs: tuple | None = None,
     ) -> Iterator[Event]:
-        """One stage; skipped where it was done before from the same inputs."""
-        chosen = () if engine is None else (engine.name, *engine.made_from)
-        key = content_key(__version__, name, *inputs, chosen, [self.keys[s] for s in after])
-        # A stage that was stopped early is done only for whoever still asks for that.
-        stopped = self.workspace.record["stages"].get(name, {}).get("stopped_at_step")
-        if stopped and (self.workspace / FINISH_FLAG).exists():
-            key = content_key(key, stopped)
-        self.keys[name] = key
-        if self.workspace.is_current(name, key):
+        """Run one stage, or skip it if its artifacts were made from the same inputs before.
+
+        A stage is identified by two hashes in run.json. `request` is taken over what is known
+        before anything is loaded: `inputs`, the stages in `after`, and the conditions under which
+        an engine is chosen. If it is unchanged, the stage is skipped at once: `choose` is not
+        called, and the stage keeps the engine that it was made with. Otherwise `key` decides, which
+        is taken over the inputs, the stages in `after`, and the engine with its weights.
+
+        Args:
+            name: one of STAGES.
+            inputs: what decides the artifacts, beside the stages in `after`; see `content_key`.
+            after: the stages whose artifacts this one reads; they have run or were skipped.
+            artifacts: paths inside the run folder that the stage leaves there.
+            make: writes the artifacts, and returns facts for the record. It is called with the
+                choice if there is one.
+            choose: chooses an engine or networks; may read artifacts and ask the hub.
+            choose_from: what decides the choice, beside inputs and machine; see `content_key`.
+            former_inputs: inputs of the same artifacts as an earlier version of the program stated
+                them, so that its runs are recognized.
+
+        Yields:
+            The events of the stage; a single one with `skipped` if it is skipped.
+        """
+        before = [self.keys[stage] for stage in after]
+        settled = (conditions(self.machine), *choose_from) if choose else ()
+        request = content_key(__version__, name, *inputs, *settled, before)
+        if self._keep(name, request, lambda done: done.get("request") == request):
             yield Event(name, 1, 1, "done before", skipped=True)
             return
+        choice = choose() if choose else None
+        parts = choice.key if choice else ((),)
+        keys = [
+            content_key(__version__, name, *stated, *parts, before)
+            for stated in (inputs, former_inputs)
+            if stated is not None
+        ]
+        if self._keep(name, request, lambda done: done["key"] in _completed(keys, done)):
+            yield Event(name, 1, 1, "done before", skipped=True)
+            return
+        self.keys[name] = keys[0]
+        yield from self._make(name, request, artifacts, make, choice)
+
+    def _keep(self, name: str, request: str, current: Callable[[dict], bool]) -> bool:
+        """Take over the recorded key of a finished stage if it is current.
+
+        A stage that was stopped early is finished only while an early stop is requested.
+        """
+        done = self.workspace.finished(name)
+        if done is None or not current(done):
+            return False
+        if "stopped_at_step" in done and not early_stop.requested(self.workspace.root):
+            return False
+        self.keys[name] = done["key"]
+        if done.get("request") != request:
+            done["request"] = request
+            self.workspace.save()
+        return True
+
+    def _make(
+        self,
+        name: str,
+        request: str,
+        artifacts: list[str],
+        make: Callable[..., Stage[dict[str, Any]]],
+        choice: Choice | None,
+    ) -> Iterator[Event]:
+        """Run a stage and record its facts, time and memory."""
         self.workspace.forget(name)
         started = time.perf_counter()
         device.reset_peak_memory()
-        if engine is not None:
-            yield Event(name, message=f"{engine.name}: {engine.why}")
-            yield from self.fetched(name, engine.weights)
-        facts = yield from _watched(make(), self.workspace, name)
-        if engine is not None:
-            facts |= {"engine": engine.name, "why": engine.why, "weights": engine.weights}
+        if choice is not None:
+            yield Event(name, message=choice.message)
+            for weight in choice.weights:
+                yield from weights.fetching(name, weight, self.machine.weights)
+        stage = make(choice) if choice is not None else make()
+        facts = yield from _watched(stage, self.workspace, name)
+        if choice is not None:
+            facts |= choice.facts
         facts |= {
             "seconds": round(time.perf_counter() - started, 2),
             "peak_memory_mb": peak_memory_mb(),
             **device.peak_memory(),
         }
-        if "stopped_at_step" in facts:
-            key = self.keys[name] = content_key(key, facts["stopped_at_step"])
-        self.workspace.finish(name, key, artifacts, **facts)
+        key = self.keys[name] = _completed([self.keys[name]], facts)[0]
+        self.workspace.finish(name, key, artifacts, request=request, **facts)
         self.workspace.log(f"{name}: {json.dumps(facts, default=str)}")
 
-    def fetched(self, stage: str, names: tuple[str, ...]) -> Iterator[Event]:
-        """Bring weights to this machine, with news while they are downloaded."""
-        for name in names:
-            yield from weights.fetching(stage, name, self.machine.weights)
+
+def _completed(keys: list[str], facts: dict[str, Any]) -> list[str]:
+    """Keys of a stage's artifacts, in which the step counts at which the stage was stopped."""
+    step = facts.get("stopped_at_step")
+    return [content_key(key, step) for key in keys] if step else keys
 
 
 def _watched(
@@ -114,12 +174,12 @@ def versions() -> dict[str, str]:
     """Versions of the project and of the libraries that decide its results."""
     found = {"ds4d": __version__, "python": platform.python_version()}
     for name in VERSIONED:
-        with contextlib.suppress(metadata.PackageNotFoundError):  # the page's are not needed here
+        with contextlib.suppress(metadata.PackageNotFoundError):  # gradio is optional, for example
             found[name] = metadata.version(name)
     return found
 
 
 def peak_memory_mb() -> int:
-    """The most memory that this process has held so far, MB."""
+    """Peak memory of this process so far, MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1e6 if sys.platform == "darwin" else 1e3))

@@ -1,4 +1,4 @@
-"""The run folder: where artifacts lie, when they are current, and how they are written whole."""
+"""The run folder: the record of its stages, content keys, and artifacts that are written whole."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ from typing import Any
 
 from ..errors import UserError
 
-# Whoever puts this file into a run folder asks the 4D stage to make do with what it has so far.
-FINISH_FLAG = "checkpoints/finish"
-
 
 class Workspace:
-    """One run's folder. A stage's artifacts are current while its recorded key is the asked one.
+    """The folder of one run, and its record run.json.
 
-    Raises UserError where the folder cannot be made or written.
+    Raises:
+        UserError: the folder cannot be made.
     """
 
     def __init__(self, root: Path | str):
@@ -52,23 +50,23 @@ class Workspace:
         return self.root / name
 
     def reload(self) -> None:
-        """Read the record again: another process may have gone on with this run."""
+        """Read the record again: another process may have continued this run."""
         self.record = self._read_record()
 
-    def is_current(self, stage: str, key: str) -> bool:
-        """Whether the stage has finished under this key and its artifacts are still there."""
+    def finished(self, stage: str) -> dict[str, Any] | None:
+        """The record of a stage whose artifacts are all there; None otherwise."""
         done = self.record["stages"].get(stage)
-        if done is None or done["key"] != key:
-            return False
-        return all((self.root / name).exists() for name in done["artifacts"])
+        if done is None or not all((self.root / name).exists() for name in done["artifacts"]):
+            return None
+        return done
 
     def finish(self, stage: str, key: str, artifacts: list[str], **facts: Any) -> None:
-        """Record that the stage's artifacts (paths inside the folder) are whole and current."""
+        """Record that a stage's artifacts (paths inside the folder) are whole, made under a key."""
         self.record["stages"][stage] = {"key": key, "artifacts": artifacts, **facts}
         self.save()
 
     def forget(self, stage: str) -> None:
-        """A stage that is about to be made again is not current any more."""
+        """Take a stage that is about to run again out of the record."""
         if self.record["stages"].pop(stage, None) is not None:
             self.save()
 
@@ -78,7 +76,7 @@ class Workspace:
 
     @contextlib.contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
-        """A path to write to; it takes the artifact's place when the block ends, and never half."""
+        """A path to write to; it replaces the artifact as a whole when the block ends."""
         with replacing(self.root / name) as path:
             yield path
 
@@ -89,9 +87,10 @@ class Workspace:
 
 @contextlib.contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Write aside, then rename: a file or a folder that appears at `target` whole or not at all.
+    """Write to a temporary path, then rename it: `target` appears whole or not at all.
 
-    The path keeps the target's suffix, so that writers which look at it choose the right format.
+    The target may be a file or a folder. The temporary path keeps the suffix, from which many
+    writers choose their format.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f"{target.stem}.partial-{uuid.uuid4().hex[:8]}{target.suffix}")
@@ -112,9 +111,9 @@ def _remove(path: Path) -> None:
 
 
 def content_key(*parts: Any) -> str:
-    """A hash over everything that decides an artifact: dataclasses, plain values, bytes, paths.
+    """Hash what decides an artifact: dataclasses, plain values that JSON can hold, bytes, paths.
 
-    A path stands for what it holds: the bytes of a file, the names and bytes of a folder's files.
+    A path stands for its content: the bytes of a file, or the names and bytes of a folder's files.
     """
     digest = hashlib.sha256()
     for part in parts:

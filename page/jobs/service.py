@@ -16,7 +16,8 @@ from pathlib import Path
 import gradio as gr
 
 from ds4d.errors import UserError
-from ds4d.run.workspace import FINISH_FLAG, content_key
+from ds4d.run import early_stop
+from ds4d.run.workspace import content_key
 
 from .. import zerogpu
 from ..limits import Limits
@@ -69,7 +70,7 @@ class Service:
             copy = ordered.folder / "input" / f"mesh{Path(mesh).suffix.lower()}"
             shutil.copyfile(mesh, copy)
             config = replace(config, mesh=replace(config.mesh, file=str(copy)))
-        (ordered.folder / FINISH_FLAG).unlink(missing_ok=True)
+        early_stop.withdraw(ordered.folder)
         try:
             return self.queue.submit(replace(ordered, config=config, visitor=visitor))
         except UserError:

@@ -20,12 +20,14 @@ import secrets
 import shutil
 import threading
 import time
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ds4d.config import Config
 from ds4d.errors import UserError
-from ds4d.run.workspace import FINISH_FLAG, content_key
+from ds4d.run import early_stop
+from ds4d.run.structure import structure
+from ds4d.run.workspace import content_key
 
 from ..limits import Limits
 
@@ -78,14 +80,12 @@ class Job:
         return json.loads(path.read_text())["stages"] if path.exists() else {}
 
     def finish_early(self) -> None:
-        """Ask the 4D stage to end with its current result."""
-        flag = self.folder / FINISH_FLAG
-        flag.parent.mkdir(exist_ok=True)
-        flag.touch()
+        """Ask the 4D stage to end with the steps it has done."""
+        early_stop.request(self.folder)
 
     @property
     def finishing_early(self) -> bool:
-        return (self.folder / FINISH_FLAG).exists()
+        return early_stop.requested(self.folder)
 
 
 class Store:
@@ -172,26 +172,7 @@ def load(folder: Path) -> Job:
 
 def _read(folder: Path) -> Job:
     record = json.loads((folder / RECORD).read_text())
-    return Job(folder=folder, **record | {"config": config_from(record["config"])})
-
-
-def config_from(values: dict, like: object = None) -> Config:
-    """A config from its JSON form; fields that an older version wrote differently keep the values
-    of `like`."""
-    like = Config() if like is None else like
-    changes = {}
-    for each in fields(like):
-        if each.name not in values:  # written by an older version
-            continue
-        default, value = getattr(like, each.name), values[each.name]
-        if is_dataclass(default):
-            value = config_from(value, default)
-        elif isinstance(value, list) != isinstance(default, tuple):  # was a pair, is a number now
-            continue
-        elif isinstance(value, list):
-            value = tuple(value)
-        changes[each.name] = value
-    return replace(like, **changes)
+    return Job(folder=folder, **record | {"config": structure(record["config"], Config)})
 
 
 def _size(folder: Path) -> int:

@@ -15,6 +15,7 @@ from ds4d.fourd.gaussians import Offsets
 from ds4d.fourd.losses import structural
 from ds4d.fourd.trainer import Training
 from ds4d.images import over
+from ds4d.run import early_stop
 from ds4d.run.events import result
 from ds4d.splatting.splats import render
 from tests.stages import finished
@@ -104,20 +105,20 @@ def test_a_run_in_slices_ends_the_same(scene, small_config, tmp_path):
 
 def test_good_enough_is_an_asset_at_once_and_can_go_on(scene, small_config, tmp_path):
     _, (asset, _) = finished(start(scene, small_config, tmp_path / "whole"))
-    folder = tmp_path / "stopped"
+    folder = tmp_path / "stopped" / "checkpoints"
     stage = start(scene, small_config, folder)
 
     def stop_at_step_17(event):
         if event.step == small_config.static_iterations + 17:
-            folder.mkdir(exist_ok=True)
-            (folder / train.FINISH).touch()
+            folder.parent.mkdir(exist_ok=True)
+            early_stop.request(folder.parent)
 
     early, facts = result(stage, stop_at_step_17)
     step = facts["stopped_at_step"]
     assert step == small_config.static_iterations + 17
     assert facts["of_steps"] == small_config.static_iterations + small_config.dynamic_iterations
     assert height(early, 0.0, slice(0, 32)) > 0
-    (folder / train.FINISH).unlink()
+    early_stop.withdraw(folder.parent)
     _, (resumed, facts) = finished(start(scene, small_config, folder))
     assert facts["resumed_from_step"] == step and "stopped_at_step" not in facts
     assert_same(asset, resumed)

@@ -37,9 +37,10 @@ def weights(tmp_path_factory) -> str:
 
 def test_preview_needs_no_network():
     chosen = guidance.choose(FourdConfig(), CPU)
-    assert chosen.facts() == {
+    assert chosen.facts == {
         "perceptual_loss": "structural (LPIPS takes seconds a step on a CPU)",
         "sds": "off (its weight is 0)",
+        "weights": (),
     }
     assert chosen.made_from == ()
     assert chosen.perceptual(torch.device("cpu")) is None
@@ -51,7 +52,7 @@ def test_preview_needs_no_network():
 def test_paper_without_weights_goes_on_and_says_so():
     chosen = guidance.choose(PRESETS["paper"].fourd, CPU)
     assert chosen.sds_model == "off" and chosen.perceptual_loss == "structural"
-    assert "zero123-xl" in chosen.facts()["sds"] and "offline" in chosen.facts()["sds"]
+    assert "zero123-xl" in chosen.facts["sds"] and "offline" in chosen.facts["sds"]
 
 
 @pytest.mark.parametrize("model", ["zero123-xl", "stable-zero123"])
@@ -84,7 +85,7 @@ def test_lpips_by_name_runs_on_a_cpu(tmp_path):
     chosen = guidance.choose(
         FourdConfig(perceptual_loss="lpips"), replace(CPU, weights=str(tmp_path))
     )
-    assert chosen.facts()["perceptual_loss"] == "lpips (asked for)" and len(chosen.made_from) == 1
+    assert chosen.facts["perceptual_loss"] == "lpips (asked for)" and len(chosen.made_from) == 1
     perceptual = chosen.perceptual(torch.device("cpu"))
     assert perceptual(torch.zeros(2, 16, 16, 3), torch.ones(2, 16, 16, 3)).shape == (2,)
 

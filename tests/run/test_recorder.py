@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 
 from ds4d.config import MachineConfig
+from ds4d.run import early_stop
 from ds4d.run.engines import Engine
 from ds4d.run.events import Event
 from ds4d.run.recorder import Recorder
-from ds4d.run.workspace import FINISH_FLAG, Workspace
+from ds4d.run.workspace import Workspace
 
 
 class Chain:
@@ -20,20 +22,26 @@ class Chain:
     def __init__(self, root):
         self.workspace = Workspace(root)
         self.made = {"clip": 0, "matting": 0}
-        self.facts = {}
+        self.facts, self.chosen = {}, 0
 
-    def go(self, clip="a", margin=0.1, engine=None) -> list[Event]:
-        recorder = Recorder(Workspace(self.workspace.root), MachineConfig())
+    def choose(self, engine):
+        self.chosen += 1
+        return engine
+
+    def go(self, clip="a", margin=0.1, engine=None, former=None, weights="") -> list[Event]:
+        machine = MachineConfig(device="cpu", weights=weights)
+        recorder = Recorder(Workspace(self.workspace.root), machine)
         clip = recorder.run("clip", (clip,), (), ["clip"], self.maker("clip"))
         stages = [*clip]
         stages += recorder.run(
-            "matting", (margin,), ("clip",), ["matting"], self.maker("matting"), engine
-        )
+            "matting", (margin,), ("clip",), ["matting"], self.maker("matting"),
+            None if engine is None else partial(self.choose, engine), former_inputs=former,
+        )  # fmt: skip
         self.workspace.reload()
         return stages
 
     def maker(self, name):
-        def make():
+        def make(*_):
             self.made[name] += 1
             yield Event(name, 0, 2, "begins", np.zeros((4, 4, 3), np.uint8), {"loss": 2.0})
             yield Event(name, 1, 2, "this looks odd", warning=True)
@@ -96,10 +104,39 @@ def test_a_stage_that_breaks_off_is_not_done(tmp_path):
 def test_a_stage_that_was_stopped_early_is_done_while_that_is_asked_for(tmp_path):
     chain = Chain(tmp_path)
     chain.facts = {"stopped_at_step": 40}
-    flag = tmp_path / FINISH_FLAG
-    flag.parent.mkdir()
-    flag.touch()
+    early_stop.request(tmp_path)
     chain.go()
     assert all(event.skipped for event in chain.go())  # good enough, still
-    flag.unlink()
+    early_stop.withdraw(tmp_path)
     assert not any(event.skipped for event in chain.go())  # now the rest is wanted
+
+
+def test_a_current_stage_keeps_its_engine_without_choosing_again(tmp_path):
+    chain = Chain(tmp_path)
+    chain.go(engine=Engine("classical", "the hub cannot be reached", print))
+    assert chain.chosen == 1
+    assert all(event.skipped for event in chain.go(engine=Engine("rembg", "it can", print)))
+    assert chain.chosen == 1
+
+
+def test_an_engine_is_chosen_anew_when_the_conditions_change(tmp_path):
+    chain, folder = Chain(tmp_path / "run"), tmp_path / "weights"
+    folder.mkdir()
+    embedded, learned = (Engine(name, "auto", print) for name in ("classical", "rembg"))
+    chain.go(engine=embedded, weights=str(folder))
+    chain.go(engine=embedded, weights=str(folder))
+    assert chain.made["matting"] == 1 and chain.chosen == 1
+    (folder / "model.onnx").write_bytes(b"weights")
+    chain.go(engine=learned, weights=str(folder))
+    assert chain.made["matting"] == 2 and chain.chosen == 2
+    assert chain.workspace.record["stages"]["matting"]["engine"] == "rembg"
+
+
+def test_runs_of_former_versions_are_recognized_and_stay_so(tmp_path):
+    chain = Chain(tmp_path)
+    chain.go(margin=0.1)  # as an earlier version stated its inputs
+    assert all(event.skipped for event in chain.go(margin="0.10", former=(0.1,)))
+    assert all(event.skipped for event in chain.go(margin="0.10", former=(0.1,)))
+    assert chain.made == {"clip": 1, "matting": 1}
+    chain.go(margin="0.20", former=(0.2,))
+    assert chain.made == {"clip": 1, "matting": 2}

@@ -38,19 +38,19 @@ def test_what_a_killed_process_left_half_written_is_swept(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stage_is_current_only_with_its_key_and_its_artifacts(tmp_path):
+def test_a_stage_is_finished_only_while_its_artifacts_are_there(tmp_path):
     workspace = Workspace(tmp_path)
     (tmp_path / "points.ply").touch()
     workspace.finish("mesh", "key", ["points.ply"])
-    assert Workspace(tmp_path).is_current("mesh", "key")
-    assert not workspace.is_current("mesh", "other")
+    assert Workspace(tmp_path).finished("mesh")["key"] == "key"
+    assert workspace.finished("clip") is None
     (tmp_path / "points.ply").unlink()
-    assert not workspace.is_current("mesh", "key")
+    assert workspace.finished("mesh") is None
 
 
 def test_a_broken_record_means_making_it_again_not_a_crash(tmp_path):
     (tmp_path / "run.json").write_text('{"stages": {')
-    assert not Workspace(tmp_path).is_current("clip", "key")
+    assert Workspace(tmp_path).finished("clip") is None
 
 
 def test_every_setting_and_every_byte_is_in_the_key(tmp_path):
