@@ -1,20 +1,22 @@
-"""The command line: python -m ds4d generate | render | export | evaluate | doctor.
+"""Command line: python -m ds4d generate | render | export | evaluate | doctor.
 
 Heavy imports happen when a command runs, so that help appears at once.
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from .config import PRESETS, Config, MachineConfig, VideoConfig
+from .config import PRESETS, Config, FourdConfig, MachineConfig, VideoConfig
 from .errors import UserError
 from .fourd.ablations import ABLATIONS
 
@@ -25,26 +27,27 @@ INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 
 @dataclasses.dataclass(frozen=True)
 class Generate:
-    """Make a 4D asset, videos and exports from a clip; goes on where an earlier run stopped."""
+    """Make a 4D asset, videos and exports from a clip; continues an earlier run in the folder."""
 
     clip: tyro.conf.Positional[Path]
-    """video (mp4, mov, webm, mkv), GIF, WebP, folder of images, or case folder"""
+    """Video (mp4, mov, webm, mkv), GIF, WebP, folder of images, or case folder."""
     out: Path
-    """run folder, made if it is not there"""
+    """Run folder; created if it does not exist."""
     config: Annotated[Config, tyro.conf.arg(name="")]
 
 
 @dataclasses.dataclass(frozen=True)
 class Render:
-    """Draw a run's videos again: orbit, front, back, left, right, bullet-time."""
+    """Render a run's videos again: orbit, front, back, left, right, bullet-time."""
 
     run: tyro.conf.Positional[Path]
-    """run folder with a finished optimization"""
+    """Run folder with a finished optimization."""
     machine: Annotated[MachineConfig, tyro.conf.arg(name="")]
     format: Literal["mp4", "gif", "webm"] = "mp4"
-    """mp4 and gif are on white, webm is transparent; gif and webm go to exports/animations"""
+    """Format; mp4 and gif are on white, webm is transparent; gif and webm go to
+    exports/animations."""
     views: tuple[View, ...] = get_args(View)
-    """which videos"""
+    """Videos to render."""
     videos: VideoConfig = dataclasses.field(default_factory=VideoConfig)
 
 
@@ -53,38 +56,39 @@ class Export:
     """Write a run's files for other programs again, and the zip of everything."""
 
     run: tyro.conf.Positional[Path]
-    """run folder with a finished optimization"""
+    """Run folder with a finished optimization."""
     formats: tuple[Format, ...] = get_args(Format)
-    """ply: a splat file per frame; splat: one moment for web viewers; glb: an animated mesh; cache:
-    numpy arrays and an import script for Blender; player: packed 4D file and offline web page"""
+    """Formats to write: ply (a splat file per frame), splat (one moment for web viewers), glb (an
+    animated mesh), cache (numpy arrays and an import script for Blender), player (packed 4D file
+    and offline web page), zip (everything)."""
     moment: float = 0.5
-    """place in the clip that splat shows, from 0 to 1"""
+    """Moment that splat shows, from 0 = start to 1 = end of the clip."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Compare a run with a ground-truth case; prints the metrics as JSON."""
+    """Compare a run with a ground-truth case and print the metrics as JSON."""
 
     run: tyro.conf.Positional[Path]
-    """run folder with a finished optimization"""
+    """Run folder with a finished optimization."""
     case: tyro.conf.Positional[Path]
-    """case folder with cameras.json, heldout/ and orbit/"""
+    """Case folder with cameras.json, heldout/ and orbit/."""
     machine: Annotated[MachineConfig, tyro.conf.arg(name="")]
 
 
 @dataclasses.dataclass(frozen=True)
 class Doctor:
-    """Say what runs here: device, engines and their weights, versions, memory and disk."""
+    """Check this machine: device, engines and their weights, versions, memory and disk."""
 
     machine: Annotated[MachineConfig, tyro.conf.arg(name="")]
     download: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """first fetch the weights of the pretrained engines; says sizes and licences before"""
+    """Print sizes and licences of the pretrained engines' weights, and download them first."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM is handled like Ctrl-C
     try:
         command = tyro.cli(_commands(arguments), prog="python -m ds4d", args=arguments)
         return RUNNERS[type(command)](command)
@@ -96,22 +100,21 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, SystemError) as error:
         if not _is_ctrl_c(error):
             raise
-        print("\nStopped. The same command goes on from the last checkpoint.", file=sys.stderr)
+        print("\nStopped. The same command continues from the last checkpoint.", file=sys.stderr)
         return INTERRUPTED
 
 
 def _is_ctrl_c(error: BaseException | None) -> bool:
-    """Also one that came while a numba kernel handed over what it had found: that ends as a
-    SystemError, whose cause it is."""
+    """Whether an error is a Ctrl-C, or was caused by one: inside a numba kernel, it ends as a
+    SystemError."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__
     return error is not None
 
 
 def _commands(arguments: list[str]) -> Any:
-    """The commands as a type for tyro; the asked preset and ablation give generate's defaults."""
-    preset = PRESETS.get(_asked("--preset", arguments), Config())
-    ablation = ABLATIONS.get(_asked("--ablation", arguments), ABLATIONS["none"])
+    """The commands as a type for tyro, with the defaults of the requested preset and ablation."""
+    preset, ablation = _preset(arguments)
     config = dataclasses.replace(preset, fourd=ablation(preset.fourd))
     start = Generate(clip=tyro.MISSING, out=tyro.MISSING, config=config)
     return (
@@ -123,13 +126,19 @@ def _commands(arguments: list[str]) -> Any:
     )
 
 
-def _asked(option: str, arguments: list[str]) -> str | None:
-    for index, argument in enumerate(arguments):
-        if argument == option and index + 1 < len(arguments):
-            return arguments[index + 1]
-        if argument.startswith(f"{option}="):
-            return argument.removeprefix(f"{option}=")
-    return None
+def _preset(arguments: list[str]) -> tuple[Config, Callable[[FourdConfig], FourdConfig]]:
+    """The requested preset and ablation, parsed ahead of everything else.
+
+    They give all other options their defaults. `tyro.extras.overridable_config_cli` would do this
+    by subcommands, which cannot keep two options that combine freely and stand anywhere in the
+    line. Names that do not exist are left for tyro to report.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", nargs="?")
+    parser.add_argument("--ablation", nargs="?")
+    requested, _ = parser.parse_known_args(arguments)
+    preset = PRESETS.get(requested.preset, Config())
+    return preset, ABLATIONS.get(requested.ablation, ABLATIONS["none"])
 
 
 def _generate(command: Generate) -> int:
@@ -193,7 +202,7 @@ def _doctor(command: Doctor) -> int:
 
 
 def _finished(run: Path, machine: MachineConfig) -> tuple[Any, Any]:
-    """The asset of a run folder that is there already, where it is to be drawn; the workspace."""
+    """The asset of an existing run folder, on the device that renders it, and the workspace."""
     from .fourd.asset import Asset
     from .run import device
     from .run.workspace import Workspace

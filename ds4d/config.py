@@ -1,4 +1,4 @@
-"""Every setting, its unit and its presets: the command line and the page derive from them."""
+"""Settings with their units, and the presets; command line and page are derived from them."""
 
 from __future__ import annotations
 
@@ -11,106 +11,106 @@ import tyro
 
 @dataclass(frozen=True)
 class MachineConfig:
-    """What a run uses of this machine; none of it is part of what a run makes."""
+    """The use of this machine; nothing here is part of the result."""
 
     device: Annotated[Literal["auto", "cuda", "cpu"], tyro.conf.arg(prefix_name=False)] = "auto"
-    """where networks and Gaussians are computed; auto = the GPU where there is one"""
+    """Device for networks and Gaussians; auto = a GPU if there is one."""
     weights: Annotated[str, tyro.conf.arg(prefix_name=False)] = field(
         default_factory=lambda: os.environ.get("DS4D_WEIGHTS", "")
     )
-    """folder with weights, looked through before the hub's cache and the hub: OWNER/REPO/FILES"""
+    """Folder of weights as OWNER/REPO/FILES, searched before the hub's cache and the hub."""
     low_memory: Annotated[bool, tyro.conf.arg(prefix_name=False)] = False
-    """slower, but the whole chain fits a GPU with 16 GB; otherwise 24 GB"""
+    """Run slower, so that the pretrained engines fit a GPU with 16 GB instead of 24 GB."""
     rasterizer: Annotated[
         Literal["auto", "numba", "triton", "diff_gaussian"], tyro.conf.arg(prefix_name=False)
     ] = "auto"
-    """who draws Gaussians in 4D stage and videos; auto = triton on a GPU, numba on a CPU"""
+    """Rasterizer of the 4D stage and the videos; auto = triton on a GPU, numba on a CPU."""
 
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """How a clip is read and sampled, and what is too much."""
+    """Reading and sampling of a clip, and the limits of what is accepted."""
 
     frames: int = 24
-    """frames that the clip is sampled to, evenly"""
+    """Number of frames, sampled evenly from the clip."""
     size: int = 256
-    """side of the square frames, pixels; less, down to 256, where the clip itself has less"""
+    """Side of the square frames, pixels; less, but at least 256, if the clip has fewer pixels."""
     margin: float = 0.1
-    """free border around the object on each side, fraction of the square's side"""
+    """Free border around the object on each side, as a fraction of the square's side."""
     start: float = 0.0
-    """first moment of the clip that is used, seconds"""
+    """Beginning of the used part of the clip, seconds."""
     end: float | None = None
-    """last moment of the clip that is used, seconds; None = its end"""
+    """End of the used part of the clip, seconds; None = the clip's end."""
     max_seconds: float = 60.0
-    """longest clip that is accepted, seconds"""
+    """Longest clip that is accepted, seconds."""
     max_pixels: int = 4096 * 2304
-    """largest frame that is accepted, pixels"""
+    """Largest frame that is accepted, pixels."""
     max_bytes: int = 200_000_000
-    """largest file that is accepted, bytes"""
+    """Largest file that is accepted, bytes."""
 
 
 @dataclass(frozen=True)
 class MattingConfig:
     engine: Literal["auto", "alpha", "rembg", "classical"] = "auto"
-    """who cuts the object out: alpha (already there), rembg (network), classical (graph cut)"""
+    """Engine of the mattes: alpha (the clip's own), rembg (network), classical (graph cut)."""
     model: Literal["isnet-general-use", "birefnet-general-lite", "u2net"] = "isnet-general-use"
-    """rembg's network"""
+    """Network of rembg."""
 
 
 @dataclass(frozen=True)
 class MultiviewConfig:
     engine: Literal["auto", "given", "zero123plus", "inflate"] = "auto"
-    """who makes the six views: given (in a case folder), zero123plus (network), inflate"""
+    """Engine of the six views: given (in a case folder), zero123plus (network), inflate."""
     views: Annotated[str, tyro.conf.arg(prefix_name=False)] = "multiview"
-    """folder of given views inside a case folder; none = ignore them"""
+    """Folder of given views inside a case folder; none = ignore them."""
     version: Literal["v1.2", "v1.1"] = "v1.2"
-    """Zero123++'s weights"""
+    """Version of Zero123++'s weights."""
     white: bool = False
-    """whether Zero123++ v1.2 draws on white, with the UNet that InstantMesh published"""
+    """Generate on a white background, by the UNet that InstantMesh published for v1.2."""
     steps: int = 28
-    """denoising steps of Zero123++; 75 show more detail"""
+    """Denoising steps of Zero123++; 75 show more detail."""
     guidance: float = 4.0
-    """how strongly Zero123++ follows the frame; 1 = no guidance, half the time"""
+    """Guidance scale of Zero123++; 1 = no guidance, in half the time."""
     redraw: tuple[str, ...] = ()
-    """frames whose six views Zero123++ draws once more, as FRAME:TRY, both from 1 on: 3:1 5:2"""
+    """Frames whose views are generated with another seed, FRAME:TRY counted from 1: 3:1 5:2."""
     anchor: Literal["first", "none"] = "first"
-    """first = later frames see the first one's views, so that all agree; none = each on its own"""
+    """Frame that later frames attend to for consistency; none = each frame is on its own."""
     slant: float | None = None
-    """inflate: by how many degrees the right side is farther away; None = looked for in the clip"""
+    """Degrees by which the object's right side is farther away, for inflate; None = estimated."""
     depth: float = 1.0
-    """inflate: thickness of the object, times what its silhouettes say"""
+    """Factor on the object's estimated thickness, for inflate."""
 
 
 @dataclass(frozen=True)
 class FeaturesConfig:
     engine: Literal["auto", "dinov2", "descriptors"] = "auto"
-    """who describes the patches: dinov2 (network), descriptors (colour, gradients, coverage)"""
+    """Engine of the features: dinov2 (network), descriptors (colour, gradients, coverage)."""
     model: Literal["base", "small", "large"] = "base"
-    """DINOv2's size"""
+    """Size of DINOv2."""
     grid: int = 18
-    """patches along a side of a view, for descriptors; DINOv2 has 37"""
+    """Patches along a side of a view, for descriptors; DINOv2 has 37."""
 
 
 @dataclass(frozen=True)
 class MeshConfig:
     engine: Literal["auto", "given", "instantmesh", "inflated", "visual_hull"] = "auto"
-    """who makes the mesh: given (file), instantmesh (network), inflated, visual_hull (carved)"""
+    """Engine of the mesh: given (file), instantmesh (network), inflated, visual_hull."""
     file: Annotated[str, tyro.conf.arg(name="mesh", prefix_name=False)] = ""
-    """a mesh of the object that you bring: glb, obj or ply; it is fitted to the views"""
+    """Mesh of the object that you provide (glb, obj or ply); it is fitted to the views."""
     model: Literal["large", "base"] = "large"
-    """InstantMesh's size"""
+    """Size of InstantMesh."""
     resolution: int = 96
-    """cells along a side of the grid that the surface is cut from"""
+    """Cells along a side of the grid from which the mesh is extracted."""
 
 
 @dataclass(frozen=True)
 class VideoConfig:
     size: int = 384
-    """side of the videos, pixels (even)"""
+    """Side of the videos, pixels (even)."""
     seconds: float = 4.0
-    """length of each video, seconds"""
+    """Length of each video, seconds."""
     fps: int = 24
-    """frames per second"""
+    """Frames per second."""
 
 
 @dataclass(frozen=True)
@@ -261,14 +261,14 @@ class FourdConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A whole run."""
+    """All settings of a run."""
 
     preset: Literal["preview", "standard", "paper"] = "preview"
-    """which set of values the run started from"""
+    """Set of values to start from."""
     ablation: Literal["none", "plain", "A", "B", "C", "D", "E", "F", "G", "H"] = "none"
-    """which row of the paper's ablation table the preset was changed to; plain = 4D-GS alone"""
+    """Row of the paper's ablation table to change the preset to; plain = 4D-GS alone."""
     seed: int = 0
-    """the only source of randomness"""
+    """Seed of all random numbers."""
     clip: ClipConfig = field(default_factory=ClipConfig)
     matting: MattingConfig = field(default_factory=MattingConfig)
     multiview: MultiviewConfig = field(default_factory=MultiviewConfig)
@@ -280,9 +280,9 @@ class Config:
 
 
 PRESETS: dict[str, Config] = {
-    # What two CPU cores do in a few minutes.
+    # A few minutes on two CPU cores.
     "preview": Config(),
-    # Three times the pictures, as large as Zero123++ draws them: for patient CPUs.
+    # Three times the images of preview, at the resolution of Zero123++: longer on a CPU.
     "standard": Config(
         preset="standard",
         clip=ClipConfig(size=320),

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .clip import chosen, stacked
+from .clip.sampling import sampled_indices, stacked
 from .clip.sources import Source, open_source
 from .config import ClipConfig
 from .errors import UserError
@@ -74,7 +74,7 @@ def look(path: Path, config: ClipConfig) -> Look:
         UserError: what `clip.read` would refuse.
     """
     source, prepared = open_source(Path(path), config)
-    used = chosen(source, config)
+    used = sampled_indices(source, config)
     shown = used[np.linspace(0, len(used) - 1, min(PICTURES, len(used))).round().astype(int)]
     pictures, details = [], []
     width = height = 0

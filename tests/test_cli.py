@@ -153,7 +153,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_asset(run, case, tiny, tmp_
     _, errors = process.communicate(timeout=60)
     if how == signal.SIGINT:
         assert process.returncode in (INTERRUPTED, -signal.SIGINT), errors  # 130 in a shell, both
-        assert "goes on from the last checkpoint" in errors and "Traceback" not in errors
+        assert "continues from the last checkpoint" in errors and "Traceback" not in errors
     assert not (tmp_path / "fourd.safetensors").exists()
     again = start(case, tmp_path, tiny)
     _, errors = again.communicate(timeout=300)

@@ -394,7 +394,7 @@ def test_a_part_without_frames_is_refused_with_the_clip_s_length(tmp_path, part)
     assert "1.2 s" in caught.value.hint
 
 
-def test_images_have_no_seconds(tmp_path):
+def test_images_have_no_frame_rate(tmp_path):
     save_images(tmp_path / "images", moving(4))
-    with pytest.raises(UserError, match="no seconds"):
+    with pytest.raises(UserError, match="no frame rate"):
         read(tmp_path / "images", replace(CONFIG, start=1.0))

@@ -1,0 +1,50 @@
+"""The sampled frames of a clip, and their files in a run folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..images import load_images, save_images
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Frames that were sampled from a clip."""
+
+    frames: np.ndarray  # [T, H, W, 3 or 4] uint8, straight alpha
+    positions: np.ndarray  # [T] float64 in [0, 1], increasing: 0 = start of the used part, 1 = end
+    indices: np.ndarray  # [T] int64, indices of the sampled frames in the source
+    source_frames: int
+    fps: float | None  # of the source
+    prepared: bool  # framed by a known camera: frames are resized, never cropped
+    warnings: tuple[str, ...] = ()
+
+
+def save(folder: Path, clip: Clip) -> None:
+    """Write the frames as 0000.png, ... and everything else as clip.json."""
+    save_images(folder, clip.frames)
+    facts = {
+        "positions": clip.positions.tolist(),
+        "indices": clip.indices.tolist(),
+        "source_frames": clip.source_frames,
+        "fps": clip.fps,
+        "prepared": clip.prepared,
+        "warnings": clip.warnings,
+    }
+    (folder / "clip.json").write_text(json.dumps(facts, indent=1))
+
+
+def load(folder: Path) -> Clip:
+    """Read what `save` wrote."""
+    facts = json.loads((folder / "clip.json").read_text())
+    return Clip(
+        frames=load_images(folder),
+        positions=np.array(facts.pop("positions")),
+        indices=np.array(facts.pop("indices"), np.int64),
+        warnings=tuple(facts.pop("warnings")),
+        **facts,
+    )
