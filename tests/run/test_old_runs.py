@@ -108,11 +108,11 @@ def test_the_asset_can_be_evaluated(name, run, case, capsys):
 
 def test_a_capture_keeps_its_place_in_the_world(name, run):
     asset = Asset.load(run / "fourd.safetensors")
-    assert (asset.scene is not None) == (name == "capture")
+    assert (asset.capture_to_world is not None) == (name == "capture")
     views = load_views(run)
     assert (views.capture_to_world is not None) == (name == "capture")
     if name == "capture":
-        np.testing.assert_allclose(asset.scene.centre, views.capture_to_world.centre)
+        np.testing.assert_allclose(asset.capture_to_world.centre, views.capture_to_world.centre)
 
 
 def test_a_packed_file_opens(run):
