@@ -8,7 +8,6 @@ views   docs/views.jpg: one object from held-out cameras: the ground truth, a ru
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -17,12 +16,11 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont, ImageSequence
 
-from ds4d.cameras import FOV_DEG, ZERO123PLUS_AZIMUTHS, ZERO123PLUS_ELEVATIONS, orbit_cameras
-from ds4d.images import over, save_images, tile
-from examples.make_clips import CLIPS, SCENES, render
+from ds4d.images import over, tile
+from examples import make_case
+from examples.make_clips import CLIPS, SCENES
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS, RESULTS = ROOT / "docs", ROOT / "examples" / "results"
@@ -31,8 +29,8 @@ LABEL_HEIGHT = 24  # pixels
 LOOP_LABEL = "4D asset, made without a GPU; the camera orbits"
 LOOP_SIDE, LOOP_FPS, LOOP_QUALITY = 200, 12, 70
 
-OBJECT, FRAMES, SIDE, SHOWN_FRAME = "frog", 24, 256, 15
-HELD_OUT = (15, 105, 195, -75)  # azimuths at eye level, degrees
+OBJECT, SHOWN_FRAME = "frog", 15
+AZIMUTHS = (15, 105, 195, -75)  # of make_case.HELD_OUT, in the order of the columns
 VIEWS_SIDE = 220  # pixels of each picture of docs/views.jpg
 
 
@@ -61,7 +59,7 @@ def views() -> Path:
     """Write the comparison with the ground truth, from two runs of the preview preset."""
     with tempfile.TemporaryDirectory() as folder:
         case = Path(folder) / OBJECT
-        write_case(case)
+        make_case.make(OBJECT, case, every=1, views=True)
         rows = [labelled(held_out(case), "ground truth")]
         for source, label in (
             ("multiview", "optimized from six given views per frame"),
@@ -76,37 +74,9 @@ def views() -> Path:
     return path
 
 
-def write_case(folder: Path) -> None:
-    """A case folder of the object: front frames, six views of each, and held-out views."""
-    azimuths, elevations = ZERO123PLUS_AZIMUTHS, ZERO123PLUS_ELEVATIONS["v1.2"]
-    names = ["input", *(f"multiview/{k}" for k in range(6))]
-    names += [f"heldout/az{azimuth:+04d}" for azimuth in HELD_OUT]
-    cameras = orbit_cameras(
-        [0.0, *azimuths, *HELD_OUT], [0.0, *elevations, *(0.0 for _ in HELD_OUT)], size=SIDE
-    )
-    images = np.stack([render(OBJECT, t / FRAMES, cameras, samples=1) for t in range(FRAMES)])
-    save_images(folder / "input", images[:, 0])
-    for frame, pictures in enumerate(images):
-        for k, picture in enumerate(pictures[1:7]):
-            target = folder / "multiview" / f"{frame:04d}" / f"{k}.png"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            iio.imwrite(target, picture)
-    for k, name in enumerate(names[7:], start=7):
-        save_images(folder / name, images[:, k])
-    opengl = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
-    entries = [
-        {
-            "name": name, "frames": "all", "width": SIDE, "height": SIDE, "fov_deg": FOV_DEG,
-            "c2w_opengl": (torch.linalg.inv(viewmat.double()) @ opengl).tolist(),
-        }
-        for name, viewmat in zip(names, cameras.viewmats, strict=True)
-    ]  # fmt: skip
-    (folder / "cameras.json").write_text(json.dumps({"n_frames": FRAMES, "cameras": entries}))
-
-
 def held_out(folder: Path) -> np.ndarray:
     """The shown frame from each held-out camera, over white, [C, VIEWS_SIDE, VIEWS_SIDE, 3]."""
-    files = [folder / f"heldout/az{a:+04d}" / f"{SHOWN_FRAME:04d}.png" for a in HELD_OUT]
+    files = [folder / f"heldout/az{a:+04d}" / f"{SHOWN_FRAME:04d}.png" for a in AZIMUTHS]
     return resized(np.stack([over(iio.imread(file)) for file in files]), VIEWS_SIDE)
 
 

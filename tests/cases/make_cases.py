@@ -14,14 +14,14 @@ Deterministic; about two minutes on one core.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
 import imageio.v3 as iio
 import numpy as np
 
-from ds4d.cameras import FOV_DEG, Cameras, concatenate, orbit_cameras, rig_cameras
+from ds4d.cameras import concatenate, orbit_cameras, rig_cameras
+from examples.make_case import write_cameras
 from examples.make_clips import render
 from tests.cases import FROG
 
@@ -46,20 +46,7 @@ def make(folder: Path) -> None:
         for view, image in enumerate(views):
             write(folder / f"multiview/{frame:04d}/{view}.png", image)
             write(folder / f"multiview_noisy/{frame:04d}/{view}.png", degraded(image, random))
-    facts = {"n_frames": FRAMES, "cameras": entries(names, cameras)}
-    (folder / "cameras.json").write_text(json.dumps(facts, indent=1))
-
-
-def entries(names: list[str], cameras: Cameras) -> list[dict]:
-    """Cameras as cameras.json lists them: camera to world with OpenGL axes."""
-    opengl = np.diag([1, -1, -1, 1])
-    return [
-        {
-            "name": name, "width": SIZE, "height": SIZE, "fov_deg": FOV_DEG,
-            "c2w_opengl": (np.linalg.inv(viewmat.double().numpy()) @ opengl).round(7).tolist(),
-        }
-        for name, viewmat in zip(names, cameras.viewmats, strict=True)
-    ]  # fmt: skip
+    write_cameras(folder / "cameras.json", names, cameras, FRAMES)
 
 
 def degraded(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
