@@ -18,7 +18,7 @@ from typing import Any
 import gradio as gr
 
 from ds4d.errors import UserError
-from ds4d.preflight import look
+from ds4d.preflight import inspect_clip
 from ds4d.run.estimate import expected
 
 from . import results
@@ -87,7 +87,7 @@ class Api:
             checks (name, fine, sentence, hint), costs (stage, seconds, memory_gb: estimates).
         """
         config = configure(self.service.limits, preset, start=start, end=end)
-        report = look(Path(clip), config.clip)
+        report = inspect_clip(Path(clip), config.clip)
         costs = expected(config, len(report.used), gpu_name(), cores())
         return {
             "seconds": report.seconds,

@@ -13,7 +13,7 @@ from PIL import Image
 from ds4d.config import ClipConfig, Config
 from ds4d.errors import UserError
 from ds4d.images import checkerboard, over
-from ds4d.preflight import Check, Look, look
+from ds4d.preflight import Check, Report, inspect_clip
 from ds4d.run.estimate import expected
 
 from ..hardware import cores, gpu_name
@@ -45,7 +45,7 @@ def contents(clip: str, config: Config) -> str:
         facts=facts,
         start=config.clip.start,
         end=end,
-        thumbnails=[_thumbnail(picture) for picture in whole.pictures],
+        thumbnails=[_thumbnail(image) for image in whole.thumbnails],
         ticks=part.used / max(whole.source_frames - 1, 1),
         checks=sorted(part.checks, key=lambda check: check.fine),
         **_costs(config, len(part.used)),
@@ -63,13 +63,13 @@ def chosen_part(event: gr.EventData) -> dict[str, float]:
     return {name: round(float(event._data[name]), 3) for name in ("start", "end")}
 
 
-def _report(clip: str, config: ClipConfig) -> Look:
+def _report(clip: str, config: ClipConfig) -> Report:
     return _cached_report(clip, Path(clip).stat().st_mtime_ns, config)
 
 
 @lru_cache(CACHED_REPORTS)
-def _cached_report(clip: str, modified: int, config: ClipConfig) -> Look:
-    return look(Path(clip), config)
+def _cached_report(clip: str, modified: int, config: ClipConfig) -> Report:
+    return inspect_clip(Path(clip), config)
 
 
 def _thumbnail(picture: np.ndarray) -> str:
