@@ -18,7 +18,7 @@ from page.jobs.service import Service
 from page.layout import create_app
 from page.theme import THEME
 
-STYLES = Path(__file__).resolve().parent / "page"
+STYLES = Path(__file__).resolve().parent / "page/style.css"
 
 service = Service.from_environment()
 demo = create_app(service)
@@ -29,7 +29,7 @@ if __name__ == "__main__":
     service.start()
     demo.launch(
         theme=THEME,
-        css_paths=[STYLES / "style.css", STYLES / "results.css"],
+        css_paths=STYLES,
         head=viewer.head(),
         allowed_paths=[str(service.store.root)],
         max_file_size=service.limits.clip_bytes,

@@ -1,1 +1,1 @@
-"""The page: what visitors see and do, around ds4d. Gradio lives here and in app.py alone."""
+"""The Gradio page and its API around ds4d, which itself does not use Gradio."""

@@ -187,9 +187,9 @@ class Handlers:
     def open_matte_editor(self, job: str) -> Values:
         """Show the editor of a job that has mattes; hide it otherwise."""
         if not job or "matting" not in self.find(job).stage_record():
-            return {"mend": gr.update(visible=False), "editor": "", "spread": ""}
+            return {"edit_mattes": gr.update(visible=False), "editor": "", "strokes": ""}
         contents = matte_editor.contents(self.find(job))
-        return {"mend": gr.update(visible=True), "editor": contents, "spread": ""}
+        return {"edit_mattes": gr.update(visible=True), "editor": contents, "strokes": ""}
 
     def edit_frame(self, job: str, event: gr.EventData) -> Values:
         frame = int(event._data["frame"])
@@ -198,9 +198,9 @@ class Handlers:
     def save_strokes(self, job: str, event: gr.EventData) -> Values:
         """Save strokes with the job and preview their effect on all frames."""
         try:
-            return {"spread": matte_editor.save_strokes(self.find(job), event)}
+            return {"strokes": matte_editor.save_strokes(self.find(job), event)}
         except UserError as error:
-            return {"spread": _error_notice(error)}
+            return {"strokes": _error_notice(error)}
 
     def open_views(self, job: str, grid: str | None) -> Values:
         """Show the panel below the six views, if there are any."""

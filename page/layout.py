@@ -108,8 +108,8 @@ def _build_controls() -> Components:
         "Stop early and use the current result", visible=False, elem_id="finish"
     )
     ui["cancel"] = gr.Button("Cancel", variant="stop", visible=False, elem_id="cancel")
-    ui["reset"] = gr.Button("Start over", visible=False, elem_id="over")
-    ui["delete"] = panel(script="delete_run", elem_id="forget")
+    ui["reset"] = gr.Button("Start over", visible=False, elem_id="reset")
+    ui["delete"] = panel(script="delete_run", elem_id="delete")
     return ui
 
 
@@ -166,7 +166,7 @@ def _build_results() -> Components:
     ui["matte"] = gr.Image(
         label="Mattes", elem_id="matte", height=132, buttons=["fullscreen"], **hidden
     )
-    ui["mend"], ui["editor"], ui["spread"] = matte_editor.build()
+    ui["edit_mattes"], ui["editor"], ui["strokes"] = matte_editor.build()
     return ui
 
 
@@ -260,9 +260,9 @@ def _connect_clip(on: Callable, ui: Components, handlers: Handlers) -> None:
 def _connect_editors(on: Callable, ui: Components, handlers: Handlers) -> None:
     """The editors below the mattes and the six views, which open when those are there."""
     job = ("job",)
-    editor = ("mend", "editor", "spread")
+    editor = ("edit_mattes", "editor", "strokes")
     on(ui["matte"].change, handlers.open_matte_editor, job, editor, **QUIET)
     on(ui["editor"].select, handlers.edit_frame, job, ("editor",), **QUIET)
     saving = QUIET | {"show_progress": "minimal"}
-    on(ui["editor"].submit, handlers.save_strokes, job, ("spread",), **saving)
+    on(ui["editor"].submit, handlers.save_strokes, job, ("strokes",), **saving)
     on(ui["grid"].change, handlers.open_views, ("job", "grid"), ("views",), **QUIET)

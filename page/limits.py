@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, fields
 
+from ds4d.config import ClipConfig
+
 PREFIX = "DS4D_"
 
 
@@ -12,12 +14,12 @@ PREFIX = "DS4D_"
 class Limits:
     """Each can be set by an environment variable: DS4D_ and the name in upper case."""
 
-    clip_mb: float = 200
+    clip_mb: float = ClipConfig.max_bytes / 1e6
     """largest file that may be uploaded, MB"""
-    clip_seconds: float = 60
+    clip_seconds: float = ClipConfig.max_seconds
     """longest clip, seconds"""
-    clip_megapixels: float = 9.437184
-    """largest frame of a clip, millions of pixels (4096 x 2304)"""
+    clip_megapixels: float = ClipConfig.max_pixels / 1e6
+    """largest frame of a clip, millions of pixels"""
     frames: int = 96
     """most frames that a run may use"""
     jobs_per_visitor: int = 2

@@ -1,4 +1,4 @@
-"""What the page shows of a job: values for its components, by name."""
+"""Values for the components of the page, by name, from the state of a job."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ARTIFACTS = {
 
 @dataclass
 class TabState:
-    """What one browser tab has been sent about a job."""
+    """The part of a job that a browser tab already shows."""
 
     job: str = ""
     queued: float = 0.0  # when the job was queued: it may be queued again

@@ -212,7 +212,7 @@ class Card:
 
     title: str
     state: str  # one of STATES
-    label: str  # the state in words
+    label: str  # the state and the time it took
     share: float  # of the work that is done, 0 to 1
     note: str
     picture: Path | None

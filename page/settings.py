@@ -1,4 +1,4 @@
-"""The settings that the page and its API offer: fields of the config, in the config's own words."""
+"""The settings of the page and its API: fields of the config, with the config's documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's own look, as far as Gradio's components carry it; the rest is in style.css."""
+"""The theme of Gradio's components; the styles of the page's own HTML are in style.css."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Components of the page with JavaScript of their own."""
+"""Components of the page, with their JavaScript beside them."""

@@ -28,9 +28,11 @@ MAX_BYTES = 4_000_000  # of strokes that are sent
 
 def build() -> tuple[gr.Accordion, gr.HTML, gr.HTML]:
     """The accordion, the editor in it (`select` a frame, `submit` strokes), and the preview."""
-    with gr.Accordion("Edit the mattes", open=False, visible=False, elem_id="mend") as accordion:
+    with gr.Accordion(
+        "Edit the mattes", open=False, visible=False, elem_id="edit-mattes"
+    ) as accordion:
         editor = panel(script="matte_editor", elem_id="editor")
-        preview = panel(elem_id="spread")
+        preview = panel(elem_id="strokes")
     return accordion, editor, preview
 
 

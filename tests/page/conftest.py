@@ -20,12 +20,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "tests/screenshots"
-PATIENCE = 240_000  # milliseconds: a busy machine is slow, and only a failure waits so long
+PATIENCE = 240_000  # milliseconds: a busy machine is slow; only a failure waits this long
 
 
 @dataclass
 class App:
-    """The running app: where to call, and where it keeps the visitors' runs and its log."""
+    """The running app: its address, its folder of runs, its log and its process."""
 
     url: str
     runs: Path
@@ -89,17 +89,17 @@ def _wait_until_answers(url: str, process: subprocess.Popen, log: Path) -> None:
 
 @pytest.fixture
 def visit(app, chromium):
-    """Open the page as a new visitor; at the end no page may have complained or called out."""
-    troubles, contexts = [], []
+    """Open the page as a new visitor; fails on console errors and on requests to other hosts."""
+    problems, contexts = [], []
 
     def open_page(width: int = 1280, height: int = 900, path: str = "", **options):
         context = chromium.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
-        page.on("pageerror", lambda error: troubles.append(f"error in the page: {error}"))
-        page.on("console", lambda message: troubles.extend(_complaint(message)))
-        page.on("request", lambda request: troubles.extend(_call_out(request.url, app.url)))
+        page.on("pageerror", lambda error: problems.append(f"error in the page: {error}"))
+        page.on("console", lambda message: problems.extend(_console_error(message)))
+        page.on("request", lambda request: problems.extend(_foreign_request(request.url, app.url)))
         page.goto(app.url + path)
         page.wait_for_selector("#strip li.card")
         return page
@@ -107,26 +107,25 @@ def visit(app, chromium):
     yield open_page
     for context in contexts:
         context.close()
-    assert not troubles
+    assert not problems
 
 
-# The mesh viewer tries WebGPU first and says loudly that this browser has none; a page that is left
-# breaks off the request that it was making.
+# The mesh viewer logs an error when WebGPU is missing; leaving a page aborts its open requests.
 HARMLESS = ("BJS", "AbortError", "Unexpected error Connection errored out")
 
 
-def _complaint(message) -> list[str]:
+def _console_error(message) -> list[str]:
     harmless = message.text.startswith(HARMLESS)
     return [f"console: {message.text}"] if message.type == "error" and not harmless else []
 
 
-def _call_out(url: str, home: str) -> list[str]:
-    return [] if url.startswith((home, "data:", "blob:")) else [f"call to elsewhere: {url}"]
+def _foreign_request(url: str, home: str) -> list[str]:
+    return [] if url.startswith((home, "data:", "blob:")) else [f"request to another host: {url}"]
 
 
 @pytest.fixture
 def screenshot():
-    """Keep a picture of a page for people to look at."""
+    """Save a screenshot of a page for people to inspect."""
     SCREENSHOTS.mkdir(exist_ok=True)
 
     def take(page, name: str) -> None:
@@ -137,7 +136,7 @@ def screenshot():
 
 
 def draw_clip(path: Path, color: tuple[int, int, int], frames: int = 8, side: int = 96) -> Path:
-    """A shaded ball that goes from left to right over grey."""
+    """Write a clip of a shaded ball that moves from left to right over grey."""
     rows, columns = np.mgrid[:side, :side]
     pictures = np.full((frames, side, side, 3), 225, np.uint8)
     for picture, center in zip(pictures, np.linspace(0.38, 0.62, frames) * side, strict=True):

@@ -1,4 +1,4 @@
-"""The endpoints, called by a real client; and a server that ends while it computes."""
+"""The endpoints, called by a real client; and a server that ends during a run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import json, sys
 from gradio_client import Client, handle_file
 
 client, clip = Client(sys.argv[1], verbose=False), handle_file(sys.argv[2])
-told = list(client.submit(clip=clip, api_name="/generate", **json.loads(sys.argv[3])))
-last = told[-1]
+answers = list(client.submit(clip=clip, api_name="/generate", **json.loads(sys.argv[3])))
+last = answers[-1]
 again = client.predict(last["job"], api_name="/result")
-print(json.dumps([told[0], last, again, client.predict(last["job"], api_name="/status")]))
+print(json.dumps([answers[0], last, again, client.predict(last["job"], api_name="/status")]))
 """
 
 
@@ -85,7 +85,7 @@ def test_assistants_read_what_each_setting_is():
     assert all(f"{name}: {setting.hint}" in text for name, setting in SETTINGS.items())
 
 
-def test_mistakes_are_sentences(client, red_clip, tmp_path):
+def test_errors_are_sentences(client, red_clip, tmp_path):
     from gradio_client import handle_file
     from gradio_client.exceptions import AppError
 
@@ -117,11 +117,11 @@ def test_a_job_is_cancelled_and_survives_its_server(tmp_path, red_clip):
     def wait_for(client, job, state, stage=None):
         deadline = time.monotonic() + 300
         while time.monotonic() < deadline:
-            told = client.predict(job, api_name="/status")
-            if told["state"] == state and stage in (None, told.get("stage")):
-                return told
+            answer = client.predict(job, api_name="/status")
+            if answer["state"] == state and stage in (None, answer.get("stage")):
+                return answer
             time.sleep(0.3)
-        pytest.fail(f"never {state}: {told}")
+        pytest.fail(f"never {state}: {answer}")
 
     with started(tmp_path) as app:
         client = Client(app.url, verbose=False)
@@ -131,13 +131,13 @@ def test_a_job_is_cancelled_and_survives_its_server(tmp_path, red_clip):
         assert client.predict(second, api_name="/cancel")["state"] == "cancelled"
     with started(tmp_path) as app:  # the server was stopped while the first was at work
         client = Client(app.url, verbose=False)
-        told = client.predict(first, api_name="/status")
-        assert told["state"] == "cancelled" and "restarted" in told["sentence"]
+        status = client.predict(first, api_name="/status")
+        assert status["state"] == "cancelled" and "restarted" in status["sentence"]
         assert (app.runs / first / "checkpoints/latest.safetensors").exists()
         third = order(client)
         wait_for(client, third, "running", "fourd")
-        at_work = [child for child in app.process().children() if _has_open(child, third)]
-        at_work[0].kill()
-        told = wait_for(client, third, "failed")
-        assert "The machine has ended this run" in told["sentence"]
-        assert client.predict(third, api_name="/status")["hint"]  # the page is not hurt
+        workers = [child for child in app.process().children() if _has_open(child, third)]
+        workers[0].kill()
+        status = wait_for(client, third, "failed")
+        assert "The system ended this run" in status["sentence"]
+        assert client.predict(third, api_name="/status")["hint"]  # the page survives

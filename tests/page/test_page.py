@@ -1,4 +1,4 @@
-"""What a visitor does with the page, in headless Chromium."""
+"""Visits to the page in headless Chromium: runs, examples, errors, addresses, phones."""
 
 from __future__ import annotations
 
@@ -136,8 +136,8 @@ def test_an_example_is_shown_without_computing(app, visit, screenshot):
     screenshot(page, "5_example")
 
 
-def test_what_is_not_a_video_gets_one_sentence(app, visit, tmp_path, screenshot):
-    (tmp_path / "notes.mp4").write_text("these are words\n" * 100)
+def test_a_file_that_is_no_video_gets_one_sentence(app, visit, tmp_path, screenshot):
+    (tmp_path / "notes.mp4").write_text("this is text\n" * 100)
     page = visit()
     choose(page, tmp_path / "notes.mp4")
     page.click("#run")
@@ -183,15 +183,15 @@ def test_cancel_stops_and_the_run_goes_on_later(app, visit, red_clip, screenshot
     assert 0 < stages["fourd"]["stopped_at_step"] < stages["fourd"]["of_steps"] == 20_010
     screenshot(page, "7_good_enough")
 
-    page.click("#forget summary")
-    page.click("#forget button")
+    page.click("#delete summary")
+    page.click("#delete button")
     page.wait_for_selector("#notice:has-text('The run was deleted.')")
     assert not folder.exists() and set(states(page)) == {"waiting"}
     page.wait_for_function("!location.search")
 
 
 def times(folder: Path) -> dict[Path, float]:
-    """When each file of a run has changed; that somebody looks is no change."""
+    """Modification times of the files of a run; a visit is no modification."""
     return {path: path.stat().st_mtime for path in folder.rglob("*") if path.name != "seen"}
 
 
@@ -215,7 +215,7 @@ def test_a_run_is_found_again_at_its_address(app, visit, red_clip, screenshot):
     wait_until_plays(page, "orbit")
     page.wait_for_selector("#head:has-text('Made here in')")
     screenshot(page, "10_found_again")
-    page.click("#over")
+    page.click("#reset")
     page.wait_for_selector("#welcome:visible, .welcome:visible")
     assert "job=" not in page.url
     assert set(states(page)) == {"waiting"} and not page.is_visible("#orbit video")

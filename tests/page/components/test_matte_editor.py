@@ -115,9 +115,7 @@ def states(page) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_a_stroke_and_a_left_out_view_make_only_what_follows_again(
-    app, visit, red_clip, screenshot
-):
+def test_a_stroke_and_a_left_out_view_repeat_only_what_follows(app, visit, red_clip, screenshot):
     page = visit()
     page.set_input_files("#clip input[type=file]", red_clip)
     page.wait_for_selector("#run:enabled")
@@ -132,7 +130,7 @@ def test_a_stroke_and_a_left_out_view_make_only_what_follows_again(
     (folder,) = app.folders() - before
     solid = (load_images(folder / "frames")[..., 3] > 127).mean()
 
-    page.click("#mend > button")
+    page.click("#edit-mattes > button")
     page.wait_for_selector("#editor canvas")
     page.click("#editor [data-brush=out]")
     page.locator("#editor canvas").scroll_into_view_if_needed()
@@ -142,10 +140,10 @@ def test_a_stroke_and_a_left_out_view_make_only_what_follows_again(
     page.mouse.down()
     page.mouse.move(middle[0], middle[1] + 8, steps=4)
     page.mouse.up()
-    page.locator("#mend").scroll_into_view_if_needed()
+    page.locator("#edit-mattes").scroll_into_view_if_needed()
     screenshot(page, "editor")
     page.click("#editor .apply")
-    page.wait_for_selector("#spread img")
+    page.wait_for_selector("#strokes img")
     screenshot(page, "editor_spread")
     assert len(list((folder / "corrections").glob("*.png"))) == 1
     page.click("#run")
