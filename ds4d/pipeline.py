@@ -21,6 +21,7 @@ import torch
 from . import clip, export, features, guidance, matting, mesh, multiview
 from .config import Config
 from .errors import UserError
+from .evaluation import comparison
 from .features.io import load_features, save_features
 from .fourd import stage as fourd
 from .fourd import visualize
@@ -33,7 +34,7 @@ from .multiview import capture
 from .multiview.grid import grids
 from .multiview.outliers import describe, find_outliers
 from .multiview.views import MESH_FILE, POINTS_FILE, Views, load_views
-from .render import animation, comparison, turntable
+from .render import animation, turntable
 from .run import device
 from .run.engines import Engine
 from .run.events import STAGES, Event, Stage

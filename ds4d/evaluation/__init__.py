@@ -1,4 +1,4 @@
-"""How good an asset is, where the truth is known: metrics and the protocol that uses them."""
+"""Evaluation of an asset: metrics, the held-out protocol, and comparison with the input."""
 
 from .protocol import evaluate, score
 

@@ -1,10 +1,10 @@
-"""How close predicted pictures are to the truth. Pure functions on arrays.
+"""Image and video metrics of predictions against ground truth: pure functions on arrays.
 
-Colours are float32 in [0, 1], already composited on white; masks say where the object is. Higher is
-better everywhere. White background pads psnr and ssim, so psnr_fg, mask_iou and motion_psnr say
-more about an object; temporal_psnr alone rewards a frozen answer.
+Colours are float32 in [0, 1], composited on white; masks mark the object. Higher is better in all
+metrics. The white background inflates psnr and ssim, so psnr_fg, mask_iou and motion_psnr are more
+informative for single objects; temporal_psnr alone rewards static results.
 
-The squared error is always averaged over the channels first and then over pixels, in float32.
+Squared errors are averaged over channels first, then over pixels, in float32.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 SMALLEST_ERROR = 1e-10  # mean squared error that counts as none: psnr ends at 100 dB
-FOREGROUND_MARGIN = 5  # pixels around the object that psnr_fg looks at
+FOREGROUND_MARGIN = 5  # pixels around the object that psnr_fg includes
 MOTION_THRESHOLD = 0.10  # change of any colour channel that counts as motion
 MOTION_MARGIN = 3  # pixels around the region that moves at any time in the clip
 FRAME_MOTION_MARGIN = 2  # pixels around what moves at one frame
@@ -21,7 +21,7 @@ FRAME_MOTION_MARGIN = 2  # pixels around what moves at one frame
 def on_white(
     image: np.ndarray,  # [H, W, 3] or [H, W, 4] uint8; RGBA has straight alpha
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Colours [H, W, 3] over white, and the mask [H, W] alpha > 0.5, None for an opaque image."""
+    """Composite on white: colours [H, W, 3], and the mask [H, W] alpha > 0.5 (None if opaque)."""
     image = image.astype(np.float32) / 255
     if image.shape[-1] == 3:
         return image, None
@@ -70,12 +70,12 @@ def ssim(prediction: np.ndarray, truth: np.ndarray) -> float:
 def psnr_fg(
     prediction: np.ndarray,  # [H, W, 3]
     truth: np.ndarray,  # [H, W, 3]
-    prediction_mask: np.ndarray | None,  # [H, W] bool, None = not known
+    prediction_mask: np.ndarray | None,  # [H, W] bool, None = unknown
     truth_mask: np.ndarray,  # [H, W] bool
 ) -> float:
     """PSNR over the pixels within 5 px of the true or predicted object, dB.
 
-    Where neither shows an object, the whole image counts.
+    If both masks are empty, the whole image counts.
     """
     mask = truth_mask if prediction_mask is None else truth_mask | prediction_mask
     if not mask.any():
@@ -93,7 +93,7 @@ def mask_iou(
 
 
 def motion_region(truth: np.ndarray) -> np.ndarray:
-    """Where one still camera sees motion: [H, W] bool of images [T, H, W, 3].
+    """Region in which a still camera sees motion: [H, W] bool from images [T, H, W, 3].
 
     A pixel moves when the range of any channel over all frames exceeds 0.10; 3 px are added.
     """
@@ -137,7 +137,7 @@ def temporal_psnr(
 ) -> float | None:
     """PSNR of the frame-to-frame differences in the region that moves, dB; None if none does.
 
-    Flicker and frozen motion both cost; an error that stays the same over time does not.
+    Penalizes flicker and missing motion, but not errors that are constant over time.
     """
     region = motion_region(truth)
     if len(truth) < 2 or not region.any():
@@ -150,7 +150,7 @@ def dilated(
     mask: np.ndarray,  # [H, W] bool
     radius: int,  # pixels
 ) -> np.ndarray:
-    """The mask with everything added that is within `radius` of it, [H, W] bool."""
+    """Dilate a mask by a disk of `radius` pixels, [H, W] bool."""
     from scipy.ndimage import binary_dilation
 
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]

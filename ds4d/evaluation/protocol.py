@@ -1,9 +1,9 @@
-"""Pictures of an asset from the held-out cameras of a case with truth, and their scores.
+"""Evaluation protocol: renders from the held-out cameras of a case with truth, and their scores.
 
-A case holds heldout/VIEW/0000.png ..., the truth from still cameras that no stage has seen, and
-orbit/0000.png ..., from a camera that goes round while time plays; cameras.json says where they
-stand. The pictures of the asset get the same names and sizes under the evaluation's own folder,
-and the scores are computed from these files, so that any other scorer can check them.
+A case holds heldout/VIEW/0000.png ..., ground truth from still cameras that no stage has seen, and
+orbit/0000.png ..., from a camera that circles the object while time plays; cameras.json holds their
+poses. Renders of the asset get the same names and sizes in the evaluation folder, and scores are
+computed from these files, so that any other program can verify them.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import json
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ..cameras import Cameras, concatenate, read_case_cameras
 from ..errors import UserError
+from ..fourd.asset import Asset
 from ..images import over
 from ..render.turntable import render_views
 from ..run.events import Event, Stage, gathered
@@ -26,22 +27,19 @@ from ..run.parallel import each
 from ..run.workspace import replacing
 from . import metrics
 
-if TYPE_CHECKING:
-    from ..fourd.asset import Asset
-
 
 @dataclass(frozen=True)
 class Shot:
-    """One picture to take, where the truth has one."""
+    """Render to make for one ground-truth image."""
 
-    name: str  # its path under the case and under the evaluation, "heldout/az-075/0003.png"
+    name: str  # path in the case and in the evaluation folder: "heldout/az-075/0003.png"
     camera: Cameras  # one camera, at the size of the truth image
     position: float  # moment of the clip, in [0, 1]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image file, read for scoring."""
+    """Image file, decoded for scoring."""
 
     color: np.ndarray  # [H, W, 3] float32 in [0, 1], over white
     mask: np.ndarray | None  # [H, W] bool, None for an image without alpha
@@ -50,15 +48,15 @@ class Picture:
 def evaluate(
     asset: Asset, case: Path, folder: Path, rasterizer: str = "auto"
 ) -> Stage[dict[str, Any]]:
-    """Draw the case's held-out and orbit views into `folder` and return their scores (`score`).
+    """Render the held-out and orbit views of a case into `folder`, and score them (`score`).
 
-    Writes heldout/VIEW/NNNN.png and orbit/NNNN.png, RGBA with straight alpha; whatever the folder
-    held before is gone. Raises UserError for a case without truth or without its cameras.
+    Writes heldout/VIEW/NNNN.png and orbit/NNNN.png, RGBA with straight alpha; replaces the folder.
+    Raises UserError for a case without truth or without cameras.
     """
     shots = sorted(case_shots(case), key=_moment)
     drawn = 0
     with replacing(folder) as aside:
-        for (position, _), group in groupby(shots, _moment):  # a moment is computed once
+        for (position, _), group in groupby(shots, _moment):  # one deformation per moment
             together = list(group)
             cameras = concatenate([shot.camera for shot in together])
             if asset.capture_to_world is not None:
@@ -70,17 +68,17 @@ def evaluate(
                 Image.fromarray(image).save(path, compress_level=1)
             drawn += len(together)
             preview = over(images[0])
-            yield Event("evaluation", drawn, 2 * len(shots), "drawing held-out views", preview)
+            yield Event("evaluation", drawn, 2 * len(shots), "rendering held-out views", preview)
     return (yield from score(folder, case))
 
 
 def score(folder: Path, case: Path) -> Stage[dict[str, Any]]:
-    """Compare the images in `folder` with the truth of the case: the second half of `evaluate`.
+    """Score the images in `folder` against the truth of the case: the second half of `evaluate`.
 
-    Returns the name of the case and for "heldout" and "orbit" the means of the image metrics over
-    all images, and how many these are. "heldout" also has "motion_fraction" (how much of the
-    picture moves), the motion metrics as means over the views, and "per_view" the same for each.
-    Values have 4 digits; None where there is no alpha, or no motion, to measure.
+    Returns the name of the case and, for "heldout" and "orbit", means of the image metrics and the
+    number of images. "heldout" also has "motion_fraction" (share of pixels that move), the motion
+    metrics as means over views, and the same by view in "per_view". Values are rounded to 4 digits;
+    None where there is no alpha, or no motion, to measure.
     """
     sets = truth_sets(case)
     total = sum(map(len, sets.values()))
@@ -90,8 +88,8 @@ def score(folder: Path, case: Path) -> Stage[dict[str, Any]]:
     for name, files in sets.items():
         predictions = list(each(read_picture, (folder / file for file in files)))
         truths = list(each(read_picture, (case / file for file in files)))
-        told = Event("evaluation", total + done, 2 * total, f"scoring {name}")
-        scores[name] = yield from gathered(each(image_metrics, predictions, truths), told)
+        progress = Event("evaluation", total + done, 2 * total, f"scoring {name}")
+        scores[name] = yield from gathered(each(image_metrics, predictions, truths), progress)
         done += len(files)
         if name != "orbit":
             motions[name] = motion_metrics(predictions, truths)
@@ -115,9 +113,9 @@ def score(folder: Path, case: Path) -> Stage[dict[str, Any]]:
 
 
 def truth_sets(case: Path) -> dict[str, list[str]]:
-    """The truth images of a case, as paths in it, by set: "heldout/VIEW" for each view, "orbit".
+    """Ground-truth images of a case by set ("heldout/VIEW", "orbit"), as relative paths.
 
-    Raises UserError when the case has none.
+    Raises UserError if the case has none.
     """
     folders = [*sorted((case / "heldout").glob("*")), case / "orbit"]
     sets = {
@@ -129,23 +127,23 @@ def truth_sets(case: Path) -> dict[str, list[str]]:
     sets = {name: files for name, files in sets.items() if files}
     if not any(name.startswith("heldout/") for name in sets):
         raise UserError(
-            f"The case {case.name} has no truth to compare with.",
+            f"The case {case.name} has no ground truth.",
             "Give a case folder with images in heldout/VIEW/0000.png and so on.",
         )
     return sets
 
 
 def case_shots(case: Path) -> list[Shot]:
-    """Every picture that the truth of a case has, in the order of its names.
+    """List a shot for every ground-truth image of a case, ordered by name.
 
-    Frame k of n is at position k / (n - 1). A file NNNN.png of a still view is frame NNNN; the
-    cameras of the orbit are named orbit/NNNN and say which frame they see.
+    Frame k of n is at position k / (n - 1). NNNN.png of a still view is frame NNNN; the cameras of
+    the orbit are named orbit/NNNN, and their entries state the frame.
     """
     sets = truth_sets(case)
     path = case / "cameras.json"
     if not path.exists():
         raise UserError(
-            f"The case {case.name} does not say where its cameras stand.",
+            f"The case {case.name} has no camera poses.",
             "A case needs a cameras.json beside its images.",
         )
     try:
@@ -155,7 +153,7 @@ def case_shots(case: Path) -> list[Shot]:
         last = max(description["n_frames"] - 1, 1)
     except (ValueError, KeyError) as error:
         raise UserError(
-            f"The cameras.json of the case {case.name} cannot be understood: {error}.",
+            f"The cameras.json of the case {case.name} is not valid: {error}.",
             "It needs n_frames and, for each camera, name, frames, c2w_opengl, fov_deg and size.",
         ) from error
     shots = []
@@ -166,7 +164,7 @@ def case_shots(case: Path) -> list[Shot]:
             if camera not in cameras:
                 raise UserError(
                     f"The cameras.json of the case {case.name} has no camera named {camera}.",
-                    f"Add it, or take {file} away.",
+                    f"Add it, or remove {file}.",
                 )
             frame = int(number) if frames[camera] == "all" else frames[camera][0]
             with Image.open(case / file) as image:
@@ -176,7 +174,7 @@ def case_shots(case: Path) -> list[Shot]:
 
 
 def _moment(shot: Shot) -> tuple[float, tuple[int, int]]:
-    """Shots that agree in this can be drawn together."""
+    """Key of shots that can be rendered together: moment and image size."""
     return shot.position, (shot.camera.width, shot.camera.height)
 
 
@@ -187,22 +185,22 @@ def read_picture(path: Path) -> Picture:
 
 
 def image_metrics(prediction: Picture, truth: Picture) -> dict[str, float]:
-    """The metrics of one image; those that need an alpha that is not there are left out."""
-    found = {
+    """Image metrics; those that need alpha are left out where it is missing."""
+    scores = {
         "psnr": metrics.psnr(prediction.color, truth.color),
         "ssim": metrics.ssim(prediction.color, truth.color),
     }
     if truth.mask is not None:
-        found["psnr_fg"] = metrics.psnr_fg(
+        scores["psnr_fg"] = metrics.psnr_fg(
             prediction.color, truth.color, prediction.mask, truth.mask
         )
         if prediction.mask is not None:
-            found["mask_iou"] = metrics.mask_iou(prediction.mask, truth.mask)
-    return found
+            scores["mask_iou"] = metrics.mask_iou(prediction.mask, truth.mask)
+    return scores
 
 
 def motion_metrics(predictions: list[Picture], truths: list[Picture]) -> dict[str, float | None]:
-    """The metrics of one still camera's images over time."""
+    """Motion metrics of the images of one still camera."""
     prediction = np.stack([picture.color for picture in predictions])
     truth = np.stack([picture.color for picture in truths])
     return {
@@ -214,7 +212,7 @@ def motion_metrics(predictions: list[Picture], truths: list[Picture]) -> dict[st
 
 
 def _means(images: list[dict[str, float]]) -> dict[str, float | None]:
-    """Means over images; an IoU that some image lacks is None rather than of the others alone."""
+    """Means over images; the IoU is None if any image lacks one."""
     means: dict[str, Any] = {
         metric: _mean([image.get(metric) for image in images])
         for metric in ("psnr", "ssim", "psnr_fg", "mask_iou")
@@ -225,6 +223,6 @@ def _means(images: list[dict[str, float]]) -> dict[str, float | None]:
 
 
 def _mean(values: list[float | None]) -> float | None:
-    """The mean of the values that there are, to 4 digits."""
+    """Mean of the values that are not None, rounded to 4 digits."""
     present = [value for value in values if value is not None]
     return round(float(np.mean(present)), 4) if present else None

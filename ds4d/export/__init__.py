@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import UserError
+from ..fourd.asset import Asset
 from ..run.events import Event, Stage
 from ..run.workspace import Workspace
 from . import animated_glb, archive, packed, ply, points_cache, splat
 from .context import ExportContext
-
-if TYPE_CHECKING:
-    from ..fourd.asset import Asset
 
 # Writers: each writes files into the run folder and yields their names, repeatedly while a large
 # file is in progress. The zip comes last because it contains the others' files.

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from ..fourd.asset import Asset
 from ..run.workspace import Workspace
 from ..splatting.splats import Splats
-
-if TYPE_CHECKING:
-    from ..fourd.asset import Asset
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,18 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from ..cameras import Cameras
 from ..errors import UserError
+from ..fourd.asset import Asset
 from ..fourd.gaussians import LONGEST_GLIDE
 from ..splatting.splats import Splats
 from ..viewer import write_html
 from .context import ExportContext
-
-if TYPE_CHECKING:
-    from ..cameras import Cameras
-    from ..fourd.asset import Asset
 
 NAME, PAGE = "exports/object.ds4d", "exports/player.html"
 MAGIC = b"DS4D"

@@ -1,7 +1,7 @@
-"""Where the camera of a scene's videos flies: past the cameras that took it, and nowhere else.
+"""Camera path of a multi-camera capture: a smooth tour past its input cameras.
 
-What no camera saw is not known: an orbit would show it. So the videos go from input camera to
-input camera on a smooth path, there and back, and the still ones stand where a camera stood.
+An orbit would show regions that no camera saw. So the moving videos go from input camera to input
+camera and back, and the still ones stand at an input camera.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from ..cameras import Cameras
 
-SWEEPS = 20  # rounds in which a path may become shorter
+MAX_ROUNDS = 20  # of 2-opt
 
 
-def shown(cameras: Cameras, size: int) -> Cameras:
-    """The cameras with square pixels and the shape of the front camera's own picture, whose longer
-    side is `size` pixels (both sides even, as H.264 wants them)."""
+def video_cameras(cameras: Cameras, size: int) -> Cameras:
+    """Cameras with square pixels and the aspect ratio of the front camera's image.
+
+    The longer side has `size` pixels; both sides are even, as H.264 requires.
+    """
     aspect = float(cameras.Ks[0, 1, 1] / cameras.Ks[0, 0, 0])
     aspect *= cameras.width / cameras.height
     width, height = (size, size / aspect) if aspect >= 1 else (size * aspect, size)
@@ -34,72 +36,72 @@ def shown(cameras: Cameras, size: int) -> Cameras:
     return Cameras(resized.viewmats, Ks, resized.width, resized.height)
 
 
-def path(cameras: Cameras, count: int) -> Cameras:
-    """`count` cameras on the way past all the given ones and back, starting at the front camera.
+def tour(cameras: Cameras, count: int) -> Cameras:
+    """Interpolate `count` cameras past all given ones and back, starting at the front camera.
 
-    Positions, directions and intrinsics are interpolated; the speed is even between neighbours.
+    Positions (monotone cubic), rotations (slerp) and intrinsics are interpolated over arc length
+    plus rotation angle.
     """
     order = _order(cameras.centres().double().numpy())
     chosen = cameras[order]
     centres = chosen.centres().double().numpy()
-    turns = Rotation.from_matrix(chosen.viewmats[:, :3, :3].double().numpy())
-    bends = (turns[1:] * turns[:-1].inv()).magnitude()
-    steps = np.linalg.norm(np.diff(centres, axis=0), axis=1) + bends
+    rotations = Rotation.from_matrix(chosen.viewmats[:, :3, :3].double().numpy())
+    angles = (rotations[1:] * rotations[:-1].inv()).magnitude()
+    steps = np.linalg.norm(np.diff(centres, axis=0), axis=1) + angles
     times = np.concatenate([[0], np.cumsum(steps + 1e-6)])
-    # There and back, from where the front camera stands: a triangle wave with round turns.
-    places = _to_and_fro(count, times[order.index(0)] / times[-1]) * times[-1]
-    matrices = Slerp(times, turns)(places).as_matrix()
-    at = PchipInterpolator(times, centres)(places)
-    Ks = PchipInterpolator(times, chosen.Ks.double().numpy())(places)
+    samples = _back_and_forth(count, times[order.index(0)] / times[-1]) * times[-1]
+    matrices = Slerp(times, rotations)(samples).as_matrix()
+    positions = PchipInterpolator(times, centres)(samples)
+    Ks = PchipInterpolator(times, chosen.Ks.double().numpy())(samples)
     viewmats = np.tile(np.eye(4), (count, 1, 1))
     viewmats[:, :3, :3] = matrices
-    viewmats[:, :3, 3] = -(matrices @ at[..., None])[..., 0]
+    viewmats[:, :3, 3] = -(matrices @ positions[..., None])[..., 0]
     return Cameras(
         torch.from_numpy(viewmats).float(), torch.from_numpy(Ks).float(),
         cameras.width, cameras.height,
     )  # fmt: skip
 
 
-def stills(cameras: Cameras) -> dict[str, int]:
-    """Which camera is the front (0), the outermost on its left and on its right, and of the others
-    the farthest from it ("back")."""
+def still_cameras(cameras: Cameras) -> dict[str, int]:
+    """Indices of the cameras for the still videos: front (0), leftmost, rightmost, and, of the
+    rest, the farthest from the front ("back")."""
     centres = cameras.centres()
-    apart = (centres - centres[0]).norm(dim=-1)
+    distance = (centres - centres[0]).norm(dim=-1)
     sideways = (centres - centres[0]) @ cameras.viewmats[0, 0, :3]
     left, right = int(sideways.argmin()), int(sideways.argmax())
     others = [k for k in range(len(cameras)) if k not in (0, left, right)] or [left]
-    back = max(others, key=lambda k: float(apart[k]))
+    back = max(others, key=lambda k: float(distance[k]))
     return {"front": 0, "back": back, "left": left, "right": right}
 
 
-def _to_and_fro(count: int, start: float) -> np.ndarray:
-    """[count] in [0, 1], from `start` up to 1, down to 0 and back, slow where it turns."""
+def _back_and_forth(count: int, start: float) -> np.ndarray:
+    """Cosine wave in [0, 1], [count]: from `start` up to 1, down to 0 and back to `start`."""
     phase = np.arccos(1 - 2 * start)
     return (1 - np.cos(phase + 2 * np.pi * np.arange(count) / count)) / 2
 
 
 def _order(centres: np.ndarray) -> list[int]:
-    """A short path past all places [V, 3]: nearest neighbours, then reversed pieces (2-opt)."""
+    """Short path through all centres [V, 3]: the best nearest-neighbour path, improved by 2-opt."""
     distance = np.linalg.norm(centres[:, None] - centres, axis=-1)
-    routes = [_improved(_greedy(first, distance), distance) for first in range(len(centres))]
-    return min(routes, key=lambda route: _length(route, distance))
+    routes = [_nearest_neighbour(first, distance) for first in range(len(centres))]
+    return _two_opt(min(routes, key=lambda route: _length(route, distance)), distance)
 
 
-def _greedy(first: int, distance: np.ndarray) -> list[int]:
-    route, left = [first], set(range(len(distance))) - {first}
-    while left:
-        route.append(min(left, key=lambda other: distance[route[-1], other]))
-        left.remove(route[-1])
+def _nearest_neighbour(first: int, distance: np.ndarray) -> list[int]:
+    route, remaining = [first], set(range(len(distance))) - {first}
+    while remaining:
+        route.append(min(remaining, key=lambda camera: distance[route[-1], camera]))
+        remaining.remove(route[-1])
     return route
 
 
-def _improved(route: list[int], distance: np.ndarray) -> list[int]:
-    for _ in range(SWEEPS):
+def _two_opt(route: list[int], distance: np.ndarray) -> list[int]:
+    for _ in range(MAX_ROUNDS):
         before = _length(route, distance)
         for i, j in itertools.combinations(range(len(route) + 1), 2):
-            other = route[:i] + route[i:j][::-1] + route[j:]
-            if _length(other, distance) < _length(route, distance):
-                route = other
+            reversed_part = route[:i] + route[i:j][::-1] + route[j:]
+            if _length(reversed_part, distance) < _length(route, distance):
+                route = reversed_part
         if _length(route, distance) >= before:
             break
     return route

@@ -22,7 +22,6 @@ FRAMES, SIZE = 4, 32
 VIEWS = {"az+015": 15.0, "az-075": -75.0}
 
 
-
 class Asset:
     """A red and a blue blob; the red one rises with time."""
 
@@ -144,7 +143,7 @@ def test_both_scorers_agree_on_noise_and_missing_alpha(tmp_path, seed):
 
 def test_a_case_without_truth_is_the_users_mistake(tmp_path):
     (tmp_path / "case/input").mkdir(parents=True)
-    with pytest.raises(UserError, match="no truth"):
+    with pytest.raises(UserError, match="no ground truth"):
         finished(evaluate(Asset(), tmp_path / "case", tmp_path / "evaluation"))
     assert not (tmp_path / "evaluation").exists()
 

@@ -1,4 +1,4 @@
-"""The flight past a scene's cameras: through all of them, upright, with undistorted pictures."""
+"""Camera path of a capture: past all cameras, upright, with undistorted images."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def cameras() -> Cameras:
 
 
 def test_pictures_have_the_shape_of_the_front_cameras(cameras):
-    shown = camera_path.shown(cameras, 200)
+    shown = camera_path.video_cameras(cameras, 200)
     assert (shown.width, shown.height) == (200, 150)  # the front pictures are 96 x 72
     assert torch.allclose(shown.Ks[:, 0, 0], shown.Ks[:, 1, 1])
     assert torch.allclose(shown.Ks[0], camera(0).resized(200, 150).Ks[0])
-    tall = camera_path.shown(cameras[[3, 0]], 200)
+    tall = camera_path.video_cameras(cameras[[3, 0]], 200)
     assert (tall.width, tall.height) == (150, 200)
 
 
 def test_the_point_on_the_axis_of_a_lens_stays_on_it(cameras):
     """Principal points that are off the middle stay off it, by the same angle."""
     ahead = torch.linalg.inv(cameras.viewmats)[:, :3, 3] + cameras.viewmats[:, 2, :3]
-    shown = camera_path.shown(cameras, 200)
+    shown = camera_path.video_cameras(cameras, 200)
     pixels, _ = project(ahead, shown)
     for index in range(len(cameras)):
         assert torch.allclose(pixels[index, index], shown.Ks[index, :2, 2], atol=1e-2)
@@ -41,7 +41,7 @@ def test_the_point_on_the_axis_of_a_lens_stays_on_it(cameras):
 
 
 def test_the_path_starts_at_the_front_and_passes_every_camera(cameras):
-    way = camera_path.path(cameras, 400)
+    way = camera_path.tour(cameras, 400)
     distance = torch.cdist(cameras.centres(), way.centres())
     assert distance[0, 0] < 1e-3
     assert distance.min(1).values.max() < 0.03
@@ -51,7 +51,7 @@ def test_the_path_starts_at_the_front_and_passes_every_camera(cameras):
 
 
 def test_the_path_stays_upright_looks_at_the_scene_and_is_not_mirrored(cameras):
-    way = camera_path.path(cameras, 60)
+    way = camera_path.tour(cameras, 60)
     assert torch.allclose(torch.linalg.det(way.viewmats[:, :3, :3]), torch.ones(60), atol=1e-4)
     assert (way.viewmats[:, 1, 2] < -0.5).all()  # down in the picture is down in the world
     pixels, depth = project(torch.zeros(1, 3), way)
@@ -65,9 +65,9 @@ def test_the_path_is_short_whatever_the_order_of_the_cameras():
 
 
 def test_the_still_cameras_are_the_outermost(cameras):
-    assert camera_path.stills(cameras) == {"front": 0, "back": 4, "left": 1, "right": 6}
+    assert camera_path.still_cameras(cameras) == {"front": 0, "back": 4, "left": 1, "right": 6}
     three = orbit_cameras([0, -30, 30], size=SIZE)
-    assert camera_path.stills(three) == {"front": 0, "back": 1, "left": 1, "right": 2}
+    assert camera_path.still_cameras(three) == {"front": 0, "back": 1, "left": 1, "right": 2}
 
 
 def test_every_video_of_a_scene_is_seen_from_its_cameras(cameras):

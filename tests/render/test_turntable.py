@@ -121,7 +121,7 @@ def test_cancelling_leaves_no_video(tmp_path):
 
 @pytest.mark.parametrize("config", [VideoConfig(size=63), VideoConfig(seconds=0.0)])
 def test_impossible_videos_are_the_users_mistake(tmp_path, config):
-    with pytest.raises(UserError, match="cannot be made"):
+    with pytest.raises(UserError, match="are not possible"):
         next(turntable.run(Asset(), Workspace(tmp_path), config))
 
 

@@ -9,9 +9,8 @@ import torch
 
 from ds4d.cameras import orbit_cameras
 from ds4d.config import VideoConfig
-from ds4d.evaluation import metrics
+from ds4d.evaluation import comparison, metrics
 from ds4d.images import over
-from ds4d.render import comparison
 from ds4d.render.turntable import render_views
 from ds4d.run.workspace import Workspace
 from ds4d.splatting.splats import Splats

@@ -1,8 +1,8 @@
-"""The input next to the render from the same side: pictures, a video, and how close they are."""
+"""Comparison of the input with renders from its camera: images, a side-by-side video, scores."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import imageio.v3 as iio
@@ -10,14 +10,12 @@ import numpy as np
 
 from ..clip.video import write_video
 from ..config import VideoConfig
-from ..evaluation import metrics
+from ..fourd.asset import Asset
 from ..images import over
+from ..render.turntable import CAMERAS_AT_ONCE, frame_count, render_views
 from ..run.events import Event, Stage
 from ..run.workspace import Workspace
-from .turntable import CAMERAS_AT_ONCE, frame_count, render_views
-
-if TYPE_CHECKING:
-    from ..fourd.asset import Asset
+from . import metrics
 
 
 def run(
@@ -27,10 +25,10 @@ def run(
     config: VideoConfig,
     rasterizer: str = "auto",
 ) -> Stage[dict[str, Any]]:
-    """Write videos/compare.mp4 (input left, render right) and, of the middle frame,
-    previews/compare_input.png and compare_render.png; returns how close all frames are (`score`).
+    """Write videos/compare.mp4 (input left, render right) and, for the middle frame,
+    previews/compare_input.png and compare_render.png; returns the scores of all frames (`score`).
 
-    previews/poster.png is the first frame's render alone, as the player begins.
+    previews/poster.png is the render of the first frame, the player's poster.
     """
     yield Event("videos", message="comparing with the input")
     size, middle = config.size, len(frames) // 2
@@ -43,7 +41,7 @@ def run(
             iio.imwrite(path, picture)
     with workspace.replacing("previews/poster.png") as path:
         iio.imwrite(path, large[0])
-    # As long as the other videos; each frame is seen while it is the nearest in time.
+    # As long as the other videos: each frame is shown while it is the nearest in time.
     moments = np.linspace(0, 1, frame_count(config))
     nearest = np.abs(moments[:, None] - asset.positions.numpy()).argmin(1)
     with workspace.replacing("videos/compare.mp4") as path:
@@ -55,19 +53,20 @@ def score(
     renders: np.ndarray,  # [T, S, S, 4] uint8
     frames: np.ndarray,  # [T, S, S, 4] uint8
 ) -> dict[str, Any]:
-    """How close renders are to the input, over white: means over the frames and each frame.
+    """Score renders against the input, on white: means over frames, and each frame.
 
-    "front_psnr" and "front_psnr_object" in dB, over the picture and within 5 pixels of the object,
-    "front_iou" of the silhouettes; "front_frames" holds [psnr, psnr_object, iou] of each frame.
+    "front_psnr" and "front_psnr_object" in dB (whole image; within 5 pixels of the object),
+    "front_iou" of the silhouettes; "front_frames" lists [psnr, psnr_object, iou] per frame.
     """
     rows = []
     for render, frame in zip(renders, frames, strict=True):
-        (made, made_mask), (truth, truth_mask) = metrics.on_white(render), metrics.on_white(frame)
+        color, mask = metrics.on_white(render)
+        truth, truth_mask = metrics.on_white(frame)
         rows.append(
             [
-                metrics.psnr(made, truth),
-                metrics.psnr_fg(made, truth, made_mask, truth_mask),
-                metrics.mask_iou(made_mask, truth_mask),
+                metrics.psnr(color, truth),
+                metrics.psnr_fg(color, truth, mask, truth_mask),
+                metrics.mask_iou(mask, truth_mask),
             ]
         )
     names = ("front_psnr", "front_psnr_object", "front_iou")
@@ -76,13 +75,13 @@ def score(
 
 
 def _front(asset: Asset, size: int, rasterizer: str) -> Stage[np.ndarray]:
-    """The asset from the input's camera at each training frame, [T, size, size, 4] uint8."""
+    """Render the asset from the input camera at each training frame, [T, size, size, 4] uint8."""
     positions = asset.positions.tolist()
     front = asset.cameras.resized(size, size)
     pictures = []
     for start in range(0, len(positions), CAMERAS_AT_ONCE):
-        some = positions[start : start + CAMERAS_AT_ONCE]
-        pictures.append(render_views(asset, front[[0] * len(some)], some, rasterizer))
+        batch = positions[start : start + CAMERAS_AT_ONCE]
+        pictures.append(render_views(asset, front[[0] * len(batch)], batch, rasterizer))
         yield Event("videos")
     return np.concatenate(pictures)
 
