@@ -19,7 +19,7 @@ from tests.stages import finished
 class Asset:
     positions = torch.tensor([0.0, 0.25, 1.0])
     cameras = orbit_cameras([0.0], size=16)
-    scene = None
+    capture_to_world = None
 
     def splats(self, position: float) -> Splats:
         return Splats(

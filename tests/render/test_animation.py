@@ -24,7 +24,7 @@ class Asset:
     """A ball that rises."""
 
     positions = torch.linspace(0, 1, 3)
-    scene = None
+    capture_to_world = None
 
     def splats(self, position: float) -> Splats:
         return Splats(

@@ -24,7 +24,7 @@ class Asset:
     """A grey core with a coloured plate on each side, and a black ball that rises on the right."""
 
     positions = torch.linspace(0, 1, 4)
-    scene = None
+    capture_to_world = None
 
     def splats(self, position: float) -> Splats:
         sides = {(0, -1, 0): GREEN, (0, 1, 0): BLACK, (1, 0, 0): RED, (-1, 0, 0): BLUE}
