@@ -72,7 +72,9 @@ def test_the_still_cameras_are_the_outermost(cameras):
 
 def test_every_video_of_a_scene_is_seen_from_its_cameras(cameras):
     """The ones on demand, too: same cameras, same shape, whatever the video."""
-    asset = SimpleNamespace(capture_to_world=True, cameras=cameras, positions=torch.linspace(0, 1, 5))
+    asset = SimpleNamespace(
+        capture_to_world=True, cameras=cameras, positions=torch.linspace(0, 1, 5)
+    )
     config = VideoConfig(size=64, seconds=0.5, fps=24)
     path, still = turntable.shots(asset, "orbit", config), turntable.shots(asset, "left", config)
     assert (path[0].width, path[0].height) == (64, 48) and len(path[0]) == len(path[1]) == 12
