@@ -17,7 +17,7 @@ from ..config import FourdConfig
 from ..errors import UserError
 from ..run.structure import structure
 from ..splatting.splats import Splats
-from .deformation import Deformation
+from .deformation import Deformation, build_deformation
 from .gaussians import Gaussians, Offsets, snapshot
 from .tssf import Lookup
 
@@ -118,7 +118,7 @@ class Asset:
         gaussians = Gaussians(**part(tensors, "gaussians."))
         state = part(tensors, "network.")
         reads = config.features != "none"
-        network = Deformation(config, state["tssf.reduce.weight"].shape[1] if reads else 0)
+        network = build_deformation(config, state["tssf.reduce.weight"].shape[1] if reads else 0)
         network.load_state_dict(state)
         everywhere = Lookup.of(gaussians, cameras, "none")
         lookup = Lookup(everywhere.grid, tensors["visible"].float())

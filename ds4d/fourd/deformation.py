@@ -1,8 +1,7 @@
-"""The deformation network: where and how each Gaussian is at a moment (paper eq. 5)."""
+"""The deformation network: offsets of each Gaussian at a moment (paper eq. 5)."""
 
 from __future__ import annotations
 
-import functools
 import itertools
 
 import torch
@@ -11,8 +10,6 @@ from torch.nn.functional import linear, pad
 
 from ..config import FourdConfig
 from ..kernels import dispatch
-from ..kernels.numba.deformation import Layout, deform
-from ..kernels.numba.simd import LANES
 from .gaussians import Offsets
 from .hexplane import HexPlane
 from .tssf import TSSF, Lookup
@@ -20,33 +17,44 @@ from .tssf import TSSF, Lookup
 HEADS = {"means": 3, "log_scales": 3, "quats": 4}
 
 
-class Deformation(nn.Module):
-    """HexPlane features and fused view features, joined by a linear layer, read by three heads.
+def build_deformation(config: FourdConfig, channels: int) -> Deformation:
+    """The network of some settings.
 
-    Without features of the views (config.features), HexPlane features alone: no TSSF.
+    Args:
+        channels: width of the feature maps; not used without features (config.features).
+    """
+    planes = HexPlane(
+        config.plane_size, config.plane_times, config.plane_levels, config.plane_width,
+        config.bound, half_time=config.time_map == "half",
+    )  # fmt: skip
+    tssf = None
+    if config.features != "none":
+        tssf = TSSF(channels, config.feature_width, config.fusion, config.distance, config.scores)
+    return Deformation(planes, tssf, config.hidden_width, config.hidden_layers)
+
+
+class Deformation(nn.Module):
+    """HexPlane features and fused view features, joined by linear layers, read by three heads.
+
+    Args:
+        planes: the HexPlane.
+        tssf: fuses the features of the views; None for HexPlane features alone.
+        width: of every hidden layer.
+        layers: linear layers before the heads, which have two each.
     """
 
-    def __init__(self, config: FourdConfig, channels: int):
+    def __init__(self, planes: HexPlane, tssf: TSSF | None, width: int, layers: int = 1):
         super().__init__()
-        self.planes = HexPlane(
-            config.plane_size, config.plane_times, config.plane_levels, config.plane_width,
-            config.bound, half_time=config.time_map == "half",
-        )  # fmt: skip
-        self.tssf = None
-        if config.features != "none":
-            self.tssf = TSSF(
-                channels, config.feature_width, config.fusion, config.distance, config.scores
-            )
-        width = config.hidden_width
-        self.join_planes = nn.Linear(config.plane_levels * config.plane_width, width)
-        if self.tssf is not None:
-            self.join_views = nn.Linear(self.tssf.out_width, width, bias=False)
-        more = [(nn.ReLU(), nn.Linear(width, width)) for _ in range(config.hidden_layers - 1)]
-        self.trunk = nn.Sequential(*itertools.chain(*more))
+        self.planes, self.tssf = planes, tssf
+        self.join_planes = nn.Linear(len(planes.space) * planes.width, width)
+        if tssf is not None:
+            self.join_views = nn.Linear(tssf.out_width, width, bias=False)
+        trunk = [(nn.ReLU(), nn.Linear(width, width)) for _ in range(layers - 1)]
+        self.trunk = nn.Sequential(*itertools.chain(*trunk))
         self.heads = nn.ModuleDict({name: head(width, size) for name, size in HEADS.items()})
 
     def reset(self, generator: torch.Generator, zero_heads: bool) -> None:
-        """Xavier weights and zero biases; zero last layers mean that nothing moves at first."""
+        """Xavier weights and zero biases; with zero last layers nothing moves at first."""
         self.planes.reset(generator)
         with torch.no_grad():
             for layer in self.modules():
@@ -80,100 +88,72 @@ class Deformation(nn.Module):
         lookup: Lookup,
     ) -> Offsets:
         """Offsets to the raw parameters at K moments."""
-        # Detached: where a Gaussian rests is for the images to say, not for the planes' slopes.
+        # Detached: the images decide where a Gaussian rests, not the slopes of the planes.
         means = means.detach()
-        if dispatch.fit(means) and self._fits_kernels():
-            return self._by_kernels(means, positions, reduced, lookup)
+        missing = self.tssf.missing_in_kernels() if self.tssf is not None else None
+        if kernels := dispatch.kernels("deformation", means, missing):
+            offsets = self._deform(kernels, means, positions, reduced, lookup)
+            return self._split(offsets)
         hidden = self.hidden(means, positions, reduced, lookup)
         if hidden.is_cuda:
-            return self._heads_as_one(hidden)
+            first, last = self._heads_side_by_side()
+            return self._split(linear(linear(hidden.relu(), *first).relu(), *last))
         return Offsets(**{name: head(hidden) for name, head in self.heads.items()})
 
     def hidden(
         self, means: Tensor, positions: Tensor, reduced: Tensor, lookup: Lookup | None
-    ) -> Tensor:  # [K, N, hidden_width]
-        """What the heads read: all features, joined."""
+    ) -> Tensor:  # [K, N, width]
+        """The input of the heads: all features, joined."""
         hidden = self.join_planes(self.planes(means, positions))
         if self.tssf is not None:
             hidden = hidden + self.join_views(self.tssf(reduced, lookup))
         return self.trunk(hidden)
 
-    def _heads_as_one(self, hidden: Tensor) -> Offsets:
-        """All heads with two products of matrices instead of two for each."""
-        first, last = zip(*((head[1], head[3]) for head in self.heads.values()), strict=True)
-        weight, bias = (torch.cat([getattr(x, n) for x in first]) for n in ("weight", "bias"))
-        inner = linear(hidden.relu(), weight, bias).relu()
-        # Rows of 16 bytes, or they would miss the fast products.
-        empty = -sum(HEADS.values()) % 4
-        weight = pad(torch.block_diag(*(x.weight for x in last)), (0, 0, 0, empty))
-        bias = pad(torch.cat([x.bias for x in last]), (0, empty))
-        *offsets, _ = linear(inner, weight, bias).split([*HEADS.values(), empty], -1)
-        return Offsets(*offsets)
-
-    def _fits_kernels(self) -> bool:
-        widths = [self.planes.width, self.join_planes.out_features]
-        if self.tssf is not None:
-            if not self.tssf.for_kernels:
-                return False
-            widths.append(self.tssf.reduce.out_features)
-        return (
-            self.planes.even
-            and len(self.trunk) == 0
-            and all(width % LANES == 0 for width in widths)
-        )
-
-    def _by_kernels(
-        self, means: Tensor, positions: Tensor, reduced: Tensor, lookup: Lookup
-    ) -> Offsets:
-        """The same as one function of all parameters."""
-        if self.tssf is not None and self.tssf.fusion == "front":
-            reduced, lookup = reduced[:, :1], Lookup(lookup.grid[:1], lookup.visible[:1])
-        rows, pieces = [self.planes.row(at) for at in positions.tolist()], self._pieces()
-        parameters = torch.cat([means.new_zeros(1), *(piece.flatten() for piece in pieces)])
-        out = deform(means, self.planes, rows, reduced, lookup, parameters, self._layout)
-        *offsets, _ = out.split([*HEADS.values(), out.shape[-1] - sum(HEADS.values())], -1)
-        return Offsets(**dict(zip(HEADS, offsets, strict=True)))
-
-    def _pieces(self) -> list[Tensor]:
-        """Parameters of the views and of the layers; those that there are not are empty."""
-        join, tssf = self.join_planes, self.tssf
-        none = join.weight.new_empty(1, 0)
-        bias, scores, by_views = none[0], (none, none), none.expand(len(join.bias), 0)
-        if tssf is not None:
-            bias, by_views = tssf.reduce.bias, self.join_views.weight
-            if tssf.fusion == "da":
-                scores = tssf.score_others.weight, tssf.score_pair.weight
-            elif tssf.fusion == "ga":
-                scores = tssf.score.weight, none
-        layers = [layer for head in self.heads.values() for layer in (head[1], head[3])]
-        return [
-            bias, *scores, join.weight, by_views, join.bias,
-            *(tensor for layer in layers for tensor in (layer.weight, layer.bias)),
-        ]  # fmt: skip
-
-    @functools.cached_property
-    def _layout(self) -> Layout:
-        """The heads as one layer each, with zeros (number 0) between them."""
-        places, first = [], 1
-        for piece in self._pieces():
-            places.append(torch.arange(first, first + piece.numel()).view(piece.shape))
-            first += piece.numel()
-        bias, *scores, by_planes, by_views, join = places[:6]
-        others, pair, by_views = (
-            pad(x, (0, 2 * len(bias) - x.shape[1])) for x in (*scores, by_views)
-        )
-        heads = places[6:]
-        empty = -sum(HEADS.values()) % LANES
-        layers = (
-            torch.cat([by_planes, by_views], 1), join,
-            torch.cat(heads[0::4]), torch.cat(heads[1::4]),
-            pad(torch.block_diag(*heads[2::4]), (0, 0, 0, empty)),
-            pad(torch.cat(heads[3::4]), (0, empty)),
+    def _deform(
+        self, kernels, means: Tensor, positions: Tensor, reduced: Tensor, lookup: Lookup
+    ) -> Tensor:  # [K, N, at least sum of HEADS]
+        """All of the network as one function of the kernels."""
+        weight, bias, scores = self.join_planes.weight, means.new_zeros(0), []
+        grid, visible = lookup.grid, lookup.visible
+        if self.tssf is None:
+            reduced = means.new_zeros(len(positions), 0, 0, 0, 0)  # no views
+        else:
+            weight = torch.cat([weight, self.join_views.weight], 1)
+            bias, scores = self.tssf.reduce.bias, self.tssf.score_weights()
+            if self.tssf.fusion == "front":
+                reduced, grid, visible = reduced[:, :1], grid[:1], visible[:1]
+        layers = [
+            (weight, self.join_planes.bias),
+            *((layer.weight, layer.bias) for layer in self.trunk[1::2]),
+            *self._heads_side_by_side(),
+        ]
+        planes = self.planes
+        rows = [planes.row(position) for position in positions.tolist()]
+        return kernels.deform(
+            planes.inside(means), planes.space, planes.time, rows, reduced, grid, visible, bias,
+            scores, layers,
         )  # fmt: skip
-        aware = self.tssf is not None and self.tssf.fusion == "da"
-        return Layout.of((bias, others[0], pair[0]), layers, aware)
+
+    def _heads_side_by_side(self) -> list[tuple[Tensor, Tensor]]:
+        """Weight and bias of two layers that compute all heads, with two products of matrices
+        instead of two for each; see `_split`."""
+        first, last = zip(*((head[1], head[3]) for head in self.heads.values()), strict=True)
+        # GPUs have fast products for rows of 16 bytes only.
+        empty = -sum(HEADS.values()) % 4
+        weight = torch.block_diag(*(layer.weight for layer in last))
+        bias = torch.cat([layer.bias for layer in last])
+        return [
+            (torch.cat([x.weight for x in first]), torch.cat([x.bias for x in first])),
+            (pad(weight, (0, 0, 0, empty)), pad(bias, (0, empty))),
+        ]
+
+    @staticmethod
+    def _split(offsets: Tensor) -> Offsets:
+        """The outputs of all heads by their names; columns after them are empty."""
+        *parts, _ = offsets.split([*HEADS.values(), offsets.shape[-1] - sum(HEADS.values())], -1)
+        return Offsets(**dict(zip(HEADS, parts, strict=True)))
 
 
 def head(width: int, size: int) -> nn.Sequential:
-    """From what is joined, [.., width], to what is added to a parameter, [.., size]."""
+    """From the joined features [..., width] to the offsets of a parameter [..., size]."""
     return nn.Sequential(nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size))

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..config import FourdConfig
 from ..kernels import dispatch
-from ..kernels.numba import losses as numba_losses
 from ..kernels.numba.losses import SSIM_C1, SSIM_C2, SSIM_WINDOW
 from .deformation import Deformation
 from .targets import Truth
@@ -37,17 +36,23 @@ def image_errors(
     perceptual: Callable[[Tensor, Tensor], Tensor],  # [B, H, W, 3] twice -> [B]
 ) -> Tensor:  # []
     """The weighted errors of some renders: of colours and mattes, and what a judge says."""
-    if robust and perceptual is structural and dispatch.fit(rgb):
-        judged = torch.zeros_like(weights.rgb)
-        if weights.perceptual is not None:
-            judged[JUDGED] = weights.perceptual[JUDGED]
-        return numba_losses.image_errors(
+    in_kernels = weights.perceptual is not None and perceptual is structural
+    missing = None if robust else "squared errors"
+    if kernels := dispatch.kernels("image losses", rgb, missing):
+        of_structure = torch.zeros_like(weights.rgb)
+        if in_kernels:
+            of_structure[JUDGED] = weights.perceptual[JUDGED]
+        loss = kernels.image_errors(
             rgb, alpha, truth.rgb, truth.alpha,
-            torch.stack([weights.rgb, weights.alpha, judged]), SCALES,
+            torch.stack([weights.rgb, weights.alpha, of_structure]), SCALES,
         )  # fmt: skip
-    true_rgb, true_alpha = truth.in_units(rgb.dtype)
-    loss = (weights.rgb * photometric(rgb, true_rgb, robust)).sum()
-    loss = loss + (weights.alpha * photometric(alpha, true_alpha, robust)).sum()
+        if in_kernels or weights.perceptual is None:
+            return loss
+        true_rgb, _ = truth.in_units(rgb.dtype)
+    else:
+        true_rgb, true_alpha = truth.in_units(rgb.dtype)
+        loss = (weights.rgb * photometric(rgb, true_rgb, robust)).sum()
+        loss = loss + (weights.alpha * photometric(alpha, true_alpha, robust)).sum()
     if weights.perceptual is None:
         return loss
     return loss + (weights.perceptual[JUDGED] * perceptual(rgb[JUDGED], true_rgb[JUDGED])).sum()
@@ -114,11 +119,9 @@ def regularisers(network: Deformation, config: FourdConfig) -> Tensor:
     """Smooth HexPlanes that stay near one along time, weighted."""
     planes, total = network.planes, torch.zeros(())
     weighted = config.smooth_space or config.smooth_time or config.sparse_time
-    if weighted and planes.even and dispatch.fit_gpu(planes.space[0]):
-        from ..kernels.triton.regularizers import irregularity
-
-        of_space = irregularity(planes.space, config.smooth_space, 0.0)
-        return of_space + irregularity(planes.time, config.smooth_time, config.sparse_time)
+    if weighted and (kernels := dispatch.kernels("regularizers", next(planes.parameters()))):
+        of_space = kernels.irregularity(planes.space, config.smooth_space, 0.0)
+        return of_space + kernels.irregularity(planes.time, config.smooth_time, config.sparse_time)
     if config.smooth_time or config.smooth_space:
         time, space = planes.smoothness()
         total = total + config.smooth_time * time + config.smooth_space * space

@@ -24,7 +24,7 @@ from ..splatting import rasterize
 from ..splatting.rasterize import crowded, supports_cuda_graph, supports_offsets
 from .asset import Asset
 from .cuda_graph import Replayed
-from .deformation import Deformation
+from .deformation import build_deformation
 from .densify import Statistics, densify
 from .dsfd import view_features
 from .ema import EVERY, Averages
@@ -79,7 +79,7 @@ class Training:
         self.gaussians = from_points(points.to(device), colors.to(device))
         for tensor in self.gaussians.tensors().values():
             tensor.requires_grad_()
-        self.network = Deformation(config, channels=self.features.shape[-1])
+        self.network = build_deformation(config, self.features.shape[-1])
         self.network.reset(self.generator, config.zero_heads)
         self.network.to(device)
         self.warps = None

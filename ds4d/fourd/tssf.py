@@ -1,5 +1,5 @@
-"""Temporal-spatial similarity fusion (paper section 3.4, eq. 3 and 4): features of the views at one
-moment, gathered at the Gaussians and merged into one feature per Gaussian."""
+"""Temporal-spatial similarity fusion (TSSF, paper section 3.4, eq. 3 and 4): features of the views
+at one moment, sampled at the Gaussians and fused into one feature per Gaussian."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ DEPTH_SIZE = 128  # side of the depth images that visibility is read from, pixel
 
 @dataclass(frozen=True)
 class Lookup:
-    """Where each Gaussian looks up its features in each view."""
+    """The place of each Gaussian in each view, where its features are sampled."""
 
-    grid: Tensor  # [V, N, 2] places in the image, in [-1, 1] from edge to edge
+    grid: Tensor  # [V, N, 2] in [-1, 1] from edge to edge of the image
     visible: Tensor  # [V, N] float, 1 where the view sees the Gaussian's centre
 
     @classmethod
@@ -59,7 +59,8 @@ class Lookup:
         return cls(grid, seen.float())
 
     def sample(self, maps: Tensor) -> Tensor:
-        """Feature maps [..., V, h, w, C] at the Gaussians, [..., V, N, C]; zero where not seen.
+        """Sample feature maps [..., V, h, w, C] at the Gaussians, [..., V, N, C]; zero where a view
+        does not see a Gaussian.
 
         Bilinear, patch centres at half cells, zeros beyond the map.
         """
@@ -106,7 +107,20 @@ class TSSF(nn.Module):
         elif fusion == "da":
             self.score_others = nn.Linear(self.out_width, weights)
             self.score_pair = nn.Linear(self.out_width, weights)
-        self.for_kernels = scores == "point" and (fusion != "da" or distance == "elements")
+        self.scores = scores
+
+    def score_weights(self) -> list[Tensor]:
+        """Weights of the linear scores: none, one [C] ("ga") or two [2C] ("da")."""
+        names = {"ga": ["score"], "da": ["score_others", "score_pair"]}.get(self.fusion, [])
+        return [getattr(self, name).weight[0] for name in names]
+
+    def missing_in_kernels(self) -> str | None:
+        """The setting that no kernel of this operation supports, in words, if there is one."""
+        if self.scores != "point" and self.fusion in ("ga", "da"):
+            return f'scores "{self.scores}"'
+        if self.fusion == "da" and self.distance != "elements":
+            return f'distance "{self.distance}"'
+        return None
 
     def reduced(self, maps: Tensor) -> Tensor:
         """Feature maps [..., h, w, 2D] as [..., h, w, C], without the bias."""
@@ -114,24 +128,21 @@ class TSSF(nn.Module):
 
     def forward(self, reduced: Tensor, lookup: Lookup) -> Tensor:
         """Fused features [..., N, C'] of moments, from their `reduced` maps [..., V, h, w, C]."""
-        on_gpu = dispatch.fit_gpu(reduced, reduced.shape[-1])
-        if on_gpu and self.for_kernels and self.fusion == "da":
-            return self._by_kernels(reduced, lookup)
+        missing = self.missing_in_kernels()
+        if missing is None and self.fusion != "da":
+            missing = f'fusion "{self.fusion}"'  # on a GPU; on a CPU see deformation.py
+        if kernels := dispatch.kernels("tssf", reduced, missing):
+            maps = reduced.reshape(-1, *reduced.shape[-4:])
+            fused = kernels.fuse(
+                maps, self.reduce.bias, *self.score_weights(), lookup.grid, lookup.visible
+            )
+            return fused.view(*reduced.shape[:-4], *fused.shape[1:])
         return self._fuse(reduced, lookup)[0]
 
     def weights(self, reduced: Tensor, lookup: Lookup) -> Tensor:
-        """What each view has to say, [..., V, N], for maps as in `forward`; a Gaussian's views sum
-        to 1, and to 0 where none sees it."""
+        """Weights of the views [..., V, N], for maps as in `forward`; they sum to 1 for a Gaussian
+        that a view sees, to 0 for others."""
         return self._fuse(reduced, lookup)[1].mean(-1) * lookup.visible
-
-    def _by_kernels(self, reduced: Tensor, lookup: Lookup) -> Tensor:
-        """The same on a GPU."""
-        from ..kernels.triton.tssf import fuse
-
-        weights = (layer.weight[0] for layer in (self.score_others, self.score_pair))
-        maps = reduced.reshape(-1, *reduced.shape[-4:])
-        fused = fuse(maps, self.reduce.bias, *weights, lookup.grid, lookup.visible)
-        return fused.view(*reduced.shape[:-4], *fused.shape[1:])
 
     def _fuse(self, reduced: Tensor, lookup: Lookup) -> tuple[Tensor, Tensor]:
         """Fused features [..., N, C'] and the weights of the views [..., V, N, 1 or C']."""
@@ -149,17 +160,16 @@ class TSSF(nn.Module):
         return merge(points, weights), weights.expand(*points.shape[:-1], -1)
 
     def _distance_aware(self, points: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-        """The other views by their distance to the front, then both."""
+        """Fuse the other views by their features and distance to the front, then both."""
         front, others, seen = points[..., :1, :, :], points[..., 1:, :, :], visible[1:]
-        told = (others - front).abs() * seen[..., None]
+        distance = (others - front).abs() * seen[..., None]
         if self.distance == "scalar":
-            told = told.sum(-1, keepdim=True)
-        if self.distance != "alone":
-            told = torch.cat([others, told], -1)
-        among = view_weights(self.score_others(told), seen)
+            distance = distance.sum(-1, keepdim=True)
+        others = distance if self.distance == "alone" else torch.cat([others, distance], -1)
+        among = view_weights(self.score_others(others), seen)
         # The front's distance to itself is zero.
         front = pad(front, (0, self.out_width - front.shape[-1]))
-        pair = torch.cat([front, merge(told, among)[..., None, :, :]], -3)
+        pair = torch.cat([front, merge(others, among)[..., None, :, :]], -3)
         weights = view_weights(self.score_pair(pair), torch.stack([visible[0], seen.amax(0)]))
         of_front, of_others = weights.split(1, -3)
         return merge(pair, weights), torch.cat([of_front, of_others * among], -3)

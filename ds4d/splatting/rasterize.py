@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from importlib import import_module
 from types import ModuleType
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..errors import UserError
+from ..kernels.numba.cache import forget_stale
 
 MODULES = {
     "numba": "numba_backend",
@@ -122,6 +124,13 @@ def _backend(name: str, device: torch.device) -> ModuleType:
     if device.type not in DEVICES[name]:
         devices = " or ".join(DEVICES[name])
         raise ValueError(f"{name} draws tensors on {devices}, got tensors on {device}")
+    return _load(name)
+
+
+@functools.cache
+def _load(name: str) -> ModuleType:
+    if name == "numba":
+        forget_stale()
     return import_module(f".{MODULES[name]}", __package__)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from ds4d.config import FourdConfig
 from ds4d.fourd.losses import regularisers
-from ds4d.fourd.official import NAMES, Official, load
+from tests.fourd.official import NAMES, Official, load
 from tests.paths import GOLDEN, golden_cases
 
 RECORDS = GOLDEN / "g4"

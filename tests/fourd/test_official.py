@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ds4d.fourd.official import NAMES, load, product
+from tests.fourd.official import NAMES, load, product
 
 N, W, C, TIMES, LEVELS = 9, 6, 3, 4, 2
 SIZES = {"means": 3, "log_scales": 3, "quats": 4, "logits": 1, "sh": 48}

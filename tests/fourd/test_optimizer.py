@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ds4d.config import FourdConfig
-from ds4d.fourd.deformation import Deformation
+from ds4d.fourd.deformation import build_deformation
 from ds4d.fourd.gaussians import from_points
 from ds4d.fourd.optimizer import optimizer_of, set_rates
 from ds4d.fourd.view_correction import Warps
@@ -20,7 +20,7 @@ CONFIG = replace(FourdConfig(), static_iterations=100, dynamic_iterations=300, p
 @pytest.fixture
 def optimizer():
     gaussians = from_points(torch.rand(10, 3), torch.rand(10, 3))
-    network = Deformation(CONFIG, channels=4)
+    network = build_deformation(CONFIG, channels=4)
     return optimizer_of(gaussians, network, Warps(2, 7), CONFIG, torch.device("cpu"))
 
 

@@ -1,7 +1,8 @@
-"""Compiled kernels that no longer say what their sources say.
+"""Removal of compiled kernels that are older than their sources.
 
-numba keeps what it compiled beside the sources and looks at the file of a function alone: where a
-function or a constant of another file was compiled into it, a newer one of that file goes unseen.
+numba keeps compiled functions beside the sources, and compiles one again when its own file has
+changed. A function or a constant of another file is compiled into it all the same, and a change
+there goes unnoticed. So all compiled kernels go when any of their sources has changed.
 """
 
 from __future__ import annotations
@@ -9,22 +10,24 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-KERNELS = ("*.py",)  # all kernels of this folder are compiled into each other
-STAMP = "kernels.sha256"
+STAMP = "kernels.sha256"  # in __pycache__: the hash of the sources that were compiled
 
 
-def forget_stale(package: Path) -> None:
-    """Forget what was compiled in a package, unless from all of its kernels as they are now."""
-    sources = sorted(path for pattern in KERNELS for path in package.glob(pattern))
+def forget_stale(package: Path = Path(__file__).parent) -> None:
+    """Delete the compiled kernels of a folder unless all its sources are still the same.
+
+    Call it before the first kernel runs: numba reads what it has kept when a function is called
+    for the first time, not when its module is imported.
+    """
+    sources = sorted(package.glob("*.py"))
     stamp = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    kept = package / "__pycache__" / STAMP
+    compiled = package / "__pycache__"
     try:
-        if kept.is_file() and kept.read_text() == stamp:
+        if (compiled / STAMP).is_file() and (compiled / STAMP).read_text() == stamp:
             return
-        for folder in {path.parent for path in sources}:
-            for index in folder.glob("__pycache__/*.nbi"):
-                index.unlink(missing_ok=True)
-        kept.parent.mkdir(exist_ok=True)
-        kept.write_text(stamp)
-    except OSError:  # where nothing can be written, nothing was kept beside the sources
+        for index in compiled.glob("*.nbi"):
+            index.unlink(missing_ok=True)
+        compiled.mkdir(exist_ok=True)
+        (compiled / STAMP).write_text(stamp)
+    except OSError:  # a folder that cannot be written holds no compiled kernels
         return

@@ -1,9 +1,15 @@
-"""The deformation network as one function with a gradient of its own, on a CPU."""
+"""The deformation network on a CPU, as one function with a gradient of its own.
+
+HexPlane features (hexplane.py) and fused features of the views (tssf.py) of each Gaussian lie side
+by side, and linear layers with a ReLU between them (linear.py) turn them into the offsets. The
+Gaussians are cut into PARTS that threads share; the gradient of a weight is summed part by part in
+a fixed order, so that results do not depend on the number of threads.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,332 +17,334 @@ from numba import get_num_threads, njit, prange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ...fourd.hexplane import HexPlane
-from ...fourd.tssf import Lookup
-from . import hexplane as planes
-from . import tssf
+from ..padding import pad_blocks
+from . import hexplane, tssf
 from .linear import ROWS, linear, linear_backward, relu, relu_backward
-from .simd import LOOPS
+from .simd import LANES, LOOPS
 
-PARTS = 8  # that the Gaussians are cut into; their gradients are summed part by part
+PARTS = 8  # that the Gaussians are cut into
 BLOCK = 64  # Gaussians whose features stay in the first-level cache, a multiple of ROWS
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How the kernels' weights are gathered from all parameters in a row, in one go."""
+class Views(NamedTuple):
+    """What the kernels read of the views: maps at K moments; V = 0 without any."""
 
-    # C of the views; features, hidden, inner, outputs; whether views are told from the front (DA)
-    widths: tuple[int, int, int, int, int, int]
-    order: np.ndarray  # [weights] see _cut
-    transposed: np.ndarray  # the three layers' weights once more, [O, I] by rows
+    maps: np.ndarray  # [K, V, h, w, C]
+    grid: np.ndarray  # [V, N, 2] places of the Gaussians in the views, in [-1, 1]
+    visible: np.ndarray  # [V, N]
+    bias: np.ndarray  # [C], added to the samples of the maps
+    score_others: np.ndarray  # [2 C] of the distance-aware attention, [C] of the global one
+    score_pair: np.ndarray  # [2 C] of the distance-aware attention, [0] of the global one
 
-    @classmethod
-    def of(cls, views: Sequence[Tensor], layers: Sequence[Tensor], aware: bool) -> Layout:
-        """From the place of each number: the bias [C] of reduced maps and the weights of both
-        scores [2 C], then weight [O, I] and bias [O] of three layers; the first reads 2 C of the
-        views. Views that are not told from the front have one score [C], and zeros after it."""
-        sizes = len(views[0]), layers[0].shape[1], *(len(bias) for bias in layers[1::2])
-        widths = *sizes, int(aware)
-        by_inputs = [x.t().flatten() for x in layers]  # of a bias this is itself
-        return cls(
-            widths,
-            torch.cat([*views, *by_inputs]).numpy(),
-            torch.cat([weight.flatten() for weight in layers[0::2]]).numpy(),
-        )
+
+class Kept(NamedTuple):
+    """What the forward pass leaves for the backward pass, beside the outputs of the layers; rows
+    are N, rounded up."""
+
+    samples: np.ndarray  # [K, N, V, C]
+    shares: np.ndarray  # [K, N, V]
+    fused: np.ndarray  # [K, N, 2 C]
+    features: np.ndarray  # [K, rows, I]
 
 
 @njit(cache=True, error_model="numpy")
-def _cut(weights, widths):
-    """Bias and scores of the views, then weight [I, O], flat, and bias of three layers."""
-    C, F, W, W3, outputs, _ = widths
-    views = weights[:C], weights[C : 3 * C], weights[3 * C : 5 * C]
-    a = 5 * C
-    b = a + F * W
-    c = b + W
-    d = c + W * W3
-    e = d + W3
-    f = e + W3 * outputs
-    return views, (
-        weights[a:b],
-        weights[b:c],
-        weights[c:d],
-        weights[d:e],
-        weights[e:f],
-        weights[f:],
-    )
+def _mlp(
+    features,  # [rows, I]
+    weights,  # of each layer [I, O]
+    biases,  # of each layer [O]
+    outputs,  # of each layer [K, rows, O], written
+    k,  # moment
+    first,  # range of rows
+    last,
+):
+    """Linear layers with a ReLU between them."""
+    for start in range(first, last, BLOCK):
+        end = min(start + BLOCK, last)
+        x = features[start:end]
+        for i in range(len(weights)):
+            out = outputs[i][k, start:end]
+            linear(x, weights[i], biases[i], out)
+            if i + 1 < len(weights):
+                relu(out)
+            x = out
 
 
 @njit(cache=True, error_model="numpy")
-def _layers(features, layers, widths, hidden, inner, out, first, last):
-    """The network from the features of the points [first, last) to their offsets."""
-    weight1, bias1, weight2, bias2, weight3, bias3 = layers
-    _, width, W, W3, outputs, _ = widths
-    for row in range(first, last, BLOCK):
-        end = min(row + BLOCK, last)
-        x, h = features[row * width : end * width], hidden[row * W : end * W]
-        i = inner[row * W3 : end * W3]
-        linear(x, weight1, bias1, h)
-        relu(h)
-        linear(h, weight2, bias2, i)
-        relu(i)
-        linear(i, weight3, bias3, out[row * outputs : end * outputs])
+def _mlp_backward(
+    features,  # [rows, I]
+    transposed,  # weight [O, I] of each layer
+    outputs,  # of each layer [K, rows, O]
+    v_out,  # [K, rows, O] of the last layer
+    v_features,  # [rows, I], written
+    v_weights,  # of each layer [PARTS, I, O], added to
+    v_biases,  # of each layer [PARTS, O], added to
+    k,
+    part,
+    first,
+    last,
+):
+    """Gradients of `_mlp`."""
+    widest = 0
+    for weight in transposed:
+        widest = max(widest, len(weight))
+    scratch = np.empty((2, BLOCK * widest), np.float32)
+    for start in range(first, last, BLOCK):
+        end = min(start + BLOCK, last)
+        v = v_out[k, start:end]
+        for i in range(len(transposed) - 1, -1, -1):
+            if i:
+                x = outputs[i - 1][k, start:end]
+                v_x = scratch[i % 2, : x.size].reshape(x.shape)
+            else:
+                x, v_x = features[start:end], v_features[start:end]
+            linear_backward(x, transposed[i], v, v_x, v_weights[i][part], v_biases[i][part])
+            if i:
+                relu_backward(x, v_x)
+            v = v_x
 
 
 @njit(cache=True, error_model="numpy")
-def _forward_part(
-    part, inside, spaces, lines, maps, grid, visible, weights, widths, kept, out
-):  # fmt: skip
-    """See forward."""
-    (bias, score_others, score_pair), layers = _cut(weights, widths)
-    all_samples, all_shares, all_fused, all_features, all_hidden, all_inner = kept
-    K, V, h, w, C = maps.shape
-    N, width = len(inside) // 3, widths[1]
-    rows = all_features.shape[1] // width // PARTS
-    first, last = part * rows, min(part * rows + rows, N)
+def _forward_part(part, inside, spaces, lines, views, weights, biases, kept, outputs):
+    """The network for one part of the Gaussians (see forward)."""
+    K, V, _, _, C = views.maps.shape
+    rows, width = kept.features.shape[1:]
+    rows //= PARTS
+    first, last = part * rows, min(part * rows + rows, len(inside))
+    column = 0
     for level in range(len(spaces)):
-        S, channels = spaces[level].shape[2:]
-        planes.read(
-            inside, spaces[level].reshape(-1), lines[level].reshape(-1), S, channels,
-            all_features.reshape(-1), width, level * channels, first, last,
-        )  # fmt: skip
+        hexplane.read(inside, spaces[level], lines[level], kept.features, column, first, last)
+        column += spaces[level].shape[3]
     for k in range(K):
-        samples, features = all_samples[k], all_features[k]
         if V:
-            shares, fused = all_shares[k].reshape(-1, V), all_fused[k]
-            own = maps[k].reshape(-1)
-            tssf.sample(own, h, w, C, V, grid, visible, bias, samples, first, last)
-            if widths[5]:
+            samples, shares, features = kept.samples[k], kept.shares[k], kept.features[k]
+            tssf.sample(views.maps[k], views.grid, views.visible, views.bias, samples, first, last)
+            if len(views.score_pair):
                 tssf.merge(
-                    samples, C, V, visible, score_others, score_pair, shares, fused, features,
-                    width, width - 2 * C, first, last,
+                    samples, views.visible, views.score_others, views.score_pair, shares,
+                    kept.fused[k], features, column, first, last,
                 )  # fmt: skip
             else:
                 tssf.mix(
-                    samples, C, V, visible, score_others, shares, features, width, width - 2 * C,
-                    first, last,
+                    samples, views.visible, views.score_others, shares, features, column, first,
+                    last,
                 )  # fmt: skip
-        _layers(
-            features, layers, widths, all_hidden[k], all_inner[k], out[k], first,
-            part * rows + rows,
-        )  # fmt: skip
+        _mlp(kept.features[k], weights, biases, outputs, k, part * rows, part * rows + rows)
 
 
 @njit(cache=True, parallel=LOOPS, error_model="numpy")
 def forward(
-    inside,  # flat [N, 3], places in the cube that the planes cover, from -1 to 1
+    inside,  # [N, 3] places in the cube that the planes cover, from -1 to 1
     spaces,  # per level [3, S, S, C]
-    lines,  # per level [K, 3 S C]
-    maps,  # [K, V, h, w, C]; no views, V = 0, have no features
-    grid,  # [V, N, 2]
-    visible,  # [V, N]
-    weights,  # see _cut
-    widths,
-    kept,  # written, each [K, ..]: samples, shares, fused (see fusion), features, hidden, inner
-    out,  # [K, rows O], written
+    lines,  # per level [K, 3, S, C]
+    views,  # Views
+    weights,  # of each layer [I, O]
+    biases,  # of each layer [O]
+    kept,  # Kept, written
+    outputs,  # of each layer [K, rows, O], written; the last are the offsets
     workers,  # number of threads
 ):
+    # Tuples lie side by side: what runs in parallel takes no tuple within a tuple.
     for worker in prange(workers):
         for part in range(worker, PARTS, workers):
-            _forward_part(
-                part, inside, spaces, lines, maps, grid, visible, weights, widths, kept, out
-            )
-
-
-@njit(cache=True, error_model="numpy")
-def _layers_backward(
-    features, hidden, inner, transposed, widths, v_out, v_features, v_layers, first, last
-):  # fmt: skip
-    """Gradients of `_layers`: v_features is written, the layers' are added to."""
-    v_weight1, v_bias1, v_weight2, v_bias2, v_weight3, v_bias3 = v_layers
-    _, width, W, W3, outputs, _ = widths
-    first_end = width * W
-    second_end = first_end + W * W3
-    v_hidden, v_inner = np.empty(BLOCK * W, np.float32), np.empty(BLOCK * W3, np.float32)
-    for row in range(first, last, BLOCK):
-        end = min(row + BLOCK, last)
-        x, h = features[row * width : end * width], hidden[row * W : end * W]
-        i, v = inner[row * W3 : end * W3], v_out[row * outputs : end * outputs]
-        v_i, v_h = v_inner[: (end - row) * W3], v_hidden[: (end - row) * W]
-        linear_backward(i, transposed[second_end:], v, v_i, v_weight3, v_bias3)
-        relu_backward(i, v_i)
-        linear_backward(h, transposed[first_end:second_end], v_i, v_h, v_weight2, v_bias2)
-        relu_backward(h, v_h)
-        v_x = v_features[row * width : end * width]
-        linear_backward(x, transposed[:first_end], v_h, v_x, v_weight1, v_bias1)
+            _forward_part(part, inside, spaces, lines, views, weights, biases, kept, outputs)
 
 
 @njit(cache=True, error_model="numpy")
 def _backward_part(
-    part, N, maps, visible, weights, transposed, widths, kept, v_out, v_kept, v_weights
+    part, views, transposed, kept, outputs, v_out, v_features, v_samples, v_views, v_weights,
+    v_biases, column,
 ):  # fmt: skip
-    """Up to the gradients of features and samples, for one part of the Gaussians."""
-    (_, score_others, score_pair), _ = _cut(weights, widths)
-    (v_bias, v_others, v_pair), v_layers = _cut(v_weights[part], widths)
-    all_samples, all_shares, all_fused, all_features, all_hidden, all_inner = kept
-    K, V, _, _, C = maps.shape
-    width = widths[1]
-    rows = all_features.shape[1] // width // PARTS
+    """Gradients of weights, features and samples, for one part of the Gaussians."""
+    K, V, _, _, C = views.maps.shape
+    N, rows = kept.samples.shape[1], kept.features.shape[1] // PARTS
     first, last = part * rows, min(part * rows + rows, N)
+    v_bias, v_others, v_pair = v_views
     for k in range(K):
-        samples, features = all_samples[k], all_features[k]
-        v_features, v_samples = v_kept[0][k], v_kept[1][k]
-        _layers_backward(
-            features, all_hidden[k], all_inner[k], transposed, widths, v_out[k], v_features,
-            v_layers, first, part * rows + rows,
+        _mlp_backward(
+            kept.features[k], transposed, outputs, v_out, v_features[k], v_weights, v_biases, k,
+            part, first, first + rows,
         )  # fmt: skip
         if not V:
             continue
-        shares = all_shares[k].reshape(-1, V)
-        if widths[5]:
+        if len(views.score_pair):
             tssf.merge_backward(
-                samples, C, V, visible, score_others, score_pair, shares, all_fused[k],
-                v_features, width, width - 2 * C, v_samples, v_bias, v_others, v_pair, first, last,
+                kept.samples[k], views.visible, views.score_others, views.score_pair,
+                kept.shares[k], kept.fused[k], v_features[k], column, v_samples[k],
+                v_bias[part], v_others[part], v_pair[part], first, last,
             )  # fmt: skip
         else:
             tssf.mix_backward(
-                samples, C, V, visible, score_others, shares, features, v_features, width,
-                width - 2 * C, v_samples, v_bias, v_others, first, last,
+                kept.samples[k], views.visible, views.score_others, kept.shares[k],
+                kept.features[k], v_features[k], column, v_samples[k], v_bias[part],
+                v_others[part], first, last,
             )  # fmt: skip
 
 
 @njit(cache=True, error_model="numpy")
-def _scatter(
-    task, inside, spaces, lines, maps, grid, visible, width, v_kept, v_spaces, v_lines, v_maps
-):  # fmt: skip
-    """From there to one level's planes, or to one view's map at one moment."""
-    v_features, v_samples = v_kept
-    K, V, h, w, C = maps.shape
+def _scatter(task, inside, spaces, lines, views, v_features, v_samples, v_spaces, v_lines, v_maps):
+    """Gradients of the planes of one level, or of the map of one view at one moment."""
     if task < len(spaces):
-        S, channels = spaces[task].shape[2:]
-        planes.read_backward(
-            inside, spaces[task].reshape(-1), lines[task].reshape(-1), S, channels,
-            v_features.reshape(-1), width, task * channels, len(inside) // 3,
-            v_spaces[task].reshape(-1), v_lines[task].reshape(-1),
-        )  # fmt: skip
+        column = 0
+        for level in range(task):
+            column += spaces[level].shape[3]
+        hexplane.read_backward(
+            inside, spaces[task], lines[task], v_features, column, v_spaces[task], v_lines[task]
+        )
     else:
+        V = len(views.visible)
         k, view = (task - len(spaces)) // V, (task - len(spaces)) % V
-        own = v_maps[k].reshape(-1)
-        tssf.sample_backward(v_samples[k], h, w, C, V, grid, visible, view, own)
+        tssf.sample_backward(v_samples[k], views.grid, views.visible, view, v_maps[k])
 
 
 @njit(cache=True, parallel=LOOPS, error_model="numpy")
 def backward(
-    inside, spaces, lines, maps, grid, visible, weights,  # as in forward
-    transposed,  # weight [O, I], flat, of three layers
-    widths,
+    inside,  # as in forward, and so on
+    spaces,
+    lines,
+    views,
+    transposed,  # weight [O, I] of each layer
     kept,
-    v_out,  # [K, rows O], zeros beyond N
-    v_kept,  # of features and samples, [K, ..], written
-    v_weights,  # [parts, weights], added to, and so are the rest
-    v_spaces,
+    outputs,
+    v_out,  # [K, rows, O], zeros beyond N
+    v_features,  # [K, rows, I], written
+    v_samples,  # [K, N, V, C], written
+    v_views,  # bias, score_others and score_pair [PARTS, ...], added to
+    v_weights,  # of each layer [PARTS, I, O], added to
+    v_biases,  # of each layer [PARTS, O], added to
+    v_spaces,  # added to, and so are the rest
     v_lines,
     v_maps,
     workers,
-):  # fmt: skip
+):
+    column = 0
+    for level in range(len(spaces)):
+        column += spaces[level].shape[3]
     for worker in prange(workers):
         for part in range(worker, PARTS, workers):
             _backward_part(
-                part, len(inside) // 3, maps, visible, weights, transposed, widths, kept, v_out,
-                v_kept, v_weights,
+                part, views, transposed, kept, outputs, v_out, v_features, v_samples, v_views,
+                v_weights, v_biases, column,
             )  # fmt: skip
     for worker in prange(workers):
-        for task in range(worker, len(v_spaces) + maps.shape[0] * maps.shape[1], workers):
+        for task in range(worker, len(spaces) + v_maps.shape[0] * v_maps.shape[1], workers):
             _scatter(
-                task, inside, spaces, lines, maps, grid, visible, widths[1], v_kept,
-                v_spaces, v_lines, v_maps,
+                task, inside, spaces, lines, views, v_features, v_samples, v_spaces, v_lines,
+                v_maps,
             )  # fmt: skip
 
 
 def deform(
-    means: Tensor,  # [N, 3]
-    hexplane: HexPlane,
-    rows: Sequence[float],  # [K] places of the moments along the planes over time
-    reduced: Tensor,  # [K, V, h, w, C]
-    lookup: Lookup,
-    parameters: Tensor,  # all others in a row
-    layout: Layout,  # how to read them
+    inside: Tensor,  # [N, 3] places in the cube that the planes cover, from -1 to 1
+    spaces: Sequence[Tensor],  # space planes of each level [3, C, S, S]
+    times: Sequence[Tensor],  # time planes of each level [3, C, T, S]
+    rows: Sequence[float],  # [K] places of the moments along T, in cells
+    maps: Tensor,  # [K, V, h, w, D] reduced feature maps; V = 0 without any
+    grid: Tensor,  # [V, N, 2] places of the Gaussians in the views, in [-1, 1]
+    visible: Tensor,  # [V, N] 1 where a view sees a Gaussian, else 0
+    bias: Tensor,  # [D], added to the samples of the maps
+    scores: Sequence[Tensor],  # weights of TSSF: two [2 D] (distance-aware), one [D] (global)
+    layers: Sequence[tuple[Tensor, Tensor]],  # weight [O, I] and bias [O] of each
 ) -> Tensor:  # [K, N, O]
-    """Features of planes and views, side by side, through three layers with ReLU between them."""
-    return _Deform.apply(
-        (rows, layout), hexplane.inside(means), lookup.grid, lookup.visible, reduced, parameters,
-        *hexplane.space, *hexplane.time,
-    )  # fmt: skip
+    """Offsets of N Gaussians at K moments; differentiable but for the first of the arguments, rows,
+    grid and visible.
+
+    Without scores, the views that see a Gaussian are averaged. The first layer reads the features
+    of the planes, level by level, then those of the views. Widths that are no multiple of LANES
+    are padded with zeros.
+    """
+    C, D, V = spaces[0].shape[1], maps.shape[4], maps.shape[1]
+    if V and min(maps.shape[2:4]) < 2:
+        raise ValueError(f"feature maps need at least 2 x 2 patches, got {list(maps.shape[2:4])}")
+    planes = [_aligned(x.permute(0, 2, 3, 1), [C]) for x in (*spaces, *times)]
+    score_others, score_pair = (*scores, *[bias.new_zeros(D), bias[:0]][len(scores) :])
+    views = [
+        _aligned(maps, [D]),
+        _aligned(bias, [D]),
+        _aligned(score_others, [D] * (len(score_others) // D if D else 0)),
+        _aligned(score_pair, [D] * (len(score_pair) // D if D else 0)),
+    ]
+    inputs = layers[0][0].shape[1]
+    blocks = [C] * len(spaces) + [D] * ((inputs - C * len(spaces)) // D if D else 0)
+    aligned = []
+    for weight, layer_bias in layers:
+        outputs = len(layer_bias)
+        aligned.append(_aligned(_aligned(weight, blocks).t(), [outputs]))
+        aligned.append(_aligned(layer_bias, [outputs]))
+        blocks = [outputs]
+    out = _Deform.apply(rows, len(spaces), inside, grid[:V], visible[:V], *views, *planes, *aligned)
+    return out[..., : len(layers[-1][1])]
+
+
+def _aligned(tensor: Tensor, widths: Sequence[int]) -> Tensor:
+    """Zeros after each block of the last axis, up to a multiple of LANES."""
+    return pad_blocks(tensor, widths, lambda width: -(-width // LANES) * LANES)
 
 
 class _Deform(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, settings, inside, grid, visible, reduced, parameters, *all_planes):
-        moments, layout = settings
-        levels = len(all_planes) // 2
-        K, N, V, C = len(moments), len(inside), *reduced.shape[1::3]
+    def forward(ctx, moments, levels, inside, grid, visible, maps, bias, others, pair, *rest):
+        inside, grid, visible, maps, bias, others, pair, *rest = (
+            _array(x) for x in (inside, grid, visible, maps, bias, others, pair, *rest)
+        )
+        spaces, times, rest = rest[:levels], rest[levels : 2 * levels], rest[2 * levels :]
+        weights, biases = tuple(rest[0::2]), tuple(rest[1::2])
+        (K, V, _, _, D), N = maps.shape, len(inside)
         rows = -(-N // (PARTS * ROWS)) * PARTS * ROWS
-        spaces = tuple(_last(plane) for plane in all_planes[:levels])
-        times = [_last(plane) for plane in all_planes[levels:]]
         lines = tuple(_lines(time, moments) for time in times)
-        weights = parameters.detach().numpy()
-        features, hidden, inner, out = (
-            np.empty((K, rows * width), np.float32) for width in layout.widths[1:5]
+        kept = Kept(
+            *(np.empty(shape, np.float32) for shape in ((K, N, V, D), (K, N, V), (K, N, 2 * D))),
+            np.empty((K, rows, len(weights[0])), np.float32),
         )
-        features[:, N * layout.widths[1] :] = 0
-        samples, shares, fused = (
-            np.empty((K, N * width), np.float32) for width in (V * C, V, 2 * C)
-        )
-        ctx.inputs = (
-            _array(inside).reshape(-1), spaces, lines, _array(reduced), _array(grid),
-            _array(visible), weights[layout.order],
-        )  # fmt: skip
-        ctx.kept = samples, shares, fused, features, hidden, inner
-        forward(*ctx.inputs, layout.widths, ctx.kept, out, get_num_threads())
-        ctx.layout, ctx.transposed, ctx.count = layout, weights[layout.transposed], len(weights)
+        outputs = tuple(np.empty((K, rows, len(b)), np.float32) for b in biases)
+        kept.features[:, N:] = 0
+        views = Views(maps, grid, visible, bias, others, pair)
+        ctx.inputs = inside, tuple(spaces), lines, views
+        forward(*ctx.inputs, weights, biases, kept, outputs, get_num_threads())
+        ctx.layers, ctx.kept = (weights, biases), (kept, outputs)
         ctx.moments, ctx.times = moments, [time.shape for time in times]
-        return torch.from_numpy(out.reshape(K, rows, -1)[:, :N])
+        return torch.from_numpy(outputs[-1][:, :N])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, v_out):
-        layout, (_, spaces, lines, maps, _, _, weights) = ctx.layout, ctx.inputs
-        samples, _, _, features, _, _ = ctx.kept
-        K, N, outputs = v_out.shape
-        v_last = _zeros(K, features.shape[1] // layout.widths[1] * outputs)
-        v_last[:, : N * outputs] = v_out.reshape(K, -1).numpy()
-        v_kept = np.empty_like(features), np.empty_like(samples)
-        v_weights, v_maps = _zeros(PARTS, len(weights)), _zeros(*maps.shape)
-        v_spaces = tuple(_zeros(*space.shape) for space in spaces)
-        v_lines = tuple(_zeros(*line.shape) for line in lines)
+    def backward(ctx, v_offsets):
+        (_, spaces, lines, views), (weights, biases) = ctx.inputs, ctx.layers
+        kept, outputs = ctx.kept
+        v_out = np.zeros(outputs[-1].shape, np.float32)
+        v_out[:, : v_offsets.shape[1]] = v_offsets.numpy()
+        v_features, v_samples = np.empty_like(kept.features), np.empty_like(kept.samples)
+        v_views = tuple(_parts(x) for x in (views.bias, views.score_others, views.score_pair))
+        v_weights, v_biases = (tuple(map(_parts, arrays)) for arrays in (weights, biases))
+        v_spaces, v_lines = (tuple(map(np.zeros_like, arrays)) for arrays in (spaces, lines))
+        v_maps = np.zeros_like(views.maps)
+        transposed = tuple(np.ascontiguousarray(weight.T) for weight in weights)
         backward(
-            *ctx.inputs, ctx.transposed, layout.widths, ctx.kept, v_last, v_kept, v_weights,
-            v_spaces, v_lines, v_maps, get_num_threads(),
+            *ctx.inputs, transposed, kept, outputs, v_out, v_features, v_samples, v_views,
+            v_weights, v_biases, v_spaces, v_lines, v_maps, get_num_threads(),
         )  # fmt: skip
-        v_times = [_zeros(*shape) for shape in ctx.times]
+        v_times = [np.zeros(shape, np.float32) for shape in ctx.times]
         for v_line, v_time in zip(v_lines, v_times, strict=True):
-            for v_moment, at in zip(v_line, ctx.moments, strict=True):
-                planes.lines_backward(v_moment, at, *v_time.shape[2:], v_time.reshape(-1))
-        v_parameters = _zeros(ctx.count)
-        v_parameters[layout.order] = v_weights.sum(0)
-        ctx.inputs = ctx.kept = None
-        planar = (torch.from_numpy(x).permute(0, 3, 1, 2) for x in (*v_spaces, *v_times))
-        found = torch.from_numpy(v_maps), torch.from_numpy(v_parameters), *planar
-        return None, None, None, None, *found
+            for v_moment, row in zip(v_line, ctx.moments, strict=True):
+                hexplane.lines_backward(v_moment, row, v_time)
+        ctx.inputs = ctx.kept = ctx.layers = None
+        v_layers = [v.sum(0) for pair in zip(v_weights, v_biases, strict=True) for v in pair]
+        found = v_maps, *(v.sum(0) for v in v_views), *v_spaces, *v_times, *v_layers
+        return None, None, None, None, None, *map(torch.from_numpy, found)
 
 
 def _array(tensor: Tensor) -> np.ndarray:
+    """The tensor's own memory, or a contiguous copy."""
     return tensor.detach().contiguous().numpy()
 
 
+def _parts(array: np.ndarray) -> np.ndarray:
+    """Zeros of the same shape for each of the parts."""
+    return np.zeros((PARTS, *array.shape), np.float32)
+
+
 def _lines(time: np.ndarray, moments: Sequence[float]) -> np.ndarray:
-    """Planes over time [3, rows, S, C] at some rows, [K, 3 S C]."""
-    S, C = time.shape[2:]
-    lines = np.empty((len(moments), 3 * S * C), np.float32)
-    for at, line in zip(moments, lines, strict=True):
-        planes.lines_at(time.reshape(-1), at, S, C, line)
+    """Time planes [3, T, S, C] at the K moments, [K, 3, S, C]."""
+    T, S, C = time.shape[1:]
+    lines = np.empty((len(moments), 3, S, C), np.float32)
+    for row, line in zip(moments, lines, strict=True):
+        hexplane.lines_at(time, row, line)
     return lines
-
-
-def _last(planes: Tensor) -> np.ndarray:
-    """Planes [3, C, h, w] as [3, h, w, C]: no copy where the channels lie last in memory."""
-    return _array(planes.permute(0, 2, 3, 1))
-
-
-def _zeros(*shape: int) -> np.ndarray:
-    return np.zeros(shape, np.float32)

@@ -1,9 +1,9 @@
-"""Kernels that read HexPlane features of one level, and add up their gradients.
+"""Kernels of HexPlane features of one level (Cao and Johnson 2023), and of their gradients.
 
-Places in the cube are flat [N, 3], from -1 to 1. Space planes are flat [3, S, S, C] (xy, xz, yz;
-the first axis runs along the columns). All points share the moments, so each plane over time is a
-line at each of them: flat [K, 3, S, C] along x, y and z. What is read in space is the same for all
-K moments, and so is where its gradients go.
+Places in the cube are [N, 3], from -1 to 1. Space planes are [3, S, S, C] (xy, xz, yz; the first
+axis runs along the columns). All Gaussians share the K moments, so each time plane is a line at
+each of them: [K, 3, S, C] along x, y and z. Values in space are the same for all K moments, and
+their gradients are summed over them. C is a multiple of LANES.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ONE, HALF = np.float32(1), np.float32(0.5)
 
 @njit(cache=True, error_model="numpy")
 def _cell(coordinate, S):
-    """The cell along an axis, and how far into it; beyond the cube its border holds."""
+    """The cell along an axis and the share of the way through it, clamped to the cube."""
     at = (coordinate + ONE) * HALF * np.float32(S - 1)
     at = min(max(at, np.float32(0)), np.float32(S - 1))
     cell = min(int(at), S - 2)
@@ -27,7 +27,7 @@ def _cell(coordinate, S):
 
 @njit(cache=True, error_model="numpy")
 def _weights(a, b):
-    """Weights of a cell's corners: left and right of the upper row, then of the lower one."""
+    """Bilinear weights of a cell's corners: left and right of the upper row, then of the lower."""
     return (ONE - a) * (ONE - b), a * (ONE - b), (ONE - a) * b, a * b
 
 
@@ -52,19 +52,28 @@ def _add(v_planes, at, v, weight):
 
 @njit(cache=True, error_model="numpy")
 def _places(inside, n, S, C):
-    """Where a point reads the three planes and the three lines, and its shares of their cells."""
-    x, a = _cell(inside[3 * n], S)
-    y, b = _cell(inside[3 * n + 1], S)
-    z, c = _cell(inside[3 * n + 2], S)
+    """First cell of a Gaussian in the three planes and on the three lines, and its shares of x, y
+    and z in them."""
+    x, a = _cell(inside[n, 0], S)
+    y, b = _cell(inside[n, 1], S)
+    z, c = _cell(inside[n, 2], S)
     planes = (y * S + x) * C, ((S + z) * S + x) * C, ((2 * S + z) * S + y) * C
     return planes, (x * C, (S + y) * C, (2 * S + z) * C), (a, b, c)
 
 
 @njit(cache=True, error_model="numpy")
-def read(inside, space, lines, S, C, out, width, column, first, last):
-    """Writes the products of six reads to some columns of out, flat [K, .., width], for some
-    points."""
-    K = len(lines) // (3 * S * C)
+def read(
+    inside,  # [N, 3]
+    space,  # [3, S, S, C]
+    lines,  # [K, 3, S, C]
+    out,  # [K, rows, width], of which C columns are written
+    column,  # the first of them
+    first,  # range of Gaussians
+    last,
+):
+    """Write the products of the six planes' values at some Gaussians."""
+    K, _, S, C = lines.shape
+    rows, width = out.shape[1:]
     for n in range(first, last):
         (xy, xz, yz), (x, y, z), (a, b, c) = _places(inside, n, S, C)
         ab, ac, bc = _weights(a, b), _weights(a, c), _weights(b, c)
@@ -79,15 +88,24 @@ def read(inside, space, lines, S, C, out, width, column, first, last):
                     times(_on_line(lines, at + x, C, a), _on_line(lines, at + y, C, b)),
                     _on_line(lines, at + z, C, c),
                 )
-                at = moment * (len(out) // K) + n * width + column + k
+                at = (moment * rows + n) * width + column + k
                 store(out, at, times(on_space, on_time))
 
 
 @njit(cache=True, error_model="numpy")
-def read_backward(inside, space, lines, S, C, v_out, width, column, N, v_space, v_lines):
-    """Adds the gradients of all points, in order, to v_space and v_lines."""
-    K = len(lines) // (3 * S * C)
-    for n in range(N):
+def read_backward(
+    inside,  # [N, 3]
+    space,  # [3, S, S, C]
+    lines,  # [K, 3, S, C]
+    v_out,  # [K, rows, width]
+    column,
+    v_space,  # [3, S, S, C], added to
+    v_lines,  # [K, 3, S, C], added to
+):
+    """Gradients of `read`, summed over all Gaussians in their order."""
+    K, _, S, C = lines.shape
+    rows, width = v_out.shape[1:]
+    for n in range(len(inside)):
         (xy, xz, yz), (x, y, z), (a, b, c) = _places(inside, n, S, C)
         ab, ac, bc = _weights(a, b), _weights(a, c), _weights(b, c)
         for k in range(0, C, LANES):
@@ -101,7 +119,7 @@ def read_backward(inside, space, lines, S, C, v_out, width, column, N, v_space, 
                 on_x = _on_line(lines, at + x, C, a)
                 on_y = _on_line(lines, at + y, C, b)
                 on_z = _on_line(lines, at + z, C, c)
-                v = load(v_out, moment * (len(v_out) // K) + n * width + column + k)
+                v = load(v_out, (moment * rows + n) * width + column + k)
                 v_space_part = plus_times(v_space_part, v, times(times(on_x, on_y), on_z))
                 v = times(v, on_space)
                 _add_line(v_lines, at + x, C, a, times(v, times(on_y, on_z)))
@@ -127,26 +145,32 @@ def _add_line(v_lines, at, C, share, v):
 
 
 @njit(cache=True, error_model="numpy")
-def lines_at(time, row, S, C, lines):
-    """Writes planes over time, flat [3, rows, S, C], at a row that may lie between two to lines,
-    flat [3, S, C]."""
-    rows = len(time) // (3 * S * C)
-    below = min(int(row), rows - 2)
+def lines_at(
+    time,  # [3, T, S, C]
+    row,  # in [0, T - 1]
+    lines,  # [3, S, C], written
+):
+    """Interpolate the time planes at a moment."""
+    below = min(int(row), time.shape[1] - 2)
     share = np.float32(row - below)
     for axis in range(3):
-        for i in range(S * C):
-            at = (axis * rows + below) * S * C + i
-            lines[axis * S * C + i] = time[at] + share * (time[at + S * C] - time[at])
+        for s in range(lines.shape[1]):
+            for c in range(lines.shape[2]):
+                start = time[axis, below, s, c]
+                lines[axis, s, c] = start + share * (time[axis, below + 1, s, c] - start)
 
 
 @njit(cache=True, error_model="numpy")
-def lines_backward(v_lines, row, S, C, v_time):
-    """Adds the gradient of the planes over time."""
-    rows = len(v_time) // (3 * S * C)
-    below = min(int(row), rows - 2)
+def lines_backward(
+    v_lines,  # [3, S, C]
+    row,
+    v_time,  # [3, T, S, C], added to
+):
+    """Gradient of `lines_at`."""
+    below = min(int(row), v_time.shape[1] - 2)
     share = np.float32(row - below)
     for axis in range(3):
-        for i in range(S * C):
-            at = (axis * rows + below) * S * C + i
-            v_time[at] += (ONE - share) * v_lines[axis * S * C + i]
-            v_time[at + S * C] += share * v_lines[axis * S * C + i]
+        for s in range(v_lines.shape[1]):
+            for c in range(v_lines.shape[2]):
+                v_time[axis, below, s, c] += (ONE - share) * v_lines[axis, s, c]
+                v_time[axis, below + 1, s, c] += share * v_lines[axis, s, c]

@@ -1,7 +1,7 @@
-"""Kernels for linear layers of many points.
+"""Kernels of linear layers and of their activation, for many points.
 
-All arrays are flat float32: x [.., I], out [.., O] and weight [I, O] by rows. I and O are multiples
-of LANES, the number of points is one of ROWS.
+Arrays are contiguous float32; for n points x is [n, I] and out is [n, O]. I and O are multiples of
+LANES, n is a multiple of ROWS.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ ROWS = 8  # rows of a product that are summed at the same time, in registers
 
 @njit(cache=True, error_model="numpy")
 def _add_product(out, a, down, along, b, rows, terms, columns):
-    """out[j, m] += sum over t of a[j down + t along] b[t, m].
+    """Add a product of matrices: out[j, m] += sum over t of a[j, t] b[t, m].
 
-    With the steps `down` and `along`, a is read as it lies or transposed.
+    a[j, t] is read at j down + t along from the start of a, so that a may be transposed.
     """
     for j in range(0, rows, ROWS):
         for m in range(0, columns, LANES):
@@ -51,10 +51,15 @@ def _add_product(out, a, down, along, b, rows, terms, columns):
 
 
 @njit(cache=True, error_model="numpy")
-def linear(x, weight, bias, out):
-    """Writes out = x weight + bias."""
-    outputs = len(bias)
-    inputs, rows = len(weight) // outputs, len(out) // outputs
+def linear(
+    x,  # [n, I]
+    weight,  # [I, O]
+    bias,  # [O]
+    out,  # [n, O], written
+):
+    """Write out = x weight + bias."""
+    rows, outputs = out.shape
+    inputs = len(weight)
     for row in range(rows):
         for m in range(0, outputs, LANES):
             store(out, row * outputs + m, load(bias, m))
@@ -62,30 +67,34 @@ def linear(x, weight, bias, out):
 
 
 @njit(cache=True, error_model="numpy")
-def linear_backward(x, transposed, v_out, v_x, v_weight, v_bias):
-    """Gradients of `linear`: v_x is written, v_weight and v_bias are added to.
-
-    transposed is the weight [outputs, inputs].
-    """
-    outputs = len(v_bias)
-    inputs, rows = len(transposed) // outputs, len(v_out) // outputs
+def linear_backward(
+    x,  # [n, I]
+    transposed,  # [O, I], the weight transposed
+    v_out,  # [n, O]
+    v_x,  # [n, I], written
+    v_weight,  # [I, O], added to
+    v_bias,  # [O], added to
+):
+    """Gradients of `linear`."""
+    rows, outputs = v_out.shape
+    inputs = x.shape[1]
     for row in range(rows):
         for m in range(0, outputs, LANES):
             store(v_bias, m, plus(load(v_bias, m), load(v_out, row * outputs + m)))
     _add_product(v_weight, x, 1, inputs, v_out, inputs, rows, outputs)
-    v_x[: rows * inputs] = 0
+    v_x[:] = 0
     _add_product(v_x, v_out, outputs, 1, transposed, rows, outputs, inputs)
 
 
 @njit(cache=True, error_model="numpy")
 def relu(x):
-    """Negative numbers become 0."""
-    for i in range(0, len(x), LANES):
+    """Set negative numbers to 0, in place."""
+    for i in range(0, x.size, LANES):
         store(x, i, where_less(load(x, i), ZERO, ZERO, load(x, i)))
 
 
 @njit(cache=True, error_model="numpy")
 def relu_backward(x, v_x):
-    """The gradient before a ReLU, from the one after it and from what it made."""
-    for i in range(0, len(x), LANES):
+    """Turn the gradient of the outputs x of a ReLU into that of its inputs, in place."""
+    for i in range(0, x.size, LANES):
         store(v_x, i, where_less(ZERO, load(x, i), load(v_x, i), ZERO))

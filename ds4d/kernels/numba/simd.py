@@ -9,15 +9,10 @@ Arrays are flat, contiguous and float32; indices are not checked.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
-
-from .cache import forget_stale
-
-forget_stale(Path(__file__).parent)  # before the kernels, which all import this, look for theirs
 
 # What numba makes parallel: loops over prange and nothing else, which saves time to compile.
 LOOPS = {

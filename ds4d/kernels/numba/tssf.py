@@ -1,8 +1,9 @@
-"""Kernels for TSSF: sample the views' maps and merge them, per Gaussian.
+"""Kernels of temporal-spatial similarity fusion (TSSF, paper section 3.4), at one moment.
 
-Maps are flat [V, h, w, C], samples flat [N, V, C]. `merge` is the distance-aware fusion, where the
-weights of a score are flat [2 C], for the features and for their distances to the front view's;
-`mix` is the global one.
+`sample` reads the views' reduced feature maps at the Gaussians, bilinearly. `merge` fuses the
+samples of the views by the distance-aware attention, where the weights of a score are [2 C]: for
+the features and for their distances to the front view's. `mix` is the global attention, with
+weights [C]. C is a multiple of LANES.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 
 @njit(cache=True, error_model="numpy")
 def _corners(x, y, h, w):
-    """First patch of the four around a place in [-1, 1], and the weight of each.
+    """The first of the four patches around a place in [-1, 1], and the weights of all four.
 
-    A patch weighs 1 at its centre and nothing a patch away, also beyond the border.
+    Bilinear between the centres of patches, zeros beyond the map.
     """
     x, y = (x + ONE) * HALF * np.float32(w) - HALF, (y + ONE) * HALF * np.float32(h) - HALF
     column, row = min(max(int(math.floor(x)), 0), w - 2), min(max(int(math.floor(y)), 0), h - 2)
@@ -32,8 +33,17 @@ def _corners(x, y, h, w):
 
 
 @njit(cache=True, error_model="numpy")
-def sample(maps, h, w, C, V, grid, visible, bias, samples, first, last):
-    """Writes what each view shows of some Gaussians; nothing where it does not see them."""
+def sample(
+    maps,  # [V, h, w, C]
+    grid,  # [V, N, 2] places of the Gaussians in the views, in [-1, 1]
+    visible,  # [V, N]
+    bias,  # [C], added
+    samples,  # [N, V, C], written where a view sees a Gaussian
+    first,  # range of Gaussians
+    last,
+):
+    """Sample the maps of all views at some Gaussians."""
+    V, h, w, C = maps.shape
     for n in range(first, last):
         for v in range(V):
             if not visible[v, n]:
@@ -49,8 +59,15 @@ def sample(maps, h, w, C, V, grid, visible, bias, samples, first, last):
 
 
 @njit(cache=True, error_model="numpy")
-def sample_backward(v_samples, h, w, C, V, grid, visible, view, v_maps):
-    """Adds the gradients of all Gaussians, in order, to one view's map."""
+def sample_backward(
+    v_samples,  # [N, V, C]
+    grid,  # [V, N, 2]
+    visible,  # [V, N]
+    view,
+    v_maps,  # [V, h, w, C], of which one view's is added to
+):
+    """Gradient of `sample` in the map of one view, summed over all Gaussians in their order."""
+    V, h, w, C = v_maps.shape
     for n in range(visible.shape[1]):
         if not visible[view, n]:
             continue
@@ -81,7 +98,7 @@ def _dot(x, at, weight, first, C):
 
 @njit(cache=True, error_model="numpy")
 def _score(samples, at, front, weight, C):
-    """Feature and distance to the front of one view, times the weights."""
+    """The score of one view: weights times its feature and its distance to the front view's."""
     sums = spread(ZERO)
     for k in range(0, C, LANES):
         sums = plus_times(sums, load(samples, at + k), load(weight, k))
@@ -90,14 +107,21 @@ def _score(samples, at, front, weight, C):
 
 
 @njit(cache=True, error_model="numpy")
-def merge(samples, C, V, visible, score_others, score_pair, shares, fused, out, width, column,
-          first, last):  # fmt: skip
-    """Writes the fused features to some columns of out [.., width], for some Gaussians.
-
-    Also written: shares [N, V], the weight of the front view and those of the others among
-    themselves, and fused, flat [N, 2 C], the others' merged feature and distance. samples of
-    views that do not see a Gaussian are set to zero where they are needed.
-    """
+def merge(
+    samples,  # [N, V, C]; those of a front view that does not see a Gaussian are set to zero
+    visible,  # [V, N]
+    score_others,  # [2 C] weights of the scores of the other views
+    score_pair,  # [2 C] weights of the scores of front view and merged others
+    shares,  # [N, V], written: weight of the front view, and of the others among themselves
+    fused,  # [N, 2 C], written: merged feature and distance of the others
+    out,  # [rows, width], of which 2 C columns are written
+    column,  # the first of them
+    first,  # range of Gaussians
+    last,
+):
+    """Fuse the views by the distance-aware attention: the others first, then with the front."""
+    V, C = samples.shape[1:]
+    width = out.shape[1]
     for n in range(first, last):
         front, seen, largest = n * V * C, False, np.float32(-np.inf)
         if not visible[0, n]:
@@ -145,14 +169,27 @@ def _add(sums, at, value):
 
 @njit(cache=True, error_model="numpy")
 def merge_backward(
-    samples, C, V, visible, score_others, score_pair, shares, fused, v_out, width, column,
-    v_samples, v_bias, v_others, v_pair, first, last,
-):  # fmt: skip
+    samples,  # as in merge, and so on
+    visible,
+    score_others,
+    score_pair,
+    shares,
+    fused,
+    v_out,  # [rows, width]
+    column,
+    v_samples,  # [N, V, C], written where a view sees a Gaussian
+    v_bias,  # [C], added to
+    v_others,  # [2 C], added to
+    v_pair,  # [2 C], added to
+    first,
+    last,
+):
     """Gradients of `merge` and of the bias of `sample`, for some Gaussians.
 
-    v_samples is written where a view sees a Gaussian; v_bias [C], v_others and v_pair [2 C] are
-    added to. The biases of scores have no gradient: softmax does not change when all scores do.
+    A bias of scores has no gradient: softmax does not change when all scores do.
     """
+    V, C = samples.shape[1:]
+    width = v_out.shape[1]
     v_fused = np.empty(2 * C, np.float32)
     for n in range(first, last):
         front, both, mixed = n * V * C, n * 2 * C, n * width + column
@@ -205,12 +242,19 @@ def merge_backward(
 
 
 @njit(cache=True, error_model="numpy")
-def mix(samples, C, V, visible, score, shares, out, width, column, first, last):
-    """Writes the sum of the views that see a Gaussian, weighted by softmax, to C columns of out
-    [.., width], and zeros to the next C; and the weights [N, V] to shares.
-
-    A score of zeros makes it the mean.
-    """
+def mix(
+    samples,  # [N, V, C]
+    visible,  # [V, N]
+    score,  # [C] weights of the scores; zeros give the mean of the visible views
+    shares,  # [N, V], written: weights of the views
+    out,  # [rows, width], of which C columns are written
+    column,  # the first of them
+    first,  # range of Gaussians
+    last,
+):
+    """Fuse the views by a softmax over those that see a Gaussian (eq. 3 and 4)."""
+    V, C = samples.shape[1:]
+    width = out.shape[1]
     for n in range(first, last):
         at, largest = n * V * C, np.float32(-np.inf)
         for v in range(V):
@@ -232,15 +276,26 @@ def mix(samples, C, V, visible, score, shares, out, width, column, first, last):
                 if visible[v, n]:
                     sums = plus_times(sums, load(samples, at + v * C + k), shares[n, v])
             store(out, n * width + column + k, sums)
-            store(out, n * width + column + C + k, spread(ZERO))
 
 
 @njit(cache=True, error_model="numpy")
 def mix_backward(
-    samples, C, V, visible, score, shares, out, v_out, width, column, v_samples, v_bias, v_score,
-    first, last,
-):  # fmt: skip
-    """Gradients of `mix` and of the bias of `sample`, as `merge_backward` has them."""
+    samples,  # as in mix, and so on
+    visible,
+    score,
+    shares,
+    out,  # [rows, width]
+    v_out,  # [rows, width]
+    column,
+    v_samples,  # [N, V, C], written where a view sees a Gaussian
+    v_bias,  # [C], added to
+    v_score,  # [C], added to
+    first,
+    last,
+):
+    """Gradients of `mix` and of the bias of `sample`, for some Gaussians."""
+    V, C = samples.shape[1:]
+    width = out.shape[1]
     for n in range(first, last):
         mixed = n * width + column
         mean = _dot(out, mixed, v_out, mixed, C)

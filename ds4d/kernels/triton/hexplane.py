@@ -14,6 +14,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..padding import cut_blocks, pad_blocks
+
 BLOCK, WARPS = 8, 4  # Gaussians of a program and warps that share them
 COLUMNS = 512  # of a program that reads planes over time
 COPIES = 8  # of the lines' gradients: few cells, to which many programs would add at once
@@ -189,9 +191,17 @@ def read(
     time: Sequence[Tensor],  # per level [3, C, T, S]
     rows: Tensor,  # [K] where the moments lie along T, cells
 ) -> Tensor:  # [K, N, levels * C]
-    """Features of K moments, as HexPlane.forward has them; C is a power of two."""
-    planes = (plane.permute(0, 2, 3, 1).contiguous() for plane in (*space, *time))
-    return _Read.apply(places.contiguous(), rows, *planes)
+    """Features of K moments, as HexPlane.forward computes them.
+
+    Widths that are no power of two are padded with zeros.
+    """
+    C = space[0].shape[1]
+    planes = [
+        pad_blocks(plane.permute(0, 2, 3, 1), [C], triton.next_power_of_2).contiguous()
+        for plane in (*space, *time)
+    ]
+    features = _Read.apply(places.contiguous(), rows, *planes)
+    return cut_blocks(features, planes[0].shape[3], C)
 
 
 class _Read(torch.autograd.Function):

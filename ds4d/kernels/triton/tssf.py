@@ -12,6 +12,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ..padding import cut_blocks, pad_blocks
+
 BLOCK, WARPS = 8, 4  # Gaussians of a program and warps that share them
 LEAST = tl.constexpr(-1e30)  # below any score
 
@@ -204,18 +206,24 @@ def fuse_backward(
 
 def fuse(
     reduced: Tensor,  # [K, V, h, w, C] maps without the bias; h, w >= 2
-    bias: Tensor,  # [C], a power of two
+    bias: Tensor,  # [C]
     score_others: Tensor,  # [2 C] weights for features and for their distances to the front's
     score_pair: Tensor,  # [2 C]
     grid: Tensor,  # [V, N, 2] see Lookup; gets no gradient
     visible: Tensor,  # [V, N]; gets no gradient
 ) -> Tensor:  # [K, N, 2 C]
-    """Fused features of K moments, as TSSF.forward has them for "da".
+    """Fused features of K moments, as TSSF.forward computes them for "da".
 
-    The biases of both scores are left out: they move all scores of a softmax.
+    The biases of both scores are left out: they shift all scores of a softmax. Widths that are no
+    power of two are padded with zeros.
     """
-    inputs = reduced, bias, score_others, score_pair, grid, visible
-    return _Fuse.apply(*(tensor.contiguous() for tensor in inputs))
+    C = len(bias)
+    inputs = [
+        pad_blocks(tensor, [C] * (tensor.shape[-1] // C), triton.next_power_of_2)
+        for tensor in (reduced, bias, score_others, score_pair)
+    ]
+    fused = _Fuse.apply(*(tensor.contiguous() for tensor in (*inputs, grid, visible)))
+    return cut_blocks(fused, len(inputs[1]), C)
 
 
 class _Fuse(torch.autograd.Function):

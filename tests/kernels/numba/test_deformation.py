@@ -8,17 +8,18 @@ import pytest
 import torch
 
 from ds4d.config import FourdConfig
-from ds4d.fourd.deformation import HEADS, Deformation
+from ds4d.fourd.deformation import HEADS, Deformation, build_deformation
 from ds4d.fourd.tssf import Lookup
 
 N, V, h, w, CHANNELS = 150, 7, 5, 6, 10
 LARGER = {"plane_width": 32, "feature_width": 32, "hidden_width": 48, "plane_levels": 3}
+ODD = {"plane_width": 5, "feature_width": 18, "hidden_width": 21}
 
 
 def network(**changes) -> Deformation:
     sizes = {"plane_size": 4, "plane_width": 16, "feature_width": 16, "hidden_width": 16}
     config = dataclasses.replace(FourdConfig(), **{**sizes, **changes})
-    network = Deformation(config, CHANNELS)
+    network = build_deformation(config, CHANNELS)
     generator = torch.Generator().manual_seed(0)
     network.reset(generator, zero_heads=False)
     with torch.no_grad():
@@ -59,7 +60,15 @@ def outputs(network: Deformation, dtype: torch.dtype, *positions: float) -> list
 @pytest.mark.parametrize("positions", [(0.0,), (0.43,), (1.0,), (0.7, 0.1, 0.12)])
 @pytest.mark.parametrize(
     "changes",
-    [{}, LARGER, {"features": "none"}, *({"fusion": f} for f in ("front", "average", "ga"))],
+    [
+        {},
+        LARGER,
+        ODD,
+        {"features": "none"},
+        {"hidden_layers": 3},
+        *({"fusion": f} for f in ("front", "average", "ga")),
+        {**ODD, "fusion": "ga"},
+    ],
 )
 def test_offsets_and_gradients_match_the_modules(changes, positions):
     net = network(**changes)

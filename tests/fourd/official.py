@@ -1,23 +1,23 @@
-"""Deformation networks of published models, as files deformation.pth, in our own network.
+"""Deformation networks of published models (files deformation.pth), built from our own pieces.
 
-4D-GS (hustvl/4DGaussians) and STAG4D (zeng-yifei/STAG4D) write the same layout. Planes, layers and
-heads are those that we train with, so what such a file computes there is what it computes here.
-What theirs has and ours has not is beside the network: heads of opacity and colour, quaternions
-that are multiplied. Their world is mirrored by the corners of the box (first > last).
+4D-GS (hustvl/4DGaussians) and STAG4D (zeng-yifei/STAG4D) write the same layout. Sampling of planes,
+layers, heads and regularizers are those that we train with, so parity with such a file is parity of
+our network. Only this file has what theirs have and ours has not: planes of unequal sizes in a box,
+heads of opacity and colour, quaternions that are multiplied. Their world is mirrored by the corners
+of the box (first > last).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ..config import FourdConfig
-from .deformation import Deformation, head
-from .hexplane import HexPlane
+from ds4d.fourd.deformation import Deformation, head
+from ds4d.fourd.hexplane import SPACE_PAIRS, HexPlane
 
 NAMES = {  # of the heads, ours and theirs
     "means": "pos_deform",
@@ -27,6 +27,34 @@ NAMES = {  # of the heads, ours and theirs
     "sh": "shs_deform",
 }
 SPACE, TIME = (0, 1, 3), (2, 4, 5)  # their planes xy, xz, xt, yz, yt, zt
+
+
+class BoxPlanes(HexPlane):
+    """A HexPlane with a number of cells of its own along each axis, in a box.
+
+    Args:
+        cells: along x, y and z, at the coarsest level.
+        box: corners [2, 3], where the first and the last cells are; world units.
+    """
+
+    def __init__(
+        self, cells: tuple[int, int, int], times: int, levels: int, width: int, box: Tensor
+    ):
+        super().__init__(2, times, 0, width, 1.0, half_time=True)  # without a level of its own
+        first, last = box
+        self.register_buffer("centre", (first + last) / 2)
+        self.register_buffer("reach", (last - first) / 2)
+        for level in range(levels):
+            x_y_z = [axis * 2**level for axis in cells]
+            self.space.append(_planes(width, [(x_y_z[b], x_y_z[a]) for a, b in SPACE_PAIRS]))
+            self.time.append(_planes(width, [(times, axis) for axis in x_y_z]))
+
+    def inside(self, means: Tensor) -> Tensor:
+        return (means - self.centre) / self.reach
+
+
+def _planes(width: int, sizes: list[tuple[int, int]]) -> nn.ParameterList:
+    return nn.ParameterList([torch.ones(width, *size) for size in sizes])
 
 
 @dataclass
@@ -48,11 +76,11 @@ class Official:
         return _own(self.network.planes(means, times))
 
     def hidden(self, means: Tensor, times: Tensor) -> Tensor:
-        """What the heads read, [N, W]."""
+        """The input of the heads, [N, W]."""
         return _own(self.network.hidden(means, times, None, None))
 
     def heads(self, hidden: Tensor) -> dict[str, Tensor]:
-        """What each of the heads in use says, [N, ..]."""
+        """The output of each head in use, [N, ..]."""
         return {name: module(hidden) for name, module in self._heads().items()}
 
     def __call__(
@@ -81,10 +109,8 @@ class Official:
         named, network = {}, self.network
         for group, places in ((network.planes.space, SPACE), (network.planes.time, TIME)):
             for level, planes in enumerate(group):
-                together = isinstance(planes, Tensor)  # three planes in one tensor
-                three = part(planes) if together else [part(plane) for plane in planes]
-                for place, plane in zip(places, three, strict=True):
-                    named[f"grid.grids.{level}.{place}"] = plane
+                for place, plane in zip(places, planes, strict=True):
+                    named[f"grid.grids.{level}.{place}"] = part(plane)
         layers = {"feature_out.0": network.join_planes}
         for index in range(1, len(network.trunk), 2):
             layers[f"feature_out.{index + 1}"] = network.trunk[index]
@@ -110,12 +136,8 @@ def load(
     z, times = state["grid.grids.0.1"].shape[2], state["grid.grids.0.2"].shape[2]
     depth = sum(bool(re.fullmatch(r"feature_out\.\d+\.weight", k)) for k in state)
     hidden = len(state["feature_out.0.bias"])
-    config = replace(
-        FourdConfig(), features="none", plane_size=1, plane_levels=levels, plane_width=width,
-        hidden_width=hidden, hidden_layers=depth, time_map="half",
-    )  # fmt: skip
-    network = Deformation(config, channels=0)
-    network.planes = HexPlane((x, y, z), times, levels, width, state["grid.aabb"], half_time=True)
+    planes = BoxPlanes((x, y, z), times, levels, width, state["grid.aabb"])
+    network = Deformation(planes, None, hidden, depth)
     others = nn.ModuleDict(
         {
             name: head(hidden, len(state[f"{NAMES[name]}.3.bias"]))
@@ -139,5 +161,5 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _own(of_moments: Tensor) -> Tensor:
-    """From what N Gaussians are at N moments, [N, N, ..], each at its own: [N, ..]."""
+    """N Gaussians at N moments, [N, N, ..], each at its own moment: [N, ..]."""
     return of_moments.diagonal().movedim(-1, 0)
