@@ -2,10 +2,11 @@
 
 import os
 
-# Idle OpenMP threads wait a fifth of a millisecond for the next piece of a step, and then sleep.
-# With no wait at all every piece begins late, and with a long one two pools (torch's and numba's)
-# take the cores from each other: where anything else runs too, steps become ten times slower.
-# The variables are read once, when the first library that uses OpenMP is loaded.
+# Idle OpenMP threads wait a fifth of a millisecond for more work, and then sleep. With no wait at
+# all, every parallel region begins late; with a long one, the two pools (torch's and numba's) take
+# the cores from each other, and steps become ten times slower on a busy machine. This is the only
+# work done on import, and it has to be: the variables are read once, when the first library that
+# uses OpenMP is loaded, and every module of the package loads one. A user's own values are kept.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

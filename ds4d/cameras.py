@@ -1,4 +1,4 @@
-"""The one camera convention, and the adapters to it.
+"""The camera convention of the whole package, and adapters from other conventions.
 
 World: right-handed, +Z up, the object inside the sphere of radius 0.5 at the origin. A camera at
 azimuth a, elevation e, radius r stands at r (cos e sin a, -cos e cos a, sin e) and looks at the
@@ -42,18 +42,18 @@ class Cameras:
         return len(self.viewmats)
 
     def __getitem__(self, index) -> Cameras:
-        """The chosen cameras; an integer gives one camera, still with its leading axis."""
+        """Select cameras; an integer selects one, which keeps its leading axis."""
         if isinstance(index, int):
             index = [index]
         return Cameras(self.viewmats[index], self.Ks[index], self.width, self.height)
 
     def resized(self, width: int, height: int) -> Cameras:
-        """The same cameras, whose images have another size in pixels (the field of view stays)."""
+        """The same cameras with another image size, pixels; the field of view is unchanged."""
         scale = self.Ks.new_tensor([width / self.width, height / self.height, 1.0])
         return Cameras(self.viewmats, self.Ks * scale[None, :, None], width, height)
 
     def to(self, device: torch.device | str) -> Cameras:
-        """The same cameras, with their tensors on a device."""
+        """The same cameras with their tensors on a device."""
         return Cameras(self.viewmats.to(device), self.Ks.to(device), self.width, self.height)
 
     def centres(self) -> Tensor:
@@ -63,7 +63,7 @@ class Cameras:
 
 
 def concatenate(parts: Sequence[Cameras]) -> Cameras:
-    """One set of cameras out of several that share an image size."""
+    """Concatenate sets of cameras. Raises ValueError if their image sizes differ."""
     sizes = {(part.width, part.height) for part in parts}
     if len(sizes) != 1:
         raise ValueError(f"cameras of one set share an image size, got {sorted(sizes)}")
@@ -97,13 +97,13 @@ def orbit_cameras(
 
 
 def intrinsics(fov_deg: float, width: int, height: int) -> Tensor:
-    """K [3, 3] of a centred pinhole with square pixels; the field of view is the vertical one."""
+    """K [3, 3] of a centred pinhole with square pixels; fov_deg is vertical."""
     focal = height / 2 / math.tan(math.radians(fov_deg / 2))
     return torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
 
 
 def rig_cameras(size: int, version: str = "v1.2") -> Cameras:
-    """The front view (index 0) and the six views that Zero123++ draws (1 to 6)."""
+    """The front camera (index 0) and the six cameras of Zero123++ (1 to 6)."""
     azimuths = (0.0, *ZERO123PLUS_AZIMUTHS)
     return orbit_cameras(azimuths, (0.0, *ZERO123PLUS_ELEVATIONS[version]), size=size)
 
@@ -111,14 +111,14 @@ def rig_cameras(size: int, version: str = "v1.2") -> Cameras:
 def viewmat_from_opengl(c2w: Tensor) -> Tensor:
     """World to camera with OpenCV axes, from camera to world with OpenGL axes; [..., 4, 4].
 
-    OpenGL cameras have x right, y up and look along -z: columns 1 and 2 change their sign.
+    OpenGL cameras have x right, y up and point along -z: columns 1 and 2 change their sign.
     """
     flip = torch.diag(torch.tensor([1, -1, -1, 1], dtype=c2w.dtype))
     return torch.linalg.inv(c2w @ flip)
 
 
 def read_case_cameras(path: Path) -> dict[str, Cameras]:
-    """The cameras of a case folder's cameras.json by name ("input", "multiview/0", ...)."""
+    """Read the cameras of a case folder's cameras.json by name ("input", "multiview/0", ...)."""
     cameras = {}
     for entry in json.loads(Path(path).read_text())["cameras"]:
         c2w = torch.tensor(entry["c2w_opengl"], dtype=torch.float64)
@@ -130,7 +130,7 @@ def read_case_cameras(path: Path) -> dict[str, Cameras]:
 
 
 def _entry_intrinsics(entry: dict, width: int, height: int) -> Tensor:
-    """K [3, 3] of a camera that says fx, fy, cx, cy (pixels) or its vertical fov_deg."""
+    """K [3, 3] of a camera given by fx, fy, cx, cy (pixels) or by its vertical fov_deg."""
     if "fx" not in entry:
         return intrinsics(entry["fov_deg"], width, height)
     fx, fy, cx, cy = (entry[name] for name in ("fx", "fy", "cx", "cy"))
@@ -139,26 +139,27 @@ def _entry_intrinsics(entry: dict, width: int, height: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Similarity:
-    """How a scene of its own world was moved into ours: x -> scale * rotation @ (x - centre)."""
+    """Similarity transform of a capture's coordinates to the world's:
+    x -> scale * rotation @ (x - centre)."""
 
-    scale: float  # our units per unit of the scene
+    scale: float  # world units per unit of the capture
     rotation: Tensor  # [3, 3] float64, determinant 1: nothing is mirrored
-    centre: Tensor  # [3] float64, the place of the scene that becomes our origin
+    centre: Tensor  # [3] float64, the point of the capture that becomes the world's origin
 
     def points(self, points: Tensor) -> Tensor:
-        """Places [N, 3] of the scene in our world, float32."""
+        """Transform points [N, 3] of the capture to the world, float32."""
         return (self.scale * (points.double() - self.centre) @ self.rotation.T).float()
 
     def back(self, points: Tensor) -> Tensor:
-        """Places [N, 3] of our world in the scene's own, float32."""
+        """Transform points [N, 3] of the world back to the capture, float32."""
         return (points.double() / self.scale @ self.rotation + self.centre).float()
 
     def cameras(self, cameras: Cameras) -> Cameras:
-        """Cameras of the scene in our world; their pictures stay the same."""
+        """Transform cameras of the capture to the world; their images stay the same."""
         viewmats = cameras.viewmats.double().clone()
-        turn, shift = viewmats[:, :3, :3], viewmats[:, :3, 3]
-        viewmats[:, :3, 3] = self.scale * (turn @ self.centre + shift)
-        viewmats[:, :3, :3] = turn @ self.rotation.T
+        rotation, translation = viewmats[:, :3, :3], viewmats[:, :3, 3]
+        viewmats[:, :3, 3] = self.scale * (rotation @ self.centre + translation)
+        viewmats[:, :3, :3] = rotation @ self.rotation.T
         return Cameras(viewmats.float(), cameras.Ks, cameras.width, cameras.height)
 
     def to_json(self) -> str:
@@ -175,7 +176,7 @@ class Similarity:
 
 
 def project(points: Tensor, cameras: Cameras) -> tuple[Tensor, Tensor]:
-    """Pixels [C, N, 2] and depths [C, N] (along the optical axis) of world points [N, 3]."""
+    """Project world points [N, 3]: pixels [C, N, 2], and depths [C, N] along the optical axis."""
     rotation, translation = cameras.viewmats[:, :3, :3], cameras.viewmats[:, :3, 3]
     in_camera = points @ rotation.transpose(1, 2) + translation[:, None]
     depth = in_camera[..., 2]

@@ -1,4 +1,4 @@
-"""What runs on this machine, and why not what does not."""
+"""Check of this machine: device, engines and their weights, versions, memory and disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .errors import UserError
 if TYPE_CHECKING:
     from .weights import Found
 
-MEMORY_GB = 4.0  # what a preview needs
+MEMORY_GB = 4.0  # needed by a preview
 DISK_GB = 1.0  # a run folder, generously
 
 EMBEDDED = {
@@ -31,9 +31,9 @@ EMBEDDED = {
     "perceptual loss": "structural (SSIM and gradients)",
 }
 
-OPTIONAL = {  # package: what it is for
-    "diff_gaussian_rasterization": "draws with --rasterizer diff_gaussian",
-    "simple_knn": "finds neighbours of points on a GPU",
+OPTIONAL = {  # package: its use
+    "diff_gaussian_rasterization": "rasterizer of --rasterizer diff_gaussian",
+    "simple_knn": "nearest neighbours of points on a GPU",
 }
 
 
@@ -44,10 +44,10 @@ class Pretrained:
     stage: str
     name: str
     weights: tuple[str, ...]  # names in the catalogue
-    package: str  # what it is computed with, beside torch
-    gpu_gb: float  # of a GPU's memory
+    package: str  # required beside torch
+    gpu_gb: float  # GPU memory that it needs
     cached_on_cpu: bool = False  # as `engines.usable` takes it
-    extras: tuple[str, ...] = ()  # what it reads where it is there
+    extras: tuple[str, ...] = ()  # in the catalogue; read if they are on this machine
 
 
 def pretrained(low_memory: bool = False) -> list[Pretrained]:
@@ -72,13 +72,13 @@ def pretrained(low_memory: bool = False) -> list[Pretrained]:
 
 
 def report(machine: MachineConfig, download: bool = False) -> int:
-    """Print what was found; with `download`, fetch what the pretrained engines need first.
+    """Print the results of all checks; with `download`, fetch all weights first.
 
     Returns:
-        0 when the main job can run here and whatever was to be fetched is there, else 1.
+        0 if a run is possible and all requested weights were fetched, else 1.
 
     Raises:
-        UserError: the disk has no room for the weights, or there is no such device.
+        UserError: the disk has no room for the weights, or the requested device does not exist.
     """
     fetched = _fetch_all(machine) if download else True
     importable = _print_check("program", _program)
@@ -95,9 +95,9 @@ def report(machine: MachineConfig, download: bool = False) -> int:
         print("\nPretrained engines")
         _print_pretrained(machine)
         print("\nOptional packages (nothing needs them; not for commercial use)")
-        for name, words in OPTIONAL.items():
+        for name, use in OPTIONAL.items():
             state = "not installed" if importlib.util.find_spec(name) is None else "installed"
-            print(f"    {name:28} {state}: {words}")
+            print(f"    {name:28} {state}: {use}")
         _print_versions()
     print("\nThe main job can run here." if fine else "\nThe main job cannot run here: see above.")
     if not fetched:
@@ -107,30 +107,30 @@ def report(machine: MachineConfig, download: bool = False) -> int:
 
 def _print_check(name: str, check: Callable[[], tuple[bool, str]]) -> bool:
     try:
-        fine, words = check()
+        fine, message = check()
     except UserError:
         raise
-    except Exception as error:  # whatever is broken here is the answer, not a crash
-        fine, words = False, f"{type(error).__name__}: {error}"
-    print(f"{'ok ' if fine else 'NO '} {name:14} {words}")
+    except Exception as error:  # a broken installation is a result
+        fine, message = False, f"{type(error).__name__}: {error}"
+    print(f"{'ok ' if fine else 'NO '} {name:14} {message}")
     return fine
 
 
 def _print_pretrained(machine: MachineConfig) -> None:
-    """Whether each engine's weights and package are here, and what "auto" makes of it."""
+    """Print whether the weights and package of each engine are here, and whether "auto" uses it."""
     from .run.engines import usable
 
     engines = pretrained(machine.low_memory)
     found = _find_all([name for engine in engines for name in engine.weights], machine)
     for engine in engines:
-        fine, words = _readiness(engine, found)
-        print(f"{'ok ' if fine else 'NO '} {engine.stage:16} {engine.name:14} {words}")
+        fine, message = _readiness(engine, found)
+        print(f"{'ok ' if fine else 'NO '} {engine.stage:16} {engine.name:14} {message}")
         if fine:
             taken, why = usable(
                 engine.weights, machine, gpu_gb=engine.gpu_gb, cached_on_cpu=engine.cached_on_cpu
             )
             if not taken:
-                print(f"    {'':16} {'':14} auto leaves it out: {why}")
+                print(f"    {'':16} {'':14} auto does not use it: {why}")
 
 
 def _readiness(engine: Pretrained, found: dict[str, Found]) -> tuple[bool, str]:
@@ -149,7 +149,7 @@ def _readiness(engine: Pretrained, found: dict[str, Found]) -> tuple[bool, str]:
 
 
 def _find_all(names: list[str], machine: MachineConfig) -> dict[str, Found]:
-    """All at once, so that hosts that do not answer are waited for at the same time."""
+    """Find weights in parallel, so that timeouts of unreachable hosts do not add up."""
     from .weights import find
 
     with ThreadPoolExecutor(len(names)) as pool:
@@ -158,7 +158,7 @@ def _find_all(names: list[str], machine: MachineConfig) -> dict[str, Found]:
 
 
 def _fetch_all(machine: MachineConfig) -> bool:
-    """Say what is needed, how large it is and under which licence; then fetch what is not here."""
+    """Print names, sizes and licences of all weights, then fetch those that are not here."""
     from .weights import CATALOGUE, fetch, size
 
     names = [name for engine in pretrained() for name in (*engine.weights, *engine.extras)]
@@ -182,7 +182,7 @@ def _fetch_all(machine: MachineConfig) -> bool:
 
 
 def _check_room(names: list[str]) -> None:
-    """Compare what is to be downloaded with what is free, on each disk that it goes to."""
+    """Compare the download sizes with the free space of each disk."""
     from .weights import CATALOGUE, size
     from .weights.find import cache_folders
 
@@ -196,11 +196,11 @@ def _check_room(names: list[str]) -> None:
         needed[disk] = needed.get(disk, 0) + CATALOGUE[name].bytes
     for disk, bytes in needed.items():
         free = shutil.disk_usage(places[disk]).free
-        words = f"{size(bytes)} to download, {size(free)} free at {places[disk]}"
-        print(f"{words}\n", flush=True)
+        space = f"{size(bytes)} to download, {size(free)} free at {places[disk]}"
+        print(f"{space}\n", flush=True)
         if free < bytes:
             raise UserError(
-                f"The disk has no room for the weights: {words}.",
+                f"The disk has no room for the weights: {space}.",
                 "Make room, or set HF_HOME, U2NET_HOME and TORCH_HOME to folders on another disk.",
             )
 
@@ -214,7 +214,7 @@ def _print_versions() -> None:
 
 
 def _program() -> tuple[bool, str]:
-    """Everything that a run imports, with the libraries below it."""
+    """Import everything that a run needs."""
     from . import __version__, pipeline  # noqa: F401
     from .run import recorder
 
@@ -226,7 +226,7 @@ def _python() -> tuple[bool, str]:
 
 
 def _device(asked: str) -> tuple[bool, str]:
-    """The GPU and what it makes possible, or what one would make possible."""
+    """The device, and whether the pretrained engines fit it."""
     import torch
 
     from .run.device import is_small, pick
@@ -237,16 +237,16 @@ def _device(asked: str) -> tuple[bool, str]:
         fit = "only with --low-memory" if is_small(device) else "all"
         memory = f"{facts.total_memory / 1e9:.0f} GB"
         return True, f"{facts.name}, {memory}: the pretrained engines fit {fit}"
-    words = f"CPU, {torch.get_num_threads()} threads"
+    description = f"CPU, {torch.get_num_threads()} threads"
     if asked == "cpu":
-        return True, words
+        return True, description
     if shutil.which("nvidia-smi"):
-        return True, f"{words}; torch {torch.__version__} cannot use the GPU that is here"
-    return True, f"{words}; with a GPU of 16 GB the pretrained engines would run"
+        return True, f"{description}; torch {torch.__version__} cannot use the GPU that is here"
+    return True, f"{description}; with a GPU of 16 GB the pretrained engines would run"
 
 
 def _rasterizer(machine: MachineConfig) -> tuple[bool, str]:
-    """Draw one Gaussian and look whether it is there; the first time compiles the kernels."""
+    """Render one Gaussian and check the result; the first time compiles the kernels."""
     import torch
 
     from .cameras import orbit_cameras

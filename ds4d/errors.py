@@ -1,8 +1,11 @@
-"""The only error that a person is shown, and how a stage says that its time is up."""
+"""The exceptions of the package that callers are expected to handle."""
 
 
 class UserError(Exception):
-    """Something the user can mend: one plain sentence, and a hint on what to do about it."""
+    """A problem that the user can solve: one plain sentence, and a hint on how to solve it.
+
+    It is the only error whose text is shown to users.
+    """
 
     def __init__(self, sentence: str, hint: str = ""):
         super().__init__(sentence, hint)
@@ -14,4 +17,4 @@ class UserError(Exception):
 
 
 class Paused(Exception):
-    """A stage has saved its state when its time was up; the same call goes on from there."""
+    """A stage has saved its state because its time was up; the same call continues from there."""

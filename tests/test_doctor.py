@@ -42,7 +42,7 @@ def full_hub(hub, monkeypatch) -> FakeHub:  # noqa: F811
         elsewhere = dataclasses.replace(
             weights,
             url=f"{hub.url}/{weights.files[0]}",
-            checksum=f"sha256:{hashlib.sha256(content).hexdigest()[:8]}",
+            checksum=f"sha256:{hashlib.sha256(content).hexdigest()}",
         )
         monkeypatch.setitem(CATALOGUE, name, elsewhere)
     return hub
@@ -97,7 +97,7 @@ def test_what_can_be_downloaded_says_how_much_and_that_a_cpu_leaves_it_out(full_
     assert main(["doctor", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
     assert "ready after a download of 5.58 GB" in lines(printed)["zero123plus"]
-    assert "auto leaves it out: no GPU is here" in printed
+    assert "auto does not use it: no GPU is here" in printed
 
 
 def test_a_library_that_is_not_installed_is_named(full_hub, capsys, monkeypatch):
@@ -167,13 +167,13 @@ def test_a_gpu_is_named_with_what_fits_it(full_hub, capsys, monkeypatch, gigabyt
     assert main(["doctor"]) == 0
     printed = capsys.readouterr().out
     assert f"Some GPU, {gigabytes} GB: the pretrained engines fit {fit}" in printed
-    assert "auto leaves it out" not in printed
+    assert "auto does not use it" not in printed
 
 
 def test_a_gpu_that_is_too_small_for_an_engine_is_the_reason(full_hub, capsys, monkeypatch):
     gpu(monkeypatch, 4.5)
     main(["doctor"])
-    assert "auto leaves it out: the GPU has 4 GB, " in capsys.readouterr().out
+    assert "auto does not use it: the GPU has 4 GB, " in capsys.readouterr().out
 
 
 def gpu(monkeypatch, gigabytes: float) -> None:
@@ -195,8 +195,8 @@ def test_optional_packages_and_what_was_asked_for_are_looked_at(capsys, monkeypa
     )
     main(["doctor", "--device", "cpu"])
     said = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
-    assert " not installed: draws with" in said["diff_gaussian_rasterization"]
-    assert " installed: finds" in said["simple_knn"] and "not" not in said["simple_knn"]
+    assert " not installed: rasterizer of" in said["diff_gaussian_rasterization"]
+    assert " installed: nearest" in said["simple_knn"] and "not" not in said["simple_knn"]
     monkeypatch.setattr(doctor, "_rasterizer", RASTERIZER)
     assert main(["doctor", "--device", "cpu", "--rasterizer", "diff_gaussian"]) == 1
     assert "diff_gaussian does not draw on a CPU" in capsys.readouterr().err

@@ -1,9 +1,9 @@
-"""Folders whose frames were made by known cameras: our cases, and the data of STAG4D and 4DGen.
+"""Prepared folders, whose cameras are known: cases, captures, and data of STAG4D and 4DGen.
 
 case     input/0000.png ..., VIEWS/0000/0..5.png, cameras.json
 STAG4D   ref/{i}_rgba.png, zero123/{i}_rgba/0..5.png
 4DGen    NAME_pose0/{i}.png, NAME_sync/{i}_0_{0..15}_rgba.png
-scene    views/CAMERA/0000.png ..., cameras.json (multiview/capture.py)
+capture  views/CAMERA/0000.png ..., cameras.json (multiview/capture.py)
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 @dataclass(frozen=True)
 class Prepared:
-    """Front frames by a known camera; they must not be cropped, only resized."""
+    """A prepared folder. Its front frames must not be cropped, only resized."""
 
-    root: Path  # the folder that holds both the front frames and the views
-    kind: Literal["case", "STAG4D", "4DGen", "scene"]
+    root: Path  # folder of both the front frames and the views
+    kind: Literal["case", "STAG4D", "4DGen", "capture"]
     fronts: tuple[Path, ...]  # the front frames in the order of time
 
     def views_folder(self, views: str) -> Path:
-        """Where the views of the frames lie; `views` names the folder of a case."""
+        """Folder of the views; `views` is its name in a case."""
         if self.kind == "STAG4D":
             return self.root / "zero123"
         if self.kind == "4DGen":
@@ -36,7 +36,7 @@ class Prepared:
         return self.root / views
 
     def view_paths(self, frame: int, views: str) -> list[Path]:
-        """The files that should hold the views of a front frame (4DGen: all 16)."""
+        """Expected files of the views of a front frame (4DGen: all 16)."""
         folder, front = self.views_folder(views), self.fronts[frame].stem
         if self.kind == "4DGen":
             return [folder / f"{front}_0_{view}_rgba.png" for view in range(16)]
@@ -44,7 +44,7 @@ class Prepared:
 
 
 def find_prepared(path: Path) -> Prepared | None:
-    """Recognise a prepared folder; None for anything else.
+    """Recognize a prepared folder; None for anything else.
 
     Raises:
         UserError: the folder holds several 4DGen objects, or its front frames are missing.
@@ -59,7 +59,7 @@ def find_prepared(path: Path) -> Prepared | None:
         return Prepared(path, "case", _fronts(path / "input"))
     if (path / "views").is_dir() and (path / "cameras.json").is_file():
         first = listed_cameras(path)[0]
-        return Prepared(path, "scene", _fronts(path / "views" / first))
+        return Prepared(path, "capture", _fronts(path / "views" / first))
     poses = sorted(folder for folder in path.glob("*_pose0") if folder.is_dir())
     if len(poses) > 1:
         raise UserError(
@@ -70,10 +70,10 @@ def find_prepared(path: Path) -> Prepared | None:
 
 
 def listed_cameras(root: Path) -> list[str]:
-    """Names of the cameras in a scene's cameras.json, in its order, without those held out.
+    """Names of the cameras in a capture's cameras.json, in its order, without held-out ones.
 
-    "views/cam0" and "cam0" are the same camera; what starts with heldout/ or orbit/ is truth to
-    compare with.
+    "views/cam0" and "cam0" are the same camera; names that start with heldout/ or orbit/ are ground
+    truth for the evaluation.
 
     Raises:
         UserError: the file cannot be understood, or lists no camera.
@@ -94,7 +94,7 @@ def listed_cameras(root: Path) -> list[str]:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The images of a folder, by the numbers in their names: 2.png comes before 10.png."""
+    """The images of a folder in natural order: 2.png comes before 10.png."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
     return sorted((path for path in files if not path.name.startswith(".")), key=_natural)
 

@@ -1,4 +1,4 @@
-"""What a clip can be stored in: videos, animated images, folders of images, prepared folders."""
+"""Sources of frames: videos, animated images, folders of images, prepared folders."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ DAMAGED = (OSError, SyntaxError, EOFError, ValueError, struct.error)
 
 @dataclass(frozen=True)
 class Source:
-    """Something that frames can be picked from, whatever it is stored in."""
+    """Random access to the frames of a clip, independent of its file format."""
 
     name: str
     count: int  # frames
     fps: float | None
     pick: Callable[[Sequence[int]], Iterator[np.ndarray]]  # [H, W, 3 or 4] uint8, in order
-    recount: Callable[[], int]  # frames that can really be decoded; asked when some are missing
-    promised: int | None = None  # frames that a file names which ends before them
+    recount: Callable[[], int]  # number of frames that can be decoded; used when some are missing
+    promised: int | None = None  # number of frames by the header of a file that is cut off
     size: tuple[int, int] | None = None  # width and height as stored, pixels
 
 
 def open_source(path: Path, config: ClipConfig) -> tuple[Source, bool]:
-    """What to pick frames from, and whether it is a prepared folder (layouts.py).
+    """Open a clip; also tells whether it is a prepared folder (datasets.py).
 
     Raises:
-        UserError: nothing there, not a clip, a single image, damaged, or over the limits.
+        UserError: the path does not exist, or is not a clip, a single image, damaged, or over the
+            limits.
     """
     if not path.exists():
         raise UserError(f"There is nothing at {path}.", "Check the path.")
@@ -67,7 +68,7 @@ def _open_video(path: Path, config: ClipConfig) -> Source:
 
 
 def _open_picture(path: Path, config: ClipConfig) -> Source | None:
-    """An animated GIF, WebP, PNG or AVIF; None where the file is no image at all."""
+    """Open an animated GIF, WebP, PNG or AVIF; None if the file is not an image."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -99,7 +100,7 @@ def _open_picture(path: Path, config: ClipConfig) -> Source | None:
 
 
 def _frame(image, index: int) -> bool:
-    """Go to a frame of an animated image; whether it is there."""
+    """Seek to a frame of an animated image; False if it does not exist."""
     try:
         image.seek(index)
         image.load()
@@ -127,7 +128,7 @@ def _open_images(name: str, files: list[Path], config: ClipConfig) -> Source:
     sizes: dict[tuple[int, int], str] = {}
     for file in files:
         with opened(file) as image:
-            # A photograph may lie on its side; elsewhere looking for that would decode the image.
+            # Photographs may be stored on their side. In other formats, this decodes the image.
             turned = image.format in ("JPEG", "MPO") and image.getexif().get(0x0112, 1) >= 5
             sizes.setdefault(image.size[::-1] if turned else image.size, file.name)
     if len(sizes) > 1:
@@ -163,7 +164,7 @@ def _check_bytes(name: str, size: int, config: ClipConfig) -> None:
 
 
 def _opened(file: Path, config: ClipConfig):
-    """A Pillow image whose header is read and within the limits."""
+    """Open an image with Pillow and check its header against the limits."""
     from PIL import Image
 
     _check_bytes(file.name, file.stat().st_size, config)
@@ -181,7 +182,7 @@ def _opened(file: Path, config: ClipConfig):
 
 
 def _pixels(image) -> np.ndarray:
-    """A Pillow image upright, 8 bit, at most LONGEST pixels long: [H, W, 3 or 4] uint8."""
+    """A Pillow image upright, at most LONGEST pixels long, as [H, W, 3 or 4] uint8."""
     from PIL import Image, ImageOps
 
     if image.mode.startswith("I"):  # 16 bit grey; Pillow would clip it

@@ -1,7 +1,7 @@
-"""Videos through the ffmpeg program that imageio-ffmpeg brings along: look into, decode, write.
+"""Inspecting, decoding and writing of videos by the ffmpeg program of imageio-ffmpeg.
 
-A separate process decodes: a hostile or broken file cannot take this process down with it, and
-killing the process cancels the work.
+A separate process decodes: a hostile or broken file cannot crash this process, and killing the
+process cancels the work.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import numpy as np
 
 from ..errors import UserError
 
-# Nothing but files, and no playlists: a text file named .mp4 could make ffmpeg open other files.
+# Files only, and no playlists: a text file named .mp4 could make ffmpeg open other files.
 CONTAINERS = "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,h264,hevc,ivf,y4m"
 INPUT = ["-nostdin", "-protocol_whitelist", "file", "-format_whitelist", CONTAINERS]
 ALPHA_FORMATS = re.compile(r"\b(yuva|rgba|argb|bgra|abgr|gbrap|ya8|ya16)")
-# Bright to standard range: linear light, ITU-R BT.709 primaries, a curve for the highlights.
+# HDR to SDR: linear light, ITU-R BT.709 primaries, a tone curve for the highlights.
 TONE_MAP = (
     "zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,tonemap=hable:desat=0,"
     "zscale=t=bt709:m=bt709:r=tv,format=yuv420p"
@@ -32,11 +32,11 @@ TONE_MAP = (
 
 @dataclass(frozen=True)
 class Video:
-    """What a file's header says, and how many frames the container holds."""
+    """Properties of a video by its header, and the number of frames in its container."""
 
     path: Path
     frames: int  # packets of the picture stream
-    promised: int | None  # frames by the header's duration, where the file ends before them
+    promised: int | None  # number of frames by the header's duration, if the file is cut off
     seconds: float
     fps: float | None
     width: int  # pixels, as stored
@@ -47,21 +47,21 @@ class Video:
 
 
 def inspect(path: Path, max_seconds: float, max_pixels: int) -> Video:
-    """Look into a file without decoding it.
+    """Read the properties of a video without decoding it.
 
     Raises:
         UserError: not a video, audio only, cut off before its index, or over the limits.
     """
-    said = _run(["-i", _url(path)]).stderr
-    if "moov atom not found" in said and _is_quicktime(path):
+    header = _run(["-i", _url(path)]).stderr
+    if "moov atom not found" in header and _is_quicktime(path):
         raise UserError(
             f"{path.name} is cut off: its index is missing, so no frame can be read.",
             "Copy or export the whole video again.",
         )
-    streams = re.findall(r"Stream #\d+:\d+.*?: Video: (.*)", said)
+    streams = re.findall(r"Stream #\d+:\d+.*?: Video: (.*)", header)
     streams = [line for line in streams if "(attached pic)" not in line]  # an album's cover
     if not streams:
-        if re.search(r"Stream #\d+:\d+.*?: Audio:", said):
+        if re.search(r"Stream #\d+:\d+.*?: Audio:", header):
             raise UserError(f"{path.name} holds only sound.", "Give a video of a moving object.")
         raise UserError(
             f"{path.name} is not a video that can be read.",
@@ -73,20 +73,21 @@ def inspect(path: Path, max_seconds: float, max_pixels: int) -> Video:
         raise UserError(f"{path.name} is damaged: its pictures have no size.", "Export it again.")
     width, height = int(size[1]), int(size[2])
     check_pixels(path.name, width, height, max_pixels)
-    header = _seconds(re.search(r"Duration: (\d+):(\d+):([\d.]+)", said))
-    check_seconds(path.name, header or 0.0, max_seconds)
+    duration = _seconds(re.search(r"Duration: (\d+):(\d+):([\d.]+)", header))
+    check_seconds(path.name, duration or 0.0, max_seconds)
     rate = re.search(r"([\d.]+) fps", stream)
     fps = float(rate[1]) if rate and float(rate[1]) > 0 else None
     frames, read_seconds, cut_off = _count(path, ["-c", "copy"])
-    seconds = header or read_seconds
+    seconds = duration or read_seconds
     check_seconds(path.name, seconds, max_seconds)
     codec = stream.split()[0].rstrip(",")
     vpx = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(codec)
-    vpx_alpha = vpx is not None and re.search(r"alpha_mode\s*: 1", said, re.IGNORECASE) is not None
+    alpha_mode = re.search(r"alpha_mode\s*: 1", header, re.IGNORECASE)
+    vpx_alpha = vpx is not None and alpha_mode is not None
     return Video(
         path=path,
         frames=frames,
-        promised=round(header * fps) if cut_off and header and fps else None,
+        promised=round(duration * fps) if cut_off and duration and fps else None,
         seconds=seconds,
         fps=fps,
         width=width,
@@ -98,7 +99,7 @@ def inspect(path: Path, max_seconds: float, max_pixels: int) -> Video:
 
 
 def check_seconds(name: str, seconds: float, most: float) -> None:
-    """Raises UserError for a clip that is longer than the limit."""
+    """Raise UserError for a clip that is longer than the limit."""
     if seconds > most:
         raise UserError(
             f"{name} lasts {seconds:.0f} s; at most {most:.0f} s are accepted.",
@@ -107,7 +108,7 @@ def check_seconds(name: str, seconds: float, most: float) -> None:
 
 
 def check_pixels(name: str, width: int, height: int, most: int) -> None:
-    """Raises UserError for frames that are larger than the limit."""
+    """Raise UserError for frames that are larger than the limit."""
     if width * height > most:
         raise UserError(
             f"The frames of {name} are too large: {width} x {height} pixels.",
@@ -116,12 +117,12 @@ def check_pixels(name: str, width: int, height: int, most: int) -> None:
 
 
 def count_decodable(video: Video) -> int:
-    """How many frames can be decoded; slow, for files that are cut off or damaged."""
+    """Number of frames that can be decoded; slow, for files that are cut off or damaged."""
     return _count(video.path, [], video.decoder)[0]
 
 
 def decode(video: Video, indices: Sequence[int], longest: int) -> Iterator[np.ndarray]:
-    """The chosen frames as they are decoded: upright, square pixels, 8 bit, longest side limited.
+    """Decode frames one by one: upright, square pixels, 8 bit, at most `longest` pixels long.
 
     Args:
         indices: increasing frame numbers; frames that cannot be decoded are left out.
@@ -157,7 +158,7 @@ def decode(video: Video, indices: Sequence[int], longest: int) -> Iterator[np.nd
 def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
     """Write [H, W, 3] uint8 frames as h264 that every browser plays (yuv420p, index first).
 
-    An odd last row or column is left out. The file is not written aside: use workspace.replacing.
+    An odd last row or column is left out. The file is written in place: use workspace.replacing.
     """
     options = [
         "-c:v", "libx264", "-preset", "medium", "-crf", "18",
@@ -169,12 +170,12 @@ def write_video(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
 
 
 def write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
-    """Write [H, W, 3] uint8 frames as a GIF that loops for ever, with one palette made for them.
+    """Write [H, W, 3] uint8 frames as a GIF that loops forever, with one palette of its own.
 
     Size and writing are as in `write_video`. Browsers play no more than 50 frames a second.
     """
-    # One palette keeps what stands still the same over time. Patterned dithering would speckle a
-    # white background.
+    # One palette keeps static parts the same over time. Patterned dithering would speckle a white
+    # background.
     palette = "split[a][b];[a]palettegen[palette];[b][palette]"
     dither = "paletteuse=dither=sierra2_4a:diff_mode=rectangle"
     _encode(path, frames, fps, "rgb24", ["-vf", palette + dither, "-loop", "0"])
@@ -183,7 +184,7 @@ def write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
 def write_webm(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
     """Write [H, W, 4] uint8 frames with straight alpha as a transparent VP9 video.
 
-    Size and writing are as in `write_video`. Chromium and Firefox show what is behind it.
+    Size and writing are as in `write_video`. Chromium and Firefox render the transparency.
     """
     options = [
         "-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-deadline", "good", "-cpu-used", "4",
@@ -198,10 +199,10 @@ def _encode(
     path: Path,
     frames: Iterable[np.ndarray],
     fps: float,
-    pixels: str,  # their format, in ffmpeg's words
-    options: list[str],  # of the output
+    pixels: str,  # ffmpeg's name of their pixel format
+    options: list[str],  # ffmpeg's output options
 ) -> None:
-    """Raises OSError, with ffmpeg's reason, when the file cannot be written."""
+    """Encode frames by ffmpeg. Raises OSError with ffmpeg's message if the file is not written."""
     frames = iter(frames)
     first = next(frames)
     height, width = (side // 2 * 2 for side in first.shape[:2])
@@ -219,7 +220,7 @@ def _encode(
                 process.stdin.write(_even(frame, height, width))
             process.stdin.close()
             code = process.wait()
-        except BrokenPipeError:  # the encoder gave up; its reason is in `errors`
+        except BrokenPipeError:  # the encoder failed; its message is in `errors`
             code = process.wait()
         finally:
             process.kill()
@@ -238,7 +239,7 @@ def _base() -> list[str]:
 
 
 def _url(path: Path) -> str:
-    return f"file:{path.absolute()}"  # no name can be taken for an option or a protocol
+    return f"file:{path.absolute()}"  # so that no name is parsed as an option or a protocol
 
 
 def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
@@ -246,7 +247,7 @@ def _run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _count(path: Path, options: list[str], decoder: Sequence[str] = ()) -> tuple[int, float, bool]:
-    """Frames of the picture stream, its length in seconds, and whether the file ends before it."""
+    """Number of frames in the video stream, its length in seconds; whether the file is cut off."""
     done = _run([
         "-v", "error", "-nostats", "-progress", "-", *decoder, "-i", _url(path),
         "-map", "0:V:0", *options, "-fps_mode", "passthrough", "-f", "null", "-",
@@ -258,7 +259,7 @@ def _count(path: Path, options: list[str], decoder: Sequence[str] = ()) -> tuple
 
 
 def _is_quicktime(path: Path) -> bool:
-    """Whether an mp4 or mov file begins as one; ffmpeg would believe the name alone."""
+    """Whether a file begins as mp4 and mov files do; ffmpeg goes by the name alone."""
     with open(path, "rb") as file:
         return file.read(8)[4:] in (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"moov")
 
@@ -268,7 +269,7 @@ def _seconds(time: re.Match[str] | None) -> float | None:
 
 
 def _read_pam(stream: BinaryIO) -> np.ndarray | None:
-    """The next picture of a stream of PAM pictures, which tell their own size; None at its end."""
+    """Read the next image of a stream of PAM images, which hold their size; None at its end."""
     fields: dict[bytes, bytes] = {}
     while (line := stream.readline().strip()) != b"ENDHDR":
         if not line:

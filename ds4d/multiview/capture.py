@@ -66,7 +66,7 @@ def find(path: Path, config: MultiviewConfig) -> MultiCameraCapture | None:
     prepared = find_prepared(Path(path))
     if prepared is None or config.views == "none" or config.engine not in ("auto", "given"):
         return None
-    if prepared.kind == "scene":
+    if prepared.kind == "capture":
         names = listed_cameras(prepared.root)
         files = [_camera_frames(prepared.root / "views" / name) for name in names]
     elif prepared.kind == "case" and _opaque(prepared, config.views):

@@ -85,7 +85,7 @@ def front_camera(path: Path, size: int) -> Cameras:
     A multi-camera capture has coordinates of its own, so its front camera is not used.
     """
     prepared = find_prepared(Path(path))
-    if prepared is None or prepared.kind == "scene":
+    if prepared is None or prepared.kind == "capture":
         return orbit_cameras([0.0], size=size)
     return cameras(prepared, size)[0]
 

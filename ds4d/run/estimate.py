@@ -1,8 +1,7 @@
-"""What a run will take, before it is started: seconds and memory of each stage, roughly.
+"""Estimates of the time and memory of each stage, before a run is started.
 
-The figures below were measured (benchmarks/README.md) and are scaled by what each stage's work
-grows with. They are estimates: another machine, or one that others use too, may take half or twice
-as long.
+The figures below were measured (benchmarks/README.md) and are scaled by the quantities with which
+each stage's work grows. Another machine, or a busy one, may take half or twice as long.
 """
 
 from __future__ import annotations
@@ -20,23 +19,24 @@ ON_CPU = {
     "export": 1.9,
 }  # fmt: skip
 STEP_ON_CPU = {"preview": 0.052, "standard": 0.09, "paper": 1.7}  # seconds of a step
-CPU_GB = 1.5  # of a preview, at its peak
+CPU_GB = 1.5  # peak memory of a preview
 
 # One NVIDIA H200 with the pretrained networks.
 ON_H200 = {
     "clip": 0.5, "matting": 24.0, "multiview": 31.0, "features": 1.9, "mesh": 5.8, "videos": 3.0,
     "export": 2.0,
 }  # fmt: skip
-# Preview's and standard's with their share of the beginning, when graphs are captured; standard's
-# was timed with a sixth fewer Gaussians (.0038) and has an allowance for the others.
-STEP_ON_H200 = {"preview": 0.0056, "standard": 0.0045, "paper": 0.0071}  # without SDS
-SDS_STEP = 0.033  # more, for four moments
+# Seconds of a step without SDS, capturing of CUDA graphs included. Standard was timed with a sixth
+# fewer Gaussians (.0038), and scaled.
+STEP_ON_H200 = {"preview": 0.0056, "standard": 0.0045, "paper": 0.0071}
+SDS_STEP = 0.033  # additional seconds of a step with SDS, for four moments
 GPU_GB = {"matting": 1.0, "multiview": 6.5, "features": 0.7, "mesh": 1.7, "fourd": 4.5}
 NETWORKS = ("multiview", "features", "mesh")
 LOADING = 10.0  # seconds until weights are on the GPU
 
-# Memory bandwidth as the makers state it, TB/s. Networks slow down with it; a step without them
-# waits as much for launches, so that it slows down by the root; the rest is the processor's work.
+# Memory bandwidth by the manufacturers' data sheets, TB/s. Networks slow down in proportion; a step
+# without networks waits for kernel launches as well and slows down by the square root; the other
+# stages run on the CPU.
 BANDWIDTH = {
     "T4": 0.32, "L4": 0.30, "A10G": 0.60, "L40S": 0.86, "RTX PRO 6000": 1.79, "A100": 2.0,
     "H100": 3.35, "H200": 4.8,
@@ -45,20 +45,20 @@ BANDWIDTH = {
 
 @dataclass(frozen=True)
 class Cost:
-    """What one stage is expected to take."""
+    """The estimated time and memory of one stage."""
 
     stage: str
     seconds: float
-    memory_gb: float  # of the GPU where there is one, else of the machine
+    memory_gb: float  # of the GPU if there is one, else of the machine
 
 
 def expected(config: Config, frames: int, gpu: str, cores: int) -> list[Cost]:
-    """What the stages of a run will take, in their order.
+    """Estimate time and memory of the stages of a run, in their order.
 
     Args:
-        frames: how many are used of the clip.
-        gpu: its name; empty = none.
-        cores: of the processor; they count where there is no GPU.
+        frames: number of frames that are used of the clip.
+        gpu: name of the GPU; empty = none.
+        cores: number of CPU cores; they matter only without a GPU.
     """
     fourd, start = config.fourd, PRESETS["preview"]
     share = frames / start.clip.frames
@@ -92,7 +92,7 @@ def expected(config: Config, frames: int, gpu: str, cores: int) -> list[Cost]:
 
 
 def slowness(gpu: str, cores: int) -> float:
-    """How many times as long as on the measured machine it takes; 1 for a GPU nobody knows."""
+    """Factor on the time of the measured machine; 1 for an unknown GPU."""
     if not gpu:
         return max(CORES / max(cores, 1), 0.5)  # more cores than four help little
     for name, speed in BANDWIDTH.items():
@@ -116,7 +116,7 @@ def _step(config: Config, on_gpu: bool, slower: float) -> float:
 
 
 def _pixels(fourd: FourdConfig) -> int:
-    """That a step draws from each of its two views."""
+    """Pixels that a step renders from each of its two views."""
     return fourd.times_per_step * fourd.image_size**2
 
 

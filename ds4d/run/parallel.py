@@ -1,4 +1,4 @@
-"""What is done to one frame at a time, done to several at once."""
+"""Work on several frames at a time, on threads."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ Result = TypeVar("Result")
 
 
 def each(function: Callable[..., Result], *items: Iterable) -> Iterator[Result]:
-    """Like map, in the same order, on as many threads as torch may use.
+    """Like map, in the same order, on as many threads as torch uses.
 
-    It pays where most of the function lets other threads run: large arrays, OpenCV, files. Whoever
-    closes it early waits for what has begun. Kernels that are parallel by themselves are not to be
-    called: not every machine lets two threads start them at once.
+    Worthwhile for functions that mostly release the GIL: large arrays, OpenCV, files. Closing it
+    early waits for the calls that have begun. The function must not call parallel numba kernels:
+    some threading layers cannot start them from two threads at once.
     """
-    import torch  # here: what only looks at a clip starts faster without it
+    import torch  # takes a second, which the preflight report does not have
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         yield from pool.map(function, *items)

@@ -11,13 +11,13 @@ from tqdm import tqdm
 from .events import Event, result
 
 Result = TypeVar("Result")
-QUIET_INTERVAL = 10.0  # seconds between two lines where the output is no terminal
+QUIET_INTERVAL = 10.0  # seconds between two lines if the output is not a terminal
 
 
 def show(events: Generator[Event, None, Result]) -> Result:
-    """Run a stage or a whole pipeline to its end, with a bar per stage. Returns its result.
+    """Run a stage or a whole pipeline to its end, with a bar per stage, and return its result.
 
-    Closing (Ctrl-C included) closes the generator, which cancels the work.
+    Ctrl-C closes the generator, which cancels the work.
     """
     bar: tqdm | None = None
 
@@ -45,7 +45,7 @@ def _next_bar(bar: tqdm | None, event: Event) -> tqdm:
     if bar is not None:
         bar.close()
     interval = 0.2 if sys.stderr.isatty() else QUIET_INTERVAL
-    # A resumed stage starts late: its rate and time left count from there.
+    # A resumed stage begins at a later step, from which its rate and time left are measured.
     return tqdm(
         desc=event.stage, total=event.total or None, initial=event.step, mininterval=interval,
         file=sys.stderr, unit="step",
