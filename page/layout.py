@@ -87,7 +87,7 @@ def _build_controls() -> Components:
     ui["preset"] = gr.Radio(preset_choices(), value="preview", label="Preset", elem_id="preset")
     with gr.Accordion("More settings", open=False, elem_id="more"):
         ui["seed"] = gr.Number(
-            0, precision=0, label="Seed", info="another seed gives another result"
+            0, precision=0, label="Seed", info="Another seed gives another result."
         )
         engine = "zero123plus" if hardware.runs_zero123plus() else "inflate"
         for part, title in PARTS.items():
@@ -98,8 +98,8 @@ def _build_controls() -> Components:
                         ui[name] = _build_setting(name, setting, engine)
             if part == "mesh":
                 ui["mesh"] = gr.File(
-                    label="Your own mesh of the object, optional (glb, obj, ply)",
-                    file_types=MESH_TYPES, elem_id="own-mesh", height=100,
+                    label="Your own mesh, optional (glb, obj, ply)",
+                    file_types=MESH_TYPES, elem_id="own-mesh", height=130,
                 )  # fmt: skip
     ui["run"] = gr.Button(
         "Choose a clip first", variant="primary", interactive=False, elem_id="run"

@@ -172,7 +172,7 @@ def _buttons(service: Service, job: Job, progress: Progress) -> Values:
     """The buttons that can be pressed in the job's state."""
     unfinished = job.state in ("cancelled", "failed") or job.finishing_early
     label = {} if job.active else {"value": "Continue" if unfinished else "Run again"}
-    optimizing = job.state == "running" and progress.current == "fourd"
+    optimizing = job.active and progress.stages["fourd"].state == "running"
     return {
         "run": gr.update(interactive=not job.active, **label),
         "cancel": gr.update(visible=job.active),
