@@ -1,4 +1,4 @@
-"""The camera convention, which everything else relies on."""
+"""The camera convention and adapters from other conventions."""
 
 import json
 import math

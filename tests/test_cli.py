@@ -1,4 +1,4 @@
-"""The command line from a clip to judged results, and what becomes of it when it is stopped."""
+"""The command line: from a clip to evaluated results, interrupted runs, and bad input."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What the doctor says of engines and weights, and how it fetches them."""
+"""The doctor: its report on engines and weights, and downloads."""
 
 import collections
 import dataclasses
@@ -25,8 +25,8 @@ RASTERIZER = doctor._rasterizer
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Without the checks that compile or start programs."""
-    monkeypatch.setattr(doctor, "_rasterizer", lambda machine: (True, "not looked at"))
-    monkeypatch.setattr(doctor, "_memory", lambda: (True, "not looked at"))
+    monkeypatch.setattr(doctor, "_rasterizer", lambda machine: (True, "not checked"))
+    monkeypatch.setattr(doctor, "_memory", lambda: (True, "not checked"))
 
 
 @pytest.fixture
@@ -86,10 +86,10 @@ def test_a_folder_that_holds_the_weights_makes_engines_ready(capsys, tmp_path):
     broken.write_bytes(b"version https://git-lfs.github.com/spec/v1")
     (tmp_path / "TencentARC/InstantMesh/instant_nerf_large.ckpt").unlink()
     assert main(["doctor", "--weights", str(tmp_path), "--device", "cpu"]) == 0
-    said = lines(capsys.readouterr().out)
-    assert f"{broken} is a Git LFS pointer" in said.pop("dinov2")
-    assert "instant_nerf_large.ckpt is missing in" in said.pop("instantmesh")
-    for name, line in said.items():
+    lines_by_name = lines(capsys.readouterr().out)
+    assert f"{broken} is a Git LFS pointer" in lines_by_name.pop("dinov2")
+    assert "instant_nerf_large.ckpt is missing in" in lines_by_name.pop("instantmesh")
+    for name, line in lines_by_name.items():
         assert line.startswith("ok ") and f"ready, in {tmp_path}" in line, name
 
 
@@ -129,7 +129,7 @@ def test_what_is_here_is_not_fetched_again(full_hub, capsys):
     assert not full_hub.requests and "to download" not in capsys.readouterr().out
 
 
-def test_one_that_cannot_be_fetched_is_told_and_the_others_come(full_hub, capsys):
+def test_one_that_cannot_be_fetched_is_reported_and_the_others_come(full_hub, capsys):
     full_hub.status["sudo-ai/zero123plus-v1.2"] = 401
     assert main(["doctor", "--download"]) == 1
     printed = capsys.readouterr().out
@@ -143,7 +143,7 @@ def test_offline_download_fails_in_a_sentence_for_each(capsys):
     assert capsys.readouterr().out.count("NO  The weights ") == len(NAMES)
 
 
-def test_a_full_disk_is_told_before_anything_is_fetched(full_hub, capsys, monkeypatch):
+def test_a_full_disk_is_reported_before_anything_is_fetched(full_hub, capsys, monkeypatch):
     usage = collections.namedtuple("usage", "total used free")
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage(10, 10, 3_000_000_000))
     assert main(["doctor", "--download"]) == 1
@@ -182,21 +182,26 @@ def gpu(monkeypatch, gigabytes: float) -> None:
     monkeypatch.setattr("torch.cuda.get_device_properties", lambda device: facts)
 
 
-def test_a_gpu_that_is_not_there_is_told(capsys, monkeypatch):
+def test_a_gpu_that_is_not_there_is_reported(capsys, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert main(["doctor", "--device", "cuda"]) == 1
     assert "no CUDA GPU" in capsys.readouterr().err
 
 
-def test_optional_packages_and_what_was_asked_for_are_looked_at(capsys, monkeypatch):
+def test_optional_packages_and_requested_ones_are_checked(capsys, monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name, *rest: name == "simple_knn" or real(name, *rest)
     )
     main(["doctor", "--device", "cpu"])
-    said = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
-    assert " not installed: rasterizer of" in said["diff_gaussian_rasterization"]
-    assert " installed: nearest" in said["simple_knn"] and "not" not in said["simple_knn"]
+    lines_by_name = {
+        line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()
+    }
+    assert " not installed: rasterizer of" in lines_by_name["diff_gaussian_rasterization"]
+    assert (
+        " installed: nearest" in lines_by_name["simple_knn"]
+        and "not" not in lines_by_name["simple_knn"]
+    )
     monkeypatch.setattr(doctor, "_rasterizer", RASTERIZER)
     assert main(["doctor", "--device", "cpu", "--rasterizer", "diff_gaussian"]) == 1
     assert "diff_gaussian does not draw on a CPU" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""When "auto" takes a pretrained engine, and what stands for its weights in a run's keys."""
+"""The choice of engines by "auto", and the identity of weights in content keys."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NAMES = ("dinov2-base",)
 def found(monkeypatch, tmp_path):
     """Let every weights be found in the place that a test names."""
 
-    def at(where: str, words: str = "somewhere"):
+    def at(where: str, message: str = "somewhere"):
         path = None if where in ("hub", "missing") else tmp_path
-        monkeypatch.setattr(weights, "find", lambda *_: Found(path, where, words))
+        monkeypatch.setattr(weights, "find", lambda *_: Found(path, where, message))
 
     return at
 
@@ -45,7 +45,7 @@ def test_a_gpu_takes_weights_from_everywhere(found, gpu, where):
     assert usable(NAMES, MachineConfig(), gpu_gb=8)[0]
 
 
-def test_a_small_gpu_is_told_what_it_lacks(found, gpu):
+def test_a_small_gpu_is_reported_with_the_memory_it_lacks(found, gpu):
     gpu(4)
     found("cache")
     fine, why = usable(NAMES, MachineConfig(), gpu_gb=8)
@@ -63,7 +63,7 @@ def test_a_light_network_also_runs_on_a_cpu_once_it_is_downloaded(found):
     assert usable(NAMES, MachineConfig(device="cpu"), gpu_gb=8, cached_on_cpu=True)[0]
 
 
-def test_missing_weights_are_said_in_the_finder_s_words(found):
+def test_missing_weights_are_reported_with_their_reason(found):
     found("missing", "not on this machine, and the hub cannot be reached")
     fine, why = usable(NAMES, MachineConfig(device="cpu"), gpu_gb=8)
     assert not fine and "hub cannot be reached" in why

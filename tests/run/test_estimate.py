@@ -1,4 +1,4 @@
-"""What a run is expected to take grows with what is asked for."""
+"""Estimated times and memory grow with the work."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_more_of_anything_takes_longer():
     assert seconds(replace(config, videos=replace(config.videos, size=768))) > usual
 
 
-def test_machines_are_told_apart():
+def test_machines_differ_in_speed():
     assert slowness("NVIDIA H200", 2) == 1
     assert slowness("NVIDIA A100-SXM4-80GB", 2) == pytest.approx(2.4)
     assert slowness("NVIDIA L4", 2) > slowness("NVIDIA L40S", 2) > 1

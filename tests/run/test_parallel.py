@@ -1,4 +1,4 @@
-"""Several frames at once: in order, and gone as soon as nobody wants more."""
+"""Work on several frames at once: the order of results, errors, and early closing."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ def test_results_come_in_the_order_of_the_items():
     assert list(each(late_first, range(4), "abcd")) == ["0a", "1b", "2c", "3d"]
 
 
-def test_what_goes_wrong_with_one_frame_is_told():
+def test_an_error_in_one_frame_is_raised():
     def broken(number: int) -> int:
         return 1 // (number - 2)
 

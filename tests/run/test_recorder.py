@@ -1,4 +1,4 @@
-"""What surrounds a stage: when it is made again, and what is kept of it."""
+"""The recorder: stages that are made again or skipped, and the facts that are kept of them."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def test_only_what_a_change_reaches_is_made_again(tmp_path):
     assert chain.made == {"clip": 2, "matting": 5}
 
 
-def test_what_a_stage_said_is_kept(tmp_path):
+def test_facts_warnings_and_metrics_of_a_stage_are_kept(tmp_path):
     chain = Chain(tmp_path)
     engine = Engine("classical", "no weights here", print)
-    told = chain.go(engine=engine)
-    assert "classical: no weights here" in [event.message for event in told]
+    events = chain.go(engine=engine)
+    assert "classical: no weights here" in [event.message for event in events]
     record = chain.workspace.record["stages"]["matting"]
     assert record["engine"] == "classical" and record["why"] == "no weights here"
     assert record["frames"] == 2 and record["warnings"] == ["this looks odd"]

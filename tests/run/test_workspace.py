@@ -1,4 +1,4 @@
-"""Artifacts are whole or not there, and current only under the key they were made with."""
+"""Artifacts are written as a whole, and content keys cover everything that decides them."""
 
 import dataclasses
 
