@@ -1,0 +1,1 @@
+"""Programs that train the networks which the project ships."""

@@ -1,0 +1,83 @@
+"""What training minimizes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, cross_entropy
+
+from .network import Surfaces, soft_targets
+from .views import Clips
+
+LARGEST_STEP = 0.1  # widths: larger differences of depth between neighbours weigh no more
+FEWEST = 16  # pixels: frames with fewer weigh less
+SPREADS = (-6.0, 1.0)  # range of log spreads
+WEIGHTS = {
+    "front": 1.0,
+    "back": 1.0,
+    "middle": 1.0,
+    "half": 2.0,
+    "steps": 1.0,
+    "colors": 0.5,
+    "regions": 0.5,
+    "slants": 0.05,
+    "spreads": 0.02,
+}
+
+
+def losses(surfaces: Surfaces, logits: Tensor, clips: Clips) -> dict[str, Tensor]:
+    """Each term of the loss, before its weight; every frame weighs the same."""
+    mask = clips.mask.flatten(0, 1)
+    front, back = clips.front.flatten(0, 1), clips.back.flatten(0, 1)
+    colors = clips.back_colors.flatten(0, 1)
+    weight = mask / mask.sum((1, 2), keepdim=True).clamp(min=FEWEST) / len(mask)
+
+    def mean(errors: Tensor) -> Tensor:
+        return (errors * weight).sum()
+
+    front_error = (surfaces.front - front).abs()
+    back_error = (surfaces.back - back).abs()
+    color_error = (surfaces.back_colors - colors).abs().mean(1)
+    errors = torch.stack([front_error, back_error, color_error], 1).detach()
+    spreads = surfaces.log_spreads.clamp(*SPREADS)
+    likelihood = (errors * (-spreads).exp() + spreads).mean(1)
+    known = mask[:, None].float()
+    return {
+        "front": mean(front_error),
+        "back": mean(back_error),
+        "middle": mean((surfaces.middle - (front + back) / 2).abs()),
+        "half": mean((surfaces.half - (back - front) / 2).abs()),
+        "steps": _steps(surfaces.front, front, mask) + _steps(surfaces.back, back, mask),
+        "colors": mean(color_error),
+        "regions": sum(_regions(surfaces.back_colors, colors, known, size) for size in (4, 16)),
+        "slants": cross_entropy(
+            logits.flatten(0, 1).float(), soft_targets(clips.slants).flatten(0, 1)
+        ),
+        "spreads": mean(likelihood),
+    }
+
+
+def total(terms: dict[str, Tensor]) -> Tensor:
+    """The weighted sum."""
+    return sum(weight * terms[name] for name, weight in WEIGHTS.items())
+
+
+def _steps(told: Tensor, true: Tensor, mask: Tensor) -> Tensor:
+    """Error of differences between pixels that are 1 and 4 apart."""
+    loss = told.new_zeros(())
+    for apart in (1, 4):
+        for axis in (1, 2):
+            size = told.shape[axis] - apart
+            step = lambda x: x.narrow(axis, apart, size) - x.narrow(axis, 0, size)  # noqa: B023, E731
+            both = mask.narrow(axis, apart, size) & mask.narrow(axis, 0, size)
+            clipped = step(true).clamp(-LARGEST_STEP, LARGEST_STEP)
+            error = (step(told).clamp(-LARGEST_STEP, LARGEST_STEP) - clipped).abs()
+            loss = loss + (error * both).sum() / both.sum().clamp(min=1)
+    return loss / 4
+
+
+def _regions(told: Tensor, true: Tensor, known: Tensor, size: int) -> Tensor:
+    """Error of mean colours over squares, weighted by how much of the object they hold."""
+    share = avg_pool2d(known, size)
+    error = (avg_pool2d(told * known, size) - avg_pool2d(true * known, size)).abs().mean(1)
+    return error.sum() / share.sum().clamp(min=1e-3)

@@ -1,0 +1,221 @@
+"""The network: a U-Net over the frames of a clip, with attention across them at its coarsest level.
+
+It says how likely every slant of the object is, frame by frame; its decoder is told one slant and
+gives the depths that go with it. So two opposite slants that look alike are never averaged, and
+whoever knows the slant better can say so.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention, silu, softplus
+
+from .views import FOREGROUND, STEEPEST
+
+SLANT_BINS = 30  # from -STEEPEST to STEEPEST
+STRIDE = 16  # pixels of a token at the coarsest level
+CONDITION = 128  # width of what the decoder is told
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Widths and depths of the network."""
+
+    pixels: int = 160  # side of the frames
+    channels: tuple[int, int, int, int] = (64, 112, 160, 256)  # at 1/2, 1/4, 1/8, 1/16
+    blocks: tuple[int, int, int] = (1, 2, 2)  # residual blocks at 1/2, 1/4, 1/8, each way
+    seeing: int = 4  # transformer layers before the slant is known
+    placing: int = 2  # and after
+
+
+@dataclass
+class Surfaces:
+    """What is told of frames [N, S, S], in widths of the frame; spreads are of Laplace's law."""
+
+    middle: Tensor  # [N, S, S] depth midway between the first and the last surface
+    half: Tensor  # [N, S, S] half the distance between them
+    back_colors: Tensor  # [N, 3, S, S] in [0, 1]
+    log_spreads: Tensor  # [N, 3, S, S] of the front's depth, the back's, and the back's colours
+
+    @property
+    def front(self) -> Tensor:
+        return self.middle - self.half
+
+    @property
+    def back(self) -> Tensor:
+        return self.middle + self.half
+
+
+def slant_bins(device: torch.device | str = "cpu") -> Tensor:
+    """Middles of the bins [SLANT_BINS], radians."""
+    edges = torch.linspace(-STEEPEST, STEEPEST, SLANT_BINS + 1, device=device)
+    return (edges[1:] + edges[:-1]) / 2
+
+
+class ShapePrior(nn.Module):
+    """Depths and hidden colours of clips [B, T, 4, S, S] of premultiplied RGBA."""
+
+    def __init__(self, sizes: Sizes = Sizes()):
+        super().__init__()
+        self.sizes = sizes
+        c1, c2, c3, c4 = sizes.channels
+        n1, n2, n3 = sizes.blocks
+        self.stem = nn.Conv2d(4 * 4 + 2, c1, 3, padding=1)
+        self.down1 = nn.ModuleList(Residual(c1, c1) for _ in range(n1))
+        self.to2 = nn.Conv2d(c1, c2, 2, stride=2)
+        self.down2 = nn.ModuleList(Residual(c2, c2) for _ in range(n2))
+        self.to3 = nn.Conv2d(c2, c3, 2, stride=2)
+        self.down3 = nn.ModuleList(Residual(c3, c3) for _ in range(n3))
+        self.to4 = nn.Conv2d(c3, c4, 2, stride=2)
+        side = sizes.pixels // STRIDE
+        self.places = nn.Parameter(0.02 * torch.randn(1, 1, side * side, c4))
+        self.seeing = nn.ModuleList(Attention(c4) for _ in range(sizes.seeing))
+        self.slant = nn.Sequential(
+            nn.LayerNorm(c4), nn.Linear(c4, c4), nn.SiLU(), nn.Linear(c4, SLANT_BINS)
+        )
+        self.told = nn.Sequential(
+            nn.Linear(8, CONDITION), nn.SiLU(), nn.Linear(CONDITION, CONDITION)
+        )
+        self.shift = nn.Linear(CONDITION, c4)
+        self.placing = nn.ModuleList(Attention(c4) for _ in range(sizes.placing))
+        self.from4 = nn.Conv2d(c4, 4 * c3, 1)
+        self.up3 = nn.ModuleList(Residual(c3 if i else 2 * c3, c3, CONDITION) for i in range(n3))
+        self.from3 = nn.Conv2d(c3, 4 * c2, 1)
+        self.up2 = nn.ModuleList(Residual(c2 if i else 2 * c2, c2, CONDITION) for i in range(n2))
+        self.from2 = nn.Conv2d(c2, 4 * c1, 1)
+        self.up1 = nn.ModuleList(
+            Residual(c1 if i else 2 * c1, c1, CONDITION) for i in range(n1 + 1)
+        )
+        self.from1 = nn.Conv2d(c1, 4 * 24, 1)
+        self.fine = nn.Conv2d(24 + 4, 32, 3, padding=1)
+        self.out = nn.Conv2d(32, 8, 3, padding=1)
+
+    def encode(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Features of every frame at 1/2, 1/4, 1/8, 1/16, and logits of the slants [B, T, bins]."""
+        B, T = images.shape[:2]
+        flat = images.flatten(0, 1)
+        x = nn.functional.pixel_unshuffle(flat, 2)
+        x = silu(self.stem(torch.cat([x, _grid(x)], 1)))
+        features = []
+        for blocks, onward in (
+            (self.down1, self.to2), (self.down2, self.to3), (self.down3, self.to4),
+        ):  # fmt: skip
+            for block in blocks:
+                x = block(x)
+            features.append(x)
+            x = onward(x)
+        side = x.shape[-1]
+        tokens = x.flatten(2).mT.unflatten(0, (B, T)) + self.places  # [B, T, side^2, C]
+        for index, layer in enumerate(self.seeing):
+            tokens = layer(tokens, across=index % 2 == 1)
+        covered = nn.functional.avg_pool2d(flat[:, 3], STRIDE).reshape(B, T, -1, 1)
+        pooled = (tokens * covered).sum(2) / covered.sum(2).clamp(min=FOREGROUND)
+        features.append(tokens.flatten(0, 1).mT.unflatten(2, (side, side)))
+        return features, self.slant(pooled)
+
+    def decode(self, images: Tensor, features: list[Tensor], slants: Tensor) -> Surfaces:
+        """Surfaces of all B * T frames whose slants are [B, T], radians."""
+        B, T = slants.shape
+        angle = slants.reshape(-1, 1) * torch.arange(1, 5, device=slants.device)
+        told = self.told(torch.cat([angle.sin(), angle.cos()], 1))  # [B T, CONDITION]
+        x = features[3]
+        tokens = (x.flatten(2).mT + self.shift(told)[:, None]).unflatten(0, (B, T))
+        for index, layer in enumerate(self.placing):
+            tokens = layer(tokens, across=index % 2 == 0)
+        x = tokens.flatten(0, 1).mT.unflatten(2, x.shape[2:])
+        for skip, onward, blocks in (
+            (features[2], self.from4, self.up3),
+            (features[1], self.from3, self.up2),
+            (features[0], self.from2, self.up1),
+        ):
+            x = torch.cat([nn.functional.pixel_shuffle(onward(x), 2), skip], 1)
+            for block in blocks:
+                x = block(x, told)
+        flat = images.flatten(0, 1)
+        x = nn.functional.pixel_shuffle(self.from1(x), 2)
+        x = self.out(silu(self.fine(torch.cat([x, flat], 1)))).float()
+        plane = slants.reshape(-1, 1, 1).tan() * (_grid(flat)[:, 0] - _centers(images)) / 2
+        return Surfaces(plane + x[:, 0], 0.1 * softplus(x[:, 1]), x[:, 2:5].sigmoid(), x[:, 5:])
+
+    def forward(self, images: Tensor, slants: Tensor) -> tuple[Surfaces, Tensor]:
+        """Surfaces given the slants, and the logits of the slants."""
+        features, logits = self.encode(images)
+        return self.decode(images, features, slants), logits
+
+
+class Residual(nn.Module):
+    """Two convolutions beside the identity; a condition scales and shifts between them."""
+
+    def __init__(self, inputs: int, outputs: int, condition: int = 0):
+        super().__init__()
+        self.norm1, self.norm2 = nn.GroupNorm(8, inputs), nn.GroupNorm(8, outputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+        self.modulate = nn.Linear(condition, 2 * outputs) if condition else None
+        nn.init.zeros_(self.conv2.weight)
+
+    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+        y = self.norm2(self.conv1(silu(self.norm1(x))))
+        if self.modulate is not None:
+            scale, shift = self.modulate(told)[..., None, None].chunk(2, 1)
+            y = y * (1 + scale) + shift
+        return self.skip(x) + self.conv2(silu(y))
+
+
+class Attention(nn.Module):
+    """A transformer layer on tokens [B, T, P, C], within each frame or across the clip."""
+
+    def __init__(self, width: int, heads: int = 8):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.merge = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+
+    def forward(self, x: Tensor, across: bool) -> Tensor:
+        groups = x.flatten(1, 2) if across else x.flatten(0, 1)  # [groups, tokens, C]
+        qkv = self.qkv(self.norm1(groups)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        y = scaled_dot_product_attention(*qkv.unbind(0))
+        x = x + self.merge(y.transpose(1, 2).reshape(x.shape))
+        return x + self.mlp(self.norm2(x))
+
+
+def _grid(images: Tensor) -> Tensor:
+    """Columns and rows [N, 2, H, W] of pixels, in [-1, 1]."""
+    N, _, H, W = images.shape
+    column = (2 * torch.arange(W, device=images.device) + 1) / W - 1
+    row = (2 * torch.arange(H, device=images.device) + 1) / H - 1
+    grid = torch.stack(torch.broadcast_tensors(column, row[:, None]))
+    return grid.to(images.dtype).expand(N, -1, -1, -1)
+
+
+def _centers(images: Tensor) -> Tensor:
+    """Mean column [B T, 1, 1] of each clip's foreground, in [-1, 1], repeated for its frames."""
+    B, T = images.shape[:2]
+    alpha = images[:, :, 3].float()
+    column = _grid(images[:, 0])[:, 0].float()
+    mean = (alpha.sum(1) * column).sum((1, 2)) / alpha.sum((1, 2, 3)).clamp(min=FOREGROUND)
+    return mean.repeat_interleave(T)[:, None, None]
+
+
+def degrees(logits: Tensor) -> Tensor:
+    """Most likely slant [...] of logits [..., bins]."""
+    return torch.rad2deg(slant_bins(logits.device)[logits.argmax(-1)])
+
+
+def soft_targets(slants: Tensor) -> Tensor:
+    """Slants [...] as distributions over the bins [..., bins], a bin wide."""
+    width = 2 * STEEPEST / SLANT_BINS
+    return (-0.5 * ((slants[..., None] - slant_bins(slants.device)) / width) ** 2).softmax(-1)
+
+
+def parameters(network: nn.Module) -> int:
+    """Number of weights."""
+    return sum(math.prod(p.shape) for p in network.parameters())

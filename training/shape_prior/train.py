@@ -1,0 +1,237 @@
+"""Train the shape prior on a folder of open 3D objects.
+
+    python -m training.shape_prior.train --assets ASSETS --out RUN --budget 1400 --piece 560
+
+One piece of the training at a time: a piece ends after its seconds and leaves RUN/checkpoint.pt,
+from which the next call goes on; the learning rate falls over the whole budget. When the budget
+is spent, RUN/shape_prior.safetensors holds the averaged weights in half precision.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .assets import Asset, read_folder, split
+from .losses import losses, total
+from .network import ShapePrior, Sizes, parameters
+from .procedural import figures
+from .views import STEEPEST, PointClouds, render_clips
+
+GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 are spread evenly
+FISH = (
+    "fish", "shark", "tetra", "betta", "tang", "idol", "piranha", "tuna", "puffer", "snapper",
+    "grouper", "humphead", "gramma", "whale", "dolphin",
+)  # fmt: skip
+SHARES = {
+    "animal": 0.24, "fish": 0.05, "human": 0.16, "creature": 0.12, "figure": 0.25, "other": 0.18,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of one training."""
+
+    assets: Path  # folder with objects_*.npz and clips_*.npz
+    out: Path  # folder of checkpoints and logs
+    budget: float = 1400.0  # seconds of the whole training
+    piece: float = 560.0  # seconds of this call
+    clips: int = 24  # in a batch
+    frames: int = 6  # of each clip
+    single: float = 0.15  # share of the steps on single frames
+    points: int = 160_000  # on each object
+    figures: int = 1500  # animals made by a program
+    learning_rate: float = 6e-4
+    warmup: int = 400  # steps
+    weight_decay: float = 0.02
+    average: float = 0.999  # decay of the averaged weights, per step
+    told_off: float = math.radians(4)  # standard deviation of the slants that the decoder is told
+    seed: int = 0
+    compile: bool = False
+    device: str = "cuda" if torch.cuda.is_available() else "cpu"
+    save_every: float = 120.0  # seconds
+    limit: int | None = None  # train on the first few objects (to try things out)
+    sizes: Sizes = field(default_factory=Sizes)
+
+
+def main(settings: Training) -> None:
+    """One piece of a training."""
+    begun = time.monotonic()
+    settings.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(settings.seed)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    assets, _ = split(read_folder(settings.assets))
+    assets = assets[: settings.limit] + figures(settings.figures, settings.seed)
+    chances = torch.tensor(shares(assets), device=settings.device)
+    clouds = PointClouds(assets, settings.points, settings.device)
+    state = State(settings)
+    print(
+        f"{len(assets)} objects, {parameters(state.network) / 1e6:.2f} M weights, ready after "
+        f"{time.monotonic() - begun:.0f} s; {state.seconds:.0f} s trained before",
+        flush=True,
+    )
+    ends = min(settings.budget, state.seconds + settings.piece - (time.monotonic() - begun))
+    state.train(clouds, chances, ends)
+    state.save()
+    if state.seconds >= settings.budget:
+        state.export()
+
+
+def shares(assets: list[Asset]) -> list[float]:
+    """Chance of each object: a group's share, evenly; animated ones three times as often."""
+    groups = [group(asset) for asset in assets]
+    weights = [3.0 if asset.clips else 1.0 for asset in assets]
+    sums = {
+        name: sum(w for w, g in zip(weights, groups, strict=True) if g == name) for name in SHARES
+    }
+    return [SHARES[g] * w / sums[g] for w, g in zip(weights, groups, strict=True)]
+
+
+def group(asset: Asset) -> str:
+    """Group of SHARES that an object belongs to."""
+    if asset.category == "figure":
+        return "figure"
+    if asset.category == "animal" and any(word in asset.name for word in FISH):
+        return "fish"
+    if asset.category == "animal" and not asset.clips:
+        return "other"  # fishing rods and boxes: the categories come from names
+    if asset.category == "robot":
+        return "creature"
+    return asset.category if asset.category in SHARES else "other"
+
+
+class State:
+    """A training in progress."""
+
+    def __init__(self, settings: Training):
+        self.settings = settings
+        self.network = ShapePrior(settings.sizes).to(
+            settings.device, memory_format=torch.channels_last
+        )
+        self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
+        self.optimizer = torch.optim.AdamW(
+            _decayed(self.network, settings.weight_decay), settings.learning_rate, (0.9, 0.98)
+        )
+        self.rng = torch.Generator(settings.device).manual_seed(settings.seed)
+        self.step, self.seconds = 0, 0.0
+        self.checkpoint = settings.out / "checkpoint.pt"
+        if self.checkpoint.exists():
+            self._load()
+
+    def train(self, clouds: PointClouds, chances: Tensor, ends: float) -> None:
+        """Steps until `ends` seconds of training."""
+        settings, last = self.settings, time.monotonic()
+        saved = shown = self.seconds
+        forward = torch.compile(self.network, dynamic=False) if settings.compile else self.network
+        sums: dict[str, Tensor] = {}
+        count = 0
+        log = (settings.out / "log.jsonl").open("a")
+        while self.seconds < ends:
+            terms = self._step(forward, clouds, chances)
+            sums = {name: sums.get(name, 0) + value.detach() for name, value in terms.items()}
+            count += 1
+            if self.step % 20 == 0 and settings.device == "cuda":
+                torch.cuda.synchronize()
+            now = time.monotonic()
+            self.seconds, last = self.seconds + now - last, now
+            if self.seconds - shown > 20 or self.seconds >= ends:
+                means = {name: round(float(value) / count, 5) for name, value in sums.items()}
+                pace = (self.seconds - shown) / count
+                line = {"step": self.step, "seconds": round(self.seconds), "pace": pace, **means}
+                print(json.dumps(line), file=log, flush=True)
+                print(json.dumps(line), flush=True)
+                shown, sums, count = self.seconds, {}, 0
+            if self.seconds - saved > settings.save_every:
+                self.save()
+                saved = self.seconds
+        log.close()
+
+    def _step(self, forward, clouds: PointClouds, chances: Tensor) -> dict[str, Tensor]:
+        settings = self.settings
+        alone = self.step * GOLDEN % 1 < settings.single
+        frames = 1 if alone else settings.frames
+        number = settings.clips * settings.frames // frames
+        objects = torch.multinomial(chances, number, replacement=True, generator=self.rng)
+        with torch.no_grad():
+            clips = render_clips(clouds, objects, frames, settings.sizes.pixels, self.rng)
+            off = torch.randn(clips.slants.shape, device=chances.device, generator=self.rng)
+            told = (clips.slants + settings.told_off * off).clamp(-STEEPEST, STEEPEST)
+        cuda = settings.device == "cuda"
+        with torch.autocast("cuda", torch.bfloat16) if cuda else nullcontext():
+            surfaces, logits = forward(clips.images, told)
+        terms = losses(surfaces, logits, clips)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        total(terms).backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.step += 1
+        decay = min(settings.average, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.average.values()), list(self.network.parameters()), 1 - decay
+            )
+        return terms
+
+    def _learning_rate(self) -> float:
+        progress = min(1.0, self.seconds / self.settings.budget)
+        warm = min(1.0, (self.step + 1) / self.settings.warmup)
+        return (
+            self.settings.learning_rate
+            * warm
+            * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
+        )
+
+    def save(self) -> None:
+        """Write the checkpoint, aside first."""
+        aside = self.checkpoint.with_suffix(".part")
+        torch.save(
+            {
+                "network": self.network.state_dict(),
+                "average": self.average,
+                "optimizer": self.optimizer.state_dict(),
+                "rng": self.rng.get_state(),
+                "step": self.step,
+                "seconds": self.seconds,
+            },
+            aside,
+        )
+        os.replace(aside, self.checkpoint)
+
+    def export(self) -> None:
+        """Write the averaged weights in half precision, as they are shipped."""
+        weights = {name: p.half().contiguous().cpu() for name, p in self.average.items()}
+        about = {"sizes": json.dumps(asdict(self.settings.sizes)), "steps": str(self.step)}
+        save_file(weights, self.settings.out / "shape_prior.safetensors", about)
+
+    def _load(self) -> None:
+        stored = torch.load(self.checkpoint, map_location=self.settings.device, weights_only=True)
+        self.network.load_state_dict(stored["network"])
+        self.average = stored["average"]
+        self.optimizer.load_state_dict(stored["optimizer"])
+        self.rng.set_state(stored["rng"].cpu())
+        self.step, self.seconds = stored["step"], stored["seconds"]
+
+
+def _decayed(network: torch.nn.Module, decay: float) -> list[dict]:
+    """Parameter groups: matrices and kernels decay, vectors do not."""
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    vectors = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+if __name__ == "__main__":
+    import tyro
+
+    main(tyro.cli(Training))
