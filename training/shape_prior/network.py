@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention, silu, softplus
+from torch.nn.functional import avg_pool2d, scaled_dot_product_attention, silu, softplus
 
 from .views import FOREGROUND, STEEPEST
 
@@ -64,7 +64,7 @@ class ShapePrior(nn.Module):
         self.sizes = sizes
         c1, c2, c3, c4 = sizes.channels
         n1, n2, n3 = sizes.blocks
-        self.stem = nn.Conv2d(4 * 4 + 2, c1, 3, padding=1)
+        self.stem = nn.Conv2d(8, c1, 4, stride=2, padding=1)
         self.down1 = nn.ModuleList(Residual(c1, c1) for _ in range(n1))
         self.to2 = nn.Conv2d(c1, c2, 2, stride=2)
         self.down2 = nn.ModuleList(Residual(c2, c2) for _ in range(n2))
@@ -82,25 +82,23 @@ class ShapePrior(nn.Module):
         )
         self.shift = nn.Linear(CONDITION, c4)
         self.placing = nn.ModuleList(Attention(c4) for _ in range(sizes.placing))
-        self.from4 = nn.Conv2d(c4, 4 * c3, 1)
-        self.up3 = nn.ModuleList(Residual(c3 if i else 2 * c3, c3, CONDITION) for i in range(n3))
-        self.from3 = nn.Conv2d(c3, 4 * c2, 1)
-        self.up2 = nn.ModuleList(Residual(c2 if i else 2 * c2, c2, CONDITION) for i in range(n2))
-        self.from2 = nn.Conv2d(c2, 4 * c1, 1)
-        self.up1 = nn.ModuleList(
-            Residual(c1 if i else 2 * c1, c1, CONDITION) for i in range(n1 + 1)
-        )
-        self.from1 = nn.Conv2d(c1, 4 * 24, 1)
-        self.fine = nn.Conv2d(24 + 4, 32, 3, padding=1)
+        self.from4 = nn.ConvTranspose2d(c4, c3, 2, stride=2)
+        self.up3 = _stack(2 * c3, c3, n3)
+        self.from3 = nn.ConvTranspose2d(c3, c2, 2, stride=2)
+        self.up2 = _stack(2 * c2, c2, n2)
+        self.from2 = nn.ConvTranspose2d(c2, c1, 2, stride=2)
+        self.up1 = _stack(2 * c1, c1, n1 + 1)
+        self.from1 = nn.ConvTranspose2d(c1, 24, 2, stride=2)
+        self.fine = nn.Conv2d(24 + 8, 32, 3, padding=1)
         self.out = nn.Conv2d(32, 8, 3, padding=1)
 
     def encode(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Features of every frame at 1/2, 1/4, 1/8, 1/16, and logits of the slants [B, T, bins]."""
+        """Features of every frame at 1/1, 1/2, 1/4, 1/8, 1/16, and logits of the slants
+        [B, T, bins]."""
         B, T = images.shape[:2]
-        flat = images.flatten(0, 1)
-        x = nn.functional.pixel_unshuffle(flat, 2)
-        x = silu(self.stem(torch.cat([x, _grid(x)], 1)))
-        features = []
+        x = _inputs(images)
+        features = [x]
+        x = silu(self.stem(x))
         for blocks, onward in (
             (self.down1, self.to2), (self.down2, self.to3), (self.down3, self.to4),
         ):  # fmt: skip
@@ -112,7 +110,7 @@ class ShapePrior(nn.Module):
         tokens = x.flatten(2).mT.unflatten(0, (B, T)) + self.places  # [B, T, side^2, C]
         for index, layer in enumerate(self.seeing):
             tokens = layer(tokens, across=index % 2 == 1)
-        covered = nn.functional.avg_pool2d(flat[:, 3], STRIDE).reshape(B, T, -1, 1)
+        covered = avg_pool2d(images.flatten(0, 1)[:, 3:], STRIDE).reshape(B, T, -1, 1)
         pooled = (tokens * covered).sum(2) / covered.sum(2).clamp(min=FOREGROUND)
         features.append(tokens.flatten(0, 1).mT.unflatten(2, (side, side)))
         return features, self.slant(pooled)
@@ -122,23 +120,21 @@ class ShapePrior(nn.Module):
         B, T = slants.shape
         angle = slants.reshape(-1, 1) * torch.arange(1, 5, device=slants.device)
         told = self.told(torch.cat([angle.sin(), angle.cos()], 1))  # [B T, CONDITION]
-        x = features[3]
+        *skips, x = features
         tokens = (x.flatten(2).mT + self.shift(told)[:, None]).unflatten(0, (B, T))
         for index, layer in enumerate(self.placing):
             tokens = layer(tokens, across=index % 2 == 0)
         x = tokens.flatten(0, 1).mT.unflatten(2, x.shape[2:])
-        for skip, onward, blocks in (
-            (features[2], self.from4, self.up3),
-            (features[1], self.from3, self.up2),
-            (features[0], self.from2, self.up1),
-        ):
-            x = torch.cat([nn.functional.pixel_shuffle(onward(x), 2), skip], 1)
+        for onward, blocks in (
+            (self.from4, self.up3), (self.from3, self.up2), (self.from2, self.up1),
+        ):  # fmt: skip
+            x = torch.cat([onward(x), skips.pop()], 1)
             for block in blocks:
                 x = block(x, told)
-        flat = images.flatten(0, 1)
-        x = nn.functional.pixel_shuffle(self.from1(x), 2)
-        x = self.out(silu(self.fine(torch.cat([x, flat], 1)))).float()
-        plane = slants.reshape(-1, 1, 1).tan() * (_grid(flat)[:, 0] - _centers(images)) / 2
+        x = torch.cat([self.from1(x), skips.pop()], 1)
+        x = self.out(silu(self.fine(x))).float()
+        columns = _grid(images.flatten(0, 1))[:, 0]
+        plane = slants.reshape(-1, 1, 1).tan() * (columns - _centers(images)) / 2
         return Surfaces(plane + x[:, 0], 0.1 * softplus(x[:, 1]), x[:, 2:5].sigmoid(), x[:, 5:])
 
     def forward(self, images: Tensor, slants: Tensor) -> tuple[Surfaces, Tensor]:
@@ -152,7 +148,7 @@ class Residual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, condition: int = 0):
         super().__init__()
-        self.norm1, self.norm2 = nn.GroupNorm(8, inputs), nn.GroupNorm(8, outputs)
+        self.norm1, self.norm2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
@@ -185,6 +181,21 @@ class Attention(nn.Module):
         y = scaled_dot_product_attention(*qkv.unbind(0))
         x = x + self.merge(y.transpose(1, 2).reshape(x.shape))
         return x + self.mlp(self.norm2(x))
+
+
+def _stack(inputs: int, outputs: int, count: int) -> nn.ModuleList:
+    blocks = [Residual(outputs if i else inputs, outputs, CONDITION) for i in range(count)]
+    return nn.ModuleList(blocks)
+
+
+def _inputs(images: Tensor) -> Tensor:
+    """All that is known of each pixel [B T, 8, S, S]: premultiplied RGBA, place, and its least and
+    its largest alpha over the clip."""
+    alpha = images[:, :, 3:]
+    over_time = [alpha.amin(1, keepdim=True), alpha.amax(1, keepdim=True)]
+    flat = images.flatten(0, 1)
+    known = [flat, _grid(flat), *(a.expand_as(alpha).flatten(0, 1) for a in over_time)]
+    return torch.cat(known, 1).contiguous(memory_format=torch.channels_last)
 
 
 def _grid(images: Tensor) -> Tensor:

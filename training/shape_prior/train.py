@@ -1,10 +1,10 @@
 """Train the shape prior on a folder of open 3D objects.
 
-    python -m training.shape_prior.train --assets ASSETS --out RUN --budget 1400 --piece 560
+    python -m training.shape_prior.train --assets ASSETS --out RUN --budget 1140 --piece 560
 
 One piece of the training at a time: a piece ends after its seconds and leaves RUN/checkpoint.pt,
 from which the next call goes on; the learning rate falls over the whole budget. When the budget
-is spent, RUN/shape_prior.safetensors holds the averaged weights in half precision.
+is spent, RUN/shape_prior.safetensors holds the averaged weights.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .assets import Asset, read_folder, split
@@ -26,6 +25,7 @@ from .losses import losses, total
 from .network import ShapePrior, Sizes, parameters
 from .procedural import figures
 from .views import STEEPEST, PointClouds, render_clips
+from .weights import save_weights
 
 GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 are spread evenly
 FISH = (
@@ -43,12 +43,12 @@ class Training:
 
     assets: Path  # folder with objects_*.npz and clips_*.npz
     out: Path  # folder of checkpoints and logs
-    budget: float = 1400.0  # seconds of the whole training
+    budget: float = 1140.0  # seconds of the whole training
     piece: float = 560.0  # seconds of this call
-    clips: int = 24  # in a batch
+    clips: int = 30  # in a batch
     frames: int = 6  # of each clip
     single: float = 0.15  # share of the steps on single frames
-    points: int = 160_000  # on each object
+    points: int = 131_072  # on each object
     figures: int = 1500  # animals made by a program
     learning_rate: float = 6e-4
     warmup: int = 400  # steps
@@ -56,7 +56,6 @@ class Training:
     average: float = 0.999  # decay of the averaged weights, per step
     told_off: float = math.radians(4)  # standard deviation of the slants that the decoder is told
     seed: int = 0
-    compile: bool = False
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
     save_every: float = 120.0  # seconds
     limit: int | None = None  # train on the first few objects (to try things out)
@@ -118,7 +117,7 @@ class State:
         self.network = ShapePrior(settings.sizes).to(
             settings.device, memory_format=torch.channels_last
         )
-        self.average = {name: p.detach().clone() for name, p in self.network.named_parameters()}
+        self.average = {name: value.clone() for name, value in _floats(self.network).items()}
         self.optimizer = torch.optim.AdamW(
             _decayed(self.network, settings.weight_decay), settings.learning_rate, (0.9, 0.98)
         )
@@ -132,12 +131,11 @@ class State:
         """Steps until `ends` seconds of training."""
         settings, last = self.settings, time.monotonic()
         saved = shown = self.seconds
-        forward = torch.compile(self.network, dynamic=False) if settings.compile else self.network
         sums: dict[str, Tensor] = {}
         count = 0
         log = (settings.out / "log.jsonl").open("a")
         while self.seconds < ends:
-            terms = self._step(forward, clouds, chances)
+            terms = self._step(clouds, chances)
             sums = {name: sums.get(name, 0) + value.detach() for name, value in terms.items()}
             count += 1
             if self.step % 20 == 0 and settings.device == "cuda":
@@ -156,7 +154,7 @@ class State:
                 saved = self.seconds
         log.close()
 
-    def _step(self, forward, clouds: PointClouds, chances: Tensor) -> dict[str, Tensor]:
+    def _step(self, clouds: PointClouds, chances: Tensor) -> dict[str, Tensor]:
         settings = self.settings
         alone = self.step * GOLDEN % 1 < settings.single
         frames = 1 if alone else settings.frames
@@ -168,7 +166,7 @@ class State:
             told = (clips.slants + settings.told_off * off).clamp(-STEEPEST, STEEPEST)
         cuda = settings.device == "cuda"
         with torch.autocast("cuda", torch.bfloat16) if cuda else nullcontext():
-            surfaces, logits = forward(clips.images, told)
+            surfaces, logits = self.network(clips.images, told)
         terms = losses(surfaces, logits, clips)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
@@ -180,7 +178,7 @@ class State:
         decay = min(settings.average, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(
-                list(self.average.values()), list(self.network.parameters()), 1 - decay
+                list(self.average.values()), list(_floats(self.network).values()), 1 - decay
             )
         return terms
 
@@ -210,10 +208,9 @@ class State:
         os.replace(aside, self.checkpoint)
 
     def export(self) -> None:
-        """Write the averaged weights in half precision, as they are shipped."""
-        weights = {name: p.half().contiguous().cpu() for name, p in self.average.items()}
+        """Write the averaged weights as they are shipped."""
         about = {"sizes": json.dumps(asdict(self.settings.sizes)), "steps": str(self.step)}
-        save_file(weights, self.settings.out / "shape_prior.safetensors", about)
+        save_weights(self.settings.out / "shape_prior.safetensors", self.average, about)
 
     def _load(self) -> None:
         stored = torch.load(self.checkpoint, map_location=self.settings.device, weights_only=True)
@@ -222,6 +219,11 @@ class State:
         self.optimizer.load_state_dict(stored["optimizer"])
         self.rng.set_state(stored["rng"].cpu())
         self.step, self.seconds = stored["step"], stored["seconds"]
+
+
+def _floats(network: torch.nn.Module) -> dict[str, Tensor]:
+    """Weights and running statistics."""
+    return {name: v for name, v in network.state_dict().items() if v.is_floating_point()}
 
 
 def _decayed(network: torch.nn.Module, decay: float) -> list[dict]:

@@ -22,6 +22,8 @@ STEEPEST = math.radians(75)  # largest slant
 SLANT_REST = 0.03  # widths: of objects as narrow as this the slant is taken for zero
 DEPTH_BITS, POINT_BITS = 20, 18
 
+Points = tuple[Tensor, Tensor, Tensor]  # x, y, z
+
 
 @dataclass
 class Clips:
@@ -131,7 +133,8 @@ class Motion:
         self.beyond = 0.1 + 0.25 * uniform()
         turn = (uniform(1) < 0.5).float() * (normal(1) * shape + still * 0.5 * wave)
         axis = normal(3)
-        self.turns = 0.35 * turn[..., None] * (axis / axis.norm(dim=1, keepdim=True))[:, None]
+        self.axes = axis / axis.norm(dim=1, keepdim=True)
+        self.turns = 0.35 * turn.expand(B, T)
 
         yaw = 2 * math.pi * uniform(1) + math.radians(3) * spread.sway * normal(1) * wave
         spins = (uniform(1) < 0.12).float() * spread.sway
@@ -146,39 +149,60 @@ class Motion:
         self.fill = 0.75 + 0.2 * uniform() if shape > 0 else torch.full_like(fov, 0.9)
         self.offset = (uniform(2) - 0.5) * (1 - self.fill)[:, None] * min(1, shape)
 
-    def pose(self, points: Tensor) -> Tensor:
-        """Camera coordinates [B, T, ..., 3] (x right, y down, z forward, origin in the object)."""
-        flat = points.flatten(2, -2)
-        p = flat * self.scales[:, None, None]
+    def pose(self, points: Points) -> Points:
+        """Camera coordinates (x right, y down, z forward, origin in the object) of [B, T, N]."""
+        x, y, z = (p * self.scales[:, i, None, None] for i, p in enumerate(points))
         if self.spread.shape > 0:
-            waves = (p @ self.frequencies[:, None].mT + self.phases[:, :, None]).sin()
-            p = p + waves @ self.amplitudes[:, None]
-            x, y, z = p.unbind(-1)
+            x, y, z = self._waved(x, y, z)
             x, y = _turned(x, y, self.bends[..., 0:1] * y)  # the spine sideways
             y, z = _turned(y, z, self.bends[..., 1:2] * y)  # up and down
             x, z = _turned(x, z, self.bends[..., 2:3] * z)  # a lean
-            p = torch.stack([x, y, z], -1)
-            out = (p * self.normals[:, None, None]).sum(-1) - self.beyond[:, None, None]
-            angle = torch.sigmoid(out / 0.04)[..., None] * self.turns[:, :, None]
-            hinge = (self.normals * self.beyond[:, None])[:, None, None]
-            p = hinge + _rotated(p - hinge, angle)
-        x, y, z = p.unbind(-1)
+            x, y, z = self._hinged(x, y, z)
         x, y = _turned(x, y, -self.yaw[..., None])
         z, y = _turned(z, y, -self.elevation[..., None])
         right, down = _turned(x, -z, self.roll[..., None])
-        return torch.stack([right, down, y], -1).reshape(points.shape)
+        return right, down, y
 
-    def project(self, camera: Tensor) -> Tensor:
-        """Places [B, T, N, 3] in the frame: column and row in [0, 1], depth, in its widths."""
+    def _waved(self, *points: Tensor) -> Points:
+        moved = points
+        for wave in range(3):
+            phase = self.phases[:, :, wave, None]
+            for axis, p in enumerate(points):
+                phase = phase + self.frequencies[:, wave, axis, None, None] * p
+            phase = phase.sin()
+            moved = tuple(
+                p + self.amplitudes[:, wave, axis, None, None] * phase
+                for axis, p in enumerate(moved)
+            )
+        return moved
+
+    def _hinged(self, *points: Tensor) -> Points:
+        """Rodrigues' formula, with an angle that grows from 0 to its whole beyond a plane."""
+        normal = [self.normals[:, i, None, None] for i in range(3)]
+        p = [q - n * self.beyond[:, None, None] for q, n in zip(points, normal, strict=True)]
+        out = sum(n * q for n, q in zip(normal, p, strict=True))
+        angle = torch.sigmoid(out / 0.04) * self.turns[..., None]
+        axis = [self.axes[:, i, None, None] for i in range(3)]
+        cos, sin = angle.cos(), angle.sin()
+        along = sum(a * q for a, q in zip(axis, p, strict=True)) * (1 - cos)
+        return tuple(
+            points[i] - p[i] + p[i] * cos + axis[i] * along
+            + (axis[i - 2] * p[i - 1] - axis[i - 1] * p[i - 2]) * sin
+            for i in range(3)
+        )  # fmt: skip
+
+    def project(self, points: Points) -> Points:
+        """Places in the frame [B, T, N]: column and row in [0, 1], depth, all in its widths."""
+        x, y, z = points
         distance = self.distance[:, None, None]
-        scale = distance / (distance + camera[..., 2]).clamp(min=0.1)
-        u, v = camera[..., 0] * scale, camera[..., 1] * scale
+        scale = distance / (distance + z).clamp(min=0.1)
+        u, v = x * scale, y * scale
         low = torch.stack([u.amin((1, 2)), v.amin((1, 2))], 1)
         high = torch.stack([u.amax((1, 2)), v.amax((1, 2))], 1)
         zoom = self.fill / (high - low).amax(1).clamp(min=1e-3)  # [B]
         shift = 0.5 + self.offset - (low + high) / 2 * zoom[:, None]
-        place = torch.stack([u, v], -1) * zoom[:, None, None, None] + shift[:, None, None]
-        return torch.cat([place, camera[..., 2:] * zoom[:, None, None, None]], -1)
+        zoom = zoom[:, None, None]
+        return u * zoom + shift[:, 0, None, None], v * zoom + shift[:, 1, None, None], z * zoom
 
 
 def render_clips(
@@ -201,16 +225,11 @@ def render_clips(
     starts = clouds.starts[objects][:, None] + poses * clouds.sizes[objects][:, None]
     corners, weights = clouds.corners[objects], clouds.weights[objects].float()
 
-    rest = torch.zeros(*poses.shape, corners.shape[1], 3, device=clouds.device)
-    for i in range(3):
-        rest += (
-            clouds.vertices[starts[..., None] + corners[:, None, :, i]]
-            * weights[:, None, :, i, None]
-        )
+    rest = _points(clouds, starts, corners, weights)
     placed = motion.project(motion.pose(rest))
-    mask, nearest, farthest = _splat(placed, size)  # [B, T, S * S], indices of points
+    mask, nearest, farthest = splat(placed, size)  # [B, T, S * S], indices of points
 
-    depth = placed[..., 2]
+    depth = placed[2]
     front, back = depth.gather(2, nearest), depth.gather(2, farthest)
     middle = (front + back) / 2
     count = mask.sum((1, 2)).clamp(min=1)
@@ -218,9 +237,8 @@ def render_clips(
     front, back = (torch.where(mask, d - mean[:, None, None], 0.0) for d in (front, back))
 
     light = _Light(len(objects), clouds.device, rng, spread.image)
-    first = _at(clouds, objects, starts, corners, nearest, motion)
     albedo = light.color(clouds.colors[objects], nearest, rest)
-    colors = light.shade(albedo, first)
+    colors = light.shade(albedo, _triangles(clouds, starts, corners, nearest, motion))
     hidden = light.plain(light.color(clouds.colors[objects], farthest, rest))
 
     def image(values: Tensor) -> Tensor:
@@ -300,19 +318,19 @@ class _Light:
         self.pattern = patterned * 0.12 * (normal(2, 1) + 0.4 * normal(2, 3))  # waves of colour
         self.frequencies, self.phases = 12 * normal(2, 3), 6.28 * uniform(2)
 
-    def color(self, colors: Tensor, index: Tensor, rest: Tensor) -> Tensor:
+    def color(self, colors: Tensor, index: Tensor, rest: Points) -> Tensor:
         """Albedo [B, T, P, 3] of points by index [B, T, P]."""
         B, T, P = index.shape
         picked = colors.gather(1, index.reshape(B, -1, 1).expand(-1, -1, 3)).reshape(B, T, P, 3)
-        place = rest.gather(2, index[..., None].expand(-1, -1, -1, 3))
+        place = torch.stack([p.gather(2, index) for p in rest], -1)
         waves = (place @ self.frequencies[:, None].mT + self.phases[:, None, None]).sin()
         picked = picked / 255 + waves @ self.pattern[:, None]
         picked = (picked @ self.mixing[:, None].mT).clamp(0.01, 1)
         return picked ** self.gamma[:, None, None]
 
-    def shade(self, albedo: Tensor, triangles: Tensor) -> Tensor:
-        """Lit colours of triangles [B, T, P, 3, 3] in camera coordinates."""
-        a, b, c = triangles.unbind(3)
+    def shade(self, albedo: Tensor, triangles: tuple[Points, Points, Points]) -> Tensor:
+        """Lit colours [B, T, P, 3] of triangles with corners in camera coordinates."""
+        a, b, c = (torch.stack(corner, -1) for corner in triangles)
         normal = torch.linalg.cross(b - a, c - a)
         normal = normal / normal.norm(dim=-1, keepdim=True).clamp(min=1e-12)
         normal = torch.where(normal[..., 2:] > 0, -normal, normal)  # towards the camera
@@ -327,31 +345,43 @@ class _Light:
         return (albedo * (mean * self.exposure)[:, None, None]).clamp(0, 1)
 
 
-def _at(
-    clouds: PointClouds,
-    objects: Tensor,
-    starts: Tensor,
-    corners: Tensor,
-    index: Tensor,
-    motion: Motion,
-) -> Tensor:
-    """Triangles [B, T, P, 3, 3] in camera coordinates that points by index [B, T, P] lie on."""
-    B, T, P = index.shape
-    picked = corners.gather(1, index.reshape(B, -1, 1).expand(-1, -1, 3)).reshape(B, T, P, 3)
-    return motion.pose(clouds.vertices[starts[..., None, None] + picked])
+def _points(clouds: PointClouds, starts: Tensor, corners: Tensor, weights: Tensor) -> Points:
+    """Points [B, T, N] on the surfaces, in poses whose vertices start at [B, T]."""
+    x, y, z = 0.0, 0.0, 0.0
+    for i in range(3):
+        corner = clouds.vertices[starts[..., None] + corners[:, None, :, i]]
+        weight = weights[:, None, :, i]
+        x, y, z = (
+            x + corner[..., 0] * weight,
+            y + corner[..., 1] * weight,
+            z + corner[..., 2] * weight,
+        )
+    return x, y, z
 
 
-def _splat(placed: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+def _triangles(
+    clouds: PointClouds, starts: Tensor, corners: Tensor, index: Tensor, motion: Motion
+) -> tuple[Points, Points, Points]:
+    """Corners, in camera coordinates, of the triangles that points by index [B, T, P] lie on."""
+    posed = []
+    for i in range(3):
+        picked = corners[:, :, i].gather(1, index.flatten(1)).reshape(index.shape)
+        corner = clouds.vertices[starts[..., None] + picked]
+        posed.append(motion.pose(tuple(c.contiguous() for c in corner.unbind(-1))))
+    return tuple(posed)
+
+
+def splat(placed: Points, size: int) -> tuple[Tensor, Tensor, Tensor]:
     """Which pixels [B, T, S * S] are hit, and their nearest and farthest points."""
-    B, T, N, _ = placed.shape
-    column, row = (placed[..., i].mul(size).long() for i in (0, 1))
+    B, T, N = placed[0].shape
+    column, row = (p.mul(size).long() for p in placed[:2])
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
     pixel = torch.where(inside, row * size + column, size * size)  # the last one is thrown away
-    depth = ((placed[..., 2] + 4) / 8 * (1 << DEPTH_BITS)).long().clamp(0, (1 << DEPTH_BITS) - 1)
-    key = depth << POINT_BITS | torch.arange(N, device=placed.device)
+    depth = ((placed[2] + 4) / 8 * (1 << DEPTH_BITS)).long().clamp(0, (1 << DEPTH_BITS) - 1)
+    key = depth << POINT_BITS | torch.arange(N, device=placed[0].device)
     far, shape = 1 << (DEPTH_BITS + POINT_BITS), (B, T, size * size + 1)
-    nearest = torch.full(shape, far, device=placed.device, dtype=torch.int64)
-    farthest = torch.full(shape, -1, device=placed.device, dtype=torch.int64)
+    nearest = torch.full(shape, far, device=placed[0].device, dtype=torch.int64)
+    farthest = torch.full(shape, -1, device=placed[0].device, dtype=torch.int64)
     nearest.scatter_reduce_(2, pixel, key, "amin")
     farthest.scatter_reduce_(2, pixel, key, "amax")
     nearest, farthest = nearest[..., :-1], farthest[..., :-1]
@@ -362,15 +392,6 @@ def _splat(placed: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
 def _turned(a: Tensor, b: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
     cos, sin = angle.cos(), angle.sin()
     return a * cos - b * sin, a * sin + b * cos
-
-
-def _rotated(points: Tensor, turns: Tensor) -> Tensor:
-    """Points [..., 3] by rotation vectors [..., 3] (Rodrigues' formula)."""
-    angle = turns.norm(dim=-1, keepdim=True).clamp(min=1e-8)
-    axis = turns / angle
-    cos, sin = angle.cos(), angle.sin()
-    along = (axis * points).sum(-1, keepdim=True)
-    return points * cos + torch.linalg.cross(axis, points) * sin + axis * along * (1 - cos)
 
 
 def _blurred(images: Tensor, radius: int) -> Tensor:

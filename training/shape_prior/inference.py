@@ -1,0 +1,174 @@
+"""Depths and hidden colours of a clip, on a CPU.
+
+prior = Prior.load()
+told = prior(frames)  # [T, S, S, 4] uint8 RGBA, straight alpha, one moving object
+told.front, told.back  # [T, S, S] depths in widths of the frame, larger is farther away
+told.back_colors       # [T, S, S, 3] colours of the last surface
+told.spreads           # [T, S, S, 3] how far off the three may be
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from .network import ShapePrior, Sizes, slant_bins
+from .views import FOREGROUND, STEEPEST, resize
+from .weights import load_weights
+
+WEIGHTS = Path(__file__).with_name("weights") / "shape_prior.safetensors"
+GROUP = 6  # frames that are seen together, as in training
+FILL = 0.88  # of the network's frame that the clip's bounding box takes
+TURN = math.radians(8)  # scale of changes of the slant from one frame to the next
+
+
+@dataclass(frozen=True)
+class Told:
+    """Maps of T frames of S x S pixels, NaN-free; outside the silhouettes they mean nothing."""
+
+    front: np.ndarray  # [T, S, S] float32 depth of the first surface, widths of the frame
+    back: np.ndarray  # [T, S, S] float32 depth of the last surface
+    back_colors: np.ndarray  # [T, S, S, 3] float32 in [0, 1]
+    spreads: np.ndarray  # [T, S, S, 3] float32 mean absolute error to expect of each of the three
+    slants: np.ndarray  # [T] radians, positive: the right side is farther away
+    slant_chances: np.ndarray  # [T, bins] of slant_bins()
+
+    @property
+    def confidences(self) -> np.ndarray:
+        """[T, S, S, 3] in (0, 1], 1 = certain; a half where the error is .07."""
+        return np.exp(-10 * self.spreads)
+
+
+class Prior:
+    """The trained network."""
+
+    def __init__(self, network: ShapePrior):
+        self.network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+    @classmethod
+    def load(cls, file: Path = WEIGHTS, device: str = "cpu") -> Prior:
+        """The network of a file that train.py wrote."""
+        weights, sizes = load_weights(file)
+        network = ShapePrior(Sizes(**sizes))
+        network.load_state_dict(weights, strict=False)
+        return cls(network.to(device))
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        frames: np.ndarray,  # [T, S, S, 4] uint8 RGBA, straight alpha
+        slant: float | None = None,  # radians: told by somebody who knows; None = found
+        evidence: np.ndarray
+        | None = None,  # [bins] log-likelihoods of slant_bins(), from elsewhere
+    ) -> Told:
+        T, S = frames.shape[:2]
+        crop = _crop(frames[..., 3])
+        images = _cropped(frames, crop, self.network.sizes.pixels)
+        groups = [
+            list(range(T))[start :: math.ceil(T / GROUP)] for start in range(math.ceil(T / GROUP))
+        ]
+        encoded = [self.network.encode(images[group][None]) for group in groups]
+        logits = torch.empty(T, encoded[0][1].shape[-1])
+        for group, (_, told) in zip(groups, encoded, strict=True):
+            logits[group] = told[0].float()
+        slants, chances = likely_slants(logits, evidence)
+        if slant is not None:
+            slants = torch.full_like(slants, slant).clamp(-STEEPEST, STEEPEST)
+            chances = torch.zeros_like(chances)
+            chances[:, (slant_bins() - slant).abs().argmin()] = 1
+        maps = torch.empty(T, 8, *images.shape[-2:])
+        for group, (features, _) in zip(groups, encoded, strict=True):
+            surfaces = self.network.decode(images[group][None], features, slants[group][None])
+            spread = spreads(surfaces.log_spreads, images[group], slants[group], chances[group])
+            depths = torch.stack([surfaces.front, surfaces.back], 1)
+            maps[group] = torch.cat([depths, surfaces.back_colors, spread], 1)
+        left, top, side = crop
+        maps[:, [0, 1, 5, 6]] *= side / S
+        whole = _pasted(maps, crop, S).movedim(1, -1).numpy()
+        return Told(
+            front=whole[..., 0],
+            back=whole[..., 1],
+            back_colors=whole[..., 2:5].clip(0, 1),
+            spreads=whole[..., 5:].clip(1e-4, None),
+            slants=slants.numpy(),
+            slant_chances=chances.numpy(),
+        )
+
+
+def likely_slants(logits: Tensor, evidence: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+    """Most likely course of the slant over T frames [T], radians, and chances [T, bins].
+
+    Neighbouring frames have similar slants: the forward-backward algorithm weighs what all frames
+    say. Frames look alike, so that a clip counts no more than GROUP independent ones.
+    """
+    T, bins = logits.shape
+    said = logits.log_softmax(-1) * min(1.0, GROUP / T)
+    if evidence is not None:
+        said = said + torch.as_tensor(evidence, dtype=said.dtype) / T
+    middles = slant_bins(logits.device)
+    change = -(middles[:, None] - middles).abs() / (TURN * max(1.0, GROUP / T))
+    change = change.log_softmax(-1)
+    before, after = [said[0]], [torch.zeros(bins)]
+    for frame in range(1, T):
+        before.append(said[frame] + (before[-1][:, None] + change).logsumexp(0))
+        following = said[T - frame] + after[-1]
+        after.append((change + following).logsumexp(1))
+    chances = (torch.stack(before) + torch.stack(after[::-1])).softmax(-1)
+    near = (middles[:, None] - middles).abs() < 2.5 * (middles[1] - middles[0])
+    peak = (chances @ near.float()).argmax(-1)  # of the likeliest group of bins, their mean
+    around = chances * near[peak]
+    return (around * middles).sum(-1) / around.sum(-1), chances
+
+
+def spreads(log_spreads: Tensor, images: Tensor, slants: Tensor, chances: Tensor) -> Tensor:
+    """Mean absolute errors [T, 3, S, S] to expect: the network's own for this slant, and what a
+    wrong slant would add to depths."""
+    size = images.shape[-1]
+    slopes = slant_bins(images.device).tan()
+    off = (chances * (slopes - slants.tan()[:, None]).abs()).sum(-1)  # [T]
+    x = (torch.arange(size, device=images.device) + 0.5) / size
+    alpha = images[:, 3]
+    center = (alpha * x).sum((1, 2)) / alpha.sum((1, 2)).clamp(min=FOREGROUND)
+    tilt = off[:, None, None] * (x - center[:, None, None]).abs()
+    own = log_spreads.clamp(-6, 1).exp()
+    return torch.cat([own[:, :2] + tilt[:, None].expand(-1, 2, size, size), own[:, 2:]], 1)
+
+
+def _crop(alphas: np.ndarray) -> tuple[int, int, int]:
+    """Left, top and side of the square around all silhouettes [T, S, S], with its margin."""
+    rows, columns = (np.flatnonzero((alphas > 127).any(axes)) for axes in ((0, 2), (0, 1)))
+    if len(rows) == 0:
+        return 0, 0, alphas.shape[1]
+    low = np.array([columns[0], rows[0]])
+    high = np.array([columns[-1], rows[-1]]) + 1
+    side = math.ceil((high - low).max() / FILL)
+    left, top = np.floor((low + high - side) / 2).astype(int)
+    return int(left), int(top), side
+
+
+def _cropped(frames: np.ndarray, crop: tuple[int, int, int], size: int) -> Tensor:
+    """The network's frames [T, 4, size, size]: premultiplied, transparent outside the clip."""
+    left, top, side = crop
+    S = frames.shape[1]
+    cut = np.zeros((len(frames), side, side, 4), np.uint8)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, S), min(top + side, S)
+    cut[:, y0 - top : y1 - top, x0 - left : x1 - left] = frames[:, y0:y1, x0:x1]
+    images = torch.from_numpy(cut).movedim(-1, 1).float() / 255
+    images[:, :3] *= images[:, 3:]
+    return resize(images, size)
+
+
+def _pasted(maps: Tensor, crop: tuple[int, int, int], size: int) -> Tensor:
+    """Maps [T, C, s, s] of the crop in the whole frame [T, C, size, size]."""
+    left, top, side = crop
+    large = interpolate(maps, (side, side), mode="bilinear", align_corners=False)
+    whole = torch.zeros(*maps.shape[:2], size, size)
+    x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, size), min(top + side, size)
+    whole[..., y0:y1, x0:x1] = large[..., y0 - top : y1 - top, x0 - left : x1 - left]
+    return whole

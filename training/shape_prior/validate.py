@@ -1,0 +1,197 @@
+"""Measure a trained shape prior on the held-out objects, beside inflation and a billboard.
+
+    python -m training.shape_prior.validate --assets ASSETS --weights WEIGHTS --out FOLDER
+
+Writes FOLDER/validation.json (errors in thousandths of the frame's width) and
+FOLDER/validation.npz (a frame of every object, for contact sheets).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from .assets import read_folder, split
+from .inference import GROUP, WEIGHTS, Prior, likely_slants, spreads
+from .network import Surfaces
+from .views import Clips, PointClouds, Variation, render_clips
+
+ROUND = 0.9  # thickness of an inflated shape over that of a sphere of the same outline
+LEANING = 15.0  # degrees: slants beyond this have a sign
+LEVELS = (0.5, 0.8, 0.95)  # of the calibration
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Settings."""
+
+    assets: Path
+    out: Path
+    weights: Path = WEIGHTS
+    azimuths: int = 4  # of every object
+    points: int = 200_000
+    limit: int | None = None  # objects
+    device: str = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def main(settings: Validation) -> None:
+    """Measure and write."""
+    settings.out.mkdir(parents=True, exist_ok=True)
+    _, assets = split(read_folder(settings.assets))
+    assets = assets[: settings.limit]
+    prior = Prior.load(settings.weights, settings.device)
+    clouds = PointClouds(assets, settings.points, settings.device)
+    rng = torch.Generator(settings.device).manual_seed(0)
+    rows, shown = [], []
+    for turn in range(settings.azimuths):
+        for index, asset in enumerate(assets):
+            object_ = torch.tensor([index], device=settings.device)
+            yaw = 6.2832 * torch.rand(1, device=settings.device, generator=rng)
+            clips = render_clips(
+                clouds, object_, GROUP, prior.network.sizes.pixels, rng, Variation.none(), yaw, 0.0
+            )
+            row, kept = measure(prior, clips)
+            about = {"name": asset.name, "category": asset.category, "animated": asset.clips > 0}
+            rows.append(about | {"azimuth": float(yaw)} | row)
+            if turn == 0:
+                shown.append(kept)
+    summary = summarize(rows)
+    (settings.out / "validation.json").write_text(json.dumps({"summary": summary, "clips": rows}))
+    arrays = {name: np.stack([kept[name] for kept in shown]) for name in shown[0]}
+    np.savez_compressed(settings.out / "validation.npz", **arrays)
+    print(json.dumps(summary, indent=1))
+
+
+@torch.inference_mode()
+def measure(prior: Prior, clips: Clips) -> tuple[dict, dict[str, np.ndarray]]:
+    """Figures of one clip, and its middle frame's maps."""
+    features, logits = prior.network.encode(clips.images)
+    slants, chances = likely_slants(logits[0].float().cpu())
+    slants, chances = slants.to(logits.device), chances.to(logits.device)
+    found = prior.network.decode(clips.images, features, slants[None])
+    given = prior.network.decode(clips.images, features, clips.slants)
+    mask = clips.mask[0]
+    flat = torch.zeros_like(found.middle)
+    half = ROUND * inflated(mask)
+    colors = clips.images[0, :, :3]
+    none = torch.zeros_like(found.log_spreads)
+    engines = {
+        "network": found,
+        "slant given": given,
+        "inflation": Surfaces(flat, half, colors, none),
+        "billboard": Surfaces(flat, flat, colors, none),
+    }
+    row: dict = {name: errors(surfaces, clips) for name, surfaces in engines.items()}
+    true, told = torch.rad2deg(clips.slants[0]), torch.rad2deg(slants)
+    row["slant"] = {"true": float(true.mean()), "found": float(told.mean())}
+    row["slant"]["off"] = float((true - told).abs().mean())
+    row["slant"]["chance"] = float(chances.amax(-1).mean())
+    expected = spreads(found.log_spreads, clips.images[0], slants, chances)
+    row["calibration"] = calibration(found, clips, expected)
+    pick = GROUP // 2
+    kept = {
+        "images": clips.images[0, pick],
+        "alphas": (clips.images[0, :, 3] * 255).byte(),
+        "mask": mask[pick],
+        "true": torch.stack([clips.front[0, pick], clips.back[0, pick]]),
+        "found": torch.stack([found.front[pick], found.back[pick]]),
+        "inflation": torch.stack([-half[pick], half[pick]]),
+        "spreads": expected[pick],
+        "true_colors": clips.back_colors[0, pick],
+        "found_colors": found.back_colors[pick],
+        "logits": logits[0],
+        "slants": torch.stack([clips.slants[0], slants]),
+    }
+    return row, {name: _small(value) for name, value in kept.items()}
+
+
+def errors(surfaces: Surfaces, clips: Clips) -> dict[str, float]:
+    """Mean absolute errors, thousandths; each frame's common offset in depth is taken out."""
+    mask, front, back = clips.mask[0], clips.front[0], clips.back[0]
+    middle = (front + back) / 2
+
+    def mean(values: Tensor) -> Tensor:
+        return (values * mask).sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)
+
+    offset = mean(surfaces.middle - middle)[:, None, None]
+    off = {
+        "front": surfaces.front - offset - front,
+        "back": surfaces.back - offset - back,
+        "thickness": surfaces.back - surfaces.front - (back - front),
+        "middle": surfaces.middle - offset - middle,
+        "colors": (surfaces.back_colors - clips.back_colors[0]).abs().mean(1),
+    }
+    return {name: 1000 * float(mean(error.abs()).mean()) for name, error in off.items()}
+
+
+def calibration(surfaces: Surfaces, clips: Clips, expected: Tensor) -> dict[str, float]:
+    """Share of the pixels whose front is within the error expected at each level, and the errors
+    of the more and the less confident half."""
+    mask = clips.mask[0]
+    off = surfaces.front - clips.front[0]
+    off = off - ((off * mask).sum((1, 2)) / mask.sum((1, 2)).clamp(min=1))[:, None, None]
+    error, expected = off.abs()[mask], expected[:, 0][mask]
+    shares = {
+        f"within {level}": float((error < -expected * np.log(1 - level)).float().mean())
+        for level in LEVELS
+    }
+    sure = expected <= expected.median()
+    halves = {"sure": error[sure].mean(), "unsure": error[~sure].mean() if (~sure).any() else 0.0}
+    shares |= {name: 1000 * float(value) for name, value in halves.items()}
+    return shares | {"error": 1000 * float(error.mean()), "expected": 1000 * float(expected.mean())}
+
+
+def inflated(mask: Tensor) -> Tensor:
+    """Half thickness [T, S, S] of round shapes with these outlines: sqrt(4 h), Laplace h = -1."""
+    inside = mask[:, None].float()
+    size = mask.shape[-1]
+    height = torch.zeros_like(inside)
+    cell = 1 / size
+    for _ in range(3 * size):  # from coarse to fine would be faster; this is simple
+        for _ in range(4):
+            mean = (9 * avg_pool2d(height, 3, 1, 1) - height) / 8
+            height = (mean + 3 * cell**2 / 8) * inside
+    return (4 * height[:, 0]).clamp(min=0).sqrt()
+
+
+def summarize(rows: list[dict]) -> dict:
+    """Means over all clips, by category, and over animated ones."""
+    groups = {"all": rows, "animated": [row for row in rows if row["animated"]]}
+    for row in rows:
+        groups.setdefault(row["category"], []).append(row)
+    return {name: _means(group) for name, group in groups.items() if group}
+
+
+def _means(rows: list[dict]) -> dict:
+    means: dict = {"clips": len(rows)}
+    for part in ("network", "slant given", "inflation", "billboard", "calibration"):
+        values = {key: np.mean([row[part][key] for row in rows]) for key in rows[0][part]}
+        means[part] = {key: round(float(value), 3) for key, value in values.items()}
+    slants = [row["slant"] for row in rows]
+    leaning = [s for s in slants if abs(s["true"]) > LEANING]
+    means["slant"] = {
+        "off": round(float(np.mean([s["off"] for s in slants])), 1),
+        "within 15": round(float(np.mean([s["off"] < 15 for s in slants])), 3),
+        "sign right": round(float(np.mean([s["true"] * s["found"] > 0 for s in leaning])), 3)
+        if leaning
+        else None,
+        "leaning": len(leaning),
+    }
+    return means
+
+
+def _small(values: Tensor) -> np.ndarray:
+    values = values.cpu()
+    return values.half().numpy() if values.is_floating_point() else values.numpy()
+
+
+if __name__ == "__main__":
+    import tyro
+
+    main(tyro.cli(Validation))
