@@ -299,8 +299,8 @@ PRESETS: dict[str, Config] = {
         ),
         videos=VideoConfig(size=512),
     ),
-    # The paper's sizes and weights (method sections 5 to 7). Lengths are in our world, whose unit
-    # is 1 / 0.5473 of the published code's: 0.5 here is what 0.9136 is there.
+    # The paper's sizes and weights (docs/method.md, section 15). Lengths are converted to our world
+    # units: 0.9136 in the published code is 0.5 here.
     "paper": Config(
         preset="paper",
         clip=ClipConfig(size=512),

@@ -5,16 +5,20 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import tyro
 from safetensors.numpy import load_file
 
 from ds4d import cli
 from ds4d.cli import INTERRUPTED, main
+from ds4d.config import PRESETS
 from ds4d.errors import UserError
+from ds4d.fourd.ablations import ABLATIONS
 from tests.evaluation import reference_scorer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -208,9 +212,18 @@ def test_help_comes_at_once_and_says_units_and_defaults():
         assert "pixels" in shown and "seconds" in shown
 
 
-def test_a_mesh_of_one_s_own_takes_the_place_of_the_carved_one(run, case, tmp_path):
-    from dataclasses import replace
+@pytest.mark.parametrize("options", [
+    ["--preset", "paper", "--ablation", "C"], ["--ablation=C", "--preset=paper"],
+])  # fmt: skip
+def test_preset_and_ablation_stand_anywhere_and_give_defaults(options):
+    line = ["generate", options[0], *options[1:], "clip.mp4", "--out", "run", "--fourd.points", "7"]
+    config = tyro.cli(cli._commands(line), args=line).config
+    assert (config.preset, config.ablation) == ("paper", "C")
+    paper = PRESETS["paper"].fourd
+    assert config.fourd == replace(ABLATIONS["C"](paper), points=7) != replace(paper, points=7)
 
+
+def test_a_mesh_of_one_s_own_takes_the_place_of_the_carved_one(run, case, tmp_path):
     from ds4d import pipeline
     from ds4d.config import Config
     from ds4d.run.workspace import Workspace
