@@ -55,7 +55,7 @@ def measure(case: Path, name: str, frames: int, size: int) -> dict:
     """
     colors, opacity = _object(case, frames, size)
     pictures, truth = matting_backgrounds.compose(name, colors, opacity)
-    seen = _filmed(pictures)
+    seen = _recorded(pictures)
     started = time.process_time()
     warnings, alphas = _finished(classical.run(seen))
     seconds = (time.process_time() - started) / len(seen)
@@ -86,8 +86,8 @@ def _object(case: Path, frames: int, size: int) -> tuple[np.ndarray, np.ndarray]
     return layers[..., :3] / np.maximum(opacity, 1e-3)[..., None], opacity
 
 
-def _filmed(pictures: np.ndarray) -> np.ndarray:
-    """What a camera and an encoder leave of pictures [T, S, S, 3]: uint8."""
+def _recorded(pictures: np.ndarray) -> np.ndarray:
+    """Simulate camera and encoder: noise and H.264 on images [T, S, S, 3]; uint8."""
     noise = np.random.default_rng(0).normal(0, NOISE, pictures.shape)
     noisy = (pictures + noise + 0.5).clip(0, 255).astype(np.uint8)
     with tempfile.TemporaryDirectory() as folder:
@@ -131,7 +131,7 @@ def _edge_error(found: np.ndarray, truth: np.ndarray) -> float:
 
 
 def _flows(pictures: np.ndarray) -> list[np.ndarray]:
-    """Where each pixel of a frame was in the frame before: T - 1 maps [S, S, 2] float32."""
+    """Backward flow: position of each pixel in the previous frame, T - 1 maps [S, S, 2] float32."""
     grey = [cv2.cvtColor(p.clip(0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY) for p in pictures]
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     y, x = np.mgrid[: grey[0].shape[0], : grey[0].shape[1]].astype(np.float32)

@@ -32,7 +32,7 @@ def compose(
         background = background * _shadows(opacity)
     a = opacity[..., None]
     if name == "drift":
-        return _wandered(colors, opacity, background)
+        return _handheld(colors, opacity, background)
     return colors * a + background * (1 - a), opacity
 
 
@@ -143,10 +143,10 @@ def _ground(size: int) -> np.ndarray:
     return light * ((1 - mix) * (150.0, 140, 120) + mix * (92.0, 104, 118))
 
 
-def _wandered(
+def _handheld(
     colors: np.ndarray, opacity: np.ndarray, ground: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What a hand-held camera sees: it drifts by 6 % of the picture, turns and nears a little."""
+    """Simulate a hand-held camera: drift by 6 % of the image, slight rotation and zoom."""
     count, size = opacity.shape[:2]
     edge = (len(ground) - size) // 2
     pictures, truths = [], []

@@ -1,9 +1,9 @@
-"""The pretrained networks at real size: parameters, memory and seconds on this machine's GPU.
+"""Pretrained networks at real size: parameters, memory and seconds on this machine's GPU.
 
     python -m benchmarks.networks [--json FILE] [--only NAME ...] [--folder FOLDER]
 
-Speed and memory do not depend on what weights say, so random ones in the published layouts are
-written to a folder (11 GB, kept for the next time) and loaded as the real ones are.
+Speed and memory do not depend on the values of weights, so random ones in the published layouts are
+written to a folder (11 GB, reused later) and loaded like real ones.
 """
 
 from __future__ import annotations
@@ -125,9 +125,9 @@ def sds(folder: Path) -> Iterator[dict]:
 
     parts = networks.build(published.REAL, torch.device("cuda"))
     parameters = sum(_count(m) for m in (parts.unet, parts.vae, parts.image_encoder))
-    judge, generator = Zero123(parts, stable=False), torch.Generator().manual_seed(0)
+    zero123, generator = Zero123(parts, stable=False), torch.Generator().manual_seed(0)
     images = np.stack([_frames(FRAMES)] * 7, 1)
-    marks, peak = _followed(judge.remember(images, rig_cameras(SIZE), generator))
+    marks, peak = _followed(zero123.remember(images, rig_cameras(SIZE), generator))
     what = f"Zero123, embedding {FRAMES} x 7 references"
     yield _row(what, parameters, peak, marks[-1][0], "clip")
 
@@ -135,11 +135,11 @@ def sds(folder: Path) -> Iterator[dict]:
 
     def step() -> None:
         shots = draw_shots(4, SIZE, generator)
-        judge.loss(rgb, [0, 1, 2, 3], shots.azimuths, shots.elevations, 0, generator).backward()
+        zero123.loss(rgb, [0, 1, 2, 3], shots.azimuths, shots.elevations, 0, generator).backward()
 
     seconds, peak = _timed(step)
     yield _row("Zero123, one SDS step at batch 4", _count(parts.unet), peak, seconds, "step")
-    judge.forget()
+    zero123.forget()
 
 
 def lpips(folder: Path) -> Iterator[dict]:
@@ -159,7 +159,7 @@ MEASURES: dict[str, Callable[[Path], Iterator[dict]]] = {
 }  # fmt: skip
 
 
-# --- how it is measured ----------------------------------------------------------------------
+# --- measurement ------------------------------------------------------------------------------
 
 
 def _followed(events: Iterator[Event]) -> tuple[list[tuple[float, Event]], float]:

@@ -1,1 +1,1 @@
-"""The bundled clips, and the scenes and the renderer that made them."""
+"""The bundled clips, and the animated objects and the renderer that made them."""

@@ -1,6 +1,6 @@
 """Render the bundled clips: `python -m examples.make_clips [NAME ...] --out examples/clips`.
 
-The objects are functions of time (examples/scenes), so that they double as ground truth: `render`
+The objects are functions of time (examples/objects), so that they double as ground truth: `render`
 draws any of them at any time from any camera of ds4d.cameras.
 """
 
@@ -20,8 +20,8 @@ from PIL import Image
 from ds4d.cameras import Cameras, orbit_cameras
 from ds4d.run.workspace import replacing
 from examples import tracer
+from examples.objects import cactus, frog, octopus, windmill
 from examples.parts import Part
-from examples.scenes import cactus, frog, octopus, windmill
 
 FPS = 24
 SIZE = 512  # pixels
@@ -38,7 +38,7 @@ class Clip:
     backdrop: tuple[str, str] | None  # colours at the top and at the bottom; None = alpha
 
 
-SCENES = {
+OBJECTS = {
     "frog": Clip("frog.mp4", frog.parts, 40, ("#f7dccb", "#fbeee3")),
     "octopus": Clip("octopus.webp", octopus.parts, 36, None),
     "cactus": Clip("cactus.mp4", cactus.parts, 40, ("#e9e0f6", "#f5effb")),
@@ -46,12 +46,12 @@ SCENES = {
 }
 
 
-def render(scene: str, time: float, cameras: Cameras, samples: int = 2) -> np.ndarray:
+def render(title: str, time: float, cameras: Cameras, samples: int = 2) -> np.ndarray:
     """The object of a clip at a time (in clip lengths, periodic) from each camera.
 
     Returns [C, H, W, 4] uint8 RGBA, straight alpha; samples x samples rays where it matters.
     """
-    return tracer.render(SCENES[scene].parts(time % 1.0), cameras, samples)
+    return tracer.render(OBJECTS[title].parts(time % 1.0), cameras, samples)
 
 
 def over_backdrop(image: np.ndarray, top: str, bottom: str) -> np.ndarray:
@@ -65,7 +65,7 @@ def over_backdrop(image: np.ndarray, top: str, bottom: str) -> np.ndarray:
 
 def make(name: str, folder: Path, size: int = SIZE, samples: int = 2) -> Path:
     """Render and write one clip, seen by the front camera, with a progress line on stderr."""
-    clip, camera = SCENES[name], orbit_cameras([0.0], size=size)
+    clip, camera = OBJECTS[name], orbit_cameras([0.0], size=size)
     images, started = [], clock.perf_counter()
     for k in range(clip.frames):
         images.append(render(name, k / clip.frames, camera, samples)[0])
@@ -97,12 +97,12 @@ def write_mp4(path: Path, images: list[np.ndarray]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SCENES)}; all")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(OBJECTS)}; all")
     parser.add_argument("--out", type=Path, default=CLIPS, help="folder for the clips")
     arguments = parser.parse_args()
-    for name in arguments.names or SCENES:
-        if name not in SCENES:
-            parser.error(f"there is no scene {name}; choose from {', '.join(SCENES)}")
+    for name in arguments.names or OBJECTS:
+        if name not in OBJECTS:
+            parser.error(f"there is no object {name}; choose from {', '.join(OBJECTS)}")
         path = make(name, arguments.out)
         print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
 

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageSequence
 
 from ds4d.images import over, tile
 from examples import make_case
-from examples.make_clips import CLIPS, SCENES
+from examples.make_clips import CLIPS, OBJECTS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS, RESULTS = ROOT / "docs", ROOT / "examples" / "results"
@@ -37,10 +37,10 @@ VIEWS_SIDE = 220  # pixels of each picture of docs/views.jpg
 def loop() -> Path:
     """Write the animation: each column is one object, input above output, in step."""
     columns = []
-    for name in SCENES:
+    for name in OBJECTS:
         orbit = iio.imread(RESULTS / name / "videos" / "orbit.mp4")
         shown = np.arange(0, len(orbit), 2)  # 24 frames a second -> LOOP_FPS
-        clip = read_clip(CLIPS / SCENES[name].file)
+        clip = read_clip(CLIPS / OBJECTS[name].file)
         moments = np.rint(shown / (len(orbit) - 1) * (len(clip) - 1)).astype(int)
         columns.append((resized(clip[moments], LOOP_SIDE), resized(orbit[shown], LOOP_SIDE)))
     frames = []

@@ -1,6 +1,6 @@
-"""A small deterministic sphere tracer for scenes of parts, on all cores (numba).
+"""A small deterministic sphere tracer for objects made of parts, on all cores (numba).
 
-The scene is one signed distance field: parts joined in order by polynomial smooth unions, which
+The object is one signed distance field: parts joined in order by polynomial smooth unions, which
 reach no further than the parts' blends, so that parts far from a point or a ray are left out
 without changing the picture. Light stands still in the world: a warm key with a soft shadow from
 the front's upper left, a cool sky, a bounce from below and a light from behind.
@@ -24,7 +24,7 @@ from examples.shapes import (
     ring_distance,
 )
 
-# Columns of a packed scene, one row per part
+# Columns of a packed object, one row per part
 SHAPE, CENTRE, INVERSE, SHRINK, SIZE, BLEND, BOUND, REACH = 0, 1, 4, 13, 14, 18, 19, 20
 PATTERN, SCALE, COLOR, COLOR2, GLOSS, GLOW, COLUMNS = 21, 22, 23, 26, 29, 30, 31
 
@@ -72,7 +72,7 @@ def encoded(images: np.ndarray) -> np.ndarray:
 
 
 def pack(parts: list[Part]) -> np.ndarray:
-    """The scene as one table [P, COLUMNS] float32, a row per part in the order of blending."""
+    """Pack the object as one table [P, COLUMNS] float32, a row per part in the order of blending."""
     table = np.zeros((len(parts), COLUMNS), np.float32)
     for row, part in zip(table, parts, strict=True):
         linear = np.asarray(part.linear, dtype=float)

@@ -23,7 +23,7 @@ from .sheet import save_sheet
 
 @dataclass(frozen=True)
 class Cell:
-    """What is trained; the names of the table's first columns."""
+    """Parameters of one training; its fields name the first columns of the table."""
 
     case: str
     views: str  # folder of given views in the case; none = the embedded engine makes them

@@ -1,4 +1,4 @@
-"""What a cell is judged by: held-out views where there is truth, else the given clip."""
+"""Scores of a cell: held-out views if the case has truth, else fidelity to the clip and flicker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ds4d.run.events import result
 from ..front_end import chamfer_distance, points
 
 METRICS = ("psnr_fg", "mask_iou", "motion_psnr", "psnr", "ssim", "temporal_psnr")
-AROUND = (-75.0, 15.0, 105.0, 195.0)  # azimuths that the flicker is seen from, degrees
+AROUND = (-75.0, 15.0, 105.0, 195.0)  # azimuths of the flicker metric, degrees
 
 
 def of(asset: Asset, case: Path, work: Path) -> dict[str, float]:
@@ -32,7 +32,7 @@ def of(asset: Asset, case: Path, work: Path) -> dict[str, float]:
 
 
 def fidelity(asset: Asset, work: Path) -> dict[str, float]:
-    """How close the front renders are to the clip's frames, dB."""
+    """PSNR of the front renders against the frames of the clip, dB."""
     frames = load_images(work / "frames")  # [T, S, S, 4]
     front = asset.cameras[0].resized(*frames.shape[1:3])
     positions = asset.positions.tolist()
@@ -47,7 +47,7 @@ def fidelity(asset: Asset, work: Path) -> dict[str, float]:
 def flicker(asset: Asset) -> float:
     """Mean absolute second difference over time of still side views, in 1/255 of full range.
 
-    What moves evenly has none; what trembles or jumps from frame to frame has much.
+    Zero for uniform motion, large for jitter from frame to frame.
     """
     positions = asset.positions.tolist()
     total = 0.0

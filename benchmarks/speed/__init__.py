@@ -1,1 +1,1 @@
-"""How fast everything is, and how its cost grows: see __main__.py."""
+"""Speed of rasterizers, training steps and whole runs: see __main__.py."""

@@ -64,7 +64,7 @@ def ball(N: int, device: str) -> dict[str, Tensor]:
 
 
 class Step:
-    """One drawing of the scene, forward, and backward from fixed gradients in the images."""
+    """One rendering of the ball, forward, and backward from fixed image gradients."""
 
     def __init__(self, engine: str, N: int, size: int, C: int):
         self.device, self.draw = engines()[engine]
@@ -115,9 +115,9 @@ def run(quick: bool) -> Iterator[dict]:
 
 
 def floor(N: int, size: int, C: int) -> dict:
-    """How long the memory takes to move once what a step reads and writes, beside our step.
+    """Time our step beside its memory-bandwidth floor: each array read and written once.
 
-    The step is also replayed as a CUDA graph: what is left without the launches of its kernels.
+    The step is also replayed as a CUDA graph, which leaves out the launches of its kernels.
     """
     from . import gpu_timing
 

@@ -135,7 +135,7 @@ def prepare(
     away = 0.7 * middle.scales[blob] * torch.randn(config.points, 3, generator=generator)
     points = middle.means[blob] + rotate(middle.quats[blob], away)
     features = described(size, frames, views, grid, device)
-    perceptual, sds = judges(config, seen, device)
+    perceptual, sds = guidance(config, seen, device)
     if device.type == "cuda":
         config = dataclasses.replace(
             config, perceptual=min(config.perceptual, FAINT), sds=min(config.sds, FAINT)
@@ -160,16 +160,16 @@ def pictures(size: int, frames: int, views: int) -> Views:
 
 @functools.lru_cache(maxsize=1)
 def described(size: int, frames: int, views: int, grid: int, device: torch.device) -> Tensor:
-    """What a run here has by itself: descriptors on a CPU; on a GPU, noise shaped as DINOv2's."""
+    """Features as on this machine: descriptors on a CPU, noise in DINOv2's shape on a GPU."""
     if device.type == "cuda":
         return torch.randn(frames, views, *DINO, generator=torch.Generator().manual_seed(0))
     return result(descriptors.run(pictures(size, frames, views).images, grid))
 
 
-def judges(
+def guidance(
     config: FourdConfig, views: Views, device: torch.device
 ) -> tuple[Perceptual, Zero123 | None]:
-    """Who judges the renders here; on a GPU LPIPS, and Zero123 where asked, of random weights."""
+    """Perceptual loss and SDS as on this machine; on a GPU, LPIPS and Zero123 of random weights."""
     if device.type == "cpu":
         return structural, None
     from ds4d.guidance import lpips, networks

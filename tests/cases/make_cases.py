@@ -1,6 +1,6 @@
 """Render the ground-truth case that the tests read: python -m tests.cases.make_cases
 
-The bundled frog (examples/scenes/frog.py), FRAMES frames of its hop at SIZE x SIZE pixels, in the
+The bundled frog (examples/objects/frog.py), FRAMES frames of its hop at SIZE x SIZE pixels, in the
 layout of a case folder:
 
     input/0000.png ...              the front view, RGBA with exact alpha

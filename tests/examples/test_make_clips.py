@@ -7,15 +7,15 @@ import torch
 
 from ds4d.cameras import FOV_DEG, RADIUS, orbit_cameras, project
 from examples import tracer
-from examples.make_clips import CLIPS, SCENES, make, render
+from examples.make_clips import CLIPS, OBJECTS, make, render
 from examples.parts import ball, eye, mapped, mirrored, moved, turn
 
 SIZE = 48
 FRONT = orbit_cameras([0.0], size=SIZE)
 
 
-def front(scene: str, time: float) -> np.ndarray:
-    return render(scene, time, FRONT, samples=1)[0].astype(int)
+def front(title: str, time: float) -> np.ndarray:
+    return render(title, time, FRONT, samples=1)[0].astype(int)
 
 
 def extent(image: np.ndarray) -> tuple[int, int, int, int]:
@@ -24,10 +24,10 @@ def extent(image: np.ndarray) -> tuple[int, int, int, int]:
     return rows[0], rows[-1], columns[0], columns[-1]
 
 
-@pytest.mark.parametrize("scene", SCENES)
-def test_the_object_stays_inside_its_frame_and_moves(scene):
+@pytest.mark.parametrize("title", OBJECTS)
+def test_the_object_stays_inside_its_frame_and_moves(title):
     cameras = orbit_cameras([0.0, 70.0, 200.0], size=SIZE)
-    images = np.stack([render(scene, k / 6, cameras, samples=1) for k in range(6)])
+    images = np.stack([render(title, k / 6, cameras, samples=1) for k in range(6)])
     alpha = images[..., 3]
     assert alpha[:, :, 1:-1, 1:-1].max() == 255
     border = alpha.copy()
@@ -38,14 +38,14 @@ def test_the_object_stays_inside_its_frame_and_moves(scene):
     assert (change.mean(axis=(1, 2)) > 0.01).all()
 
 
-@pytest.mark.parametrize("scene", SCENES)
-def test_the_last_frame_leads_back_to_the_first(scene):
-    frames = SCENES[scene].frames
-    start = front(scene, 0.0)
-    assert np.abs(front(scene, 1 - 1e-5) - start).mean() < 0.5
-    before = np.abs(front(scene, 1 - 1 / frames) - start).mean()
+@pytest.mark.parametrize("title", OBJECTS)
+def test_the_last_frame_leads_back_to_the_first(title):
+    frames = OBJECTS[title].frames
+    start = front(title, 0.0)
+    assert np.abs(front(title, 1 - 1e-5) - start).mean() < 0.5
+    before = np.abs(front(title, 1 - 1 / frames) - start).mean()
     steps = [k / frames for k in range(0, frames + 1, 4)]
-    moves = [np.abs(front(scene, t + 1 / frames) - front(scene, t)).mean() for t in steps]
+    moves = [np.abs(front(title, t + 1 / frames) - front(title, t)).mean() for t in steps]
     assert before < 1.5 * max(moves)
 
 
@@ -87,7 +87,7 @@ def test_a_ball_is_drawn_where_the_cameras_see_it_and_as_large():
 
 
 def test_leaving_out_distant_parts_does_not_change_the_distance_near_a_surface():
-    table = tracer.pack(SCENES["octopus"].parts(0.2))
+    table = tracer.pack(OBJECTS["octopus"].parts(0.2))
     everything, near = np.arange(len(table)), np.arange(len(table))
     fewest = len(table)
     for point in np.random.default_rng(3).uniform(-0.4, 0.4, (400, 3)):
@@ -109,23 +109,23 @@ def test_maps_of_parts_compose_as_maps_of_space():
     assert np.allclose(right.centre, (0.3, 0, 0)) and np.allclose(left.centre, (-0.3, 0, 0))
 
 
-@pytest.mark.parametrize("scene", SCENES)
-def test_the_bundled_clip_can_be_read(scene):
-    frames = np.stack(list(iio.imiter(CLIPS / SCENES[scene].file)))
-    assert len(frames) == SCENES[scene].frames >= 24
+@pytest.mark.parametrize("title", OBJECTS)
+def test_the_bundled_clip_can_be_read(title):
+    frames = np.stack(list(iio.imiter(CLIPS / OBJECTS[title].file)))
+    assert len(frames) == OBJECTS[title].frames >= 24
     assert frames.shape[1:3] == (512, 512)
-    assert frames.shape[3] == (4 if SCENES[scene].backdrop is None else 3)
+    assert frames.shape[3] == (4 if OBJECTS[title].backdrop is None else 3)
     steps = np.abs(np.diff(frames[:, ::8, ::8].astype(int), axis=0)).max(axis=(1, 2, 3))
     assert (steps > 20).all()  # no frame is held
 
 
 def test_the_bundled_clips_are_small():
-    assert sum((CLIPS / clip.file).stat().st_size for clip in SCENES.values()) < 3_000_000
+    assert sum((CLIPS / clip.file).stat().st_size for clip in OBJECTS.values()) < 3_000_000
 
 
 def test_a_clip_is_written_with_its_alpha(tmp_path):
     path = make("octopus", tmp_path, size=32, samples=1)
     frames = np.stack(list(iio.imiter(path)))
-    assert frames.shape == (SCENES["octopus"].frames, 32, 32, 4)
+    assert frames.shape == (OBJECTS["octopus"].frames, 32, 32, 4)
     drawn = render("octopus", 0.0, FRONT.resized(32, 32), samples=1)[0]
     assert np.array_equal(frames[0][..., 3], drawn[..., 3])
