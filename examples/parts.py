@@ -1,7 +1,7 @@
 """Parts of an object: soft solids that are moved, blended and patterned.
 
-An object is a function of time in [0, 1) that returns a list of `Part`s; its motion loops: time 1 is
-time 0 again. World as in ds4d.cameras: +Z up, +X to the right of the front image, -Y towards the
+An object is a function of time in [0, 1) that returns a list of `Part`s; its motion loops: time 1
+is time 0 again. World as in ds4d.cameras: +Z up, +X to the right of the front image, -Y towards the
 front camera; the object stays inside the sphere of radius 0.5 at the origin.
 """
 

@@ -72,7 +72,7 @@ def encoded(images: np.ndarray) -> np.ndarray:
 
 
 def pack(parts: list[Part]) -> np.ndarray:
-    """Pack the object as one table [P, COLUMNS] float32, a row per part in the order of blending."""
+    """Pack parts into a table [P, COLUMNS] float32, one row per part in the order of blending."""
     table = np.zeros((len(parts), COLUMNS), np.float32)
     for row, part in zip(table, parts, strict=True):
         linear = np.asarray(part.linear, dtype=float)
