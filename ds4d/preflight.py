@@ -138,7 +138,7 @@ def _check_background(thumbnails: np.ndarray, doubt: str, prepared: bool) -> lis
     if prepared:
         return []
     grey = np.stack([cv2.cvtColor(_opaque(image), cv2.COLOR_RGB2GRAY) for image in thumbnails])
-    movements = stabilization.movements(grey)
+    movements = stabilization.camera_transforms(grey)
     if movements is None:
         sentence = "The camera moves, or the background behind the object does."
         hint = "A camera on a table or a tripod gives much better mattes."
@@ -159,7 +159,7 @@ def _mattes(thumbnails: np.ndarray) -> tuple[np.ndarray, str]:
         return thumbnails[..., 3], ""
     small = np.stack([shrunk(image, MATTE_SIZE) for image in thumbnails])
     events: list[Event] = []
-    mattes = result(classical.run(small), events.append)
+    mattes = result(classical.run(small, soft_edges=False), events.append)
     return mattes, " ".join(event.message for event in events if event.warning)
 
 

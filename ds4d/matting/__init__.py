@@ -1,4 +1,4 @@
-"""Frames -> mattes: which pixels are the object."""
+"""Matting: the opacity of the object in every frame."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def choose(
     frames: np.ndarray,  # [T, H, W, 3 or 4] uint8
     cache: Path | None = None,  # folder for the mattes of single frames
 ) -> Engine:
-    """The engine for these frames; its run(frames) returns mattes [T, H, W] uint8.
+    """Choose the engine for these frames; its run(frames) returns mattes [T, H, W] uint8.
 
     "auto" keeps an alpha channel that is there, else takes rembg where it can run, else the
     classical engine.
@@ -40,10 +40,10 @@ def choose(
     if config.engine == "classical":
         return Engine("classical", "asked for", classical.run)
     weights = (f"rembg-{config.model}",)
-    fine, why = True, "asked for"
+    available, why = True, "asked for"
     if config.engine == "auto":
-        fine, why = usable(weights, machine, gpu_gb=REMBG_GPU_GB, cached_on_cpu=True)
-    if not fine:
+        available, why = usable(weights, machine, gpu_gb=REMBG_GPU_GB, cached_on_cpu=True)
+    if not available:
         return Engine("classical", f"the clip has no alpha channel; {why}", classical.run)
     from . import rembg
 

@@ -1,4 +1,4 @@
-"""What any engine's mattes are checked and cleaned with: how they hang together over time."""
+"""Cleaning and checking of any engine's mattes by their continuity over time."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-LONGEST = 640  # pixels; larger mattes are looked at in this size
+LONGEST = 640  # pixels; larger mattes are analysed at this size
 SMALL_BODY = 0.03  # share of the largest body's volume that a second body needs
-FAINT = 8  # opacity out of 255 that is still nothing
+FAINT = 8  # opacity out of 255 that counts as background
 RIM = 3  # pixels around a body that is dropped, where its soft edge goes with it
-NEIGHBOURS = 4  # frames that tell what a frame's area should be
+NEIGHBOURS = 4  # frames that a frame's area is compared to
 JUMP = 0.35  # share of the typical area by which a matte differs from its neighbours
 
 
 def bodies(masks: np.ndarray) -> np.ndarray:
-    """Keep of masks [T, H, W] bool the largest connected body in (time, y, x) and what is large
-    beside it."""
+    """Keep of masks [T, H, W] bool the largest connected body in (time, y, x), and all bodies that
+    are large beside it."""
     labels, numbers = ndimage.label(masks, structure=np.ones((3, 3, 3)))
     if numbers == 0:
         return masks
@@ -26,7 +26,7 @@ def bodies(masks: np.ndarray) -> np.ndarray:
 
 
 def cleaned(alphas: np.ndarray) -> np.ndarray:
-    """Mattes [T, H, W] uint8 without what does not belong to the object's bodies over time.
+    """Mattes [T, H, W] uint8 reduced to the object's bodies over time.
 
     Soft pixels stay with the body they touch; haze and specks that touch none become 0.
     """
@@ -39,31 +39,31 @@ def cleaned(alphas: np.ndarray) -> np.ndarray:
     touches[0] = False
     result = np.empty_like(alphas)
     for index, alpha in enumerate(alphas):
-        stays = _grown(touches[labels[index]], 1)
-        dropped = _grown(solid[index] & ~kept[index], RIM) & ~_grown(kept[index], RIM)
-        stays = (stays & ~dropped).astype(np.uint8)
+        near = _dilate(touches[labels[index]], 1)
+        dropped = _dilate(solid[index] & ~kept[index], RIM) & ~_dilate(kept[index], RIM)
+        mask = (near & ~dropped).astype(np.uint8)
         size = alpha.shape[::-1]
-        result[index] = alpha * cv2.resize(stays, size, interpolation=cv2.INTER_NEAREST)
+        result[index] = alpha * cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
     return result
 
 
 def jumps(alphas: np.ndarray) -> np.ndarray:
-    """Numbers of the frames in mattes [T, H, W] uint8 whose area is not like their neighbours'.
+    """Indices of the frames in mattes [T, H, W] uint8 whose area differs from their neighbours'.
 
-    A frame is compared to the median of those around it, and to how much areas change elsewhere in
-    the clip. Frames without an object are left out.
+    A frame is compared to the median of those around it, relative to the changes elsewhere in the
+    clip. Frames without an object are left out.
     """
     areas = np.array([np.count_nonzero(alpha > 127) for alpha in alphas], np.float64)
-    seen = np.flatnonzero(areas)
-    if len(seen) < 3:
-        return seen[:0]
-    areas = areas[seen]
-    places = np.arange(len(seen))
-    off = np.empty(len(seen))
-    for place in places:
-        nearest = np.argsort(np.abs(places - place), kind="stable")[1 : NEIGHBOURS + 1]
-        off[place] = abs(areas[place] - np.median(areas[nearest]))
-    return seen[off > max(JUMP * np.median(areas), 6 * np.median(off))]
+    frames = np.flatnonzero(areas)
+    if len(frames) < 3:
+        return frames[:0]
+    areas = areas[frames]
+    positions = np.arange(len(frames))
+    change = np.empty(len(frames))
+    for position in positions:
+        nearest = np.argsort(np.abs(positions - position), kind="stable")[1 : NEIGHBOURS + 1]
+        change[position] = abs(areas[position] - np.median(areas[nearest]))
+    return frames[change > max(JUMP * np.median(areas), 6 * np.median(change))]
 
 
 def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
@@ -76,6 +76,7 @@ def shrunk(image: np.ndarray, longest: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _grown(mask: np.ndarray, radius: int) -> np.ndarray:
+def _dilate(mask: np.ndarray, radius: int) -> np.ndarray:
+    """A mask grown by a square of this radius, pixels."""
     kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
     return cv2.dilate(mask.astype(np.uint8), kernel) > 0

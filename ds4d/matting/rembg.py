@@ -1,4 +1,4 @@
-"""The pretrained matting engine: rembg's networks, one frame at a time, and a look at all in time.
+"""The pretrained matting engine: rembg's networks on single frames, cleaned over time.
 
 rembg is only ever given the file that `weights` found, and never downloads anything by itself.
 """
@@ -11,7 +11,6 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import torch
-from PIL import Image
 
 from .. import weights
 from ..clip import named_frames
@@ -24,9 +23,9 @@ from ..run.workspace import content_key, replacing
 from .cleanup import cleaned, jumps
 
 SIZES = {"isnet-general-use": 1024, "birefnet-general-lite": 1024, "u2net": 320}  # of the input
-# What a network has to answer at its surest pixel for there to be an object: 0.3 as an opacity.
-# Of an object they are nearly certain somewhere. BiRefNet answers with logits.
-LEAST = {"isnet-general-use": 0.3, "birefnet-general-lite": -0.85, "u2net": 0.3}
+# Output of a network at its surest pixel below which a frame has no object: 0.3 as an opacity.
+# Networks are nearly certain somewhere on an object. BiRefNet returns logits.
+MIN_OUTPUT = {"isnet-general-use": 0.3, "birefnet-general-lite": -0.85, "u2net": 0.3}
 
 
 def run(
@@ -40,7 +39,7 @@ def run(
 
     Args:
         cache: a folder where each frame's own matte is kept by the frame's content, so that a
-            killed or changed run asks the network about new frames only.
+            killed or changed run mattes new frames only.
 
     Raises:
         UserError: no weights, or they are not the model's.
@@ -48,7 +47,7 @@ def run(
     yield Event("matting", 0, len(frames), f"loading {model}")
     file = weights.fetch(f"rembg-{model}", machine.weights)
     try:
-        alphas = yield from _each(frames, model, file, device.pick(machine.device), cache)
+        alphas = yield from _matte_frames(frames, model, file, device.pick(machine.device), cache)
     finally:
         device.release()
     empty = np.flatnonzero(~alphas.any(axis=(1, 2)))
@@ -63,41 +62,42 @@ def run(
     return alphas
 
 
-def _each(
+def _matte_frames(
     frames: np.ndarray, model: str, file: Path, place: torch.device, cache: Path | None
 ) -> Stage[np.ndarray]:
-    """Each frame's own matte: from the cache, or from the network, which is loaded when needed."""
+    """Each frame's own matte, from the cache or the network, which is loaded when needed."""
     total = len(frames)
     alphas = np.empty(frames.shape[:3], np.uint8)
     board = checkerboard(*frames.shape[1:3])
-    network = content_key(model, file) if cache else ""
-    cutter = None
+    network_key = content_key(model, file) if cache else ""
+    network = None
     for index, frame in enumerate(frames):
         rgb = over(frame) if frame.shape[-1] == 4 else frame
-        kept = cache / f"{content_key(rgb.tobytes(), rgb.shape, network)}.png" if cache else None
-        if kept and kept.exists():
-            alphas[index] = iio.imread(kept)
-            message = "cut out before"
+        key = content_key(rgb.tobytes(), rgb.shape, network_key) if cache else ""
+        cached = cache / f"{key}.png" if cache else None
+        if cached and cached.exists():
+            alphas[index] = iio.imread(cached)
+            message = "from the cache"
         else:
-            if cutter is None:
-                cutter = Cutter(model, file, place)
-                yield Event("matting", index, total, cutter.words, warning=cutter.fell_back)
-            alphas[index] = cutter.matte(rgb)
-            message = f"{model} on the {cutter.where}"
-            if kept:
-                with replacing(kept) as path:
+            if network is None:
+                network = Network(model, file, place)
+                yield Event("matting", index, total, network.message, warning=network.fell_back)
+            alphas[index] = network.matte(rgb)
+            message = f"{model} on the {network.processor}"
+            if cached:
+                with replacing(cached) as path:
                     iio.imwrite(path, alphas[index])
         preview = over(np.dstack([rgb, alphas[index]]), board)
         yield Event("matting", index + 1, total, message, preview)
     return alphas
 
 
-class Cutter:
-    """One of rembg's networks, loaded from a file, that mattes one picture after another.
+class Network:
+    """One of rembg's networks, loaded from a file.
 
     Attributes:
-        where: "GPU" or "CPU": what it really runs on.
-        words: the same as a sentence, with the reason where a GPU is left unused.
+        processor: "GPU" or "CPU", whichever it really runs on.
+        message: the same as a sentence, with the reason where a GPU is left unused.
         fell_back: whether CUDA was asked for and could not be started.
 
     Raises:
@@ -107,35 +107,40 @@ class Cutter:
     def __init__(self, model: str, file: Path, place: torch.device):
         import onnxruntime
 
-        asked = place.type == "cuda"
+        wanted = place.type == "cuda"
         built = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        self._least = LEAST[model]
-        self._session = _session(model, file, asked and built)
-        self._watch = _Watch(self._session.inner_session)
-        self._session.inner_session = self._watch
-        on_gpu = "CUDAExecutionProvider" in self._watch.session.get_providers()
-        self.where = "GPU" if on_gpu else "CPU"
-        self.fell_back = asked and built and not on_gpu
-        self.words = f"{model} runs on the {self.where}"
+        self._min_output = MIN_OUTPUT[model]
+        self._session = _session(model, file, wanted and built)
+        self._recorder = _MaximumRecorder(self._session.inner_session)
+        self._session.inner_session = self._recorder
+        on_gpu = "CUDAExecutionProvider" in self._recorder.session.get_providers()
+        self.processor = "GPU" if on_gpu else "CPU"
+        self.fell_back = wanted and built and not on_gpu
+        self.message = f"{model} runs on the {self.processor}"
         if self.fell_back:
-            self.words += ": onnxruntime could not start CUDA; its version may not fit the GPU's."
-        elif asked and not built:
-            self.words += ": this onnxruntime knows no CUDA; onnxruntime-gpu does"
+            self.message += ": onnxruntime could not start CUDA; its version may not fit the GPU's."
+        elif wanted and not built:
+            self.message += ": this onnxruntime has no CUDA; onnxruntime-gpu does"
 
     def matte(
         self,
-        picture: np.ndarray,  # [H, W, 3] uint8
+        rgb: np.ndarray,  # [H, W, 3] uint8
     ) -> np.ndarray:
         """Opacity [H, W] uint8; 0 everywhere where the network sees no object."""
+        from rembg import remove
+
         with np.errstate(all="ignore"):  # rembg divides by the range of a mask, which may be 0
-            masks = self._session.predict(Image.fromarray(picture))
-        if not self._watch.surest >= self._least:
-            return np.zeros(picture.shape[:2], np.uint8)
-        return np.asarray(masks[0])
+            alpha = remove(rgb, session=self._session, only_mask=True)
+        if not self._recorder.maximum >= self._min_output:
+            return np.zeros(rgb.shape[:2], np.uint8)
+        return alpha
 
 
 def _session(model: str, file: Path, cuda: bool):
-    """rembg's session of a model, on the given file instead of rembg's own download."""
+    """rembg's session of a model on the given file.
+
+    Not by `rembg.new_session`, which looks for the file in rembg's own folders and downloads it.
+    """
     import onnxruntime
     from rembg.sessions import sessions
 
@@ -149,24 +154,25 @@ def _session(model: str, file: Path, cuda: bool):
     providers = ["CUDAExecutionProvider"] if cuda else []
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # that CUDA failed: Cutter says it
+            warnings.simplefilter("ignore", RuntimeWarning)  # Network reports that CUDA failed
             session = Session(model, options, providers=[*providers, "CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have nothing in common
-        first = str(error).splitlines()[0]
+        first_line = str(error).splitlines()[0]
         raise UserError(
-            f"The weights {file} cannot be read: {first}", "Delete the file and download it again."
+            f"The weights {file} cannot be read: {first_line}",
+            "Delete the file and download it again.",
         ) from error
     shape = session.inner_session.get_inputs()[0].shape  # a name where a side may be any
     if len(shape) != 4 or any(isinstance(n, int) and n != SIZES[model] for n in shape[2:]):
         raise UserError(
-            f"The weights {file} are not rembg's {model}: they take pictures of another size.",
+            f"The weights {file} are not rembg's {model}: they take images of another size.",
             "It is another model's file.",
         )
     return session
 
 
-class _Watch:
-    """An onnxruntime session that remembers how sure the network was of the last object.
+class _MaximumRecorder:
+    """An onnxruntime session that records the maximum of the network's last output.
 
     rembg stretches every mask to the full range: afterwards, a frame without an object looks like
     any other.
@@ -174,12 +180,12 @@ class _Watch:
 
     def __init__(self, session):
         self.session = session
-        self.surest = float("nan")
+        self.maximum = float("nan")
 
     def get_inputs(self) -> list:
         return self.session.get_inputs()
 
     def run(self, names: list[str] | None, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
         outputs = self.session.run(names, inputs)
-        self.surest = float(outputs[0][:, 0].max())
+        self.maximum = float(outputs[0][:, 0].max())
         return outputs

@@ -101,16 +101,16 @@ def test_mattes_stay_as_they_are_away_from_strokes(tmp_path, rolling):
 
 
 def test_a_stroke_ends_where_its_colours_end(rolling):
-    """The disc leaves the picture that the stroke was drawn on: nothing is said of the wall."""
+    """The disc leaves the picture that the stroke was drawn on: the wall keeps none."""
     frames, masks = rolling
     gone = frames.copy()
     gone[5:] = gone[5:, :, ::-1]
     gone[5:, 20:100, 10:] = gone[4, :20, :10].mean()
     marks = np.full((HEIGHT, WIDTH), UNTOUCHED, np.uint8)
     marks[disc(center(3), 60, 12)] = OBJECT
-    said = corrections.spread(gone, {3: marks})
-    assert (said[4] > 0).sum() > 0.8 * (marks == OBJECT).sum()
-    assert (said[7] > 0).sum() < 0.1 * (marks == OBJECT).sum()
+    propagated = corrections.propagate(gone, {3: marks})
+    assert (propagated[4] > 0).sum() > 0.8 * (marks == OBJECT).sum()
+    assert (propagated[7] > 0).sum() < 0.1 * (marks == OBJECT).sum()
 
 
 def test_the_nearest_frame_s_stroke_counts(rolling):
@@ -118,9 +118,9 @@ def test_the_nearest_frame_s_stroke_counts(rolling):
     inside, outside = (np.full((HEIGHT, WIDTH), UNTOUCHED, np.uint8) for _ in range(2))
     inside[disc(center(0), 60, 12)] = OBJECT
     outside[disc(center(7), 60, 12)] = BACKGROUND
-    said = corrections.spread(frames, {0: inside, 7: outside})
+    propagated = corrections.propagate(frames, {0: inside, 7: outside})
     for index, sign in ((0, 1), (2, 1), (5, -1), (7, -1)):
-        assert said[index, 60, int(center(index))] == sign
+        assert propagated[index, 60, int(center(index))] == sign
 
 
 def test_strokes_are_kept_with_their_source_frame(tmp_path, rolling):

@@ -153,8 +153,8 @@ def test_a_jump_of_the_area_is_named(published):
 def test_frames_that_were_cut_out_before_are_not_asked_again(published, tmp_path, monkeypatch):
     frames, truth = clip(5)
     asked = []
-    matte = rembg.Cutter.matte
-    monkeypatch.setattr(rembg.Cutter, "matte", lambda *a: asked.append(1) or matte(*a))
+    matte = rembg.Network.matte
+    monkeypatch.setattr(rembg.Network, "matte", lambda *a: asked.append(1) or matte(*a))
     machine = MachineConfig(device="cpu", weights=str(published))
     stage = rembg.run(frames[:4], model="u2net", machine=machine, cache=tmp_path / "cut")
     while next(stage).step < 2:
@@ -173,8 +173,8 @@ def test_frames_that_were_cut_out_before_are_not_asked_again(published, tmp_path
 def test_another_model_or_other_weights_are_asked_again(published, tmp_path, monkeypatch):
     frames, _ = clip(2)
     asked = []
-    matte = rembg.Cutter.matte
-    monkeypatch.setattr(rembg.Cutter, "matte", lambda *a: asked.append(1) or matte(*a))
+    matte = rembg.Network.matte
+    monkeypatch.setattr(rembg.Network, "matte", lambda *a: asked.append(1) or matte(*a))
     run(frames, published, "u2net", tmp_path / "cut")
     run(frames, published, "isnet-general-use", tmp_path / "cut")
     assert len(asked) == 4
@@ -221,17 +221,18 @@ def test_another_models_file_under_this_name(published, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("available", "words", "warned"),
+    ("available", "message", "warned"),
     [
-        (["CPUExecutionProvider"], "knows no CUDA", False),
+        (["CPUExecutionProvider"], "has no CUDA", False),
         (["CUDAExecutionProvider", "CPUExecutionProvider"], "could not start CUDA", True),
     ],
 )
-def test_a_gpu_left_unused_is_spoken_about(published, monkeypatch, available, words, warned):
+def test_a_gpu_left_unused_is_reported(published, monkeypatch, available, message, warned):
     import onnxruntime
     import torch
 
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
     file = published / "rembg" / "u2net.onnx"
-    cutter = rembg.Cutter("u2net", file, torch.device("cuda"))
-    assert cutter.where == "CPU" and words in cutter.words and cutter.fell_back == warned
+    network = rembg.Network("u2net", file, torch.device("cuda"))
+    assert network.processor == "CPU" and message in network.message
+    assert network.fell_back == warned

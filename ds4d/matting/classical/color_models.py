@@ -1,4 +1,4 @@
-"""Colours as matting sees them: Lab, distances, and how common a colour is."""
+"""Colour models of matting: CIE Lab, distances, and histograms of object and background."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ import numpy as np
 from scipy import ndimage
 
 BINS = 24  # along each axis of Lab
-RAREST = 1e-5  # density of a colour that was never seen
-UNKNOWN = 0.2  # share of the object's colours that may be any colour
+MIN_DENSITY = 1e-5  # density of a colour that was never seen
+UNIFORM_SHARE = 0.2  # share of the object's colours that may be any colour
 
 
 def lab(rgb: np.ndarray) -> np.ndarray:
-    """[..., 3] uint8 or 0..255 as Lab, [..., 3] float32."""
+    """Convert [..., 3] uint8 or 0..255 to Lab, [..., 3] float32."""
     return cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
 
 
-def rgb(lab: np.ndarray) -> np.ndarray:
-    """The way back: [H, W, 3] float32 in 0..255."""
-    return cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).clip(0, 1) * 255
-
-
 def length(vectors: np.ndarray) -> np.ndarray:
-    """[..., C] -> [...]."""
+    """Euclidean length of vectors [..., C]: [...]."""
     return np.sqrt(np.einsum("...c,...c->...", vectors, vectors))
 
 
-def palette(lab: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """How common colours are among pixels [...] that count with weights [...], smoothed:
-    [BINS, BINS, BINS], sum 1."""
+def histogram(lab: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Smoothed histogram [BINS, BINS, BINS], sum 1, of colours [..., 3] with weights [...]."""
     counts = np.bincount(_bins(lab).ravel(), weights.ravel(), BINS**3).reshape((BINS,) * 3)
     smooth = ndimage.gaussian_filter(counts, 0.8)
     return (smooth / max(smooth.sum(), 1e-9)).astype(np.float32)
 
 
-def likelier(lab: np.ndarray, in_object: np.ndarray, in_background: np.ndarray) -> np.ndarray:
-    """Nats by which colours [..., 3] speak for the object, by both palettes: [...] float32."""
-    a = (1 - UNKNOWN) * in_object + UNKNOWN / BINS**2  # real colours fill about a surface
-    ratio = np.log((a + RAREST) / (in_background + RAREST))
+def log_odds(
+    lab: np.ndarray,  # [..., 3]
+    foreground: np.ndarray,  # histogram of the object
+    background: np.ndarray,  # histogram of the background
+) -> np.ndarray:
+    """Log-likelihood ratio, nats, of colours belonging to the object: [...] float32."""
+    # Colours of real objects fill about a surface in Lab: BINS^2 bins.
+    foreground = (1 - UNIFORM_SHARE) * foreground + UNIFORM_SHARE / BINS**2
+    ratio = np.log((foreground + MIN_DENSITY) / (background + MIN_DENSITY))
     return ratio.ravel()[_bins(lab)]
 
 
 def _bins(lab: np.ndarray) -> np.ndarray:
+    """Flat bin numbers [...] of colours [..., 3]."""
     bins = (lab * (0.2, 0.15, 0.15) + (0, BINS / 2, BINS / 2)).clip(0, BINS - 1).astype(np.intp)
     return np.ravel_multi_index(tuple(np.moveaxis(bins, -1, 0)), (BINS,) * 3)

@@ -1,4 +1,4 @@
-"""How the camera moves before a still background."""
+"""Camera motion in front of a still background."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ import numpy as np
 
 from .color_models import length
 
-STILL = 0.003  # of the picture's size; a camera that moves less stands still
-FARTHEST = 0.6  # of the picture's size that a drift may reach
+STILL = 0.003  # of the image's size; a camera that moves less stands still
+FARTHEST = 0.6  # of the image's size that a drift may reach
 QUIET = 8.0  # grey levels; a border that changes less does not move
-FEWEST = 12  # points that a movement is read from
-AGREE = 0.6  # share of the points that have to move alike
-OUTER = 0.22  # width of the border that points are looked for in, share of the size
+MIN_POINTS = 12  # that a transform is estimated from
+MIN_INLIERS = 0.6  # share of the points that have to move alike
+BORDER = 0.22  # width of the border in which points are tracked, share of the size
 IDENTITY = np.eye(2, 3)
 
 
-def movements(
+def camera_transforms(
     grey: np.ndarray,  # [T, h, w] uint8
 ) -> np.ndarray | None:
-    """Where each frame's pixels lie in the middle frame: [T, 2, 3] float64 (turn, scale, shift).
+    """Similarity transforms from each frame's pixels to the middle frame's, [T, 2, 3] float64.
 
-    Points near the border are followed from frame to frame; what most of them do is the camera. All
-    are the identity where it stands still; None where the background does not move as one, or so
-    far that nothing of it stays in the picture.
+    Points near the border are tracked from frame to frame; the motion of most of them is the
+    camera's.
+
+    Returns:
+        Identities where the camera stands still. None where the background does not move as one,
+        or so far that nothing of it stays in the image.
     """
     count, height, width = grey.shape
     outer = np.ones((height, width), bool)
@@ -31,14 +34,11 @@ def movements(
     border = grey[:, outer].astype(np.float32)
     if np.percentile(np.abs(border - np.median(border, axis=0)), 80) < QUIET:
         return np.stack([IDENTITY] * count)
-    steps = [IDENTITY]
-    for before, now in zip(grey, grey[1:], strict=False):
-        step = _step(before, now)
+    to_first = [np.eye(3)]
+    for previous, current in zip(grey, grey[1:], strict=False):
+        step = _track(previous, current)
         if step is None:
             return None
-        steps.append(step)
-    to_first = [np.eye(3)]
-    for step in steps[1:]:
         to_first.append(to_first[-1] @ np.vstack([step, [0, 0, 1]]))
     to_middle = np.linalg.inv(to_first[count // 2]) @ np.stack(to_first)
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1.0]])
@@ -49,28 +49,29 @@ def movements(
     return to_middle[:, :2] if farthest < FARTHEST else None
 
 
-def _step(before: np.ndarray, now: np.ndarray) -> np.ndarray | None:
-    """The similarity [2, 3] that takes `now`'s pixels to `before`'s."""
-    height, width = now.shape
-    depth = round(OUTER * min(height, width))
-    outer = np.full(now.shape, 255, np.uint8)
+def _track(previous: np.ndarray, current: np.ndarray) -> np.ndarray | None:
+    """The similarity [2, 3] from the current frame's pixels to the previous one's, if there is."""
+    height, width = current.shape
+    depth = round(BORDER * min(height, width))
+    outer = np.full(current.shape, 255, np.uint8)
     outer[depth:-depth, depth:-depth] = 0
-    points = cv2.goodFeaturesToTrack(now, 300, 0.01, 4, mask=outer)
-    if points is None or len(points) < FEWEST:
+    points = cv2.goodFeaturesToTrack(current, 300, 0.01, 4, mask=outer)
+    if points is None or len(points) < MIN_POINTS:
         return None
-    found, ok, _ = cv2.calcOpticalFlowPyrLK(now, before, points, None, winSize=(15, 15))
-    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(before, now, found, None, winSize=(15, 15))
+    window = {"winSize": (15, 15)}
+    found, ok, _ = cv2.calcOpticalFlowPyrLK(current, previous, points, None, **window)
+    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(previous, current, found, None, **window)
     good = (ok & ok_back).ravel().astype(bool) & (length((back - points)[:, 0]) < 0.5)
-    if good.sum() < FEWEST:
+    if good.sum() < MIN_POINTS:
         return None
-    step, inliers = cv2.estimateAffinePartial2D(
+    transform, inliers = cv2.estimateAffinePartial2D(
         points[good], found[good], method=cv2.RANSAC, ransacReprojThreshold=0.5
     )
-    return step if step is not None and inliers.mean() > AGREE else None
+    return transform if transform is not None and inliers.mean() > MIN_INLIERS else None
 
 
-def scaled(movement: np.ndarray, factor: float) -> np.ndarray:
-    """A movement [2, 3] in pictures that are larger by a factor."""
-    turn = movement[:, :2]
-    middle = turn @ np.full(2, 0.5) - 0.5  # pixel centres lie at whole numbers
-    return np.column_stack([turn, factor * (movement[:, 2] - middle) + middle])
+def rescale(transform: np.ndarray, factor: float) -> np.ndarray:
+    """A transform [2, 3] of pixels, for images that are larger by a factor."""
+    linear = transform[:, :2]
+    center = linear @ np.full(2, 0.5) - 0.5  # pixel centres lie at whole numbers
+    return np.column_stack([linear, factor * (transform[:, 2] - center) + center])

@@ -31,29 +31,29 @@ def filmed(behind: np.ndarray, count: int = 6) -> tuple[np.ndarray, np.ndarray]:
 def test_a_smooth_backdrop_is_found_behind_the_object():
     for kind in ("gradient", "radial"):
         lab, masks = filmed(scene(kind))
-        ground, share = background.open_ground(lab)
+        flooded, share = background.flood_from_border(lab)
         assert share > background.PLAIN
-        assert not (ground & masks).any() and ground[~masks].mean() > 0.85
-        behind, seen = background.backdrop(lab, ground)
-        off = color_models.length(behind - color_models.lab(scene(kind)))
+        assert not (flooded & masks).any() and flooded[~masks].mean() > 0.85
+        clean, known = background.backdrop(lab, flooded)
+        off = color_models.length(clean - color_models.lab(scene(kind)))
         assert off.max() < 6 and off.mean() < 1
-        assert seen[masks.all(axis=0)].max(initial=0) == 0
+        assert known[masks.all(axis=0)].max(initial=0) == 0
 
 
 def test_a_texture_is_no_backdrop():
     rng = np.random.default_rng(1)
     texture = cv2.resize(rng.uniform(60, 200, (40, 40, 3)), (SIZE, SIZE))
     lab, _ = filmed(texture)
-    assert background.open_ground(lab)[1] < background.PLAIN
+    assert background.flood_from_border(lab)[1] < background.PLAIN
 
 
 def test_a_plate_is_the_mean_of_what_is_free():
     lab, masks = filmed(scene("gradient"))
     masks = masks | (np.hypot(X - 80, Y - 80) < 12)  # never free
     still = np.stack([stabilization.IDENTITY] * len(lab))
-    plate = background.plate(lab, ~masks, still)
+    plate = background.mean_plate(lab, ~masks, still)
     times = (~masks).sum(axis=0)
-    np.testing.assert_array_equal(plate.seen, times >= 2)
+    np.testing.assert_array_equal(plate.confidence, times >= 2)
     expected = (lab * ~masks[..., None]).sum(axis=0) / np.maximum(times, 1)[..., None]
     np.testing.assert_allclose(plate.lab[times >= 2], expected[times >= 2], atol=1e-3)
-    assert abs(np.median(plate.spread) - lab.std(axis=0)[~masks.any(axis=0)].mean() * 3**0.5) < 0.3
+    assert abs(np.median(plate.noise) - lab.std(axis=0)[~masks.any(axis=0)].mean() * 3**0.5) < 0.3

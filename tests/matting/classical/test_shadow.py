@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ds4d.matting.classical import color_models
-from ds4d.matting.classical.shadow import shadows
+from ds4d.matting.classical.shadow import shadow_mask
 
 SIZE = 256
 Y, X = np.mgrid[:SIZE, :SIZE].astype(np.float32)
@@ -19,7 +19,7 @@ def found(light: np.ndarray, tint: tuple[float, ...] = (1, 1, 1)) -> np.ndarray:
     shade = 1 - (1 - light)[..., None] * np.array(tint)
     noise = np.random.default_rng(0).normal(0, 1, floor.shape)
     frame = color_models.lab((floor * shade + noise).clip(0, 255))
-    return shadows(frame, color_models.lab(floor), np.ones((SIZE, SIZE), np.float32))
+    return shadow_mask(frame, color_models.lab(floor), np.ones((SIZE, SIZE), np.float32))
 
 
 def blob(depth: float, softness: float) -> np.ndarray:

@@ -32,7 +32,7 @@ def path(count: int = 9) -> list[np.ndarray]:
 
 def test_a_wandering_camera_is_followed_to_a_third_of_a_pixel():
     matrices = path()
-    found = stabilization.movements(filmed(matrices))
+    found = stabilization.camera_transforms(filmed(matrices))
     corners = np.array([[10, 10, 1], [190, 10, 1], [10, 190, 1], [190, 190, 1.0]]).T
     middle = np.vstack([matrices[4], [0, 0, 1]])
     for matrix, movement in zip(matrices, found, strict=True):
@@ -40,24 +40,25 @@ def test_a_wandering_camera_is_followed_to_a_third_of_a_pixel():
         assert np.abs(movement @ corners - true[:2] @ corners).max() < 0.35
 
 
-def test_what_moves_in_the_middle_is_no_camera():
+def test_motion_in_the_middle_is_not_the_cameras():
     frames = filmed([path(1)[0]] * 6)
     for index, frame in enumerate(frames):
         cv2.circle(frame, (70 + 12 * index, 100), 40, 255, -1)
-    np.testing.assert_array_equal(stabilization.movements(frames), [stabilization.IDENTITY] * 6)
+    transforms = stabilization.camera_transforms(frames)
+    np.testing.assert_array_equal(transforms, [stabilization.IDENTITY] * 6)
 
 
 def test_a_background_that_does_not_move_as_one():
     rng = np.random.default_rng(3)
     frames = np.stack([np.roll(ground(200), rng.integers(0, 200, 2), (0, 1)) for _ in range(5)])
-    assert stabilization.movements(frames.astype(np.uint8)) is None
+    assert stabilization.camera_transforms(frames.astype(np.uint8)) is None
 
 
 def test_movements_in_larger_pictures():
     """A point keeps its place in the picture: pixel centres lie at whole numbers."""
     movement = path()[5]
     for factor in (2.0, 2.5):
-        larger = stabilization.scaled(movement, factor)
+        larger = stabilization.rescale(movement, factor)
         point = np.array([30.0, 70, 1])
         there = movement @ point
         far = larger @ np.append((point[:2] + 0.5) * factor - 0.5, 1)
@@ -66,7 +67,7 @@ def test_movements_in_larger_pictures():
 
 def test_frames_fall_onto_one_canvas():
     matrices = np.stack(path(5))
-    moved, (height, width) = background.canvas(matrices, (40, 60))
+    moved, (height, width) = background.fit_canvas(matrices, (40, 60))
     corners = np.array([[0, 0, 1], [59, 0, 1], [0, 39, 1], [59, 39, 1.0]]).T
     places = moved @ corners
     assert places.min() >= 0 and places[:, 0].max() <= width - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ds4d.matting.classical.temporal import steadied
+from ds4d.matting.classical.temporal import smooth
 
 SIZE = 128
 
@@ -23,23 +23,23 @@ def moving(count: int = 3, step: int = 3) -> tuple[np.ndarray, np.ndarray]:
     return frames, masks
 
 
-def test_a_gap_in_the_evidence_is_closed_by_the_neighbours():
+def test_a_gap_in_the_log_odds_is_closed_by_the_neighbours():
     frames, masks = moving()
-    evidence = np.where(masks, 5.0, -2.0).astype(np.float32)
-    evidence[1, 50:70, 50:70] = 0.1
-    result = list(steadied(evidence, frames))
+    log_odds = np.where(masks, 5.0, -2.0).astype(np.float32)
+    log_odds[1, 50:70, 50:70] = 0.1
+    result = list(smooth(log_odds, frames))
     assert (result[1][50:70, 50:70] > 1).mean() > 0.9
     np.testing.assert_allclose(result[1][:20], -2, atol=0.2)
 
 
 def test_a_sure_pixel_keeps_its_word_and_other_looks_have_none():
     frames, masks = moving()
-    evidence = np.where(masks, 5.0, -2.0).astype(np.float32)
+    log_odds = np.where(masks, 5.0, -2.0).astype(np.float32)
     assert all(
         ((steady > 0) == mask).mean() > 0.999
-        for steady, mask in zip(steadied(evidence, frames), masks, strict=True)
+        for steady, mask in zip(smooth(log_odds, frames), masks, strict=True)
     )
-    evidence[1] = 0.1
+    log_odds[1] = 0.1
     strangers = frames.copy()
     strangers[[0, 2]] = 0
-    np.testing.assert_allclose(list(steadied(evidence, strangers))[1][:25], 0.1, atol=0.05)
+    np.testing.assert_allclose(list(smooth(log_odds, strangers))[1][:25], 0.1, atol=0.05)

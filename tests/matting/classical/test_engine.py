@@ -194,3 +194,11 @@ def test_true_mattes_over_a_plain_backdrop(level):
     background = np.full((1, 1, 3), level, np.float64)
     alphas, _ = matte(over(rgba[..., :3], rgba[..., 3], background, noise=1.5))
     assert iou(alphas, rgba[..., 3]).mean() > 0.955  # half a pixel of the rim is 3 % at this size
+
+
+def test_masks_are_the_mattes_without_soft_edges():
+    colors, truth = figure(3)
+    frames = over(colors, truth, backdrops()["green"], noise=1.0)
+    _, masks = finished(classical.run(frames, soft_edges=False))
+    assert set(np.unique(masks)) == {0, 255}
+    assert iou(masks, matte(frames)[0]).min() > 0.97
