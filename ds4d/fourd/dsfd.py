@@ -7,33 +7,35 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..config import FourdConfig
-
+Projection = Literal["token", "map"]
+Reference = Literal["middle", "average", "both"]
 EPSILON = 1e-6
 
 
 def view_features(
     features: Tensor,  # [T, V, h, w, D]
-    config: FourdConfig,
-) -> Tensor:  # [T, V, h, w, 2D]
-    """What is known of the views besides their pictures, float32; the paper's is "dsfd".
+    kind: Literal["none", "frames", "dsfd"],
+    projection: Projection = "token",
+    reference: Reference = "both",
+) -> Tensor:  # [T, V, h, w, C] float32
+    """Feature maps that TSSF reads, by FourdConfig.features.
 
-    For the ablations: D channels with features of the frames as they are, and no maps at all,
-    [T, 0, 0, 0, 0], without features.
+    "dsfd", the paper's, are the decoupled features (C = 2D). For the ablations, "frames" are the
+    features as they are (C = D), and "none" are no maps at all, [T, 0, 0, 0, 0].
     """
-    if config.features == "none":
+    if kind == "none":
         return torch.zeros(len(features), 0, 0, 0, 0, device=features.device)
-    if config.features == "frames":
+    if kind == "frames":
         return features.float()
-    return decouple(features, config.projection, config.reference)
+    return decouple(features, projection, reference)
 
 
 def decouple(
     features: Tensor,  # [T, V, h, w, D]
-    projection: Literal["token", "map"] = "token",
-    reference: Literal["middle", "average", "both"] = "both",
+    projection: Projection = "token",
+    reference: Reference = "both",
 ) -> Tensor:
-    """The features with their dynamic part appended to each token, [T, V, h, w, 2D] float32.
+    """Append the dynamic part of the features to each token, [T, V, h, w, 2D] float32.
 
     The static part of a feature is its projection on a reference of the same view (the middle
     frame, or the mean over time); what is left is dynamic. With both references, the two dynamic
@@ -51,9 +53,9 @@ def decouple(
 def dynamic(
     features: Tensor,  # [T, V, h, w, D]
     reference: Tensor,  # [V, h, w, D]
-    projection: Literal["token", "map"],
+    projection: Projection,
 ) -> Tensor:
-    """What a projection on the reference leaves over (eq. 2), [T, V, h, w, D].
+    """The rest after the projection on a reference (eq. 2), [T, V, h, w, D].
 
     "token" projects each token on its own reference token; "map" takes a view's whole feature map
     as one vector, as the letter of eq. 1 allows too.

@@ -1,4 +1,4 @@
-"""Differentiable drawing of 3D Gaussians."""
+"""Differentiable rendering of 3D Gaussians."""
 
 from __future__ import annotations
 

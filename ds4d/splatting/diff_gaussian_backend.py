@@ -1,4 +1,4 @@
-"""Drawing with the `diff_gaussian_rasterization` package (Kerbl et al. 2023), if it is installed.
+"""The `diff_gaussian_rasterization` package (Kerbl et al. 2023) as a backend, where installed.
 
 It is Inria's renderer of 3D Gaussian splatting, or one of its many forks with the same interface.
 It needs a CUDA compiler to be built and its licence allows research and evaluation only, so people
@@ -8,7 +8,7 @@ What the versions return beside the colours differs in order, in meaning (blende
 inverse depth), and in whether gradients pass through it. The colours always come first: so opacity
 and depth are drawn as colours, too, and every version gives all of the gradients.
 
-What stays different from the other engines:
+What stays different from the other backends:
 - what is nearer than 0.2 to a camera is not drawn;
 - a Gaussian ends at three standard deviations, to the next border of a tile of 16 px;
 - the bound on the slant of projected covariances (1.3 times the field of view) knows no principal
@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn.functional import normalize, pad
 
 from ..errors import UserError
+from .inputs import Inputs
 
 NAME = "diff_gaussian_rasterization"
 SOURCE = "https://github.com/graphdeco-inria/diff-gaussian-rasterization"
@@ -46,26 +47,15 @@ def package() -> ModuleType:
         ) from error
 
 
-def draw(
-    means: Tensor,  # [1 or C, N, 3]
-    quats: Tensor,  # [1 or C, N, 4]
-    scales: Tensor,  # [1 or C, N, 3]
-    opacities: Tensor,  # [1 or C, N]
-    colors: Tensor,  # [1 or C, N, D]
-    offsets: Tensor,  # [C, N, 2] pixels, all zero
-    backgrounds: Tensor,  # [C, D]
-    viewmats: Tensor,  # [C, 4, 4]
-    Ks: Tensor,  # [C, 3, 3]
-    width: int,
-    height: int,
-    antialiased: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Colours [C, H, W, D], alphas [C, H, W] and expected depths [C, H, W]; autograd follows.
+def draw(inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
+    """Render colours [C, H, W, D], alphas [C, H, W] and expected depths [C, H, W], differentiably.
 
-    Raises ValueError for offsets other than zero; UserError where none is installed, and for
-    anti-aliasing where the installed version has none.
+    Raises:
+        UserError: the package is not installed, or has no anti-aliasing that was asked for.
+        ValueError: the offsets are not zero.
     """
-    splatting, D = package(), colors.shape[-1]
+    *parameters, offsets, backgrounds, viewmats, Ks, width, height, antialiased = inputs
+    splatting, means, D = package(), inputs.means, inputs.colors.shape[-1]
     options = {}
     if "antialiasing" in splatting.GaussianRasterizationSettings._fields:
         options["antialiasing"] = antialiased
@@ -80,7 +70,7 @@ def draw(
     to_clip = offsets.new_tensor([2 / width, 2 / height])  # from pixels to [-1, 1] over the image
     images = []
     for camera, (viewmat, K) in enumerate(zip(viewmats, Ks.tolist(), strict=True)):
-        own = [x[camera if len(x) > 1 else 0] for x in (means, quats, scales, opacities, colors)]
+        own = [x[camera if len(x) > 1 else 0] for x in parameters]
         settings = splatting.GaussianRasterizationSettings(
             image_height=height,
             image_width=width,

@@ -1,4 +1,4 @@
-"""Distances between neighbours, from which Gaussians get their first size."""
+"""Distances to nearest neighbours, from which Gaussians get their initial size."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-SMALLEST = 1e-7  # squared distance; copies of a point must not make a Gaussian without a size
+SMALLEST = 1e-7  # squared distance; of a Gaussian that starts from copies of a point
 
 
 def mean_squared_neighbour_distance(points: Tensor) -> Tensor:  # [N, 3] -> [N]
     """Mean squared distance of each point to its three nearest others, at least 1e-7.
 
-    The start of 3D Gaussian splatting (Kerbl et al. 2023): scale = sqrt of this. Found by a
-    KD-tree, or, for points on a GPU, by the `simple_knn` package where it is installed: the same
-    search, without a way back to the CPU. Raises ValueError for fewer than four points.
+    The initial scale of 3D Gaussian splatting (Kerbl et al. 2023) is the square root. Computed by a
+    KD-tree; for points on a GPU by the `simple_knn` package, where installed, without a copy to the
+    CPU. Raises ValueError for fewer than four points.
     """
     if points.ndim != 2 or points.shape[1] != 3 or len(points) < 4:
         raise ValueError(f"points must be [N, 3] with N >= 4, got {list(points.shape)}")

@@ -1,4 +1,4 @@
-"""The CPU engine: splatting with numba, on all cores, the same result on every run."""
+"""The CPU backend: splatting with numba's kernels on all cores, the same result on every run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from ..kernels.numba.blend_backward import blend_backward
 from ..kernels.numba.pixels import GROUP, PIXELS
 from ..kernels.numba.projection import CHANNELS, project, project_backward
 from ..kernels.numba.tiles import TILE_X, TILE_Y, list_tiles
+from .inputs import Inputs
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What the backward pass needs of the forward pass."""
+    """Results of the forward pass that the backward pass needs."""
 
     records: np.ndarray  # [C * N, CHANNELS + channels] projected Gaussians
     tile_starts: np.ndarray  # [C * tiles + 1]
@@ -30,22 +31,11 @@ class Trace:
     depths: np.ndarray  # [C, H, W]
 
 
-def forward(
-    means: Tensor,  # [1 or C, N, 3]
-    quats: Tensor,  # [1 or C, N, 4]
-    scales: Tensor,  # [1 or C, N, 3]
-    opacities: Tensor,  # [1 or C, N]
-    colors: Tensor,  # [1 or C, N, D]
-    offsets: Tensor,  # [C, N, 2]
-    backgrounds: Tensor,  # [C, D]
-    viewmats: Tensor,  # [C, 4, 4]
-    Ks: Tensor,  # [C, 3, 3]
-    width: int,
-    height: int,
-    antialiased: bool,
-) -> tuple[Tensor, Tensor, Tensor, Trace]:
-    """Colours [C, H, W, D], alphas [C, H, W], expected depths [C, H, W], and the trace."""
-    C, N, D = len(viewmats), means.shape[1], colors.shape[2]
+def forward(inputs: Inputs) -> tuple[Tensor, Tensor, Tensor, Trace]:
+    """Render colours [C, H, W, D], alphas and expected depths [C, H, W]; last, the trace."""
+    means, quats, scales, opacities, colors, offsets, backgrounds, viewmats, Ks = inputs[:9]
+    width, height, antialiased = inputs[9:]
+    C, N, D = inputs.sizes
     channels = -(-(D + 1) // GROUP) * GROUP  # the colours, the depth, and zeros
     tiles_x, tiles_y = -(-width // TILE_X), -(-height // TILE_Y)
     records = np.zeros((C * N, CHANNELS + channels), np.float32)
@@ -72,34 +62,24 @@ def forward(
 
 
 def backward(
-    means: Tensor,  # as in forward, and so on
-    quats: Tensor,
-    scales: Tensor,
-    opacities: Tensor,
-    colors: Tensor,
-    offsets: Tensor,
-    backgrounds: Tensor,
-    viewmats: Tensor,
-    Ks: Tensor,
-    width: int,
-    height: int,
-    antialiased: bool,
+    inputs: Inputs,
     trace: Trace,
     v_colors: Tensor,  # [C, H, W, D] gradient of the loss in the colours
     v_alphas: Tensor,  # [C, H, W]
     v_depths: Tensor,  # [C, H, W]
 ) -> tuple[Tensor, ...]:
-    """Gradients of the first six arguments, shaped as these."""
+    """Gradients of the first six inputs, shaped as these."""
+    *parameters, backgrounds, viewmats, Ks, width, height, antialiased = inputs
     gradients = np.empty((len(trace.places), trace.records.shape[1]), np.float32)
     blend_backward(
         trace.records, trace.tile_starts, trace.gaussians, trace.bounds, trace.places,
         *_arrays(backgrounds), trace.depths, trace.ends, *_arrays(v_colors, v_alphas, v_depths),
         gradients, get_num_threads(),
     )  # fmt: skip
-    inputs = _arrays(means, quats, scales, opacities, colors, offsets)
-    results = [np.zeros_like(array) for array in inputs]
+    arrays = _arrays(*parameters)
+    results = [np.zeros_like(array) for array in arrays]
     project_backward(
-        *inputs[:4], *_arrays(viewmats, Ks), width, height, antialiased,
+        *arrays[:4], *_arrays(viewmats, Ks), width, height, antialiased,
         trace.records, trace.starts, gradients, *results, get_num_threads(),
     )  # fmt: skip
     return tuple(torch.from_numpy(array) for array in results)

@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from ..errors import UserError
 from ..kernels.numba.cache import forget_stale
+from .inputs import Inputs
 
 MODULES = {
     "numba": "numba_backend",
@@ -41,17 +42,17 @@ def check(backend: str, device: torch.device) -> None:
 
 
 def supports_cuda_graph(backend: str) -> bool:
-    """Whether a backend's work on a GPU can be captured in a CUDA graph."""
+    """True if a backend's work on a GPU can be captured in a CUDA graph."""
     return backend != "diff_gaussian"
 
 
 def supports_offsets(backend: str) -> bool:
-    """Whether a backend can add `means2d_offsets` that are not zero."""
+    """True if a backend can add `means2d_offsets` that are not zero."""
     return backend != "diff_gaussian"
 
 
 def crowded() -> bool:
-    """Whether a captured CUDA graph should be captured again, after a drawing that is not."""
+    """True if a captured CUDA graph should be captured again, after one rendering outside of it."""
     from . import triton_backend
 
     return triton_backend.crowded()
@@ -104,14 +105,14 @@ def rasterize(
     per_gaussian = (means, 2), (quats, 2), (scales, 2), (opacities, 1), (colors, 2)
     tensors = [x if x.ndim > shared else x[None] for x, shared in per_gaussian]
     tensors += [means2d_offsets, backgrounds, viewmats, Ks]
-    settings = width, height, antialiased
+    inputs = Inputs(*tensors, width, height, antialiased)
     module = _backend(backend, means.device)
     if hasattr(module, "draw"):  # made of differentiable operations
-        rendered, alphas, depths = module.draw(*tensors, *settings)
+        rendered, alphas, depths = module.draw(inputs)
     elif torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        rendered, alphas, depths = _Rasterize.apply(module, settings, *tensors)
+        rendered, alphas, depths = _Rasterize.apply(module, *inputs)
     else:
-        rendered, alphas, depths, _ = module.forward(*tensors, *settings)
+        rendered, alphas, depths, _ = module.forward(inputs)
     return rendered, alphas[..., None], depths[..., None]
 
 
@@ -136,9 +137,10 @@ def _load(name: str) -> ModuleType:
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, module, settings, *tensors):
-        colors, alphas, depths, trace = module.forward(*tensors, *settings)
-        ctx.module, ctx.settings, ctx.trace = module, settings, trace
+    def forward(ctx, module, *inputs):
+        colors, alphas, depths, trace = module.forward(Inputs(*inputs))
+        *tensors, width, height, antialiased = inputs
+        ctx.module, ctx.settings, ctx.trace = module, (width, height, antialiased), trace
         ctx.save_for_backward(*tensors, alphas)
         return colors, alphas, depths
 
@@ -146,13 +148,12 @@ class _Rasterize(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, v_colors, v_alphas, v_depths):
         *tensors, alphas = ctx.saved_tensors
-        gradients = ctx.module.backward(
-            *tensors, *ctx.settings, ctx.trace, v_colors, v_alphas, v_depths
-        )
+        inputs = Inputs(*tensors, *ctx.settings)
+        gradients = ctx.module.backward(inputs, ctx.trace, v_colors, v_alphas, v_depths)
         v_backgrounds = None
-        if ctx.needs_input_grad[8]:
+        if ctx.needs_input_grad[1 + Inputs._fields.index("backgrounds")]:
             v_backgrounds = (v_colors * (1 - alphas)[..., None]).sum((1, 2))
-        return None, None, *gradients, v_backgrounds, None, None
+        return None, *gradients, v_backgrounds, *[None] * 5  # no gradient of the cameras
 
 
 def _check_shapes(means, quats, scales, opacities, colors, viewmats, Ks) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""The GPU engine: splatting with Triton, for all cameras at once, without waiting for the GPU.
+"""The GPU backend: splatting with Triton's kernels, all cameras at once, never waiting for the GPU.
 
 The number of intersections of Gaussians and tiles is known to the GPU alone. Reading it makes the
 host wait, so it is read when a shape is drawn for the first time; later the lists keep their room,
@@ -21,6 +21,7 @@ from ..kernels.triton.blend import blend, blend_backward
 from ..kernels.triton.projection import project
 from ..kernels.triton.projection_backward import project_backward
 from ..kernels.triton.tiles import CHANNELS, gather, write_tiles
+from .inputs import Inputs
 
 TILE_X, TILE_Y = 8, 8  # pixels
 WARPS = 1  # of a tile's program: sums over its pixels then need no barrier
@@ -30,7 +31,7 @@ STEP = 1 << 14  # the room is a multiple of this: sizes that recur are cheap to 
 
 @dataclass
 class Room:
-    """How many intersections the lists of one shape of drawing hold."""
+    """Capacity of the lists of intersections for images of one shape."""
 
     gaussians: int
     capacity: int
@@ -39,13 +40,13 @@ class Room:
     captured: bool = False  # in a CUDA graph, which keeps its capacity
 
     def roomy(self) -> bool:
-        """Whether a tenth more would still find room."""
+        """True if a tenth more would still find room."""
         return 1 + int(self.count) * 1.1 <= self.capacity
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What the backward pass needs of the forward pass."""
+    """Results of the forward pass that the backward pass needs."""
 
     records: Tensor  # [C * N, CHANNELS + channels] projected Gaussians
     order: Tensor  # [C * N] int64, by depth
@@ -61,29 +62,16 @@ class Trace:
 _rooms: dict[tuple, Room] = {}
 
 
-def forward(
-    means: Tensor,  # [1 or C, N, 3]
-    quats: Tensor,  # [1 or C, N, 4]
-    scales: Tensor,  # [1 or C, N, 3]
-    opacities: Tensor,  # [1 or C, N]
-    colors: Tensor,  # [1 or C, N, D]
-    offsets: Tensor,  # [C, N, 2]
-    backgrounds: Tensor,  # [C, D]
-    viewmats: Tensor,  # [C, 4, 4]
-    Ks: Tensor,  # [C, 3, 3]
-    width: int,
-    height: int,
-    antialiased: bool,
-) -> tuple[Tensor, Tensor, Tensor, Trace]:
-    """Colours [C, H, W, D], alphas [C, H, W], expected depths [C, H, W], and the trace."""
-    C, N, D = len(viewmats), means.shape[1], colors.shape[2]
-    channels = _channels(D)
-    inputs = (means, quats, scales, opacities, colors, offsets, viewmats, Ks)
-    inputs = [x.contiguous() for x in inputs]
+def forward(inputs: Inputs) -> tuple[Tensor, Tensor, Tensor, Trace]:
+    """Render colours [C, H, W, D], alphas and expected depths [C, H, W]; last, the trace."""
+    *parameters, backgrounds, viewmats, Ks, width, height, antialiased = inputs
+    C, N, D = inputs.sizes
+    channels, means = _channels(D), inputs.means
+    tensors = [x.contiguous() for x in (*parameters, viewmats, Ks)]
     records = means.new_empty(C * N, CHANNELS.value + channels)
     depths, counts = means.new_empty(C * N), means.new_empty(C * N, dtype=torch.int32)
     project[(triton.cdiv(N, 64), C)](
-        *inputs, records, depths, counts, N, *map(_camera_stride, inputs[:5]), width, height,
+        *tensors, records, depths, counts, N, *map(_camera_stride, tensors[:5]), width, height,
         antialiased, D, channels, TILE_X, TILE_Y, BLOCK=64, num_warps=2,
     )  # fmt: skip
     lists = _list_tiles(records, depths, counts, C, N, width, height, channels)
@@ -102,25 +90,16 @@ def forward(
 
 
 def backward(
-    means: Tensor,  # as in forward, and so on
-    quats: Tensor,
-    scales: Tensor,
-    opacities: Tensor,
-    colors: Tensor,
-    offsets: Tensor,
-    backgrounds: Tensor,
-    viewmats: Tensor,
-    Ks: Tensor,
-    width: int,
-    height: int,
-    antialiased: bool,
+    inputs: Inputs,
     trace: Trace,
     v_colors: Tensor,  # [C, H, W, D] gradient of the loss in the colours
     v_alphas: Tensor,  # [C, H, W]
     v_depths: Tensor,  # [C, H, W]
 ) -> tuple[Tensor, ...]:
-    """Gradients of the first six arguments, shaped as these."""
-    C, N, D = len(viewmats), means.shape[1], colors.shape[2]
+    """Gradients of the first six inputs, shaped as these."""
+    means, quats, scales, opacities, colors, _, backgrounds, viewmats, Ks = inputs[:9]
+    width, height, antialiased = inputs[9:]
+    C, N, D = inputs.sizes
     channels = _channels(D)
     columns = trace.records.shape[1]
     gradients = means.new_empty(len(trace.places), columns)
@@ -136,10 +115,10 @@ def backward(
         trace.order, trace.starts, gradients, totals, C * N, len(gradients), columns,
         GAUSSIANS=4, PLACES=8, COLUMNS=triton.next_power_of_2(columns), num_warps=1,
     )  # fmt: skip
-    inputs = [x.contiguous() for x in (means, quats, scales, opacities, viewmats, Ks)]
+    tensors = [x.contiguous() for x in (means, quats, scales, opacities, viewmats, Ks)]
     shares, v_offsets = means.new_empty(C, N * (11 + D)), means.new_empty(C, N, 2)
     project_backward[(triton.cdiv(N, 64), C)](
-        *inputs, trace.records, totals, shares, v_offsets, N, *map(_camera_stride, inputs[:4]),
+        *tensors, trace.records, totals, shares, v_offsets, N, *map(_camera_stride, tensors[:4]),
         width, height, antialiased, D, channels, BLOCK=64, num_warps=2,
     )  # fmt: skip
     arguments = (means, quats, scales, opacities, colors)
@@ -154,7 +133,7 @@ def backward(
 
 
 def crowded() -> bool:
-    """Whether a captured CUDA graph has hardly any room left, as far as is known without waiting.
+    """True if a captured CUDA graph has hardly any room left, as far as is known without waiting.
 
     Without room it stays right but becomes slow. Draw the shape once, which makes room, then
     capture it again.
@@ -211,7 +190,7 @@ def _list_tiles(
 
 
 def _capacity(shape: tuple[int, int, int], N: int, total: Tensor) -> int:
-    """The room for the lists of this step, and the start of a copy of what it needs."""
+    """Capacity of the lists of this step; starts the copy of the number that it needs."""
     if total.device.type == "cpu":  # Triton's interpreter
         return int(total)
     key = total.device, *shape

@@ -1,4 +1,4 @@
-"""Kernels that blend the Gaussians of each tile, near to far; see cpu_pixels."""
+"""Kernels that blend the Gaussians of each tile, near to far (see pixels.py)."""
 
 from __future__ import annotations
 
@@ -28,46 +28,59 @@ from .pixels import (
     tile_place,
 )
 from .projection import CHANNELS
-from .simd import FEW, LOOPS, any_less, load_few, minus, plus_times, store, times, where_less
+from .simd import (
+    LOOPS,
+    NARROW,
+    any_less,
+    load_narrow,
+    multiply,
+    multiply_add,
+    select_less,
+    store,
+    subtract,
+)
 from .tiles import TILE_X, TILE_Y
 
 
 @njit(cache=True, error_model="numpy")
 def _blend_in_order(scratch, records, gaussians, bounds, begin, end, left, top):
-    """Blends the Gaussians of a tile into its pixels until all of these are finished."""
+    """Blend the Gaussians of a tile into its pixels until all of these are finished."""
     channels = records.shape[1] - CHANNELS
     for i in range(begin, end):
         g, k = gaussians[i], np.float32(i - begin)
         shape, bend, (c0, c1, c2, c3) = at_tile(records, g, left, top)
         first, last, start, stop = bounds[i, 0], bounds[i, 1], bounds[i, 2], bounds[i, 3]
-        for x in range(start, stop, FEW):
+        for x in range(start, stop, NARROW):
             row = first
             while row < last:
                 _, _, raw, ratio, until = alphas_from(shape, x, row, last)
                 for j in range(row * TILE_X + x, until * TILE_X + x, TILE_X):
-                    before = load_few(scratch, TRANSMITTANCE + j)
-                    weight = times(drawn(raw), before)
-                    raw, ratio = times(raw, ratio), times(ratio, bend)
-                    after = minus(before, weight)
-                    ends = where_less(OPAQUE, after, ZERO, weight)
+                    before = load_narrow(scratch, TRANSMITTANCE + j)
+                    weight = multiply(drawn(raw), before)
+                    raw, ratio = multiply(raw, ratio), multiply(ratio, bend)
+                    after = subtract(before, weight)
+                    ends = select_less(OPAQUE, after, ZERO, weight)
                     if any_less(ZERO, ends):
-                        stopped, final = load_few(scratch, STOP + j), load_few(scratch, FINAL + j)
-                        store(scratch, STOP + j, where_less(ZERO, ends, k, stopped))
-                        store(scratch, FINAL + j, where_less(ZERO, ends, before, final))
-                        after = where_less(ZERO, ends, ZERO, after)
-                        weight = where_less(ZERO, ends, ZERO, weight)
+                        stopped, final = (
+                            load_narrow(scratch, STOP + j),
+                            load_narrow(scratch, FINAL + j),
+                        )
+                        store(scratch, STOP + j, select_less(ZERO, ends, k, stopped))
+                        store(scratch, FINAL + j, select_less(ZERO, ends, before, final))
+                        after = select_less(ZERO, ends, ZERO, after)
+                        weight = select_less(ZERO, ends, ZERO, weight)
                     store(scratch, TRANSMITTANCE + j, after)
-                    plane = load_few(scratch, PLANE0 + j)
-                    store(scratch, PLANE0 + j, plus_times(plane, weight, c0))
-                    plane = load_few(scratch, PLANE1 + j)
-                    store(scratch, PLANE1 + j, plus_times(plane, weight, c1))
-                    plane = load_few(scratch, PLANE2 + j)
-                    store(scratch, PLANE2 + j, plus_times(plane, weight, c2))
-                    plane = load_few(scratch, PLANE3 + j)
-                    store(scratch, PLANE3 + j, plus_times(plane, weight, c3))
+                    plane = load_narrow(scratch, PLANE0 + j)
+                    store(scratch, PLANE0 + j, multiply_add(plane, weight, c0))
+                    plane = load_narrow(scratch, PLANE1 + j)
+                    store(scratch, PLANE1 + j, multiply_add(plane, weight, c1))
+                    plane = load_narrow(scratch, PLANE2 + j)
+                    store(scratch, PLANE2 + j, multiply_add(plane, weight, c2))
+                    plane = load_narrow(scratch, PLANE3 + j)
+                    store(scratch, PLANE3 + j, multiply_add(plane, weight, c3))
                     for channel in range(GROUP, channels):
                         at, color = PLANE0 + channel * STEP + j, records[g, CHANNELS + channel]
-                        store(scratch, at, plus_times(load_few(scratch, at), weight, color))
+                        store(scratch, at, multiply_add(load_narrow(scratch, at), weight, color))
                 row = until
         if (i - begin) % 32 == 31 and _all_finished(scratch):
             break
@@ -75,8 +88,8 @@ def _blend_in_order(scratch, records, gaussians, bounds, begin, end, left, top):
 
 @njit(cache=True, error_model="numpy")
 def _all_finished(scratch):
-    for j in range(0, PIXELS, FEW):
-        if any_less(ZERO, load_few(scratch, TRANSMITTANCE + j)):
+    for j in range(0, PIXELS, NARROW):
+        if any_less(ZERO, load_narrow(scratch, TRANSMITTANCE + j)):
             return False
     return True
 
@@ -122,7 +135,7 @@ def _blend_tile(
 
 @njit(cache=True, error_model="numpy")
 def _clear(scratch, columns, rows):
-    """Nothing is drawn yet; pixels outside the image are finished."""
+    """Reset the pixels: nothing is drawn; those outside the image are finished."""
     scratch[:] = 0.0
     scratch[FINAL : FINAL + PIXELS] = ONE
     scratch[STOP : STOP + PIXELS] = -ONE

@@ -1,4 +1,4 @@
-"""Kernels for the exact gradients of blending, far to near; see cpu_pixels."""
+"""Kernels of the exact gradients of blending, far to near (see pixels.py)."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from .pixels import (
 )
 from .projection import CHANNELS
 from .simd import (
-    FEW,
     LOOPS,
-    load_few,
-    minus,
-    minus_times,
-    over,
-    plus,
-    plus_times,
-    spread_few,
+    NARROW,
+    add,
+    broadcast_narrow,
+    divide,
+    load_narrow,
+    multiply,
+    multiply_add,
+    multiply_subtract,
+    reduce_add,
+    reduce_add_each,
+    select_less,
     store,
-    times,
-    total,
-    totals,
-    where_less,
+    subtract,
 )
 from .tiles import TILE_X, TILE_Y
 
@@ -52,7 +52,7 @@ from .tiles import TILE_X, TILE_Y
 def _undo_in_order(
     scratch, records, gaussians, bounds, places, begin, end, left, top, gradients
 ):  # fmt: skip
-    """Takes the Gaussians of a tile away, far to near, and writes the gradient of each.
+    """Take the Gaussians of a tile away, far to near, and write the gradient of each.
 
     Its first six numbers are the sums over pixels of s, s p, s q, s p^2, s p q, s q^2, where s is
     the gradient in the logarithm of alpha; those of the channels follow. The channels' planes hold
@@ -66,40 +66,43 @@ def _undo_in_order(
             _set_inner(scratch, records, g, first, last, start, stop)
         shape, bend, (c0, c1, c2, c3) = at_tile(records, g, left, top)
         _, _, p_y, _, q_y, _ = shape
-        s_1 = s_p = s_q = s_pp = s_pq = s_qq = v_0 = v_1 = v_2 = v_3 = spread_few(ZERO)
-        for x in range(start, stop, FEW):
+        s_1 = s_p = s_q = s_pp = s_pq = s_qq = v_0 = v_1 = v_2 = v_3 = broadcast_narrow(ZERO)
+        for x in range(start, stop, NARROW):
             row = first
             while row < last:
                 p, q, raw, ratio, until = alphas_from(shape, x, row, last)
-                q = spread_few(q)
+                q = broadcast_narrow(q)
                 for j in range(row * TILE_X + x, until * TILE_X + x, TILE_X):
-                    alpha = where_less(k, load_few(scratch, STOP + j), drawn(raw), ZERO)
-                    through = over(ONE, minus(ONE, alpha))
-                    before = times(load_few(scratch, TRANSMITTANCE + j), through)
-                    behind, weight = load_few(scratch, BEHIND + j), times(alpha, before)
-                    v0, v1 = load_few(scratch, PLANE0 + j), load_few(scratch, PLANE1 + j)
-                    v2, v3 = load_few(scratch, PLANE2 + j), load_few(scratch, PLANE3 + j)
-                    inner = plus_times(times(v0, c0), v1, c1)
-                    inner = plus_times(plus_times(inner, v2, c2), v3, c3)
+                    alpha = select_less(k, load_narrow(scratch, STOP + j), drawn(raw), ZERO)
+                    through = divide(ONE, subtract(ONE, alpha))
+                    before = multiply(load_narrow(scratch, TRANSMITTANCE + j), through)
+                    behind, weight = load_narrow(scratch, BEHIND + j), multiply(alpha, before)
+                    v0, v1 = load_narrow(scratch, PLANE0 + j), load_narrow(scratch, PLANE1 + j)
+                    v2, v3 = load_narrow(scratch, PLANE2 + j), load_narrow(scratch, PLANE3 + j)
+                    inner = multiply_add(multiply(v0, c0), v1, c1)
+                    inner = multiply_add(multiply_add(inner, v2, c2), v3, c3)
                     if channels > GROUP:
-                        inner = plus(inner, load_few(scratch, INNER + j))
+                        inner = add(inner, load_narrow(scratch, INNER + j))
                         store(scratch, WEIGHT + j, weight)
-                    own = times(weight, inner)
+                    own = multiply(weight, inner)
                     store(scratch, TRANSMITTANCE + j, before)
-                    store(scratch, BEHIND + j, plus(behind, own))
-                    s = minus_times(own, times(alpha, through), behind)
-                    s = where_less(LARGEST, raw, ZERO, s)
-                    sp, sq = times(s, p), times(s, q)
-                    s_1, s_p, s_q = plus(s_1, s), plus(s_p, sp), plus(s_q, sq)
-                    s_pp, s_pq = plus_times(s_pp, sp, p), plus_times(s_pq, sp, q)
-                    s_qq = plus_times(s_qq, sq, q)
-                    v_0, v_1 = plus_times(v_0, weight, v0), plus_times(v_1, weight, v1)
-                    v_2, v_3 = plus_times(v_2, weight, v2), plus_times(v_3, weight, v3)
-                    raw, ratio = times(raw, ratio), times(ratio, bend)
-                    p, q = plus(p, p_y), plus(q, q_y)
+                    store(scratch, BEHIND + j, add(behind, own))
+                    s = multiply_subtract(own, multiply(alpha, through), behind)
+                    s = select_less(LARGEST, raw, ZERO, s)
+                    sp, sq = multiply(s, p), multiply(s, q)
+                    s_1, s_p, s_q = add(s_1, s), add(s_p, sp), add(s_q, sq)
+                    s_pp, s_pq = multiply_add(s_pp, sp, p), multiply_add(s_pq, sp, q)
+                    s_qq = multiply_add(s_qq, sq, q)
+                    v_0, v_1 = multiply_add(v_0, weight, v0), multiply_add(v_1, weight, v1)
+                    v_2, v_3 = multiply_add(v_2, weight, v2), multiply_add(v_3, weight, v3)
+                    raw, ratio = multiply(raw, ratio), multiply(ratio, bend)
+                    p, q = add(p, p_y), add(q, q_y)
                 row = until
-        store(gradients, place, totals(s_1, s_p, s_q, s_pp, s_pq, s_qq, v_0, v_1))
-        gradients[place + CHANNELS + 2], gradients[place + CHANNELS + 3] = total(v_2), total(v_3)
+        store(gradients, place, reduce_add_each(s_1, s_p, s_q, s_pp, s_pq, s_qq, v_0, v_1))
+        gradients[place + CHANNELS + 2], gradients[place + CHANNELS + 3] = (
+            reduce_add(v_2),
+            reduce_add(v_3),
+        )
         for channel in range(GROUP, channels):
             v = _sum_weighted(scratch, PLANE0 + channel * STEP, first, last, start, stop)
             gradients[place + CHANNELS + channel] = v
@@ -107,24 +110,24 @@ def _undo_in_order(
 
 @njit(cache=True, error_model="numpy")
 def _set_inner(scratch, records, g, first, last, start, stop):
-    """The further channels' part of the product of a Gaussian's colour and the gradients."""
+    """Write the product of a Gaussian's further channels and their gradients, summed."""
     for y in range(first, last):
-        for j in range(y * TILE_X + start, y * TILE_X + stop, FEW):
-            inner = spread_few(ZERO)
+        for j in range(y * TILE_X + start, y * TILE_X + stop, NARROW):
+            inner = broadcast_narrow(ZERO)
             for channel in range(GROUP, records.shape[1] - CHANNELS):
-                plane = load_few(scratch, PLANE0 + channel * STEP + j)
-                inner = plus_times(inner, plane, records[g, CHANNELS + channel])
+                plane = load_narrow(scratch, PLANE0 + channel * STEP + j)
+                inner = multiply_add(inner, plane, records[g, CHANNELS + channel])
             store(scratch, INNER + j, inner)
 
 
 @njit(cache=True, error_model="numpy")
 def _sum_weighted(scratch, plane, first, last, start, stop):
-    sums = spread_few(ZERO)
+    sums = broadcast_narrow(ZERO)
     for y in range(first, last):
-        for j in range(y * TILE_X + start, y * TILE_X + stop, FEW):
-            weight = load_few(scratch, WEIGHT + j)
-            sums = plus_times(sums, weight, load_few(scratch, plane + j))
-    return total(sums)
+        for j in range(y * TILE_X + start, y * TILE_X + stop, NARROW):
+            weight = load_narrow(scratch, WEIGHT + j)
+            sums = multiply_add(sums, weight, load_narrow(scratch, plane + j))
+    return reduce_add(sums)
 
 
 @njit(cache=True, error_model="numpy")

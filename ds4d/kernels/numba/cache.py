@@ -14,12 +14,15 @@ STAMP = "kernels.sha256"  # in __pycache__: the hash of the sources that were co
 
 
 def forget_stale(package: Path = Path(__file__).parent) -> None:
-    """Delete the compiled kernels of a folder unless all its sources are still the same.
+    """Delete the compiled kernels of a folder unless all their sources are still the same.
+
+    Sources are all modules of the folder, and those of the folder above, whose constants are
+    compiled into kernels too.
 
     Call it before the first kernel runs: numba reads what it has kept when a function is called
     for the first time, not when its module is imported.
     """
-    sources = sorted(package.glob("*.py"))
+    sources = [*sorted(package.parent.glob("*.py")), *sorted(package.glob("*.py"))]
     stamp = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     compiled = package / "__pycache__"
     try:

@@ -20,14 +20,14 @@ from torch.autograd.function import once_differentiable
 from ..padding import pad_blocks
 from . import hexplane, tssf
 from .linear import ROWS, linear, linear_backward, relu, relu_backward
-from .simd import LANES, LOOPS
+from .simd import LOOPS, WIDE
 
 PARTS = 8  # that the Gaussians are cut into
 BLOCK = 64  # Gaussians whose features stay in the first-level cache, a multiple of ROWS
 
 
 class Views(NamedTuple):
-    """What the kernels read of the views: maps at K moments; V = 0 without any."""
+    """Inputs of TSSF: feature maps of V views at K moments; V = 0 without any."""
 
     maps: np.ndarray  # [K, V, h, w, C]
     grid: np.ndarray  # [V, N, 2] places of the Gaussians in the views, in [-1, 1]
@@ -38,8 +38,8 @@ class Views(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What the forward pass leaves for the backward pass, beside the outputs of the layers; rows
-    are N, rounded up."""
+    """Results of the forward pass that the backward pass needs, beside the outputs of the layers;
+    rows are N, rounded up."""
 
     samples: np.ndarray  # [K, N, V, C]
     shares: np.ndarray  # [K, N, V]
@@ -249,7 +249,7 @@ def deform(
     grid and visible.
 
     Without scores, the views that see a Gaussian are averaged. The first layer reads the features
-    of the planes, level by level, then those of the views. Widths that are no multiple of LANES
+    of the planes, level by level, then those of the views. Widths that are no multiple of WIDE
     are padded with zeros.
     """
     C, D, V = spaces[0].shape[1], maps.shape[4], maps.shape[1]
@@ -276,8 +276,8 @@ def deform(
 
 
 def _aligned(tensor: Tensor, widths: Sequence[int]) -> Tensor:
-    """Zeros after each block of the last axis, up to a multiple of LANES."""
-    return pad_blocks(tensor, widths, lambda width: -(-width // LANES) * LANES)
+    """Zeros after each block of the last axis, up to a multiple of WIDE."""
+    return pad_blocks(tensor, widths, lambda width: -(-width // WIDE) * WIDE)
 
 
 class _Deform(torch.autograd.Function):

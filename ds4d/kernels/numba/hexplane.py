@@ -3,7 +3,7 @@
 Places in the cube are [N, 3], from -1 to 1. Space planes are [3, S, S, C] (xy, xz, yz; the first
 axis runs along the columns). All Gaussians share the K moments, so each time plane is a line at
 each of them: [K, 3, S, C] along x, y and z. Values in space are the same for all K moments, and
-their gradients are summed over them. C is a multiple of LANES.
+their gradients are summed over them. C is a multiple of WIDE.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .simd import LANES, load, plus_times, spread, store, times
+from .simd import WIDE, broadcast, load, multiply, multiply_add, store
 
 ONE, HALF = np.float32(1), np.float32(0.5)
 
@@ -33,21 +33,21 @@ def _weights(a, b):
 
 @njit(cache=True, error_model="numpy")
 def _on_plane(planes, at, C, S, weights):
-    upper = plus_times(times(load(planes, at), weights[0]), load(planes, at + C), weights[1])
+    upper = multiply_add(multiply(load(planes, at), weights[0]), load(planes, at + C), weights[1])
     at += S * C
-    return plus_times(
-        plus_times(upper, load(planes, at), weights[2]), load(planes, at + C), weights[3]
+    return multiply_add(
+        multiply_add(upper, load(planes, at), weights[2]), load(planes, at + C), weights[3]
     )
 
 
 @njit(cache=True, error_model="numpy")
 def _on_line(lines, at, C, share):
-    return plus_times(times(load(lines, at), ONE - share), load(lines, at + C), share)
+    return multiply_add(multiply(load(lines, at), ONE - share), load(lines, at + C), share)
 
 
 @njit(cache=True, error_model="numpy")
 def _add(v_planes, at, v, weight):
-    store(v_planes, at, plus_times(load(v_planes, at), v, weight))
+    store(v_planes, at, multiply_add(load(v_planes, at), v, weight))
 
 
 @njit(cache=True, error_model="numpy")
@@ -77,19 +77,19 @@ def read(
     for n in range(first, last):
         (xy, xz, yz), (x, y, z), (a, b, c) = _places(inside, n, S, C)
         ab, ac, bc = _weights(a, b), _weights(a, c), _weights(b, c)
-        for k in range(0, C, LANES):
-            on_space = times(
-                times(_on_plane(space, xy + k, C, S, ab), _on_plane(space, xz + k, C, S, ac)),
+        for k in range(0, C, WIDE):
+            on_space = multiply(
+                multiply(_on_plane(space, xy + k, C, S, ab), _on_plane(space, xz + k, C, S, ac)),
                 _on_plane(space, yz + k, C, S, bc),
             )
             for moment in range(K):
                 at = moment * 3 * S * C + k
-                on_time = times(
-                    times(_on_line(lines, at + x, C, a), _on_line(lines, at + y, C, b)),
+                on_time = multiply(
+                    multiply(_on_line(lines, at + x, C, a), _on_line(lines, at + y, C, b)),
                     _on_line(lines, at + z, C, c),
                 )
                 at = (moment * rows + n) * width + column + k
-                store(out, at, times(on_space, on_time))
+                store(out, at, multiply(on_space, on_time))
 
 
 @njit(cache=True, error_model="numpy")
@@ -108,26 +108,26 @@ def read_backward(
     for n in range(len(inside)):
         (xy, xz, yz), (x, y, z), (a, b, c) = _places(inside, n, S, C)
         ab, ac, bc = _weights(a, b), _weights(a, c), _weights(b, c)
-        for k in range(0, C, LANES):
+        for k in range(0, C, WIDE):
             on_xy = _on_plane(space, xy + k, C, S, ab)
             on_xz = _on_plane(space, xz + k, C, S, ac)
             on_yz = _on_plane(space, yz + k, C, S, bc)
-            on_space = times(times(on_xy, on_xz), on_yz)
-            v_space_part = spread(np.float32(0))
+            on_space = multiply(multiply(on_xy, on_xz), on_yz)
+            v_space_part = broadcast(np.float32(0))
             for moment in range(K):
                 at = moment * 3 * S * C + k
                 on_x = _on_line(lines, at + x, C, a)
                 on_y = _on_line(lines, at + y, C, b)
                 on_z = _on_line(lines, at + z, C, c)
                 v = load(v_out, (moment * rows + n) * width + column + k)
-                v_space_part = plus_times(v_space_part, v, times(times(on_x, on_y), on_z))
-                v = times(v, on_space)
-                _add_line(v_lines, at + x, C, a, times(v, times(on_y, on_z)))
-                _add_line(v_lines, at + y, C, b, times(v, times(on_x, on_z)))
-                _add_line(v_lines, at + z, C, c, times(v, times(on_x, on_y)))
-            _add_plane(v_space, xy + k, C, S, ab, times(v_space_part, times(on_xz, on_yz)))
-            _add_plane(v_space, xz + k, C, S, ac, times(v_space_part, times(on_xy, on_yz)))
-            _add_plane(v_space, yz + k, C, S, bc, times(v_space_part, times(on_xy, on_xz)))
+                v_space_part = multiply_add(v_space_part, v, multiply(multiply(on_x, on_y), on_z))
+                v = multiply(v, on_space)
+                _add_line(v_lines, at + x, C, a, multiply(v, multiply(on_y, on_z)))
+                _add_line(v_lines, at + y, C, b, multiply(v, multiply(on_x, on_z)))
+                _add_line(v_lines, at + z, C, c, multiply(v, multiply(on_x, on_y)))
+            _add_plane(v_space, xy + k, C, S, ab, multiply(v_space_part, multiply(on_xz, on_yz)))
+            _add_plane(v_space, xz + k, C, S, ac, multiply(v_space_part, multiply(on_xy, on_yz)))
+            _add_plane(v_space, yz + k, C, S, bc, multiply(v_space_part, multiply(on_xy, on_xz)))
 
 
 @njit(cache=True, error_model="numpy")

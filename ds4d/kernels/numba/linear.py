@@ -1,7 +1,7 @@
 """Kernels of linear layers and of their activation, for many points.
 
 Arrays are contiguous float32; for n points x is [n, I] and out is [n, O]. I and O are multiples of
-LANES, n is a multiple of ROWS.
+WIDE, n is a multiple of ROWS.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .simd import LANES, load, number, plus, plus_times, store, where_less
+from .simd import WIDE, add, load, load_scalar, multiply_add, select_less, store
 
 ZERO = np.float32(0)
 ROWS = 8  # rows of a product that are summed at the same time, in registers
@@ -22,7 +22,7 @@ def _add_product(out, a, down, along, b, rows, terms, columns):
     a[j, t] is read at j down + t along from the start of a, so that a may be transposed.
     """
     for j in range(0, rows, ROWS):
-        for m in range(0, columns, LANES):
+        for m in range(0, columns, WIDE):
             o = j * columns + m
             s0, s1 = load(out, o), load(out, o + columns)
             s2, s3 = load(out, o + 2 * columns), load(out, o + 3 * columns)
@@ -31,14 +31,14 @@ def _add_product(out, a, down, along, b, rows, terms, columns):
             i = j * down
             for t in range(terms):
                 row = load(b, t * columns + m)
-                s0 = plus_times(s0, row, number(a, i))
-                s1 = plus_times(s1, row, number(a, i + down))
-                s2 = plus_times(s2, row, number(a, i + 2 * down))
-                s3 = plus_times(s3, row, number(a, i + 3 * down))
-                s4 = plus_times(s4, row, number(a, i + 4 * down))
-                s5 = plus_times(s5, row, number(a, i + 5 * down))
-                s6 = plus_times(s6, row, number(a, i + 6 * down))
-                s7 = plus_times(s7, row, number(a, i + 7 * down))
+                s0 = multiply_add(s0, row, load_scalar(a, i))
+                s1 = multiply_add(s1, row, load_scalar(a, i + down))
+                s2 = multiply_add(s2, row, load_scalar(a, i + 2 * down))
+                s3 = multiply_add(s3, row, load_scalar(a, i + 3 * down))
+                s4 = multiply_add(s4, row, load_scalar(a, i + 4 * down))
+                s5 = multiply_add(s5, row, load_scalar(a, i + 5 * down))
+                s6 = multiply_add(s6, row, load_scalar(a, i + 6 * down))
+                s7 = multiply_add(s7, row, load_scalar(a, i + 7 * down))
                 i += along
             store(out, o, s0)
             store(out, o + columns, s1)
@@ -61,7 +61,7 @@ def linear(
     rows, outputs = out.shape
     inputs = len(weight)
     for row in range(rows):
-        for m in range(0, outputs, LANES):
+        for m in range(0, outputs, WIDE):
             store(out, row * outputs + m, load(bias, m))
     _add_product(out, x, inputs, 1, weight, rows, inputs, outputs)
 
@@ -79,8 +79,8 @@ def linear_backward(
     rows, outputs = v_out.shape
     inputs = x.shape[1]
     for row in range(rows):
-        for m in range(0, outputs, LANES):
-            store(v_bias, m, plus(load(v_bias, m), load(v_out, row * outputs + m)))
+        for m in range(0, outputs, WIDE):
+            store(v_bias, m, add(load(v_bias, m), load(v_out, row * outputs + m)))
     _add_product(v_weight, x, 1, inputs, v_out, inputs, rows, outputs)
     v_x[:] = 0
     _add_product(v_x, v_out, outputs, 1, transposed, rows, outputs, inputs)
@@ -89,12 +89,12 @@ def linear_backward(
 @njit(cache=True, error_model="numpy")
 def relu(x):
     """Set negative numbers to 0, in place."""
-    for i in range(0, x.size, LANES):
-        store(x, i, where_less(load(x, i), ZERO, ZERO, load(x, i)))
+    for i in range(0, x.size, WIDE):
+        store(x, i, select_less(load(x, i), ZERO, ZERO, load(x, i)))
 
 
 @njit(cache=True, error_model="numpy")
 def relu_backward(x, v_x):
     """Turn the gradient of the outputs x of a ReLU into that of its inputs, in place."""
-    for i in range(0, x.size, LANES):
-        store(v_x, i, where_less(ZERO, load(x, i), load(v_x, i), ZERO))
+    for i in range(0, x.size, WIDE):
+        store(v_x, i, select_less(ZERO, load(x, i), load(v_x, i), ZERO))

@@ -64,7 +64,7 @@ def _between(apart, block, margin):
 
 @njit(cache=True, error_model="numpy")
 def _halve(image, channels, small):
-    """Writes the means over blocks of 2 x 2 pixels."""
+    """Write the means over blocks of 2 x 2 pixels."""
     for y in range(small.shape[0]):
         for i in range(small.shape[1]):
             left = 2 * i - i % channels
@@ -75,7 +75,7 @@ def _halve(image, channels, small):
 
 @njit(cache=True, error_model="numpy")
 def _halve_backward(v_small, channels, v_image):
-    """Adds the gradient of `_halve`."""
+    """Add the gradient of `_halve`."""
     for y in range(v_small.shape[0]):
         for i in range(v_small.shape[1]):
             left, v = 2 * i - i % channels, np.float32(0.25) * v_small[y, i]

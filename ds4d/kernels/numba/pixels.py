@@ -1,7 +1,7 @@
-"""What blending and its gradients share: the pixels of a tile, and a Gaussian's alphas there.
+"""Pixels of a tile, and the alphas of a Gaussian there: shared by blending and its gradients.
 
 A tile's pixels are a row of planes in one scratch array that stays in the first-level cache. In
-each pixel row that a Gaussian reaches, vectors of FEW pixels begin where it does.
+each pixel row that a Gaussian reaches, vectors of NARROW pixels begin where it does.
 
 From row to row the exponent of alpha changes by a linear function of the row: so alpha is
 multiplied by a ratio, and the ratio by a constant. Two products instead of a power of two.
@@ -12,8 +12,18 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from .projection import CHANNELS, LOG_OPACITY, MIN_ALPHA, ROOT_XX, ROOT_XY, ROOT_YY, U, V
-from .simd import LOWEST, any_less, exp2, minus_times, plus, spread_few, steps_few, where_less
+from ..constants import MAX_ALPHA, MIN_ALPHA, MIN_TRANSMITTANCE, MIN_WEIGHT
+from .projection import CHANNELS, LOG_OPACITY, ROOT_XX, ROOT_XY, ROOT_YY, U, V
+from .simd import (
+    LOWEST,
+    add,
+    any_less,
+    broadcast_narrow,
+    exp2,
+    multiply_subtract,
+    ramp_narrow,
+    select_less,
+)
 from .tiles import TILE_X, TILE_Y
 
 PIXELS = TILE_X * TILE_Y
@@ -23,9 +33,9 @@ NEVER = np.float32(1e9)
 
 ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 SMALLEST = np.float32(MIN_ALPHA)
-LARGEST = np.float32(0.99)  # alpha
-OPAQUE = np.float32(1e-4)  # a pixel is finished before its transmittance falls to this
-LEAST = np.float32(1e-10)  # alpha that the depth is divided by
+LARGEST = np.float32(MAX_ALPHA)
+OPAQUE = np.float32(MIN_TRANSMITTANCE)
+LEAST = np.float32(MIN_WEIGHT)
 FAINT = np.float32(LOWEST)  # exponents below this one are not told apart
 
 # Planes of the scratch array: transmittance, 0 where the pixel is finished, what it was then, index
@@ -58,26 +68,26 @@ def at_tile(records, g, left, top):
     shape = -(p_x * u + p_y * v), p_x, p_y, -q_y * v, q_y, records[g, LOG_OPACITY]
     c0, c1 = records[g, CHANNELS], records[g, CHANNELS + 1]
     c2, c3 = records[g, CHANNELS + 2], records[g, CHANNELS + 3]
-    bend = exp2(spread_few(np.float32(-2) * (p_y * p_y + q_y * q_y)))
+    bend = exp2(broadcast_narrow(np.float32(-2) * (p_y * p_y + q_y * q_y)))
     return shape, bend, (c0, c1, c2, c3)
 
 
 @njit(cache=True, error_model="numpy")
 def alphas_from(shape, x, row, last):
-    """p, q and alpha at FEW pixels of a row, from x on, alpha's ratio to that in the next row, and
-    the row until which both can be continued: the next one where some alphas are too small to be.
+    """p, q and alpha at NARROW pixels of a row, from x on; the ratio of the next row's alpha to it;
+    and the row until which both can be continued: the next one where alphas are too small to be.
     """
     p_0, p_x, p_y, q_0, q_y, log_opacity = shape
     y = np.float32(row)
-    p, q = plus(steps_few(p_x), p_0 + p_x * np.float32(x) + p_y * y), q_0 + q_y * y
-    exponent = minus_times(minus_times(spread_few(log_opacity), q, q), p, p)
-    change = minus_times(spread_few(-p_y * p_y - q_y * (q + q + q_y)), p, p_y + p_y)
+    p, q = add(ramp_narrow(p_x), p_0 + p_x * np.float32(x) + p_y * y), q_0 + q_y * y
+    exponent = multiply_subtract(multiply_subtract(broadcast_narrow(log_opacity), q, q), p, p)
+    change = multiply_subtract(broadcast_narrow(-p_y * p_y - q_y * (q + q + q_y)), p, p_y + p_y)
     until = row + 1 if any_less(exponent, FAINT) else last
     return p, q, exp2(exponent), exp2(change), until
 
 
 @njit(cache=True, error_model="numpy")
 def drawn(raw):
-    """Alpha, 0 where it is too small to be drawn."""
-    alpha = where_less(raw, LARGEST, raw, LARGEST)
-    return where_less(alpha, SMALLEST, ZERO, alpha)
+    """Alpha clamped to LARGEST, 0 where it is too small to be drawn."""
+    alpha = select_less(raw, LARGEST, raw, LARGEST)
+    return select_less(alpha, SMALLEST, ZERO, alpha)

@@ -11,12 +11,9 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from ..constants import BLUR, FAR, HALF_LOG2E, MIN_ALPHA, MIN_COMPENSATION, NEAR
 from .simd import LOOPS
 
-NEAR, FAR = 0.01, 1e10  # visible depths, world units
-BLUR = 0.3  # px^2, added to the diagonal of the 2D covariance
-MIN_COMPENSATION = 0.005  # of the opacity, when antialiased
-MIN_ALPHA = 1.0 / 255.0  # less is not drawn
 LOG_MIN_ALPHA = math.log2(MIN_ALPHA)
 
 # Columns of a record, one row per camera and Gaussian; the channels (colours, depth) follow.
@@ -24,7 +21,6 @@ LOG_MIN_ALPHA = math.log2(MIN_ALPHA)
 # root of the inverse covariance instead of itself, so that the exponent cannot lose its sign.
 U, V, ROOT_XX, ROOT_XY, ROOT_YY, LOG_OPACITY = range(6)
 CHANNELS = 6
-HALF_LOG2E = 0.5 * math.log2(math.e)  # p^2 + q^2 = HALF_LOG2E * squared Mahalanobis distance
 
 # Columns of an ellipse, the region where alpha >= 1/255. At the height dy above or below its
 # centre it spans  SLOPE dy +- WIDTH sqrt(HALF^2 - dy^2)  in x, |dy| <= HALF, and it reaches
@@ -125,7 +121,7 @@ def _project_range(
     first, last, camera, pose, lens, means, quats, scales, opacities, offsets, antialiased,
     records, ellipses, depths,
 ):  # fmt: skip
-    """Writes the records, ellipses and depths of the Gaussians [first, last) in one camera."""
+    """Write the records, ellipses and depths of the Gaussians [first, last) in one camera."""
     N = means.shape[1]
     m, r = camera % len(means), camera % len(quats)  # 0 where the cameras share them
     s, o = camera % len(scales), camera % len(opacities)
@@ -229,7 +225,7 @@ def _covariance_gradient(root, moments, xx, xy, yy, antialiased):
 
 @njit(cache=True, error_model="numpy")
 def _quaternion_gradient(pose, quat, v_axes):
-    """From the gradient in the rows of _axes_in_camera, through the normalisation."""
+    """Gradient in the quaternion, from the one in the rows of _axes_in_camera."""
     (ax, ay, az), (bx, by, bz), (cx, cy, cz) = (  # gradient in the rotation matrix
         _sum(1.0, _sum(pose[0][0], v_axes[0], pose[1][0], v_axes[1]), pose[2][0], v_axes[2]),
         _sum(1.0, _sum(pose[0][1], v_axes[0], pose[1][1], v_axes[1]), pose[2][1], v_axes[2]),
@@ -255,7 +251,7 @@ def _project_range_backward(
     first, last, camera, pose, lens, means, quats, scales, opacities, antialiased, records,
     starts, totals, v_means, v_quats, v_scales, v_opacities, v_offsets,
 ):  # fmt: skip
-    """Adds what the Gaussians [first, last) contributed to one camera."""
+    """Add one camera's share of the gradients of the Gaussians [first, last)."""
     N, depth = means.shape[1], totals.shape[1] - 1
     m, r = camera % len(means), camera % len(quats)  # 0 where the cameras share them
     s, o = camera % len(scales), camera % len(opacities)
@@ -310,7 +306,7 @@ def _project_range_backward(
 
 @njit(cache=True, error_model="numpy")
 def _gather(first, last, camera, starts, gradients, totals, v_colors):
-    """Sums the gradients of each Gaussian's intersections; the colours' are final."""
+    """Sum the gradients of each Gaussian's intersections; the colours' are final."""
     N, D = v_colors.shape[1:]
     for n in range(first, last):
         t = n - first

@@ -1,9 +1,16 @@
-"""Several floats at once, for numba kernels: vectors as a type, with the few operations we need.
+"""SIMD for numba kernels: vectors of floats as a type, and the few operations on them.
 
 A loop vectorises by itself only where the compiler can prove that nothing overlaps, and gains only
 where it is long. With a type for vectors it need not prove anything, short rows are one operation,
-and sums over many points stay in registers. The compiler maps vectors to what the processor has.
-Arrays are flat, contiguous and float32; indices are not checked.
+and sums over many points stay in registers. The compiler maps vectors to the processor's registers.
+
+There are two widths: WIDE floats (channels of a feature) and NARROW floats (pixels of a row). In an
+operation on vectors a float32 stands for a vector of it. Arrays are contiguous and float32, of any
+number of axes; an index counts floats from the start of the array and is not checked.
+
+Each operation is a numba intrinsic: a function that is called while a kernel is compiled, with the
+types of the arguments, and returns the type of the result and the function that writes its LLVM
+instructions.
 """
 
 from __future__ import annotations
@@ -14,7 +21,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-# What numba makes parallel: loops over prange and nothing else, which saves time to compile.
+# Options of numba's `parallel`: loops over prange and nothing else, which saves time to compile.
 LOOPS = {
     "prange": True, "comprehension": False, "reduction": False, "inplace_binop": False,
     "setitem": False, "numpy": False, "stencil": False, "fusion": False,
@@ -28,28 +35,28 @@ POWERS = (
     1.0000000716450543, 0.6931469675057853, 0.24022119698276834,
     0.055507127220922145, 0.00967554288505765, 0.0013276624483779787,
 )  # fmt: skip
-LOWEST = -100.0  # 2^t is as small as at this t below it
+LOWEST = -100.0  # exp2 of less is exp2 of this
 ROUNDS = 1.5 * 2**23  # a float32 to which a small number is added is that number, rounded
 
 
-class _Lanes(types.Type):
+class _Vector(types.Type):
     def __init__(self, count: int):
         self.count = count
         self.vector = ir.VectorType(FLOAT, count)
-        super().__init__(name=f"lanes{count}")
+        super().__init__(name=f"float32x{count}")
 
     def all(self, value: float) -> ir.Constant:
         return ir.Constant(self.vector, [value] * self.count)
 
 
-@register_model(_Lanes)
-class _LanesModel(models.PrimitiveModel):
+@register_model(_Vector)
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, kind):
         super().__init__(manager, kind, kind.vector)
 
 
-LANES, FEW = 16, 8  # a row of channels, and a row of pixels
-lanes, few = _Lanes(LANES), _Lanes(FEW)
+WIDE, NARROW = 16, 8  # a row of channels, and a row of pixels
+wide, narrow = _Vector(WIDE), _Vector(NARROW)
 
 
 def _address(context, builder, kind, array, index):
@@ -57,7 +64,7 @@ def _address(context, builder, kind, array, index):
 
 
 @intrinsic
-def number(typing, array, index):
+def load_scalar(typing, array, index):
     """array[index]; a negative index does not count from the end, which would cost a test."""
 
     def lower(context, builder, signature, arguments):
@@ -66,7 +73,7 @@ def number(typing, array, index):
     return types.float32(array, types.intp), lower
 
 
-def _load(kind: _Lanes, array):
+def _load(kind: _Vector, array):
     def lower(context, builder, signature, arguments):
         address = _address(context, builder, signature.args[0], *arguments)
         return builder.load(builder.bitcast(address, kind.vector.as_pointer()), align=4)
@@ -76,14 +83,14 @@ def _load(kind: _Lanes, array):
 
 @intrinsic
 def load(typing, array, index):
-    """array[index : index + LANES]"""
-    return _load(lanes, array)
+    """array[index : index + WIDE]"""
+    return _load(wide, array)
 
 
 @intrinsic
-def load_few(typing, array, index):
-    """array[index : index + FEW]"""
-    return _load(few, array)
+def load_narrow(typing, array, index):
+    """array[index : index + NARROW]"""
+    return _load(narrow, array)
 
 
 @intrinsic
@@ -99,17 +106,17 @@ def store(typing, array, index, values):
     return types.void(array, types.intp, values), lower
 
 
-def _spread(builder, kind: _Lanes, value):
+def _spread(builder, kind: _Vector, value):
     nothing = ir.Constant(kind.vector, ir.Undefined)
     one = builder.insert_element(nothing, value, INT(0))
     first = ir.Constant(ir.VectorType(INT, kind.count), [0] * kind.count)
     return builder.shuffle_vector(one, nothing, first)
 
 
-def _operation(kinds, build: Callable, kind: _Lanes | None = None, result=None):
-    """Typing and code of a function of vectors; a float32 stands for a vector of it."""
-    kind = kind or next(kind for kind in kinds if isinstance(kind, _Lanes))
-    kinds = [kind if isinstance(each, _Lanes) else types.float32 for each in kinds]
+def _operation(kinds, build: Callable, kind: _Vector | None = None, result=None):
+    """Typing and code of an operation on vectors, from the function that builds its code."""
+    kind = kind or next(kind for kind in kinds if isinstance(kind, _Vector))
+    kinds = [kind if isinstance(each, _Vector) else types.float32 for each in kinds]
 
     def lower(context, builder, signature, values):
         pairs = zip(kinds, values, strict=True)
@@ -120,50 +127,50 @@ def _operation(kinds, build: Callable, kind: _Lanes | None = None, result=None):
 
 
 @intrinsic
-def spread(typing, a):
-    """a in all LANES"""
-    return _operation([a], lambda builder, a: a, lanes)
+def broadcast(typing, a):
+    """A WIDE vector of a"""
+    return _operation([a], lambda builder, a: a, wide)
 
 
 @intrinsic
-def spread_few(typing, a):
-    """a in all FEW"""
-    return _operation([a], lambda builder, a: a, few)
+def broadcast_narrow(typing, a):
+    """A NARROW vector of a"""
+    return _operation([a], lambda builder, a: a, narrow)
 
 
 @intrinsic
-def steps_few(typing, a):
-    """0, a, 2 a, ... in FEW lanes"""
-    ramp = ir.Constant(few.vector, [float(i) for i in range(FEW)])
-    return _operation([a], lambda builder, a: builder.fmul(a, ramp), few)
+def ramp_narrow(typing, a):
+    """0, a, 2 a, ...: a NARROW vector"""
+    ramp = ir.Constant(narrow.vector, [float(i) for i in range(NARROW)])
+    return _operation([a], lambda builder, a: builder.fmul(a, ramp), narrow)
 
 
 @intrinsic
-def plus(typing, a, b):
+def add(typing, a, b):
     """a + b"""
     return _operation([a, b], lambda builder, a, b: builder.fadd(a, b, flags=FAST))
 
 
 @intrinsic
-def minus(typing, a, b):
+def subtract(typing, a, b):
     """a - b"""
     return _operation([a, b], lambda builder, a, b: builder.fsub(a, b, flags=FAST))
 
 
 @intrinsic
-def times(typing, a, b):
+def multiply(typing, a, b):
     """a b"""
     return _operation([a, b], lambda builder, a, b: builder.fmul(a, b, flags=FAST))
 
 
 @intrinsic
-def over(typing, a, b):
+def divide(typing, a, b):
     """a / b"""
     return _operation([a, b], lambda builder, a, b: builder.fdiv(a, b))
 
 
 @intrinsic
-def plus_times(typing, total, a, b):
+def multiply_add(typing, total, a, b):
     """total + a b"""
 
     def build(builder, total, a, b):
@@ -173,7 +180,7 @@ def plus_times(typing, total, a, b):
 
 
 @intrinsic
-def minus_times(typing, total, a, b):
+def multiply_subtract(typing, total, a, b):
     """total - a b"""
 
     def build(builder, total, a, b):
@@ -183,7 +190,7 @@ def minus_times(typing, total, a, b):
 
 
 @intrinsic
-def where_less(typing, a, b, c, d):
+def select_less(typing, a, b, c, d):
     """c where a < b, else d"""
 
     def build(builder, a, b, c, d):
@@ -193,7 +200,7 @@ def where_less(typing, a, b, c, d):
 
 
 @intrinsic
-def signed(typing, a, b):
+def multiply_sign(typing, a, b):
     """b times the sign of a, 0 where a is 0"""
     kind = a
 
@@ -207,8 +214,8 @@ def signed(typing, a, b):
 
 @intrinsic
 def any_less(typing, a, b):
-    """Whether a < b anywhere"""
-    count = next(kind.count for kind in (a, b) if isinstance(kind, _Lanes))
+    """True if a < b for any element"""
+    count = next(kind.count for kind in (a, b) if isinstance(kind, _Vector))
 
     def build(builder, a, b):
         bits = builder.bitcast(builder.fcmp_ordered("<", a, b), ir.IntType(count))
@@ -246,8 +253,8 @@ def _shuffled(builder, a, b, places):
 
 
 @intrinsic
-def total(typing, a):
-    """The sum of the lanes."""
+def reduce_add(typing, a):
+    """The sum of the elements of a vector."""
     count = a.count
 
     def lower(context, builder, signature, arguments):
@@ -263,11 +270,11 @@ def total(typing, a):
 
 
 @intrinsic
-def totals(typing, a, b, c, d, e, f, g, h):
-    """The sums of FEW vectors of FEW lanes, as a vector."""
+def reduce_add_each(typing, a, b, c, d, e, f, g, h):
+    """The sums of the elements of eight NARROW vectors, as a NARROW vector"""
 
     def lower(context, builder, signature, vectors):
-        even, odd = list(range(0, 2 * FEW, 2)), list(range(1, 2 * FEW, 2))
+        even, odd = list(range(0, 2 * NARROW, 2)), list(range(1, 2 * NARROW, 2))
         while len(vectors) > 1:  # neighbours are added, of two vectors at a time
             vectors = [
                 builder.fadd(
@@ -277,4 +284,4 @@ def totals(typing, a, b, c, d, e, f, g, h):
             ]
         return vectors[0]
 
-    return few(*[few] * 8), lower
+    return narrow(*[narrow] * 8), lower

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, prange
 
 from .projection import CENTRE, COLUMNS, EXTREME, HALF, ROWS, SLOPE, WIDTH
-from .simd import FEW, LOOPS
+from .simd import LOOPS, NARROW
 
 TILE_X, TILE_Y = 64, 16  # pixels
 RADIX = 1 << 11  # three digits make a 32-bit key
@@ -64,7 +64,7 @@ def _tile_columns(first, last):
 def _in_tile(first, last, column):
     """A range of whole vectors inside a tile that covers the pixel columns [first, last)."""
     first, last = max(first - column * TILE_X, 0), min(last - column * TILE_X, TILE_X)
-    length = (last - first + FEW - 1) // FEW * FEW
+    length = (last - first + NARROW - 1) // NARROW * NARROW
     first = min(first, TILE_X - length)
     return first, first + length
 
@@ -107,7 +107,7 @@ def _numbers(ellipses, g):
 
 @njit(cache=True, error_model="numpy")
 def _count(ellipses, camera, C, tiles_x, tiles_y, starts, tile_starts):
-    """Counts a camera's intersections per Gaussian and per tile, each one place further on."""
+    """Count a camera's intersections per Gaussian and per tile, each one place further on."""
     N, first_tile = len(ellipses) // C, camera * tiles_x * tiles_y
     for g in range(camera * N, camera * N + N):
         ellipse = _numbers(ellipses, g)
@@ -127,7 +127,7 @@ def _accumulate(counts):
 
 @njit(cache=True, error_model="numpy")
 def _fill(ellipses, camera, order, tiles_x, tiles_y, starts, ends, gaussians, bounds, places):
-    """Appends a camera's Gaussians, in their order, to the tiles that they touch."""
+    """Append a camera's Gaussians, in their order, to the tiles that they touch."""
     for n in order:
         g = camera * len(order) + n
         place = starts[g]
@@ -153,7 +153,7 @@ def list_tiles(
     tiles_x,
     tiles_y,
 ):
-    """Lists the intersections of Gaussians and tiles, by tile and in it by depth.
+    """List the intersections of Gaussians and tiles, by tile and in it by depth.
 
     tile_starts [C * tiles + 1]: where each tile's part of the list begins; for each intersection,
     gaussians: its row in the records, bounds [.., 4]: the first and last + 1 of the tile's pixel

@@ -3,7 +3,7 @@
 `sample` reads the views' reduced feature maps at the Gaussians, bilinearly. `merge` fuses the
 samples of the views by the distance-aware attention, where the weights of a score are [2 C]: for
 the features and for their distances to the front view's. `mix` is the global attention, with
-weights [C]. C is a multiple of LANES.
+weights [C]. C is a multiple of WIDE.
 """
 
 from __future__ import annotations
@@ -13,7 +13,18 @@ import math
 import numpy as np
 from numba import njit
 
-from .simd import LANES, load, minus, plus, plus_times, signed, spread, store, times, total
+from .simd import (
+    WIDE,
+    add,
+    broadcast,
+    load,
+    multiply,
+    multiply_add,
+    multiply_sign,
+    reduce_add,
+    store,
+    subtract,
+)
 
 ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 
@@ -49,12 +60,12 @@ def sample(
             if not visible[v, n]:
                 continue
             patch, weights = _corners(grid[v, n, 0], grid[v, n, 1], h, w)
-            for k in range(0, C, LANES):
+            for k in range(0, C, WIDE):
                 at, below = (v * h * w + patch) * C + k, w * C
-                value = plus_times(load(bias, k), load(maps, at), weights[0])
-                value = plus_times(value, load(maps, at + C), weights[1])
-                value = plus_times(value, load(maps, at + below), weights[2])
-                value = plus_times(value, load(maps, at + below + C), weights[3])
+                value = multiply_add(load(bias, k), load(maps, at), weights[0])
+                value = multiply_add(value, load(maps, at + C), weights[1])
+                value = multiply_add(value, load(maps, at + below), weights[2])
+                value = multiply_add(value, load(maps, at + below + C), weights[3])
                 store(samples, (n * V + v) * C + k, value)
 
 
@@ -72,38 +83,38 @@ def sample_backward(
         if not visible[view, n]:
             continue
         patch, weights = _corners(grid[view, n, 0], grid[view, n, 1], h, w)
-        for k in range(0, C, LANES):
+        for k in range(0, C, WIDE):
             v = load(v_samples, (n * V + view) * C + k)
             at, below = (view * h * w + patch) * C + k, w * C
-            store(v_maps, at, plus_times(load(v_maps, at), v, weights[0]))
-            store(v_maps, at + C, plus_times(load(v_maps, at + C), v, weights[1]))
+            store(v_maps, at, multiply_add(load(v_maps, at), v, weights[0]))
+            store(v_maps, at + C, multiply_add(load(v_maps, at + C), v, weights[1]))
             at += below
-            store(v_maps, at, plus_times(load(v_maps, at), v, weights[2]))
-            store(v_maps, at + C, plus_times(load(v_maps, at + C), v, weights[3]))
+            store(v_maps, at, multiply_add(load(v_maps, at), v, weights[2]))
+            store(v_maps, at + C, multiply_add(load(v_maps, at + C), v, weights[3]))
 
 
 @njit(cache=True, error_model="numpy")
 def _distance(samples, a, b):
-    difference = minus(load(samples, a), load(samples, b))
-    return signed(difference, difference)
+    difference = subtract(load(samples, a), load(samples, b))
+    return multiply_sign(difference, difference)
 
 
 @njit(cache=True, error_model="numpy")
 def _dot(x, at, weight, first, C):
-    sums = spread(ZERO)
-    for k in range(0, C, LANES):
-        sums = plus_times(sums, load(x, at + k), load(weight, first + k))
-    return total(sums)
+    sums = broadcast(ZERO)
+    for k in range(0, C, WIDE):
+        sums = multiply_add(sums, load(x, at + k), load(weight, first + k))
+    return reduce_add(sums)
 
 
 @njit(cache=True, error_model="numpy")
 def _score(samples, at, front, weight, C):
     """The score of one view: weights times its feature and its distance to the front view's."""
-    sums = spread(ZERO)
-    for k in range(0, C, LANES):
-        sums = plus_times(sums, load(samples, at + k), load(weight, k))
-        sums = plus_times(sums, _distance(samples, at + k, front + k), load(weight, C + k))
-    return total(sums)
+    sums = broadcast(ZERO)
+    for k in range(0, C, WIDE):
+        sums = multiply_add(sums, load(samples, at + k), load(weight, k))
+        sums = multiply_add(sums, _distance(samples, at + k, front + k), load(weight, C + k))
+    return reduce_add(sums)
 
 
 @njit(cache=True, error_model="numpy")
@@ -125,8 +136,8 @@ def merge(
     for n in range(first, last):
         front, seen, largest = n * V * C, False, np.float32(-np.inf)
         if not visible[0, n]:
-            for k in range(0, C, LANES):
-                store(samples, front + k, spread(ZERO))
+            for k in range(0, C, WIDE):
+                store(samples, front + k, broadcast(ZERO))
         for v in range(1, V):
             shares[n, v] = ZERO
             if visible[v, n]:
@@ -138,13 +149,13 @@ def merge(
             if visible[v, n]:
                 shares[n, v] = math.exp(shares[n, v] - largest)
                 scale += shares[n, v]
-        for k in range(0, C, LANES):
-            feature, distance = spread(ZERO), spread(ZERO)
+        for k in range(0, C, WIDE):
+            feature, distance = broadcast(ZERO), broadcast(ZERO)
             for v in range(1, V):
                 if visible[v, n]:
                     share, at = shares[n, v] / scale, front + v * C + k
-                    feature = plus_times(feature, load(samples, at), share)
-                    distance = plus_times(distance, _distance(samples, at, front + k), share)
+                    feature = multiply_add(feature, load(samples, at), share)
+                    distance = multiply_add(distance, _distance(samples, at, front + k), share)
             store(fused, n * 2 * C + k, feature)
             store(fused, n * 2 * C + C + k, distance)
         for v in range(1, V):
@@ -155,16 +166,16 @@ def merge(
             difference -= _dot(samples, front, score_pair, 0, C)
             shares[n, 0] = ONE / (ONE + np.float32(math.exp(difference)))
         rest = ONE - shares[n, 0]
-        for k in range(0, C, LANES):
-            mixed = times(load(fused, n * 2 * C + k), rest)
-            mixed = plus_times(mixed, load(samples, front + k), shares[n, 0])
+        for k in range(0, C, WIDE):
+            mixed = multiply(load(fused, n * 2 * C + k), rest)
+            mixed = multiply_add(mixed, load(samples, front + k), shares[n, 0])
             store(out, n * width + column + k, mixed)
-            store(out, n * width + column + C + k, times(load(fused, n * 2 * C + C + k), rest))
+            store(out, n * width + column + C + k, multiply(load(fused, n * 2 * C + C + k), rest))
 
 
 @njit(cache=True, error_model="numpy")
 def _add(sums, at, value):
-    store(sums, at, plus(load(sums, at), value))
+    store(sums, at, add(load(sums, at), value))
 
 
 @njit(cache=True, error_model="numpy")
@@ -196,48 +207,48 @@ def merge_backward(
         share = shares[n, 0]
         turn = ZERO  # gradient of the fused views' score; the front's is its opposite
         if visible[0, n]:
-            sums = spread(ZERO)
-            for k in range(0, C, LANES):
-                change = minus(load(fused, both + k), load(samples, front + k))
-                sums = plus_times(sums, load(v_out, mixed + k), change)
-                sums = plus_times(sums, load(v_out, mixed + C + k), load(fused, both + C + k))
-            turn = share * (ONE - share) * total(sums)
-        for k in range(0, C, LANES):
+            sums = broadcast(ZERO)
+            for k in range(0, C, WIDE):
+                change = subtract(load(fused, both + k), load(samples, front + k))
+                sums = multiply_add(sums, load(v_out, mixed + k), change)
+                sums = multiply_add(sums, load(v_out, mixed + C + k), load(fused, both + C + k))
+            turn = share * (ONE - share) * reduce_add(sums)
+        for k in range(0, C, WIDE):
             of_feature, of_distance = load(score_pair, k), load(score_pair, C + k)
-            v_feature = times(load(v_out, mixed + k), ONE - share)
-            v_distance = times(load(v_out, mixed + C + k), ONE - share)
-            store(v_fused, k, plus_times(v_feature, of_feature, turn))
-            store(v_fused, C + k, plus_times(v_distance, of_distance, turn))
-            v_front = times(load(v_out, mixed + k), share)
-            store(v_samples, front + k, plus_times(v_front, of_feature, -turn))
-            change = minus(load(fused, both + k), load(samples, front + k))
-            _add(v_pair, k, times(change, turn))
-            _add(v_pair, C + k, times(load(fused, both + C + k), turn))
+            v_feature = multiply(load(v_out, mixed + k), ONE - share)
+            v_distance = multiply(load(v_out, mixed + C + k), ONE - share)
+            store(v_fused, k, multiply_add(v_feature, of_feature, turn))
+            store(v_fused, C + k, multiply_add(v_distance, of_distance, turn))
+            v_front = multiply(load(v_out, mixed + k), share)
+            store(v_samples, front + k, multiply_add(v_front, of_feature, -turn))
+            change = subtract(load(fused, both + k), load(samples, front + k))
+            _add(v_pair, k, multiply(change, turn))
+            _add(v_pair, C + k, multiply(load(fused, both + C + k), turn))
         mean = _dot(fused, both, v_fused, 0, 2 * C)
         for v in range(1, V):
             if not visible[v, n]:
                 continue
             at, share = front + v * C, shares[n, v]
-            sums = spread(ZERO)
-            for k in range(0, C, LANES):
+            sums = broadcast(ZERO)
+            for k in range(0, C, WIDE):
                 distance = _distance(samples, at + k, front + k)
-                sums = plus_times(sums, load(samples, at + k), load(v_fused, k))
-                sums = plus_times(sums, distance, load(v_fused, C + k))
-            v_score = share * (total(sums) - mean)
-            for k in range(0, C, LANES):
-                difference = minus(load(samples, at + k), load(samples, front + k))
-                v_distance = times(load(v_fused, C + k), share)
-                v_distance = plus_times(v_distance, load(score_others, C + k), v_score)
-                v_distance = signed(difference, v_distance)
-                v_sample = plus_times(v_distance, load(v_fused, k), share)
-                v_sample = plus_times(v_sample, load(score_others, k), v_score)
+                sums = multiply_add(sums, load(samples, at + k), load(v_fused, k))
+                sums = multiply_add(sums, distance, load(v_fused, C + k))
+            v_score = share * (reduce_add(sums) - mean)
+            for k in range(0, C, WIDE):
+                difference = subtract(load(samples, at + k), load(samples, front + k))
+                v_distance = multiply(load(v_fused, C + k), share)
+                v_distance = multiply_add(v_distance, load(score_others, C + k), v_score)
+                v_distance = multiply_sign(difference, v_distance)
+                v_sample = multiply_add(v_distance, load(v_fused, k), share)
+                v_sample = multiply_add(v_sample, load(score_others, k), v_score)
                 store(v_samples, at + k, v_sample)
-                store(v_samples, front + k, minus(load(v_samples, front + k), v_distance))
+                store(v_samples, front + k, subtract(load(v_samples, front + k), v_distance))
                 _add(v_bias, k, v_sample)
-                _add(v_others, k, times(load(samples, at + k), v_score))
-                _add(v_others, C + k, times(signed(difference, difference), v_score))
+                _add(v_others, k, multiply(load(samples, at + k), v_score))
+                _add(v_others, C + k, multiply(multiply_sign(difference, difference), v_score))
         if visible[0, n]:
-            for k in range(0, C, LANES):
+            for k in range(0, C, WIDE):
                 _add(v_bias, k, load(v_samples, front + k))
 
 
@@ -270,11 +281,11 @@ def mix(
         for v in range(V):
             if visible[v, n]:
                 shares[n, v] = shares[n, v] / scale
-        for k in range(0, C, LANES):
-            sums = spread(ZERO)
+        for k in range(0, C, WIDE):
+            sums = broadcast(ZERO)
             for v in range(V):
                 if visible[v, n]:
-                    sums = plus_times(sums, load(samples, at + v * C + k), shares[n, v])
+                    sums = multiply_add(sums, load(samples, at + v * C + k), shares[n, v])
             store(out, n * width + column + k, sums)
 
 
@@ -304,9 +315,9 @@ def mix_backward(
                 continue
             at, share = (n * V + v) * C, shares[n, v]
             turn = share * (_dot(samples, at, v_out, mixed, C) - mean)
-            for k in range(0, C, LANES):
-                v_sample = times(load(v_out, mixed + k), share)
-                v_sample = plus_times(v_sample, load(score, k), turn)
+            for k in range(0, C, WIDE):
+                v_sample = multiply(load(v_out, mixed + k), share)
+                v_sample = multiply_add(v_sample, load(score, k), turn)
                 store(v_samples, at + k, v_sample)
                 _add(v_bias, k, v_sample)
-                _add(v_score, k, times(load(samples, at + k), turn))
+                _add(v_score, k, multiply(load(samples, at + k), turn))

@@ -9,14 +9,15 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .. import constants
 from .projection import MIN_ALPHA
 from .tiles import CHANNELS, load_shape
 
-LARGEST = tl.constexpr(0.99)  # alpha
-OPAQUE = tl.constexpr(1e-4)  # a pixel is finished before its transmittance falls to this
-LEAST = tl.constexpr(1e-10)  # alpha that the depth is divided by
+LARGEST = tl.constexpr(constants.MAX_ALPHA)
+OPAQUE = tl.constexpr(constants.MIN_TRANSMITTANCE)
+LEAST = tl.constexpr(constants.MIN_WEIGHT)
 NEVER = tl.constexpr(2**30)
-CHUNK = tl.constexpr(32)  # Gaussians between two looks whether all pixels are finished
+CHUNK = tl.constexpr(32)  # Gaussians between two checks whether all pixels are finished
 
 
 @triton.jit
@@ -40,7 +41,7 @@ def _pixels(width, height, C, tiles_x, tiles_y, TILE_X: tl.constexpr, TILE_Y: tl
 
 @triton.jit
 def _range(edges, total, tile, capacity, gaussians):
-    """Where a tile's list begins and ends, and whether the lists did not fit.
+    """Begin and end of a tile's list, and whether the lists did not fit.
 
     Then every tile walks the list behind them, of all Gaussians: slow, but just as right.
     """
@@ -51,10 +52,10 @@ def _range(edges, total, tile, capacity, gaussians):
 
 
 @triton.jit
-def _look(
+def _evaluate(
     records, listed, i, present, camera, N, crowded, x, y, left, top, channels: tl.constexpr
 ):  # fmt: skip
-    """A listed Gaussian at a tile's pixels: its row, p, q, the logarithm of alpha, its channels."""
+    """Evaluate a listed Gaussian at a tile's pixels: row, p, q, logarithm of alpha, channels."""
     g = tl.load(listed + i, present, 0)
     color = tl.load(records + g * (CHANNELS + channels) + CHANNELS + tl.arange(0, channels))
     u, v, xx, xy, yy, log_opacity = load_shape(records, g, channels, True)
@@ -67,7 +68,7 @@ def _look(
 
 @triton.jit
 def _draw(seen, k, before, stop, planes):
-    """Blends the k-th Gaussian of a tile into its pixels' transmittance, stop and channels."""
+    """Blend the k-th Gaussian of a tile into its pixels' transmittance, stop and channels."""
     _, _, _, exponent, color = seen
     alpha = tl.minimum(tl.exp2(exponent), LARGEST)
     after = before - alpha * before
@@ -115,10 +116,10 @@ def blend(
         last = tl.minimum(i + CHUNK, end)
         while i < last:
             # Two are loaded before the first is drawn: half as many waits for memory.
-            one = _look(
+            one = _evaluate(
                 records, listed, i, True, camera, N, crowded, x, y, left, top, channels
             )  # fmt: skip
-            two = _look(
+            two = _evaluate(
                 records, listed, i + 1, i + 1 < end, camera, N, crowded, x, y, left, top, channels
             )
             before, stop, planes = _draw(one, i - begin, before, stop, planes)
@@ -190,11 +191,11 @@ def blend_backward(
     TILE_Y: tl.constexpr,
     COLUMNS: tl.constexpr,  # of a row, rounded up to a power of two
 ):
-    """Takes the Gaussians of a tile away, far to near, and writes the gradient of each.
+    """Take the Gaussians of a tile away, far to near, and write the gradient of each.
 
     A row holds the moments of s, the gradient in the logarithm of alpha, then the gradients in the
-    channels. `behind` is what the loss gains from the light that passes the Gaussian at hand, per
-    unit of it; `gain` is how much more it would gain if the Gaussian were opaque.
+    channels. `behind` is the derivative of the loss in the light that passes the Gaussian;
+    `gain` is the same for an opaque Gaussian, less `behind`.
     """
     tile, camera, left, top, x, y, inside, index = _pixels(
         width, height, C, tiles_x, tiles_y, TILE_X, TILE_Y
@@ -227,7 +228,7 @@ def blend_backward(
     i = drawn_end
     while i > begin:  # one at a time: two at once are slower, unlike in blend
         i -= 1
-        seen = _look(
+        seen = _evaluate(
             records, listed, i, True, camera, N, crowded, x, y, left, top, channels
         )  # fmt: skip
         _, p, q, exponent, color = seen

@@ -23,7 +23,7 @@ COPIES = 8  # of the lines' gradients: few cells, to which many programs would a
 
 @triton.jit
 def _cell(places, axis: tl.constexpr, S):
-    """The cell along an axis, and how far into it; beyond the cube its border holds."""
+    """The cell along an axis and the share of the way through it, clamped to the cube."""
     at = (tl.load(places + axis) + 1) * 0.5 * (S - 1)
     at = tl.minimum(tl.maximum(at, 0.0), S - 1.0)
     cell = tl.minimum(at.to(tl.int32), S - 2)
@@ -32,7 +32,7 @@ def _cell(places, axis: tl.constexpr, S):
 
 @triton.jit
 def _places(places, n, S, C: tl.constexpr):
-    """Where the Gaussians n read the planes xy, xz, yz and the lines x, y, z; shares of cells."""
+    """First cells of the Gaussians n in the planes xy, xz, yz and on the lines x, y, z; shares."""
     x, a = _cell(places + 3 * n, 0, S)
     y, b = _cell(places + 3 * n, 1, S)
     z, c = _cell(places + 3 * n, 2, S)
@@ -80,7 +80,7 @@ def read_level(
     C: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Writes the products of six reads."""
+    """Write the products of the six planes' values."""
     n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = (n < N)[:, None]
     n = tl.minimum(n, N - 1)
@@ -140,7 +140,7 @@ def read_level_backward(
 
 @triton.jit
 def _row(rows, k, T):
-    """Where a moment lies along time, in cells."""
+    """Place of a moment along time, in cells."""
     return tl.minimum(tl.maximum(tl.load(rows + k), 0.0), T - 1.0)
 
 
@@ -153,7 +153,7 @@ def write_lines(
     size,
     COLUMNS: tl.constexpr,
 ):
-    """Reads the planes over time at some moments."""
+    """Interpolate the time planes at the moments."""
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     k, axis, K = tl.program_id(1), tl.program_id(2), tl.num_programs(1)
     row = _row(rows, k, T)
@@ -189,7 +189,7 @@ def read(
     places: Tensor,  # [N, 3] in the cube, from -1 to 1; gets no gradient
     space: Sequence[Tensor],  # per level [3, C, S, S]
     time: Sequence[Tensor],  # per level [3, C, T, S]
-    rows: Tensor,  # [K] where the moments lie along T, cells
+    rows: Tensor,  # [K] places of the moments along T, in cells
 ) -> Tensor:  # [K, N, levels * C]
     """Features of K moments, as HexPlane.forward computes them.
 

@@ -1,4 +1,4 @@
-"""LPIPS on a GPU: a layer's distance and its gradient in one pass over features, with Triton."""
+"""LPIPS on a GPU: a layer's distance and its gradient in one pass over the features."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def measure(
     PIXELS: tl.constexpr,
     CHANNELS: tl.constexpr,
 ):
-    """Adds up a program's part of the mean over pixels of weighted squared differences."""
+    """Sum a program's part of the mean over pixels of weighted squared differences."""
     program, image = tl.program_id(0), tl.program_id(1)
     channel = tl.arange(0, CHANNELS)[None, :]
     pixel = program * PIXELS + tl.arange(0, PIXELS)[:, None]

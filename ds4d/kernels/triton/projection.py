@@ -8,14 +8,14 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .. import constants
 from .tiles import CHANNELS, LOG_OPACITY, ROOT_XX, ROOT_XY, ROOT_YY, U, V, count_tiles
 
-NEAR = tl.constexpr(0.01)  # visible depths, world units
-FAR = tl.constexpr(1e10)
-BLUR = tl.constexpr(0.3)  # px^2, added to the diagonal of the 2D covariance
-LEAST_COMPENSATION = tl.constexpr(0.005**2)  # of the squared opacity, when antialiased
-MIN_ALPHA = tl.constexpr(1 / 255)  # less is not drawn
-HALF_LOG2E = tl.constexpr(0.7213475204444817)  # p^2 + q^2 = this * squared Mahalanobis distance
+NEAR, FAR = tl.constexpr(constants.NEAR), tl.constexpr(constants.FAR)
+BLUR = tl.constexpr(constants.BLUR)
+LEAST_COMPENSATION = tl.constexpr(constants.MIN_COMPENSATION**2)  # of the squared opacity
+MIN_ALPHA = tl.constexpr(constants.MIN_ALPHA)
+HALF_LOG2E = tl.constexpr(constants.HALF_LOG2E)
 
 
 # Vectors are tuples of three numbers.
@@ -75,7 +75,7 @@ def to_camera(pose, mean):
 
 @triton.jit
 def normalised(quat):
-    """The unit quaternion, and what it was multiplied by."""
+    """The unit quaternion, and the factor that made it one."""
     w, x, y, z = quat
     scale = 1 / tl.sqrt(w * w + x * x + y * y + z * z)
     return w * scale, x * scale, y * scale, z * scale, scale

@@ -1,4 +1,4 @@
-"""The kernel that takes the gradients of the ellipses back to the Gaussians."""
+"""The kernel of the gradients of the projection: from ellipses to Gaussians."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _covariance_gradient(root, moments, covariance, antialiased: tl.constexpr):
 
 @triton.jit
 def _quaternion_gradient(pose, quat, v_axes):
-    """From the gradient in the rows of axes_in_camera, through the normalisation."""
+    """Gradient in the quaternion, from the one in the rows of axes_in_camera."""
     v_x, v_y, v_z = v_axes
     ax, ay, az = sum_of(1.0, sum_of(pose[0][0], v_x, pose[1][0], v_y), pose[2][0], v_z)
     bx, by, bz = sum_of(1.0, sum_of(pose[0][1], v_x, pose[1][1], v_y), pose[2][1], v_z)
@@ -69,7 +69,7 @@ def _quaternion_gradient(pose, quat, v_axes):
 
 @triton.jit
 def _store_vector(row, values, drawn, inside):
-    """Zero where nothing was drawn: there the values may be anything."""
+    """Store a vector of each Gaussian; zero where nothing was drawn, whatever the values are."""
     for k in tl.static_range(len(values)):
         tl.store(row + k, tl.where(drawn, values[k], 0.0), inside)
 

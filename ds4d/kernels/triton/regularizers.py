@@ -1,4 +1,4 @@
-"""What is irregular in planes, and its gradient, with Triton: each in one pass over the planes."""
+"""Smoothness and sparseness of planes and their gradient: each in one pass over the planes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def measure(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Writes the weighted sum over a program's part."""
+    """Write the weighted sum over a program's part."""
     row, column, inside = _place(columns, ROWS, COLUMNS)
     plane = planes + tl.program_id(2) * rows * columns + column
     here = _row(plane, row, rows, columns, inside)
@@ -114,7 +114,7 @@ class _Irregularity(torch.autograd.Function):
 
 
 class _Launch:
-    """How many programs see to planes [B, h, w, C], and what they are told."""
+    """Grid and arguments of a launch over planes [B, h, w, C]."""
 
     def __init__(self, shape: torch.Size, rough: float, apart: float):
         B, rows, columns = shape[0], shape[1], shape[2] * shape[3]

@@ -8,8 +8,12 @@ Loops whose length is a tensor are while loops: Triton's interpreter refuses it 
 
 from __future__ import annotations
 
+import math
+
 import triton
 import triton.language as tl
+
+from ..constants import MIN_ALPHA
 
 # Columns of a record, one row per camera and Gaussian; the channels (colours, depth, zeros) follow.
 # alpha = 2^(LOG_OPACITY - p^2 - q^2) with p = ROOT_XX dx + ROOT_XY dy and q = ROOT_YY dy: the
@@ -23,7 +27,7 @@ ROOT_YY = tl.constexpr(4)
 LOG_OPACITY = tl.constexpr(5)
 CHANNELS = tl.constexpr(8)  # a multiple of 4: four channels are one load
 
-LOG_LEAST = tl.constexpr(7.994353436858858)  # -log2(1/255)
+LOG_LEAST = tl.constexpr(-math.log2(MIN_ALPHA))
 SLACK = tl.constexpr(0.01)  # more reach than exact: rounding must not lose a pixel
 
 

@@ -20,9 +20,9 @@ LEAST = tl.constexpr(-1e30)  # below any score
 
 @triton.jit
 def _corners(grid, h, w):
-    """First patch of the four around places in [-1, 1], and the weight of each.
+    """The first of the four patches around places in [-1, 1], and the weights of all four.
 
-    A patch weighs 1 at its centre and nothing a patch away, also beyond the border.
+    Bilinear between the centres of patches, zeros beyond the map.
     """
     x = (tl.load(grid) + 1) * 0.5 * w - 0.5
     y = (tl.load(grid + 1) + 1) * 0.5 * h - 0.5
@@ -36,26 +36,26 @@ def _corners(grid, h, w):
 
 
 @triton.jit
-def _look(maps, bias, grid, visible, k, view, n, N, V, h, w, C: tl.constexpr):
-    """What a view shows of the Gaussians n, nothing where it does not see them.
+def _sample(maps, bias, grid, visible, k, view, n, N, V, h, w, C: tl.constexpr):
+    """Sample a view at the Gaussians n, zero where it does not see them.
 
-    Also whether it does, the place of the first patch in the maps, and the patches' weights.
+    Also returns whether it sees them, the first patch in the maps, and the patches' weights.
     """
     n = view * N + n
     seen = tl.load(visible + n) > 0
     patch, one, two, three, four = _corners(grid + 2 * n, h, w)
     at = ((k * V + view) * h * w + patch) * C + tl.arange(0, C)[None, :]
-    look = seen[:, None]
-    sample = tl.load(maps + at, look, 0.0) * one + tl.load(maps + at + C, look, 0.0) * two
+    inside = seen[:, None]
+    sample = tl.load(maps + at, inside, 0.0) * one + tl.load(maps + at + C, inside, 0.0) * two
     below = maps + at + w * C
-    sample += tl.load(below, look, 0.0) * three + tl.load(below + C, look, 0.0) * four
-    sample = tl.where(look, sample + bias, 0.0)
+    sample += tl.load(below, inside, 0.0) * three + tl.load(below + C, inside, 0.0) * four
+    sample = tl.where(inside, sample + bias, 0.0)
     return sample, seen, at, one, two, three, four
 
 
 @triton.jit
 def _scatter(v_maps, at, one, two, three, four, w, v, seen, C: tl.constexpr):
-    """Adds the gradient of a sample to the four patches."""
+    """Add the gradient of a sample to the four patches."""
     tl.atomic_add(v_maps + at, v * one, seen, sem="relaxed")
     tl.atomic_add(v_maps + at + C, v * two, seen, sem="relaxed")
     below = v_maps + at + w * C
@@ -65,7 +65,7 @@ def _scatter(v_maps, at, one, two, three, four, w, v, seen, C: tl.constexpr):
 
 @triton.jit
 def _halves(weights, C: tl.constexpr):
-    """A score's weights for features and for distances, [1, C] each."""
+    """Weights of a score for features and for distances, [1, C] each."""
     weights += tl.arange(0, C)[None, :]
     return tl.load(weights), tl.load(weights + C)
 
@@ -95,11 +95,11 @@ def fuse_forward(
     n = tl.minimum(n, N - 1)
     bias = tl.load(bias + tl.arange(0, C))[None, :]
     of_feature, of_distance = _halves(score_others, C)
-    front, front_seen, _, _, _, _, _ = _look(maps, bias, grid, visible, k, 0, n, N, V, h, w, C)
+    front, front_seen, _, _, _, _, _ = _sample(maps, bias, grid, visible, k, 0, n, N, V, h, w, C)
     largest, total = tl.full([BLOCK], LEAST, tl.float32), tl.zeros([BLOCK], tl.float32)
     feature, distance = tl.zeros([BLOCK, C], tl.float32), tl.zeros([BLOCK, C], tl.float32)
     for view in range(1, V):
-        other, seen, _, _, _, _, _ = _look(
+        other, seen, _, _, _, _, _ = _sample(
             maps, bias, grid, visible, k, view, n, N, V, h, w, C
         )  # fmt: skip
         apart = tl.abs(other - front)
@@ -152,7 +152,7 @@ def fuse_backward(
     n = tl.minimum(n, N - 1)
     at, channel = k * N + n, tl.arange(0, C)
     bias = tl.load(bias + channel)[None, :]
-    front, front_seen, front_at, f1, f2, f3, f4 = _look(
+    front, front_seen, front_at, f1, f2, f3, f4 = _sample(
         maps, bias, grid, visible, k, 0, n, N, V, h, w, C
     )
     row = at[:, None] * 2 * C + channel[None, :]
@@ -181,7 +181,7 @@ def fuse_backward(
     v_bias, v_of_feature = tl.zeros([BLOCK, C], tl.float32), tl.zeros([BLOCK, C], tl.float32)
     v_of_distance = tl.zeros([BLOCK, C], tl.float32)
     for view in range(1, V):
-        other, seen, place, w1, w2, w3, w4 = _look(
+        other, seen, place, w1, w2, w3, w4 = _sample(
             maps, bias, grid, visible, k, view, n, N, V, h, w, C
         )
         apart = tl.abs(other - front)
