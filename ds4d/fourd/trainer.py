@@ -71,7 +71,9 @@ class Training:
         self.targets = Targets(views, min(config.image_size, views.cameras.width), device)
         left_out = named_views(config.exclude, len(positions), len(views.cameras))
         self.counts = torch.from_numpy(~left_out).float().to(device)  # [T, V] in {0, 1}
-        self.features = view_features(features.to(device), config)  # [T, V, h, w, 2D]
+        self.features = view_features(
+            features.to(device), config.features, config.projection, config.reference
+        )  # [T, V, h, w, 2D]
         self.generator = torch.Generator().manual_seed(seed)  # of the CPU: the same draws anywhere
         self.deals = deals(config, len(positions), len(views.cameras), seed, self.generator)
         if config.points_from == "random":

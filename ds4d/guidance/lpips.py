@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..kernels import dispatch
 from ..weights import fetch, fill, read_state
 
 SIZE = 256  # pixels; larger images are made this small
@@ -50,10 +51,8 @@ def judge(network: nn.Module) -> Perceptual:
         target: Tensor,  # [B, H, W, 3] in [0, 1]
     ) -> Tensor:  # [B]
         render, target = _prepared(render), _prepared(target)
-        if render.is_cuda:
-            from ..kernels.triton.lpips import distance
-
-            return distance(render, target, network)
+        if kernels := dispatch.kernels("lpips", render):
+            return kernels.distance(render, target, network)
         return network(render, target).flatten()
 
     return perceptual

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from ds4d.config import FourdConfig
 from ds4d.fourd.dsfd import EPSILON, decouple, dynamic, view_features
 
 T, V, H, W, D = 4, 3, 2, 3, 5
@@ -83,7 +82,7 @@ def test_references_both_is_the_mean_of_each():
 
 def test_ablations_have_features_as_they_are_or_none():
     f = features()
-    of = {name: view_features(f.half(), FourdConfig(features=name)) for name in KINDS}
+    of = {name: view_features(f.half(), name) for name in KINDS}
     assert torch.equal(of["frames"], f.half().float())
     assert torch.equal(of["dsfd"], decouple(f.half()))
     assert of["none"].numel() == 0 and len(of["none"]) == T
