@@ -146,7 +146,7 @@ def lpips(folder: Path) -> Iterator[dict]:
     from ds4d.guidance import lpips as judge
 
     network = judge.build(torch.device("cuda"))
-    parameters, perceptual = _count(network), judge.judge(network)
+    parameters, perceptual = _count(network), judge.perceptual_loss(network)
     render = torch.rand(4, SIZE, SIZE, 3, device="cuda", requires_grad=True)
     target = torch.rand(4, SIZE, SIZE, 3, device="cuda")
     seconds, peak = _timed(lambda: perceptual(render, target).sum().backward())

@@ -118,100 +118,103 @@ class FourdConfig:
     """The 4D optimization: paper sections 3.2 to 3.5."""
 
     points: int = 4000
-    """Gaussians at the start"""
+    """number of Gaussians at the start"""
     points_from: Literal["mesh", "random"] = "mesh"
-    """where they start: on the mesh, or grey and anywhere in a ball"""
+    """initial positions: on the mesh, or uniform in a ball and grey"""
     static_iterations: int = 150
-    """steps on the middle frame alone, before anything moves"""
+    """steps of the static stage, on the middle frame alone"""
     dynamic_iterations: int = 2000
-    """steps over all frames, with HexPlane, TSSF and the deformation heads"""
+    """steps of the dynamic stage, on all frames, with HexPlane, TSSF and the deformation heads"""
     times_per_step: int = 2
-    """frames that are drawn in a step, each from two views: several agree on what suits all"""
+    """frames rendered in each step, from two views each"""
     shuffled: bool = True
-    """frames and views are dealt like cards, each once before any comes again; otherwise they are
-    thrown with dice, as in the code that the paper builds on"""
+    """sample frames and views in shuffled epochs; otherwise independently, as in the code that the
+    paper builds on"""
     front_always: bool = False
-    """one view of each pair is the real front view; otherwise both are drawn from all views"""
+    """make the real front view one of each pair; otherwise sample both from all views"""
     image_size: int = 256
-    """side of the images that are drawn in training, pixels; at most that of the views"""
+    """side of the training images, pixels; at most that of the views"""
 
     features: Literal["none", "frames", "dsfd"] = "dsfd"
-    """what the deformation reads of the views: nothing, features as they are, or decoupled ones"""
+    """view features that the deformation reads: none, raw ones, or those that DSFD decouples"""
     projection: Literal["token", "map"] = "token"
-    """DSFD's product (eq. 1): per token, or one scalar for a whole feature map"""
+    """product in DSFD (eq. 1): per token, or one scalar for a whole feature map"""
     reference: Literal["middle", "average", "both"] = "both"
-    """what DSFD calls static: the middle frame, the mean over time, or both averaged"""
+    """static reference of DSFD: the middle frame, the mean over time, or the mean of both"""
     fusion: Literal["front", "average", "ga", "da"] = "da"
-    """whose features: the front view's, or TSSF's mean, global awareness, distance awareness"""
+    """fusion of the views' features: the front view alone, or TSSF by mean, global awareness (ga)
+    or distance awareness (da)"""
     distance: Literal["elements", "scalar", "alone"] = "elements"
-    """DA: difference of each channel, or their sum, beside the features; alone = without these"""
+    """distance in DA: of each channel or their sum, beside the features; alone = no features"""
     scores: Literal["point", "channel"] = "point"
-    """GA and DA weigh a view's features as one, or each channel by itself"""
+    """weights in GA and DA: one per view, or one per view and channel"""
     feature_width: int = 16
-    """channels that DSFD's features are reduced to before they are sampled"""
+    """channels that DSFD's features are reduced to before sampling"""
     visibility: Literal["depth", "none"] = "depth"
-    """whether a Gaussian behind others reads no features from a view"""
+    """occlusion test: a Gaussian behind others reads no features from a view; none = no test"""
     depth_tolerance: float = 0.02
-    """how far behind the drawn surface a Gaussian is still seen, world units"""
+    """largest distance behind the rendered surface at which a Gaussian counts as visible, world
+    units"""
     visibility_every: int = 100
-    """steps between two looks at who is visible from where"""
+    """steps between two updates of the visibility"""
 
     plane_size: int = 64
     """cells of the coarsest HexPlane level along each axis of space"""
     plane_times: int = 25
     """cells of the HexPlane along time"""
     plane_levels: int = 2
-    """HexPlane levels, each twice as fine in space as the one before"""
+    """number of HexPlane levels, each twice as fine in space as the one before"""
     plane_width: int = 16
     """channels of each HexPlane level"""
     bound: float = 0.55
-    """half side of the cube that the HexPlane covers, world units"""
+    """half the side of the cube that the HexPlane covers, world units"""
     time_map: Literal["half", "full"] = "full"
-    """cells that the clip's time covers: half as published code has it, or all"""
+    """share of the HexPlane's cells along time that the clip covers: half, as in published code, or
+    all"""
     hidden_width: int = 32
     """width of the deformation network"""
     hidden_layers: int = 1
-    """layers that join all features, before each head's two"""
+    """layers that join all features, before the two of each head"""
     zero_heads: bool = True
-    """whether the deformation heads start at zero, so that nothing moves at first"""
+    """initialize the last layers of the deformation heads with zeros: nothing moves at first"""
 
     antialiased: bool = True
-    """whether a Gaussian smaller than a pixel is drawn fainter, and not larger: then training on
-    small images and drawing large ones, or from nearby, agree"""
+    """render Gaussians smaller than a pixel fainter instead of larger (Mip-Splatting), so that
+    training on small images and rendering large ones agree"""
     warps: Literal["auto", "on", "off"] = "auto"
-    """whether pseudo views are bent and tinted a little while training; auto = where they do not
-    agree"""
+    """learn a small 2D warp and colour change for each generated view; auto = where the views
+    disagree"""
     warp_pull: float = 1.0
-    """weight of the bends' squared lengths, which holds them small"""
+    """weight of the L2 regularizer of these warps"""
     tint_pull: float = 0.1
-    """weight of the tints' squares, which holds them small"""
+    """weight of the L2 regularizer of these colour changes"""
 
     front_rgb: float = 2.0
-    """weight of the colour error in the front view"""
+    """weight of the colour loss in the front view"""
     front_alpha: float = 0.5
-    """weight of the matte error in the front view"""
+    """weight of the matte loss in the front view"""
     view_rgb: float = 1.0
-    """weight of the colour error in the six other views"""
+    """weight of the colour loss in the other views"""
     view_alpha: float = 0.25
-    """weight of the matte error in the six other views"""
+    """weight of the matte loss in the other views"""
     perceptual: float = 0.1
-    """weight of the perceptual error in the six other views"""
+    """weight of the perceptual loss in the other views"""
     perceptual_loss: Literal["auto", "lpips", "structural"] = "auto"
-    """who judges it: lpips (network), structural (SSIM and gradients)"""
+    """perceptual loss: lpips (a network), or structural (SSIM and gradients)"""
     exclude: tuple[str, ...] = ()
-    """drawn views that count for nothing, as FRAME:VIEW, both from 1 on: 3:4 5:2"""
+    """views to leave out, as FRAME:VIEW, both counted from 1: 3:4 5:2"""
     sds: float = 0.0
     """weight of score distillation by Zero123; 0 = off"""
     sds_model: Literal["zero123-xl", "stable-zero123"] = "zero123-xl"
-    """Zero123's weights"""
+    """Zero123 model for score distillation"""
     robust: bool = True
-    """absolute errors; otherwise squared ones, as in the paper"""
+    """L1 photometric losses; otherwise L2, as in the paper"""
     smooth_time: float = 0.0
-    """weight of the second differences of the HexPlane along time"""
+    """weight of the HexPlane's roughness along time (squared second differences)"""
     smooth_space: float = 0.0
-    """weight of the second differences of the HexPlane along space"""
+    """weight of the HexPlane's roughness along space (squared second differences)"""
     sparse_time: float = 0.0
-    """weight of the time planes' distance to one"""
+    """weight of the L1 distance of the time planes to one"""
 
     means_lr: tuple[float, float] = (2.4e-3, 8e-5)
     """learning rate of the positions, first and last, world units"""
@@ -220,9 +223,9 @@ class FourdConfig:
     plane_lr: tuple[float, float] = (2e-2, 2e-3)
     """learning rate of the HexPlane, first and last"""
     warp_lr: float = 1e-4
-    """learning rate of the bends of pseudo views, sides of the image"""
+    """learning rate of the view warps, sides of the image"""
     tint_lr: float = 5e-4
-    """learning rate of the tints of pseudo views"""
+    """learning rate of the colour changes of views"""
     color_lr: float = 0.005
     """learning rate of the colours"""
     opacity_lr: float = 0.02
@@ -232,29 +235,28 @@ class FourdConfig:
     rotation_lr: float = 0.002
     """learning rate of the quaternions"""
     square_decay: float = 0.99
-    """what Adam's mean of squared gradients keeps from step to step; less forgets sooner how steep
-    the beginning was"""
+    """decay of Adam's mean of squared gradients (beta2)"""
 
     averaged: int = 100
-    """steps that the result is a running mean over, at most a twentieth of the dynamic ones; 0 = it
-    is what the last step left"""
+    """steps over which the result is a running mean, at most a twentieth of the dynamic ones; 0 =
+    the last step's parameters"""
 
     densify_from: int = 300
-    """first step that adds Gaussians"""
+    """step after which Gaussians are added and removed"""
     densify_until: int = 1500
-    """last step that adds or removes Gaussians"""
+    """step until which Gaussians are added and removed"""
     densify_every: int = 100
-    """steps between two rounds of adding and removing"""
+    """steps between two densifications"""
     densify_share: float = 0.025
-    """share of the Gaussians with the largest image gradients that is cloned or split"""
+    """share of the Gaussians, those with the largest image gradients, that is cloned or split"""
     max_gaussians: int = 4500
-    """no Gaussians are added beyond this number"""
+    """largest number of Gaussians"""
     prune_opacity: float = 0.01
-    """Gaussians fainter than this are removed"""
+    """opacity below which Gaussians are removed"""
     split_scale: float = 0.055
-    """a Gaussian larger than this is split, a smaller one cloned; world units"""
+    """scale above which Gaussians are split and below which they are cloned, world units"""
     prune_scales: tuple[float, float] = (0.0005, 0.055)
-    """Gaussians smaller or larger than this are removed, world units"""
+    """smallest and largest scale; Gaussians beyond are removed, world units"""
     checkpoint_every: int = 500
     """steps between two checkpoints"""
 

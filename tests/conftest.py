@@ -29,7 +29,7 @@ TINY = [
     "--clip.size", "64", "--features.grid", "6", "--mesh.resolution", "32",
     "--fourd.points", "400", "--fourd.max-gaussians", "500", "--fourd.image-size", "64",
     "--fourd.static-iterations", "60", "--fourd.dynamic-iterations", "240",
-    "--fourd.plane-size", "8", "--fourd.plane-width", "8",
+    "--fourd.plane-size", "8", "--fourd.plane-width", "16",
     "--fourd.checkpoint-every", "50", "--videos.size", "64", "--videos.seconds", "0.5",
 ]  # fmt: skip
 

@@ -21,8 +21,8 @@ from tests.fakes.capture import HELD_OUT, camera, outside, picture, write_room
 FRAMES, SIZE = 4, 64
 TINY = FourdConfig(
     points=2000, max_gaussians=2000, static_iterations=150, dynamic_iterations=900,
-    image_size=SIZE, plane_size=8, plane_times=FRAMES, plane_width=8,
-    feature_width=8, hidden_width=16,
+    image_size=SIZE, plane_size=8, plane_times=FRAMES, plane_width=16,
+    feature_width=16, hidden_width=16,
 )  # fmt: skip
 CONFIG = Config(
     clip=ClipConfig(frames=FRAMES, size=SIZE),

@@ -37,7 +37,7 @@ SMALL = [
     "--clip.frames", str(FRAMES), "--clip.size", "64", "--multiview.steps", "2",
     "--mesh.resolution", "32", "--fourd.points", "300", "--fourd.max-gaussians", "400",
     "--fourd.image-size", "32", "--fourd.static-iterations", "4",
-    "--fourd.dynamic-iterations", "12", "--fourd.plane-size", "8", "--fourd.plane-width", "8",
+    "--fourd.dynamic-iterations", "12", "--fourd.plane-size", "8", "--fourd.plane-width", "16",
     "--fourd.sds", "1e-4", "--videos.size", "64", "--videos.seconds", "0.25", "--device", "cpu",
 ]  # fmt: skip
 LPIPS = ["--fourd.perceptual-loss", "lpips"]  # "auto" spares a CPU its cost

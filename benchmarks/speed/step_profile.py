@@ -29,7 +29,7 @@ from ds4d.features import descriptors
 from ds4d.fourd.densify import rotate
 from ds4d.fourd.gaussians import Offsets, deformed
 from ds4d.fourd.losses import structural
-from ds4d.fourd.trainer import Training
+from ds4d.fourd.trainer import Trainer
 from ds4d.multiview.views import Views
 from ds4d.run.events import result
 from ds4d.splatting.splats import Splats, render
@@ -65,7 +65,7 @@ def blobs(position: float) -> Splats:
     )
 
 
-def trained(config: FourdConfig) -> Training:
+def trained(config: FourdConfig) -> Trainer:
     """Train on the blobs into the dynamic phase."""
     cameras, positions = rig_cameras(256), torch.linspace(0, 1, FRAMES)
     frames = []
@@ -79,7 +79,7 @@ def trained(config: FourdConfig) -> Training:
     blob = torch.randint(BLOBS, (config.points,), generator=generator)
     steps = 0.7 * middle.scales[blob] * torch.randn(config.points, 3, generator=generator)
     points = middle.means[blob] + rotate(middle.quats[blob], steps)
-    training = Training(
+    training = Trainer(
         views, positions, features, points, middle.colors[blob], config, 0,
         torch.device("cpu"), structural, None,
     )  # fmt: skip
@@ -110,40 +110,45 @@ def _leaves(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [tensor.detach().clone().requires_grad_() for tensor in tensors]
 
 
-def measure(training: Training, repeats: int) -> dict[str, dict[str, list[float]]]:
+def measure(training: Trainer, repeats: int) -> dict[str, dict[str, list[float]]]:
     """Time whole steps and their parts, ms."""
-    times, views = training._draw().values()
-    targets, frames = training.targets, times.repeat_interleave(2)
-    offsets = _leaves(training._offsets(times).__dict__.values())
-    gaussians = list(training.gaussians.tensors().values())
-    moments = deformed(training.gaussians, Offsets(*offsets))
+    model, objective, targets = training.model, training.objective, training.targets
+    times, views = (training.sample()[name] for name in ("frames", "views"))
+    frames, views = times.repeat_interleave(2), views.flatten()
+
+    def deform() -> list[Tensor]:
+        return list(vars(objective.offsets(model, times, training.visibility.lookup)).values())
+
+    offsets = _leaves(deform())
+    gaussians = list(model.gaussians.tensors().values())
+    moments = deformed(model.gaussians, Offsets(*offsets))
     moment = _leaves(x.repeat_interleave(2, 0) for x in moments)
-    drawn = _leaves(training._render(moment, targets.cameras[views])[:2])
-    parameters = list(training.network.parameters())
+
+    def render_views() -> list[Tensor]:
+        return objective.render(model.gaussians, moment, targets.cameras[views])[:2]
+
+    drawn = _leaves(render_views())
+    parameters = list(model.network.parameters())
 
     def step() -> tuple:
         training.advance()
         return ()
 
     def optimize() -> tuple:
-        for group in training.optimizer.param_groups:
+        for group in training.optimizer.adam.param_groups:
             group["lr"] = 0.0  # the state stays as it is
-        training.optimizer.step()
+        training.optimizer.adam.step()
         return ()
 
     parts = {
         "whole step": (step, []),
-        "deformation network": (
-            lambda: list(training._offsets(times).__dict__.values()), parameters
-        ),
+        "deformation network": (deform, parameters),
         "activations": (
-            lambda: deformed(training.gaussians, Offsets(*offsets)), [*offsets, *gaussians]
+            lambda: deformed(model.gaussians, Offsets(*offsets)), [*offsets, *gaussians]
         ),
-        "rasterizer": (
-            lambda: training._render(moment, targets.cameras[views])[:2], [*moment, *gaussians]
-        ),
-        "targets": (lambda: targets.of(frames, views), []),
-        "targets and losses": (lambda: [training._errors(*drawn, frames, views)], drawn),
+        "rasterizer": (render_views, [*moment, *gaussians]),
+        "targets": (lambda: targets.select(frames, views), []),
+        "targets and losses": (lambda: [objective.image_loss(*drawn, frames, views)], drawn),
         "optimizer": (optimize, []),
     }  # fmt: skip
     return {name: timed(*part, repeats) for name, part in parts.items()}
@@ -162,7 +167,7 @@ def main(options: Options) -> None:
                     row |= {way: statistics.median(values), f"{way}, least": min(values)}
             rows.append(row)
     pictures = f"{2 * config.times_per_step} pictures of {config.image_size} px"
-    print(f"{len(training.gaussians)} Gaussians, {pictures}, ms")
+    print(f"{len(training.model.gaussians)} Gaussians, {pictures}, ms")
     columns = ["threads", "part", "forward", "forward, least", "backward", "backward, least"]
     print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
     for row in rows:

@@ -16,8 +16,8 @@ from ds4d.config import PRESETS, FourdConfig
 from ds4d.features import descriptors
 from ds4d.fourd.densify import rotate
 from ds4d.fourd.losses import structural
-from ds4d.fourd.threads import threads_for
-from ds4d.fourd.trainer import Training
+from ds4d.fourd.stage import advance
+from ds4d.fourd.trainer import Trainer
 from ds4d.guidance import Perceptual, Zero123
 from ds4d.multiview.views import Views
 from ds4d.run import device as devices
@@ -72,7 +72,7 @@ def preset(
         training.step = static + dynamic // 2 if moving else static // 2
         row = {
             "part": "steps", "preset": name, "phase": "dynamic" if moving else "static",
-            "pixels": config.image_size, "gaussians": len(training.gaussians),
+            "pixels": config.image_size, "gaussians": len(training.model.gaussians),
             **pace(training, seconds),
         }  # fmt: skip
         if not torch.isfinite(training.loss):
@@ -95,7 +95,7 @@ def phase(config: FourdConfig, moving: bool) -> FourdConfig:
     )  # fmt: skip
 
 
-def pace(training: Training, seconds: float) -> dict:
+def pace(training: Trainer, seconds: float) -> dict:
     """Median pace of blocks of steps, after some that warm up."""
     devices.reset_peak_memory()
     begun = time.perf_counter()
@@ -114,20 +114,19 @@ def pace(training: Training, seconds: float) -> dict:
     }  # fmt: skip
 
 
-def _block(training: Training, count: int) -> float:
+def _block(training: Trainer, count: int) -> float:
     """Seconds of some steps in a row, as the stage does them."""
     synchronize()
     started = time.perf_counter()
     for _ in range(count):
-        with threads_for(training.pixels):
-            training.advance()
+        advance(training)
     synchronize()
     return time.perf_counter() - started
 
 
 def prepare(
     config: FourdConfig, *, size: int, grid: int, frames: int = FRAMES, views: int = VIEWS
-) -> Training:
+) -> Trainer:
     """The beginning of an optimization of the blobs, with points spread in them."""
     seen, device = pictures(size, frames, views), devices.pick("auto")
     middle, generator = blobs(0.5), torch.Generator().manual_seed(1)
@@ -140,7 +139,7 @@ def prepare(
         config = dataclasses.replace(
             config, perceptual=min(config.perceptual, FAINT), sds=min(config.sds, FAINT)
         )
-    return Training(
+    return Trainer(
         seen, torch.linspace(0, 1, frames), features, points, middle.colors[blob], config, 0,
         device, perceptual, sds,
     )  # fmt: skip
@@ -174,7 +173,7 @@ def guidance(
         return structural, None
     from ds4d.guidance import lpips, networks
 
-    perceptual = lpips.judge(lpips.build(device))
+    perceptual = lpips.perceptual_loss(lpips.build(device))
     if not config.sds:
         return perceptual, None
     from tests.fakes import zero123 as published

@@ -1,1 +1,1 @@
-"""The method (paper sections 3.2 to 3.5): views, points and features in, a 4D asset out."""
+"""4D optimization (paper sections 3.2 to 3.5): from views, points and features to a 4D asset."""

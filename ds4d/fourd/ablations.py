@@ -1,15 +1,15 @@
 """The paper's ablations (section 4.3, table 2) as settings of the 4D stage.
 
-Each row adds one thing to the row before it, and this file is where its words become settings:
+Each row adds one thing to the row before it. The table's terms are read as:
 
 - "point initialization": on the mesh of the middle frame instead of in a ball;
 - "LPIPS loss": the perceptual error of the pseudo views;
-- "frame features": features of the views beside the HexPlane's. Views are fused by TSSF, which is
-  not there yet, and the mean over views is row F: so this is the real view's feature;
+- "frame features": features of the views beside the HexPlane's. TSSF, which fuses views, is added
+  later, and the mean over views is row F: so these are the features of the real view;
 - "DSFD": these features decoupled;
 - "TSSF": all views, by mean, global awareness or distance awareness.
 
-The table says nothing of photometric losses or of score distillation: rows keep the preset's.
+Photometric losses and score distillation, which the table does not mention, stay the preset's.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from ..config import FourdConfig
 
-NOTHING = {"features": "none", "fusion": "front"}  # of the views; the fusion has no part in it
+NOTHING = {"features": "none", "fusion": "front"}  # no view features; the fusion is unused
 A = {"points_from": "random", "perceptual": 0.0, **NOTHING}
 B = {"perceptual": 0.0, **NOTHING}
 C = NOTHING
@@ -29,8 +29,8 @@ E = {"features": "dsfd", "fusion": "front"}
 F = {"features": "dsfd", "fusion": "average"}
 G = {"features": "dsfd", "fusion": "ga"}
 H = {"features": "dsfd", "fusion": "da"}
-# 4D Gaussian splatting of all given views with nothing of the method and no regularisers: what the
-# method has to beat at equal seconds.
+# 4D Gaussian splatting of all given views without the method and without regularizers: the baseline
+# at equal seconds.
 PLAIN = B | {
     "robust": True, "sds": 0.0, "smooth_time": 0.0, "smooth_space": 0.0, "sparse_time": 0.0,
     "densify_until": 0, "warps": "off", "averaged": 0, "shuffled": False,
@@ -42,11 +42,11 @@ def _changed(changes: dict[str, Any]) -> Callable[[FourdConfig], FourdConfig]:
 
 
 def plain(config: FourdConfig) -> FourdConfig:
-    """Plain 4D-GS: every given view is as good as the real one."""
+    """Plain 4D-GS: every given view weighs as much as the real one."""
     return replace(config, **PLAIN, view_rgb=config.front_rgb, view_alpha=config.front_alpha)
 
 
-# Name -> what the 4D stage's settings become. "none" leaves them as they are.
+# Name -> change of the 4D stage's settings; "none" leaves them as they are.
 ABLATIONS: dict[str, Callable[[FourdConfig], FourdConfig]] = {
     "none": lambda config: config,
     "plain": plain,

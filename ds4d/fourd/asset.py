@@ -1,4 +1,4 @@
-"""The 4D asset: canonical Gaussians, networks and reduced features, drawn at any moment."""
+"""The 4D asset: canonical Gaussians, deformation network and reduced view features."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ..config import FourdConfig
 from ..errors import UserError
 from ..run.structure import structure
 from ..splatting.splats import Splats
+from .checkpoint import part
 from .deformation import Deformation, build_deformation
 from .gaussians import Gaussians, Offsets, snapshot
 from .tssf import Lookup
@@ -26,7 +27,7 @@ FORMAT = "ds4d asset 1"
 
 @dataclasses.dataclass
 class Asset:
-    """Everything that is needed to draw the object from anywhere at any moment of the clip."""
+    """Everything that rendering the object from any camera at any moment of the clip needs."""
 
     gaussians: Gaussians
     network: Deformation
@@ -35,25 +36,26 @@ class Asset:
     positions: Tensor  # [T] place of each frame in the clip, from 0 to 1, on the CPU
     cameras: Cameras  # the V cameras of the optimization; 0 is the front view
     config: FourdConfig
-    capture_to_world: Similarity | None = None  # of a multi-camera capture
+    capture_to_world: Similarity | None = None  # of a multi-camera capture; None without one
 
     def __post_init__(self):
-        self._offsets: dict[int, Offsets] = {}  # of the frames that were asked for
+        self._offsets: dict[int, Offsets] = {}  # by frame, computed once
 
     @torch.no_grad()
     def splats(self, position: float) -> Splats:
-        """The Gaussians at a place in the clip, in [0, 1]; N does not change over time.
+        """N Gaussians at a position in the clip, in [0, 1]; N is the same everywhere.
 
-        Between two frames the Gaussians move in straight lines: what the network makes of a moment
-        that it was never shown is not reliable.
+        Between two frames the Gaussians move in straight lines: at moments that it was not trained
+        on, the network is not reliable.
         """
         after = int(torch.searchsorted(self.positions, position).clamp(1, len(self.positions) - 1))
         start, end = self.positions[after - 1 : after + 1].tolist()
         share = min(max((position - start) / (end - start), 0.0), 1.0)
         before, after = self._frame(after - 1), self._frame(after)
-        return snapshot(self.gaussians, before.mixed(after, share), self.config.antialiased)
+        return snapshot(self.gaussians, before.interpolate(after, share), self.config.antialiased)
 
     def _frame(self, frame: int) -> Offsets:
+        """Offsets at a frame of the clip."""
         if frame not in self._offsets:
             position = float(self.positions[frame])
             maps = self.maps[frame].float()
@@ -61,7 +63,7 @@ class Asset:
         return self._offsets[frame]
 
     def to(self, device: torch.device | str) -> Asset:
-        """The same asset, computed and drawn on a device."""
+        """A copy on a device."""
         gaussians = Gaussians(**{k: v.to(device) for k, v in self.gaussians.tensors().items()})
         lookup = Lookup(self.lookup.grid.to(device), self.lookup.visible.to(device))
         return Asset(
@@ -91,7 +93,7 @@ class Asset:
 
     @classmethod
     def load(cls, path: Path) -> Asset:
-        """Read what `save` wrote.
+        """Read an asset that `save` wrote.
 
         Raises:
             UserError: there is no such file, or it is not an asset.
@@ -126,8 +128,3 @@ class Asset:
             gaussians, network, tensors["maps"], lookup, tensors["positions"], cameras, config,
             Similarity.from_json(metadata["scene"]) if "scene" in metadata else None,
         )  # fmt: skip
-
-
-def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Those whose names begin so, by the rest of their names."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,4 +1,5 @@
-"""A step of the optimization as a CUDA graph: on a GPU its launches cost more than its work."""
+"""A step of the optimization as a CUDA graph: on a GPU, launching its kernels takes longer than
+running them."""
 
 from __future__ import annotations
 
@@ -9,13 +10,14 @@ import torch
 from torch import Tensor
 
 
-class Replayed:
-    """Runs a computation on tensors that differ from call to call; captured once per shape.
+class GraphedStep:
+    """A computation on inputs that differ from call to call, captured once per shape.
 
     Args:
-        compute: reads and writes tensors that stay where they are, and the ones that it is given;
-            it neither waits for the GPU nor asks it for a number.
-        crowded: whether what was captured needs larger buffers, which an uncaptured call makes.
+        compute: reads and writes tensors that stay where they are, and its inputs; it never waits
+            for the GPU.
+        crowded: whether the captured kernels need larger buffers, which a call without a graph
+            allocates.
     """
 
     def __init__(self, compute: Callable[[dict[str, Tensor]], None], crowded: Callable[[], bool]):
@@ -28,18 +30,18 @@ class Replayed:
         """Compute.
 
         Args:
-            shape: all that the computation depends on beside its inputs. The first call with
+            shape: everything that the computation depends on beside its inputs. The first call with
                 another shape is not captured: kernels are compiled in it, and buffers grow.
         """
         if shape != self.shape or (self.graph is not None and self.crowded()):
             self.shape, self.graph = shape, None
-            with _fast_products():
+            with _tf32():
                 self.compute(inputs)
             return
         if self.graph is None:
             self.inputs = {name: tensor.clone() for name, tensor in inputs.items()}
             self.graph = torch.cuda.CUDAGraph()
-            with _fast_products(), torch.cuda.graph(self.graph):
+            with _tf32(), torch.cuda.graph(self.graph):
                 self.compute(self.inputs)
         for name, tensor in inputs.items():
             self.inputs[name].copy_(tensor)
@@ -47,8 +49,8 @@ class Replayed:
 
 
 @contextmanager
-def _fast_products() -> Iterator[None]:
-    """Products of matrices with 10 bits of their factors' mantissas (TF32), and sums with all."""
+def _tf32() -> Iterator[None]:
+    """Multiply matrices in TF32: factors with 10 bits of mantissa, float32 sums."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     try:

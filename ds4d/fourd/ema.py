@@ -1,47 +1,49 @@
-"""The result is a mean over the last steps, not the last step's own parameters.
+"""Running mean of the trained parameters (Polyak averaging).
 
-Each step sees one frame from two views and goes a way of constant length for its sake, so that the
-parameters jump about what all frames and views together ask for. A running mean of them lies nearer
-to it than any of them (Polyak averaging), and costs no steps.
+Each step sees few frames and views and moves the parameters for their sake, so that they jump about
+the optimum of all frames and views. A running mean over the last steps lies nearer to it than any
+of them, and costs no steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-import torch
-from torch import Tensor
+from .gaussians import Gaussians
+from .model import Model
 
-EVERY = 10  # steps between two looks at the parameters
+INTERVAL = 10  # steps between two updates
 
 
-class Averages:
-    """Exponential means of parameters, which they begin as, over about `steps` >= EVERY steps."""
+class RunningMean:
+    """Exponential mean of a model's parameters over about `steps` >= INTERVAL steps, which begins
+    as the model is."""
 
-    def __init__(self, parameters: Sequence[Tensor], steps: int):
-        self.parameters = list(parameters)
-        self.means = [parameter.detach().clone() for parameter in self.parameters]
-        self.share = EVERY / steps
+    def __init__(self, model: Model, steps: int):
+        update = get_ema_multi_avg_fn(1 - INTERVAL / steps)
+        self.averaged = AveragedModel(_as_module(model), multi_avg_fn=update)
+        self.update(model)  # the first update copies
 
-    @torch.no_grad()
-    def look(self) -> None:
-        """Take the parameters in as they are now."""
-        for mean, parameter in zip(self.means, self.parameters, strict=True):
-            mean.lerp_(parameter, self.share)
+    def update(self, model: Model) -> None:
+        """Take in the parameters as they are now."""
+        self.averaged.update_parameters(_as_module(model))
 
-    @contextmanager
-    def shown(self) -> Iterator[None]:
-        """Inside the block the parameters are their means."""
-        self._swap()
-        try:
-            yield
-        finally:
-            self._swap()
+    @property
+    def model(self) -> Model:
+        """The mean."""
+        parts = self.averaged.module
+        return Model(Gaussians(*parts["gaussians"]), parts["network"])
 
-    @torch.no_grad()
-    def _swap(self) -> None:
-        for mean, parameter in zip(self.means, self.parameters, strict=True):
-            kept = parameter.clone()
-            parameter.copy_(mean)
-            mean.copy_(kept)
+    def state_dict(self) -> dict[str, Tensor]:
+        return {str(index): mean for index, mean in enumerate(self.averaged.module.parameters())}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        for index, mean in enumerate(self.averaged.module.parameters()):
+            mean.detach().copy_(state[str(index)])
+
+
+def _as_module(model: Model) -> nn.ModuleDict:
+    """The model's own parameters, not copies, as one module."""
+    gaussians = nn.ParameterList(model.gaussians.tensors().values())
+    return nn.ModuleDict({"gaussians": gaussians, "network": model.network})

@@ -1,4 +1,4 @@
-"""The canonical Gaussians: raw parameters, what they mean, and how they start."""
+"""Canonical Gaussians: raw parameters, activations and initialization."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..splatting.splats import Splats
 
 SH_C0 = 0.28209479177387814  # value of the constant spherical harmonic
 INITIAL_OPACITY = 0.1
-BALL = 0.5 * 0.5473  # radius of random starts, world units; 0.5 in the published code's
+BALL = 0.5 * 0.5473  # radius of random starts, world units; 0.5 in the published code's units
 LONGEST_GLIDE = 0.04  # world units from one frame to the next
 
 
 @dataclass
 class Gaussians:
-    """N Gaussians as they are optimized (method.md section 6)."""
+    """Raw parameters of N Gaussians (docs/method.md, section 6)."""
 
     means: Tensor  # [N, 3] world
     log_scales: Tensor  # [N, 3]
@@ -30,15 +30,17 @@ class Gaussians:
         return len(self.means)
 
     def tensors(self) -> dict[str, Tensor]:
+        """Parameters by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def colors(self) -> Tensor:
-        """[N, 3], not below 0."""
+        """Colours [N, 3], not below 0."""
         return (0.5 + SH_C0 * self.sh0).clamp(min=0)
 
 
 def random_points(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points [count, 3] anywhere in a ball, and grey [count, 3] (method.md section 6)."""
+    """Points [count, 3], uniform in a ball, and grey colours [count, 3] (docs/method.md, section
+    6)."""
     directions = torch.randn(count, 3, generator=generator)
     radii = BALL * torch.rand(count, 1, generator=generator) ** (1 / 3)
     return radii * torch.nn.functional.normalize(directions, dim=-1), torch.full((count, 3), 0.5)
@@ -48,7 +50,7 @@ def from_points(
     points: Tensor,  # [N, 3] world
     colors: Tensor,  # [N, 3] in [0, 1]
 ) -> Gaussians:
-    """Round, faint Gaussians on the points, as large as their neighbours are far."""
+    """Isotropic, faint Gaussians on the points; their scale is the distance to the neighbours."""
     distances = mean_squared_neighbour_distance(points).sqrt()
     quats = points.new_zeros(len(points), 4)
     quats[:, 0] = 1
@@ -63,30 +65,30 @@ def from_points(
 
 @dataclass
 class Offsets:
-    """What the deformation adds to the raw parameters at some moments; K moments."""
+    """Offsets to the raw parameters at K moments, from the deformation network."""
 
     means: Tensor  # [K, N, 3]
     log_scales: Tensor  # [K, N, 3]
     quats: Tensor  # [K, N, 4]
 
-    def mixed(self, other: Offsets, share: float) -> Offsets:
-        """The way from these to the others, of which `share` in [0, 1] is gone.
+    def interpolate(self, other: Offsets, weight: float) -> Offsets:
+        """Interpolate towards `other` with a weight in [0, 1].
 
-        Gaussians glide, but those with a long way jump in the middle of it: where something moves
-        fast, the same Gaussian may draw another part of it in the next frame, and would be seen
-        flying through the air.
+        Gaussians that move farther than LONGEST_GLIDE switch at 0.5: in fast motion the same
+        Gaussian may show another part of the object in the next frame, and would be seen flying
+        through the air.
         """
         far = (other.means - self.means).norm(dim=-1, keepdim=True) > LONGEST_GLIDE  # [K, N, 1]
-        gone = torch.where(far, float(share >= 0.5), share)
+        weights = torch.where(far, float(weight >= 0.5), weight)
         return Offsets(
-            torch.lerp(self.means, other.means, gone),
-            torch.lerp(self.log_scales, other.log_scales, gone),
-            torch.lerp(self.quats, other.quats, gone),
+            torch.lerp(self.means, other.means, weights),
+            torch.lerp(self.log_scales, other.log_scales, weights),
+            torch.lerp(self.quats, other.quats, weights),
         )
 
 
 def deformed(gaussians: Gaussians, offsets: Offsets) -> tuple[Tensor, Tensor, Tensor]:
-    """Means [K, N, 3], quats [K, N, 4] and scales [K, N, 3] at K moments (paper eq. 5)."""
+    """Deformed means [K, N, 3], quats [K, N, 4] and scales [K, N, 3] (paper eq. 5)."""
     return (
         gaussians.means + offsets.means,
         gaussians.quats + offsets.quats,
@@ -95,7 +97,7 @@ def deformed(gaussians: Gaussians, offsets: Offsets) -> tuple[Tensor, Tensor, Te
 
 
 def snapshot(gaussians: Gaussians, offsets: Offsets, antialiased: bool) -> Splats:
-    """The Gaussians at one moment (K = 1), activated."""
+    """Activated Gaussians at one moment (K = 1)."""
     means, quats, scales = deformed(gaussians, offsets)
     return Splats(
         means=means[0],

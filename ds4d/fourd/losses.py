@@ -1,4 +1,5 @@
-"""Image losses and regularisers (paper section 3.5; weights and choices: method.md section 7)."""
+"""Image losses and regularizers (paper section 3.5; weights and choices: docs/method.md, section
+7)."""
 
 from __future__ import annotations
 
@@ -12,50 +13,51 @@ from ..config import FourdConfig
 from ..kernels import dispatch
 from ..kernels.numba.losses import SSIM_C1, SSIM_C2, SSIM_WINDOW
 from .deformation import Deformation
-from .targets import Truth
+from .targets import TargetImages
 
 SCALES = 3  # of the structural loss, each half as fine as the one before it
-JUDGED = slice(1, None, 2)  # of a step's pictures: the second of each pair, never the paper's front
 
 
 @dataclass(frozen=True)
-class Weights:
-    """How much the errors of some pictures count."""
+class LossWeights:
+    """Weights of the losses of B images."""
 
     rgb: Tensor  # [B]
     alpha: Tensor  # [B]
-    perceptual: Tensor | None  # [B], of JUDGED alone; None where nobody judges
+    perceptual: Tensor | None = None  # [P]; None = no perceptual loss
+    perceptual_images: Tensor | None = None  # [P] indices of the images that it is computed for
 
 
-def image_errors(
+def image_loss(
     rgb: Tensor,  # [B, H, W, 3]
     alpha: Tensor,  # [B, H, W, 1]
-    truth: Truth,
-    weights: Weights,
+    targets: TargetImages,
+    weights: LossWeights,
     robust: bool,
-    perceptual: Callable[[Tensor, Tensor], Tensor],  # [B, H, W, 3] twice -> [B]
+    perceptual: Callable[[Tensor, Tensor], Tensor],  # [P, H, W, 3] twice -> [P]
 ) -> Tensor:  # []
-    """The weighted errors of some renders: of colours and mattes, and what a judge says."""
-    in_kernels = weights.perceptual is not None and perceptual is structural
+    """Weighted sum of the photometric losses of colours and mattes and of the perceptual loss."""
+    chosen = weights.perceptual_images
+    with_structure = weights.perceptual is not None and perceptual is structural
     missing = None if robust else "squared errors"
     if kernels := dispatch.kernels("image losses", rgb, missing):
-        of_structure = torch.zeros_like(weights.rgb)
-        if in_kernels:
-            of_structure[JUDGED] = weights.perceptual[JUDGED]
+        structure = torch.zeros_like(weights.rgb)
+        if with_structure:
+            structure[chosen] = weights.perceptual
         loss = kernels.image_errors(
-            rgb, alpha, truth.rgb, truth.alpha,
-            torch.stack([weights.rgb, weights.alpha, of_structure]), SCALES,
+            rgb, alpha, targets.rgb, targets.alpha,
+            torch.stack([weights.rgb, weights.alpha, structure]), SCALES,
         )  # fmt: skip
-        if in_kernels or weights.perceptual is None:
+        if with_structure or weights.perceptual is None:
             return loss
-        true_rgb, _ = truth.in_units(rgb.dtype)
+        true_rgb, _ = targets.as_floats(rgb.dtype)
     else:
-        true_rgb, true_alpha = truth.in_units(rgb.dtype)
+        true_rgb, true_alpha = targets.as_floats(rgb.dtype)
         loss = (weights.rgb * photometric(rgb, true_rgb, robust)).sum()
         loss = loss + (weights.alpha * photometric(alpha, true_alpha, robust)).sum()
     if weights.perceptual is None:
         return loss
-    return loss + (weights.perceptual[JUDGED] * perceptual(rgb[JUDGED], true_rgb[JUDGED])).sum()
+    return loss + (weights.perceptual * perceptual(rgb[chosen], true_rgb[chosen])).sum()
 
 
 def photometric(
@@ -72,10 +74,10 @@ def structural(
     render: Tensor,  # [B, H, W, 3]
     target: Tensor,  # [B, H, W, 3]
 ) -> Tensor:  # [B]
-    """The perceptual loss that needs no weights: SSIM and gradients at 1/2, 1/4 and 1/8 size.
+    """Perceptual loss without a network: SSIM and gradient errors at 1/2, 1/4 and 1/8 size.
 
-    Like LPIPS it forgives small changes of level that a pixel loss would import from inconsistent
-    views, and punishes missing structure. It is not LPIPS, and is never named so.
+    Like LPIPS it tolerates small changes of level, which a pixel loss would import from
+    inconsistent views, and penalizes missing structure.
     """
     render, target = render.permute(0, 3, 1, 2), target.permute(0, 3, 1, 2)
     total = render.new_zeros(len(render))
@@ -102,7 +104,7 @@ def ssim(
 
 
 def block_means(images: Tensor, side: int) -> Tensor:
-    """Means over blocks of side x side pixels, [B, C, H // side, W // side]; a rest is cut off."""
+    """Means over blocks of side x side pixels, [B, C, H // side, W // side]; remainders are cut."""
     B, C, H, W = images.shape
     rows, columns = H // side, W // side
     cut = images[:, :, : rows * side, : columns * side]
@@ -115,8 +117,9 @@ def _gradient_error(a: Tensor, b: Tensor) -> Tensor:
     return along_x + (difference[..., 1:, :] - difference[..., :-1, :]).abs().mean((1, 2, 3))
 
 
-def regularisers(network: Deformation, config: FourdConfig) -> Tensor:
-    """Smooth HexPlanes that stay near one along time, weighted."""
+def regularizers(network: Deformation, config: FourdConfig) -> Tensor:
+    """Weighted regularizers of the HexPlane: roughness in time and space, and the time planes'
+    distance to one."""
     planes, total = network.planes, torch.zeros(())
     weighted = config.smooth_space or config.smooth_time or config.sparse_time
     if weighted and (kernels := dispatch.kernels("regularizers", next(planes.parameters()))):

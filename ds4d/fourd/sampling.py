@@ -1,7 +1,8 @@
-"""Which frame a step draws, and from which two views: thrown with dice, or dealt like cards."""
+"""Samplers of training pairs: a frame and two of its views, i.i.d. or in shuffled epochs."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,65 +11,86 @@ import torch
 from ..config import FourdConfig
 
 
-class Deals(Protocol):
-    def deal(self, number: int, frame: int | None = None) -> tuple[int, int, int]:
-        """Frame and two different views of deal `number` (from 0 on); the frame may be settled.
+@dataclass(frozen=True)
+class Pair:
+    """A frame and two different views of it.
 
-        With config.front_always the first view is the front, 0, and the second is any other.
-        """
+    Losses of pixels and mattes apply to both views, the perceptual loss to the second alone: with
+    config.front_always the first is the real front view, 0.
+    """
+
+    frame: int
+    first: int
+    second: int
+
+
+class Sampler(Protocol):
+    def sample(self, index: int, frame: int | None = None) -> Pair:
+        """Pair number `index`, from 0 on; of a random frame unless one is given."""
         ...
 
 
-def deals(
+def build_sampler(
     config: FourdConfig, frames: int, views: int, seed: int, generator: torch.Generator
-) -> Deals:
-    """What config asks for; dice take their numbers from the generator."""
+) -> Sampler:
+    """The sampler that config.shuffled selects; the i.i.d. one draws from the generator."""
     if config.shuffled:
-        return Deck(frames, views, config.front_always, seed)
-    return Dice(frames, views, config.front_always, generator)
+        return EpochSampler(frames, views, config.front_always, seed)
+    return IIDSampler(frames, views, config.front_always, generator)
 
 
-class Dice:
-    """Independent draws, as in STAG4D, on which DS4D builds (method.md section 6)."""
+def sample_batch(
+    sampler: Sampler, step: int, count: int, frame: int | None = None
+) -> dict[str, torch.Tensor]:
+    """The pairs of a step that draws `count`, as "frames" [count] and "views" [count, 2]."""
+    pairs = [sampler.sample(step * count + index, frame) for index in range(count)]
+    return {
+        "frames": torch.tensor([pair.frame for pair in pairs]),
+        "views": torch.tensor([(pair.first, pair.second) for pair in pairs]),
+    }
+
+
+class IIDSampler:
+    """Independent draws, as in STAG4D, on which DS4D builds (docs/method.md, section 6)."""
 
     def __init__(self, frames: int, views: int, front_always: bool, generator: torch.Generator):
         self.frames, self.views, self.front_always = frames, views, front_always
         self.generator = generator
 
-    def deal(self, number: int, frame: int | None = None) -> tuple[int, int, int]:
+    def sample(self, index: int, frame: int | None = None) -> Pair:
         if frame is None:
-            frame = self._below(self.frames)
-        first = 0 if self.front_always else self._below(self.views)
-        return frame, first, (first + 1 + self._below(self.views - 1)) % self.views
+            frame = self._randint(self.frames)
+        first = 0 if self.front_always else self._randint(self.views)
+        return Pair(frame, first, (first + 1 + self._randint(self.views - 1)) % self.views)
 
-    def _below(self, bound: int) -> int:
+    def _randint(self, bound: int) -> int:
         return int(torch.randint(bound, (), generator=self.generator))
 
 
-class Deck:
-    """Frames from one shuffled deck, and each frame's views from a deck of their own.
+class EpochSampler:
+    """Frames in shuffled epochs, and the views of each frame in shuffled epochs of their own.
 
-    Each card comes once before any comes again: all pictures are seen equally often, and where one
-    step pulls the parameters for its frame's sake, the steps around it soon pull them back.
+    All images are seen equally often, and where one step pulls the parameters towards its frame,
+    the steps around it soon pull them back. Stateless: any index can be asked for at any time.
     """
 
     def __init__(self, frames: int, views: int, front_always: bool, seed: int):
         self.frames, self.views, self.front_always = frames, views, front_always
         self.seed = seed
 
-    def deal(self, number: int, frame: int | None = None) -> tuple[int, int, int]:
-        lap = number
+    def sample(self, index: int, frame: int | None = None) -> Pair:
+        visit = index  # number of earlier pairs of the same frame
         if frame is None:
-            lap = number // self.frames
-            frame = self._card(0, number, self.frames)
+            visit = index // self.frames
+            frame = self._shuffled(0, index, self.frames)
         if self.front_always:
-            return frame, 0, 1 + self._card(1 + frame, lap, self.views - 1)
-        first, second = (self._card(1 + frame, 2 * lap + i, self.views) for i in (0, 1))
-        if first == second:  # the last of one deck and the first of the next
-            second = self._card(1 + frame, 2 * lap + 2, self.views)
-        return frame, first, second
+            return Pair(frame, 0, 1 + self._shuffled(1 + frame, visit, self.views - 1))
+        first, second = (self._shuffled(1 + frame, 2 * visit + i, self.views) for i in (0, 1))
+        if first == second:  # the last view of one epoch and the first of the next
+            second = self._shuffled(1 + frame, 2 * visit + 2, self.views)
+        return Pair(frame, first, second)
 
-    def _card(self, owner: int, number: int, size: int) -> int:
-        """A card of an owner's endless row of shuffled decks, which needs no memory to go on."""
-        deck, place = divmod(number, size)
-        return int(np.random.default_rng((self.seed, owner, deck)).permutation(size)[place])
+    def _shuffled(self, stream: int, index: int, size: int) -> int:
+        """Item `index` of an endless row of permutations of range(size), one row per stream."""
+        epoch, place = divmod(index, size)
+        return int(np.random.default_rng((self.seed, stream, epoch)).permutation(size)[place])

@@ -1,8 +1,9 @@
-"""The optimization as a stage: checkpoints, events, and what the record says of it."""
+"""The 4D stage of a run: optimization with checkpoints, events and facts for the record."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,13 +16,15 @@ from ..multiview.views import Views
 from ..run import early_stop
 from ..run.events import Event, Stage
 from ..run.workspace import replacing
-from . import checkpoint
+from . import checkpoint, preview
 from .asset import Asset
 from .losses import structural
-from .threads import threads_for
-from .trainer import Training
+from .trainer import Trainer
 
-EVENT_EVERY = 20  # steps between two events with figures
+EVENT_INTERVAL = 20  # steps between two events with figures
+# Pixels rendered in a step per thread of torch: its operations on small images are so short that
+# waking a second thread takes longer than it saves. The kernels always use all threads.
+PIXELS_PER_THREAD = 256 * 256
 
 
 def run(
@@ -32,7 +35,7 @@ def run(
     colors: Tensor,  # [N, 3] in [0, 1]
     config: FourdConfig,
     seed: int,
-    checkpoints: Path,  # folder inside the run folder for resumable state
+    checkpoints: Path,  # folder for resumable state, in the run folder
     key: str,  # what the state must have been made from to be resumed
     device: torch.device,
     guidance: Guidance,
@@ -41,8 +44,8 @@ def run(
 ) -> Stage[tuple[Asset, dict]]:
     """Optimize, with events; resumes from the last checkpoint of the same key.
 
-    While `early_stop` is requested, it ends as soon as the object moves.
-    A run that ends early, by closing, too, saves its state where the last step left it.
+    An early stop that is requested takes effect once the object moves. A run that ends early, by
+    closing, too, saves its state after the last step.
 
     Returns:
         The asset, on the CPU, and the facts of the run for its record.
@@ -52,56 +55,96 @@ def run(
     """
     perceptual = guidance.perceptual(device) or structural
     sds = yield from guidance.sds(views.images, views.cameras, seed, device)
-    training = Training(
-        views, positions, features, points, colors, config, seed, device, perceptual, sds,
-        rasterizer,
-    )  # fmt: skip
-    state = checkpoints / "latest.safetensors"
-    resumed = checkpoint.load(state, training, key)
-    if resumed:
-        words = f"resumed at step {training.step} of {training.total}"
-        yield Event("fourd", training.step, training.total, words, warning=True)
+
+    def start() -> Trainer:
+        return Trainer(
+            views, positions, features, points, colors, config, seed, device, perceptual, sds,
+            rasterizer,
+        )  # fmt: skip
+
+    path = checkpoints / "latest.safetensors"
+    trainer = yield from _resumed(start, path, key)
+    resumed = trainer.step
     deadline = time.monotonic() + (float("inf") if pause_after is None else pause_after)
     try:
-        yield from _steps(training, state, key, deadline)
+        yield from _steps(trainer, path, key, deadline)
     finally:
         if sds is not None:
             sds.forget()
     facts = {
-        "gaussians": len(training.gaussians),
-        "views_bent": training.warps is not None,
+        "gaussians": len(trainer.model.gaussians),
+        "view_correction": trainer.correction is not None,
         "resumed_from_step": resumed,
     }
-    if training.step < training.total:
-        facts |= {"stopped_at_step": training.step, "of_steps": training.total}
-    return training.asset(), facts
+    if trainer.step < trainer.total:
+        facts |= {"stopped_at_step": trainer.step, "of_steps": trainer.total}
+    return trainer.asset(), facts
 
 
-def _steps(training: Training, state: Path, key: str, deadline: float) -> Stage[None]:
-    """The steps that are left, with events and checkpoints; fewer if an early stop is requested."""
-    config, first = training.config, training.step
-    run_folder = state.parents[1]
+def _resumed(start: Callable[[], Trainer], path: Path, key: str) -> Stage[Trainer]:
+    """A trainer at the last checkpoint of this key, or at the first step."""
+    trainer, saved = start(), checkpoint.load(path, key)
+    if saved is None:
+        return trainer
     try:
-        while training.step < training.total:
-            if training.moving and early_stop.requested(run_folder):
-                _save(state, training, key)
-                words = f"stopped at step {training.step} of {training.total}, as asked"
-                yield Event("fourd", training.step, training.total, words, warning=True)
+        trainer.load_state_dict(*saved)
+    except (KeyError, RuntimeError):
+        message = "the checkpoint is of another version: the optimization starts again"
+        yield Event("fourd", 0, trainer.total, message, warning=True)
+        return start()
+    message = f"resumed at step {trainer.step} of {trainer.total}"
+    yield Event("fourd", trainer.step, trainer.total, message, warning=True)
+    return trainer
+
+
+def _steps(trainer: Trainer, path: Path, key: str, deadline: float) -> Stage[None]:
+    """Take the steps that are left, with events and checkpoints; fewer if an early stop is requested."""
+    first, started = trainer.step, time.perf_counter()
+    run_folder = path.parents[1]
+    try:
+        while trainer.step < trainer.total:
+            if trainer.dynamic and early_stop.requested(run_folder):
+                _save(path, trainer, key)
+                message = f"stopped at step {trainer.step} of {trainer.total}, as requested"
+                yield Event("fourd", trainer.step, trainer.total, message, warning=True)
                 return
-            if time.monotonic() > deadline and training.step > first:
+            if time.monotonic() > deadline and trainer.step > first:
                 raise Paused
-            with threads_for(training.pixels):
-                training.advance()
-            if training.step % config.checkpoint_every == 0:
-                _save(state, training, key)
-            told = training.step % EVENT_EVERY == 0 or training.step == training.total
-            # An event every step, so that whoever closes the generator waits for one step only.
-            yield training.event() if told else Event("fourd", training.step, training.total)
+            advance(trainer)
+            if trainer.step % trainer.config.checkpoint_every == 0:
+                _save(path, trainer, key)
+            # An event every step, so that closing the generator waits for one step only.
+            if trainer.step % EVENT_INTERVAL == 0 or trainer.step == trainer.total:
+                pace = (trainer.step - first) / (time.perf_counter() - started)
+                yield _event(trainer, pace)
+            else:
+                yield Event("fourd", trainer.step, trainer.total)
     except (GeneratorExit, Paused):
-        _save(state, training, key)
+        _save(path, trainer, key)
         raise
 
 
-def _save(state: Path, training: Training, key: str) -> None:
-    with replacing(state) as path:
-        checkpoint.save(path, training, key)
+def advance(trainer: Trainer) -> None:
+    """Take a step with as many threads of torch as it keeps busy."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(min(threads, max(1, trainer.pixels // PIXELS_PER_THREAD)))
+        trainer.advance()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _event(trainer: Trainer, pace: float) -> Event:
+    """Progress with figures, and every preview.INTERVAL steps with a preview."""
+    gaussians = len(trainer.model.gaussians)
+    metrics = {"loss": trainer.loss.item(), "gaussians": gaussians, "steps_per_second": pace}
+    image = None
+    if trainer.step % preview.INTERVAL == 0 or trainer.step == trainer.total:
+        image, metrics["psnr"] = trainer.preview()
+    message = "all frames" if trainer.dynamic else "middle frame"
+    return Event("fourd", trainer.step, trainer.total, message, image, metrics)
+
+
+def _save(path: Path, trainer: Trainer, key: str) -> None:
+    with replacing(path) as temporary:
+        checkpoint.save(temporary, trainer.state_dict(), trainer.step, key)

@@ -1,10 +1,9 @@
-"""Small bends and tints of the pseudo views, learned while training and dropped afterwards.
+"""View correction: a small learned 2D warp and colour affine for each generated view.
 
-Views that a network or an inflated silhouette imagined do not agree with each other by a few
-pixels, and are lighter or darker. Averaged by the optimization, they blur the object and fray its
-outline; so each view of each frame may be bent smoothly to where the object says, and tinted as it
-says, held by springs. Views that agree need none of it, and would lose by it: what they show moving
-would be taken for a bend.
+Views that a network or an inflated silhouette made up disagree by a few pixels and in brightness.
+Averaged by the optimization, they blur the object and fray its outline. So each view of each frame
+gets a smooth 2D warp and an affine change of colour, L2-regularized and discarded after training.
+Views that agree would lose by it: the motion that they show would be taken for a warp.
 """
 
 from __future__ import annotations
@@ -17,65 +16,66 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 from ..errors import UserError
-from ..multiview.consistency import disagreement
 from ..multiview.views import Views
+from ..multiview.consistency import disagreement
 
-NODES = 8  # of each grid along a side of the image
-AGREE = 0.002  # disagreement of views below which they show one object: renders have a tenth of it
+GRID = 8  # nodes of a warp along a side of the image
+CONSISTENT = 0.002  # disagreement of views of one object; renders of one have a tenth of it
 
 
-def wanted(
+def needs_correction(
     views: Views,
-    warps: Literal["auto", "on", "off"],
-    counts: np.ndarray | None = None,  # [T, V] bool, views that are not left out
-    possible: bool = True,  # whether the rasterizer supports offsets of projected centres
+    mode: Literal["auto", "on", "off"],  # config.warps
+    included: np.ndarray | None = None,  # [T, V] bool, views that are not left out
+    supported: bool = True,  # whether the rasterizer supports offsets of projected centres
 ) -> bool:
-    """Whether these views shall be bent; by themselves, scenes of real cameras are not.
+    """Whether views are corrected: on "auto" generated ones that disagree, never real captures.
 
-    Raises UserError where they shall and the rasterizer cannot.
+    Raises:
+        UserError: correction was asked for, and the rasterizer does not support it.
     """
-    if warps == "auto":
-        return possible and views.capture_to_world is None and disagreement(views, counts) > AGREE
-    if warps == "on" and not possible:
+    if mode == "auto":
+        generated = views.capture_to_world is None
+        return supported and generated and disagreement(views, included) > CONSISTENT
+    if mode == "on" and not supported:
         raise UserError(
-            "The rasterizer that was chosen cannot bend views.",
-            "Leave out --rasterizer, or give --fourd.warps off.",
+            "The chosen rasterizer does not support view correction.",
+            "Leave out --rasterizer, or pass --fourd.warps off.",
         )
-    return warps == "on"
+    return mode == "on"
 
 
-class Warps(nn.Module):
-    """How every view of every frame is bent and tinted; the front view, 0, never is.
-
-    Args:
-        frames, views: T and V.
-    """
+class ViewCorrection(nn.Module):
+    """Warp and colour affine of V views of T frames; the front view, 0, is never changed."""
 
     def __init__(self, frames: int, views: int):
         super().__init__()
-        self.grids = nn.Parameter(torch.zeros(frames, views, 2, NODES, NODES))  # image sides
-        self.tints = nn.Parameter(torch.zeros(frames, views, 2, 3))  # brighter, and more contrast
+        # Displacements at the nodes, in sides of the image.
+        self.warp = nn.Parameter(torch.zeros(frames, views, 2, GRID, GRID))
+        # Brightness and contrast of each channel.
+        self.color = nn.Parameter(torch.zeros(frames, views, 2, 3))
 
-    def bent(
+    def offsets(
         self,
         frames: Tensor,  # [B]
         views: Tensor,  # [B]
-        places: Tensor,  # [B, N, 2] in the views, in [-1, 1] from edge to edge
+        points: Tensor,  # [B, N, 2] in the views, in [-1, 1] from edge to edge
     ) -> tuple[Tensor, Tensor]:
-        """Displacements at the places [B, N, 2], in sides of the image, and the springs' mean
-        squared length []."""
-        grids = self.grids[frames, views] * (views > 0)[:, None, None, None]
-        bent = grid_sample(grids, places[:, None], padding_mode="border", align_corners=True)
-        return bent[:, :, 0].transpose(1, 2), grids.square().sum(1).mean()
+        """Displacements of the points [B, N, 2], in sides of the image, and the regularizer [],
+        their mean squared length at the nodes."""
+        warp = self.warp[frames, views] * (views > 0)[:, None, None, None]
+        offsets = grid_sample(warp, points[:, None], padding_mode="border", align_corners=True)
+        return offsets[:, :, 0].transpose(1, 2), warp.square().sum(1).mean()
 
-    def tinted(
+    def colors(
         self,
         frames: Tensor,  # [B]
         views: Tensor,  # [B]
         colors: Tensor,  # [N, 3]
     ) -> tuple[Tensor, Tensor]:
-        """The colours as the views show them [B, N, 3], and the springs' mean squared length []."""
-        tints = self.tints[frames, views] * (views > 0)[:, None, None]
-        brighter, contrast = tints[:, None].unbind(2)  # [B, 1, 3] each
-        tinted = colors + brighter + (colors - 0.5) * contrast
-        return tinted, tints.square().sum((1, 2)).mean()
+        """Colours as the views show them [B, N, 3], and the regularizer [], the mean squared
+        length of the affine's parameters."""
+        affine = self.color[frames, views] * (views > 0)[:, None, None]
+        brightness, contrast = affine[:, None].unbind(2)  # [B, 1, 3] each
+        corrected = colors + brightness + (colors - 0.5) * contrast
+        return corrected, affine.square().sum((1, 2)).mean()

@@ -1,4 +1,4 @@
-"""Judges of renders that no target image is needed for, or more than pixels: LPIPS and SDS."""
+"""Perceptual loss (LPIPS, or SSIM and gradients) and score distillation (SDS by Zero123)."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from .lpips import Perceptual
 from .zero123 import Zero123
 
 LPIPS = "lpips-vgg16"  # in the catalogue
-LPIPS_GB, SDS_GB = 2.0, 8.0  # of a GPU's memory
+LPIPS_GB, SDS_GB = 2.0, 8.0  # GPU memory that they need
 
 __all__ = ["Guidance", "Perceptual", "Zero123", "choose"]
 
 
 @dataclass(frozen=True)
 class Guidance:
-    """Which networks judge the renders here, and why; nothing is loaded yet."""
+    """The chosen perceptual loss and SDS model with the reasons; nothing is loaded yet."""
 
     perceptual_loss: Literal["lpips", "structural", "off"]
     perceptual_why: str
     sds_model: Literal["zero123-xl", "stable-zero123", "off"]
     sds_why: str
     folder: str  # the user's own folder of weights, or ""
-    weights: tuple[str, ...]  # in the catalogue; on this machine before they are loaded
-    made_from: tuple[str, ...]  # which weights these are: they decide the result
+    weights: tuple[str, ...]  # names in the catalogue, to be downloaded before loading
+    made_from: tuple[str, ...]  # identity of these weights, for the content key
 
     @property
     def key(self) -> tuple:
@@ -48,7 +48,7 @@ class Guidance:
         return f"perceptual loss: {self.perceptual_loss} ({self.perceptual_why}){sds}"
 
     def perceptual(self, device: torch.device) -> Perceptual | None:
-        """LPIPS on the device, or None where the structural loss stands in or none is asked for.
+        """Load LPIPS; None for the structural loss, which needs no network, and without any.
 
         Raises:
             UserError: the weights cannot be loaded.
@@ -66,9 +66,9 @@ class Guidance:
         seed: int,
         device: torch.device,
     ) -> Stage[Zero123 | None]:
-        """Zero123 on the device with every reference image embedded, or None where it is off.
+        """Load Zero123 and embed every reference image; None where SDS is off.
 
-        Whoever asked for it calls its forget() at the end.
+        Call its forget() at the end to free the networks.
 
         Raises:
             UserError: the weights cannot be loaded.
@@ -90,14 +90,14 @@ class Guidance:
 
 
 def choose(config: FourdConfig, machine: MachineConfig) -> Guidance:
-    """Which networks judge the renders.
+    """Choose the perceptual loss and the SDS model.
 
-    On a GPU both are used when their weights are on the disk or can be downloaded. On a CPU, where
-    LPIPS takes seconds in every step, it has to be asked for by name; Zero123 is used there when
-    the user's own folder holds it.
+    On a GPU, LPIPS and Zero123 are used when their weights are on the disk or can be downloaded. On
+    a CPU, where LPIPS takes seconds in every step, it has to be requested by name; Zero123 is used
+    there when the user's own folder holds it.
 
     Raises:
-        UserError: LPIPS was asked for by name, and its weights are nowhere.
+        UserError: LPIPS was requested by name, and its weights are missing.
     """
     perceptual, perceptual_why = _perceptual(config, machine)
     sds, sds_why = "off", "its weight is 0"

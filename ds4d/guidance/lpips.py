@@ -1,4 +1,5 @@
-"""LPIPS, the perceptual loss of the paper: VGG16 with the heads that the lpips package brings."""
+"""LPIPS (Zhang et al. 2018), the perceptual loss of the paper: VGG16 and the heads of the lpips
+package."""
 
 from __future__ import annotations
 
@@ -13,14 +14,14 @@ from torch import Tensor, nn
 from ..kernels import dispatch
 from ..weights import fetch, fill, read_state
 
-SIZE = 256  # pixels; larger images are made this small
-SLICE_ENDS = (4, 9, 16, 23, 30)  # layers of VGG16 after which the package's five parts end
+SIZE = 256  # pixels; larger images are resized to it
+SLICE_ENDS = (4, 9, 16, 23, 30)  # layers of VGG16 at which the package cuts it into slices
 
 Perceptual = Callable[[Tensor, Tensor], Tensor]  # [B, H, W, 3] twice, in [0, 1] -> [B]
 
 
 def load(weights: str, device: torch.device) -> Perceptual:
-    """LPIPS on a device.
+    """Load LPIPS onto a device.
 
     Args:
         weights: the user's own folder of weights, or "".
@@ -35,13 +36,13 @@ def load(weights: str, device: torch.device) -> Perceptual:
     state = trunk(read_state(file))
     network = build(device)
     fill(network.net, state, file)
-    return judge(network)
+    return perceptual_loss(network)
 
 
-def judge(network: nn.Module) -> Perceptual:
-    """The network as a judge of renders.
+def perceptual_loss(network: nn.Module) -> Perceptual:
+    """The network as a loss of renders and targets.
 
-    On a GPU its convolutions become ones of half precision, and a kernel compares their features.
+    On a GPU its convolutions run in half precision, and a kernel compares their features.
     """
     if next(network.parameters()).is_cuda:
         network.net.to(dtype=torch.float16, memory_format=torch.channels_last)
@@ -50,7 +51,7 @@ def judge(network: nn.Module) -> Perceptual:
         render: Tensor,  # [B, H, W, 3] in [0, 1]
         target: Tensor,  # [B, H, W, 3] in [0, 1]
     ) -> Tensor:  # [B]
-        render, target = _prepared(render), _prepared(target)
+        render, target = _prepare(render), _prepare(target)
         if kernels := dispatch.kernels("lpips", render):
             return kernels.distance(render, target, network)
         return network(render, target).flatten()
@@ -59,7 +60,7 @@ def judge(network: nn.Module) -> Perceptual:
 
 
 def build(device: torch.device) -> nn.Module:
-    """The package's network with its own heads and random VGG16 layers; nothing is downloaded."""
+    """Build the package's network with its heads and a random VGG16; nothing is downloaded."""
     import lpips
 
     with warnings.catch_warnings():  # about an argument that the package passes to torchvision
@@ -69,7 +70,7 @@ def build(device: torch.device) -> nn.Module:
 
 
 def trunk(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """VGG16's convolutions by the names that the package gives them; the classifier is not used."""
+    """Rename VGG16's convolutions as the package names them; the classifier is not used."""
     renamed = {}
     for key, value in state.items():
         part, _, rest = key.partition(".")
@@ -82,8 +83,8 @@ def trunk(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _prepared(images: Tensor) -> Tensor:
-    """[B, H, W, 3] in [0, 1] -> [B, 3, h, w] in [-1, 1], at most 256 pixels high and wide."""
+def _prepare(images: Tensor) -> Tensor:
+    """Convert [B, H, W, 3] in [0, 1] to [B, 3, h, w] in [-1, 1], at most SIZE high and wide."""
     images = images.permute(0, 3, 1, 2)
     if max(images.shape[2:]) > SIZE:
         images = F.interpolate(images, (SIZE, SIZE), mode="bilinear", antialias=True)

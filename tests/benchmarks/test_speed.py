@@ -108,7 +108,7 @@ def test_the_phases_never_end():
         trainer = training.prepare(config, size=48, grid=4, frames=3)
         for _ in range(3):
             trainer.advance()
-            assert trainer.moving == moving
+            assert trainer.dynamic == moving
 
 
 def test_diff_gaussian_is_given_the_matrices_it_expects(monkeypatch):

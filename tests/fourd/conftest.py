@@ -1,4 +1,4 @@
-"""A tiny scene whose truth is known: two blobs, one of which moves up."""
+"""A tiny object of known motion: two blobs, one of which moves up."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ FRAMES, SIZE = 5, 32
 
 
 @dataclasses.dataclass
-class Scene:
+class Inputs:
     views: Views
     positions: torch.Tensor  # [T]
     features: torch.Tensor  # [T, V, h, w, D]
@@ -24,7 +24,7 @@ class Scene:
 
 
 def truth(position: float) -> Splats:
-    """A red blob that stands still on the left and a blue one on the right that rises."""
+    """A static red blob on the left and a rising blue one on the right."""
     means = torch.tensor([[-0.2, 0.0, 0.0], [0.2, 0.0, 0.3 * position - 0.15]])
     quats = torch.tensor([[1.0, 0, 0, 0]]).repeat(2, 1)
     colors = torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.1, 0.9]])
@@ -32,7 +32,7 @@ def truth(position: float) -> Splats:
 
 
 @pytest.fixture(scope="session")
-def scene() -> Scene:
+def scene() -> Inputs:
     cameras = rig_cameras(SIZE)
     positions = torch.linspace(0, 1, FRAMES)
     frames = []
@@ -45,16 +45,16 @@ def scene() -> Scene:
     generator = torch.Generator().manual_seed(0)
     middle = truth(0.5)
     points = middle.means.repeat(60, 1) + 0.05 * torch.randn(120, 3, generator=generator)
-    return Scene(Views(images, cameras), positions, maps, points, middle.colors.repeat(60, 1))
+    return Inputs(Views(images, cameras), positions, maps, points, middle.colors.repeat(60, 1))
 
 
 @pytest.fixture(scope="session")
 def small_config() -> FourdConfig:
-    """The preview's settings in small."""
+    """The preview preset in small, with widths that the default kernels support."""
     return dataclasses.replace(
         FourdConfig(),
         static_iterations=60, dynamic_iterations=240, image_size=SIZE,
-        plane_size=8, plane_times=5, plane_width=4, feature_width=4, hidden_width=16,
+        plane_size=8, plane_times=5, plane_width=16, feature_width=16, hidden_width=16,
         densify_from=20, densify_until=120, densify_every=40, max_gaussians=150,
         visibility_every=50, checkpoint_every=40,
     )  # fmt: skip

@@ -9,10 +9,11 @@ import tyro
 from ds4d import guidance
 from ds4d.cli import _commands
 from ds4d.config import PRESETS, FourdConfig, MachineConfig
-from ds4d.fourd import stage as train
+from ds4d.fourd import stage as fourd_stage
 from ds4d.fourd.ablations import ABLATIONS
 from ds4d.fourd.asset import Asset
 from ds4d.fourd.gaussians import BALL
+from ds4d.fourd.trainer import Trainer
 from tests.stages import finished
 
 CPU = torch.device("cpu")
@@ -50,7 +51,7 @@ def assets(scene, small_config, tmp_path_factory) -> dict[str, tuple[Asset, list
     made = {}
     for name, row in ABLATIONS.items():
         config = row(short)
-        stage = train.run(
+        stage = fourd_stage.run(
             scene.views, scene.positions, scene.features, scene.points, scene.colors, config, 0,
             tmp_path_factory.mktemp(name), "key", CPU,
             guidance.choose(config, MachineConfig(device="cpu")),
@@ -81,14 +82,14 @@ def test_rows_without_features_have_no_trace_of_them(name, assets):
 
 def test_random_starts_fill_a_ball(scene, small_config):
     config = dataclasses.replace(ABLATIONS["A"](small_config), static_iterations=0)
-    training = train.Training(
+    trainer = Trainer(
         scene.views, scene.positions, scene.features, scene.points.repeat(30, 1),
         scene.colors.repeat(30, 1), config, 0, CPU, lambda a, b: None, None,
     )  # fmt: skip
-    radii = training.gaussians.means.detach().norm(dim=-1)
+    radii = trainer.model.gaussians.means.detach().norm(dim=-1)
     assert radii.max() <= BALL
     assert (radii < BALL / 2).float().mean() == pytest.approx(1 / 8, abs=0.02)  # by volume
-    assert training.gaussians.colors().detach().std() < 1e-6
+    assert trainer.model.gaussians.colors().detach().std() < 1e-6
 
 
 def test_a_row_is_asked_for_by_name_and_single_settings_go_before_it():

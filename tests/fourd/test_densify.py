@@ -1,4 +1,4 @@
-"""Adding and removing Gaussians keeps the optimizer in step and takes the right ones."""
+"""Densification: which Gaussians are cloned, split and removed, with the optimizer's state."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ds4d.config import FourdConfig
-from ds4d.fourd.densify import Statistics, densify, rotate
+from ds4d.fourd.densify import Densifier, Statistics, densify, rotate
 from ds4d.fourd.gaussians import Gaussians, from_points
 
 N = 80
@@ -79,6 +79,25 @@ def test_moments_follow_their_gaussians_and_start_at_zero_for_new_ones(state):
         assert torch.equal(moments[:N], before[group["name"]])
         assert moments[N:].abs().max() == 0
     assert len(state[1].state) == len(state[1].param_groups)
+
+
+def test_the_schedule_has_a_beginning_an_interval_and_an_end():
+    config = dataclasses.replace(CONFIG, densify_from=20, densify_until=100, densify_every=20)
+    densifier = Densifier(config, N, torch.device("cpu"))
+    assert [steps for steps in range(200) if densifier.due(steps)] == [40, 60, 80]
+    assert densifier.collects(99) and not densifier.collects(100)
+
+
+def test_statistics_begin_again_after_a_densification_and_are_restored(state):
+    gaussians, optimizer, statistics = state
+    densifier = Densifier(CONFIG, N, torch.device("cpu"))
+    restored = Densifier(CONFIG, N, torch.device("cpu"))
+    densifier.statistics = statistics
+    restored.load_state_dict(densifier.state_dict())
+    assert torch.equal(restored.statistics.mean(), statistics.mean())
+    after = densifier.densify(gaussians, optimizer, torch.Generator().manual_seed(0))
+    assert len(after) > N and len(densifier.statistics.gradients) == len(after)
+    assert not densifier.statistics.gradients.any()
 
 
 def test_rotation_by_a_quaternion():

@@ -1,4 +1,4 @@
-"""HexPlane, deformation and regularisers against stored results of the published code."""
+"""HexPlane, deformation and regularizers against stored results of the published code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ds4d.config import FourdConfig
-from ds4d.fourd.losses import regularisers
+from ds4d.fourd.losses import regularizers
 from tests.fourd.official import NAMES, Official, load
 from tests.paths import GOLDEN, golden_cases
 
@@ -85,7 +85,7 @@ def test_what_moves_and_every_gradient(case):
         agree(found[name], case.stored[f"grad/{name}"], name)
 
 
-def test_regularisers_and_their_gradients(case):
+def test_regularizers_and_their_gradients(case):
     planes, stored = case.official.network.planes, case.stored
     time, space = planes.smoothness()
     agree(time, stored["reg_time(_time_regulation)"], "time")
@@ -94,7 +94,7 @@ def test_regularisers_and_their_gradients(case):
     config = dataclasses.replace(
         FourdConfig(), smooth_time=0.01, sparse_time=0.0001, smooth_space=0.0002
     )
-    total = regularisers(case.official.network, config)
+    total = regularizers(case.official.network, config)
     agree(total, stored["reg_compute_regulation(0.01,0.0001,0.0002)"], "weighted")
     planes.zero_grad()
     total.backward()

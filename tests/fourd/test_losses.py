@@ -1,4 +1,4 @@
-"""The losses against transcriptions and against what they are for."""
+"""Image losses against literal transcriptions and their purpose."""
 
 import numpy as np
 import pytest
@@ -8,13 +8,13 @@ from ds4d.fourd.losses import (
     SSIM_C1,
     SSIM_C2,
     SSIM_WINDOW,
-    Weights,
-    image_errors,
+    LossWeights,
+    image_loss,
     photometric,
     ssim,
     structural,
 )
-from ds4d.fourd.targets import Truth
+from ds4d.fourd.targets import TargetImages
 
 
 def pictures(seed: int = 0, size: int = 32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -63,8 +63,8 @@ def test_structure_weighs_more_than_a_change_of_level():
     assert structural(a, brighter) < 0.2 * structural(a, blank)
 
 
-def scene(size: int, around: str) -> tuple[torch.Tensor, torch.Tensor, Truth]:
-    """Four renders, [4, size, size, 3] and [.., 1], and the truth; white around a box, or not."""
+def renders_and_targets(size: int, around: str) -> tuple[torch.Tensor, torch.Tensor, TargetImages]:
+    """Four renders, [4, size, size, 3] and [.., 1], and the targets; white around a box, or not."""
     generator = torch.Generator().manual_seed(0)
     rgb, true_rgb = torch.rand(2, 4, size, size, 3, generator=generator)
     alpha, true_alpha = torch.rand(2, 4, size, size, 1, generator=generator)
@@ -76,40 +76,41 @@ def scene(size: int, around: str) -> tuple[torch.Tensor, torch.Tensor, Truth]:
     inside[3] *= around == "all"  # a picture without any difference
     rgb, true_rgb = (1 - inside * (1 - x) for x in (rgb, true_rgb))
     alpha, true_alpha = inside * alpha, inside * true_alpha
-    return rgb, alpha, Truth((255 * true_rgb).byte(), (255 * true_alpha).byte())
+    return rgb, alpha, TargetImages((255 * true_rgb).byte(), (255 * true_alpha).byte())
 
 
 @pytest.mark.parametrize("size", [64, 61])
 @pytest.mark.parametrize("around", ["all", "white"])
-@pytest.mark.parametrize("judging", [False, True])
-def test_error_and_gradients_of_the_kernels_are_those_of_the_formulas(size, around, judging):
+@pytest.mark.parametrize("perceptual", [False, True])
+def test_error_and_gradients_of_the_kernels_are_those_of_the_formulas(size, around, perceptual):
     """In float64 the formulas are computed as they are written, over whole pictures."""
-    rgb, alpha, truth = scene(size, around)
+    rgb, alpha, targets = renders_and_targets(size, around)
     results = []
     for dtype in (torch.float32, torch.float64):
         renders = [x.to(dtype, copy=True).requires_grad_() for x in (rgb, alpha)]
-        weights = torch.tensor([[1.3, 0.4, 0.0, 1.0], [0.7, 0.2, 1.0, 1.0], [0.0, 2.0, 0.0, 0.6]])
-        weights = weights.to(dtype)
-        if not judging:
-            weights = [*weights[:2], None]
-        error = image_errors(*renders, truth, Weights(*weights), True, structural)
+        weights = torch.tensor([[1.3, 0.4, 0.0, 1.0], [0.7, 0.2, 1.0, 1.0]], dtype=dtype)
+        if perceptual:
+            weights = [*weights, torch.tensor([2.0, 0.6], dtype=dtype), torch.tensor([1, 3])]
+        error = image_loss(*renders, targets, LossWeights(*weights), True, structural)
         (0.5 * error).backward()
         results.append((error, *(x.grad for x in renders)))
     for ours, theirs in zip(*results, strict=True):
         assert (ours - theirs).abs().max() < 1e-5 * theirs.abs().max()
 
 
-def test_other_judges_and_squared_errors_see_the_same_pictures():
-    rgb, alpha, truth = scene(32, "all")
-    weights = Weights(torch.ones(4), torch.zeros(4), torch.tensor([9.0, 1.0, 9.0, 2.0]))
+def test_another_perceptual_loss_gets_the_images_that_the_weights_name():
+    rgb, alpha, targets = renders_and_targets(32, "all")
+    weights = LossWeights(
+        torch.ones(4), torch.zeros(4), torch.tensor([1.0, 2.0]), torch.tensor([1, 3])
+    )
     seen = []
 
-    def judge(render: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    def loss(render: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         seen.append((render, target))
         return torch.tensor([3.0, 4.0])
 
-    error = image_errors(rgb, alpha, truth, weights, False, judge)
-    squares = (rgb - truth.rgb / 255).square().mean((1, 2, 3)).sum()
+    error = image_loss(rgb, alpha, targets, weights, False, loss)
+    squares = (rgb - targets.rgb / 255).square().mean((1, 2, 3)).sum()
     assert float(error) == pytest.approx(float(squares) + 1 * 3 + 2 * 4, rel=1e-5)
     ((render, target),) = seen
-    assert torch.equal(render, rgb[1::2]) and torch.equal(target, truth.rgb[1::2] / 255)
+    assert torch.equal(render, rgb[1::2]) and torch.equal(target, targets.rgb[1::2] / 255)

@@ -1,4 +1,4 @@
-"""How fast each kind of parameter may change, and when."""
+"""Parameter groups, learning-rate schedules and state of the optimizer."""
 
 from __future__ import annotations
 
@@ -11,22 +11,30 @@ import torch
 from ds4d.config import FourdConfig
 from ds4d.fourd.deformation import build_deformation
 from ds4d.fourd.gaussians import from_points
-from ds4d.fourd.optimizer import optimizer_of, set_rates
-from ds4d.fourd.view_correction import Warps
+from ds4d.fourd.model import Model
+from ds4d.fourd.optimizer import Optimizer
+from ds4d.fourd.view_correction import ViewCorrection
 
 CONFIG = replace(FourdConfig(), static_iterations=100, dynamic_iterations=300, plane_size=8)
 
 
-@pytest.fixture
-def optimizer():
+def build(seed: int = 0) -> tuple[Model, Optimizer]:
+    torch.manual_seed(seed)
     gaussians = from_points(torch.rand(10, 3), torch.rand(10, 3))
-    network = build_deformation(CONFIG, channels=4)
-    return optimizer_of(gaussians, network, Warps(2, 7), CONFIG, torch.device("cpu"))
+    for tensor in gaussians.tensors().values():
+        tensor.requires_grad_()
+    model = Model(gaussians, build_deformation(CONFIG, channels=4))
+    return model, Optimizer(model, ViewCorrection(2, 7), CONFIG, torch.device("cpu"))
 
 
-def rates(optimizer, step: int) -> dict[str, float]:
-    set_rates(optimizer, step, CONFIG)
-    return {group["name"]: group["lr"] for group in optimizer.param_groups}
+@pytest.fixture
+def optimizer() -> Optimizer:
+    return build()[1]
+
+
+def rates(optimizer: Optimizer, step: int) -> dict[str, float]:
+    optimizer.set_rates(step)
+    return {group["name"]: group["lr"] for group in optimizer.adam.param_groups}
 
 
 def test_rates_fall_from_first_to_last(optimizer):
@@ -38,21 +46,49 @@ def test_rates_fall_from_first_to_last(optimizer):
     assert rates(optimizer, 200)["means"] == pytest.approx(math.sqrt(first * last))
 
 
-def test_what_deforms_begins_with_the_motion(optimizer):
+def test_rates_of_the_deformation_fall_in_the_dynamic_stage(optimizer):
     assert rates(optimizer, 99)["network"] == CONFIG.network_lr[0]
     halfway = math.sqrt(CONFIG.plane_lr[0] * CONFIG.plane_lr[1])
     assert rates(optimizer, 250)["planes"] == pytest.approx(halfway)
 
 
-def test_looks_bends_and_tints_keep_their_rates(optimizer):
+def test_rates_of_appearance_and_view_correction_are_constant(optimizer):
     assert rates(optimizer, 0)["sh0"] == rates(optimizer, 400)["sh0"] == CONFIG.color_lr
     assert rates(optimizer, 400)["logits"] == CONFIG.opacity_lr
-    assert rates(optimizer, 400)["bends"] == CONFIG.warp_lr
-    assert rates(optimizer, 400)["tints"] == CONFIG.tint_lr
+    assert rates(optimizer, 400)["view_warp"] == CONFIG.warp_lr
+    assert rates(optimizer, 400)["view_color"] == CONFIG.tint_lr
 
 
 def test_every_parameter_is_in_one_group(optimizer):
-    parameters = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    parameters = [id(p) for group in optimizer.adam.param_groups for p in group["params"]]
     assert len(parameters) == len(set(parameters))
-    names = [group["name"] for group in optimizer.param_groups]
-    assert len(names) == len(set(names)) and {"planes", "network", "bends", "tints"} < set(names)
+    names = [group["name"] for group in optimizer.adam.param_groups]
+    assert len(names) == len(set(names))
+    assert {"planes", "network", "view_warp", "view_color"} < set(names)
+
+
+def loss(model: Model) -> torch.Tensor:
+    tensors = [*model.gaussians.tensors().values(), *model.network.parameters()]
+    return sum((tensor - 0.5).square().sum() for tensor in tensors)
+
+
+def test_a_restored_optimizer_takes_the_same_steps():
+    model, optimizer = build()
+    optimizer.set_rates(0)
+    for _ in range(3):
+        optimizer.minimize(loss(model))
+    other, restored = build()
+    for a, b in zip(model.network.parameters(), other.network.parameters(), strict=True):
+        b.data.copy_(a)
+    for name, tensor in model.gaussians.tensors().items():
+        getattr(other.gaussians, name).data.copy_(tensor)
+    # As a file brings it: contiguous, whatever the layout of the parameter.
+    state = {k: v.clone().contiguous() for k, v in optimizer.state_dict().items()}
+    restored.load_state_dict(state, other.gaussians)
+    restored.set_rates(0)
+    for each, its_model in ((optimizer, model), (restored, other)):
+        each.minimize(loss(its_model))
+    for a, b in zip(model.network.parameters(), other.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for name, tensor in model.gaussians.tensors().items():
+        assert torch.equal(tensor, getattr(other.gaussians, name)), name

@@ -1,4 +1,4 @@
-"""The optimization finds a known motion, and a killed one ends as if nothing had happened."""
+"""The 4D stage: it finds a known motion, and a killed run resumes with the same result."""
 
 import dataclasses
 
@@ -8,12 +8,10 @@ import torch
 
 from ds4d import guidance
 from ds4d.config import MachineConfig
-from ds4d.errors import Paused, UserError
-from ds4d.fourd import stage as train
+from ds4d.errors import Paused
+from ds4d.fourd import checkpoint
+from ds4d.fourd import stage as fourd_stage
 from ds4d.fourd.asset import Asset
-from ds4d.fourd.gaussians import Offsets
-from ds4d.fourd.losses import structural
-from ds4d.fourd.trainer import Training
 from ds4d.images import over
 from ds4d.run import early_stop
 from ds4d.run.events import result
@@ -24,7 +22,7 @@ CPU = torch.device("cpu")
 
 
 def start(scene, config, folder, key="key", seed=0, pause_after=None):
-    return train.run(
+    return fourd_stage.run(
         scene.views, scene.positions, scene.features, scene.points, scene.colors, config, seed,
         folder, key, CPU, guidance.choose(config, MachineConfig(device="cpu")), pause_after,
     )  # fmt: skip
@@ -50,7 +48,7 @@ def height(asset: Asset, position: float, column: slice) -> float:
     return float((mass * torch.arange(len(mass))).sum() / mass.sum() / len(mass))
 
 
-def test_what_moved_moves_and_what_stood_still_stands(trained):
+def test_the_moving_blob_moves_and_the_static_one_stands(trained):
     _, (asset, _) = trained
     left, right = slice(0, 16), slice(16, 32)
     assert height(asset, 0.0, right) - height(asset, 1.0, right) == pytest.approx(0.3, abs=0.06)
@@ -73,7 +71,7 @@ def test_events_count_to_the_end_and_bring_pictures(trained, scene):
 
 
 @pytest.mark.parametrize("warps", ["off", "on"])
-def test_a_killed_run_goes_on_and_ends_the_same(scene, small_config, tmp_path, monkeypatch, warps):
+def test_a_killed_run_resumes_and_ends_the_same(scene, small_config, tmp_path, monkeypatch, warps):
     config = dataclasses.replace(small_config, warps=warps)
     whole, (asset, _) = finished(start(scene, config, tmp_path / "whole"))
     stage = start(scene, config, tmp_path / "killed")
@@ -81,7 +79,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(scene, small_config, tmp_path, m
         if event.step >= 180:
             break
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_save", lambda *_: None)  # nothing is saved by what is killed
+        patch.setattr(fourd_stage, "_save", lambda *_: None)  # nothing is saved by what is killed
         stage.close()
     events, (resumed, facts) = finished(start(scene, config, tmp_path / "killed"))
     assert facts["resumed_from_step"] == 160
@@ -103,7 +101,7 @@ def test_a_run_in_slices_ends_the_same(scene, small_config, tmp_path):
     assert_same(asset, sliced)
 
 
-def test_good_enough_is_an_asset_at_once_and_can_go_on(scene, small_config, tmp_path):
+def test_a_run_that_is_stopped_early_has_an_asset_and_can_resume(scene, small_config, tmp_path):
     _, (asset, _) = finished(start(scene, small_config, tmp_path / "whole"))
     folder = tmp_path / "stopped" / "checkpoints"
     stage = start(scene, small_config, folder)
@@ -136,6 +134,30 @@ def test_a_state_of_other_inputs_is_not_resumed(scene, small_config, tmp_path):
 def test_a_broken_state_is_not_resumed(scene, small_config, tmp_path):
     (tmp_path / "latest.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
     assert next(start(scene, small_config, tmp_path)).step == 1
+
+
+def test_a_checkpoint_of_another_version_starts_again_with_a_message(scene, small_config, tmp_path):
+    state = {"generator": torch.Generator().get_state(), "gaussians.other": torch.zeros(3)}
+    checkpoint.save(tmp_path / "latest.safetensors", state, 100, "key")
+    stage = start(scene, small_config, tmp_path)
+    event = next(stage)
+    assert event.warning and "another version" in event.message
+    assert next(stage).step == 1
+
+
+def test_a_step_gives_back_the_threads_that_it_does_not_need():
+    threads = torch.get_num_threads()
+
+    class Failing:
+        pixels = fourd_stage.PIXELS_PER_THREAD
+
+        def advance(self):
+            assert torch.get_num_threads() == 1
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fourd_stage.advance(Failing())
+    assert torch.get_num_threads() == threads
 
 
 def test_the_seed_decides(scene, small_config, tmp_path):
@@ -178,7 +200,7 @@ def test_a_view_that_is_left_out_counts_for_nothing(scene, small_config, tmp_pat
     assert not torch.equal(asset.gaussians.sh0, other.gaussians.sh0)
 
 
-def test_tints_of_imagined_views_do_not_colour_the_object(scene, small_config, tmp_path):
+def test_brightness_of_generated_views_does_not_change_the_object_s(scene, small_config, tmp_path):
     """Each pseudo view of each frame is lighter or darker: the object keeps the front's colours."""
     generator = np.random.default_rng(0)
     images = scene.views.images.copy()
@@ -197,62 +219,3 @@ def test_tints_of_imagined_views_do_not_colour_the_object(scene, small_config, t
         return float(torch.stack(errors).mean())
 
     assert error("on") < 0.7 * error("off")
-
-
-def test_the_asset_on_the_disk_is_the_asset(trained, tmp_path):
-    _, (asset, _) = trained
-    asset.save(tmp_path / "fourd.safetensors")
-    read = Asset.load(tmp_path / "fourd.safetensors")
-    for position in (0.0, 0.4, 1.0):
-        before, after = asset.splats(position), read.splats(position)
-        for name in ("means", "quats", "scales", "opacities", "colors"):
-            torch.testing.assert_close(
-                getattr(before, name), getattr(after, name), atol=2e-4, rtol=0
-            )
-    assert len(read.cameras) == 7
-
-
-def test_what_is_no_asset_is_told_in_a_sentence(tmp_path):
-    with pytest.raises(UserError, match="no 4D asset"):
-        Asset.load(tmp_path / "fourd.safetensors")
-    (tmp_path / "fourd.safetensors").write_bytes(b"nonsense, but long enough to be looked at")
-    with pytest.raises(UserError, match="cannot be read"):
-        Asset.load(tmp_path / "fourd.safetensors")
-
-
-def test_between_two_frames_near_gaussians_glide_and_far_ones_jump():
-    still = torch.zeros(1, 2, 3)
-    moved = torch.tensor([[[0.02, 0, 0], [0.5, 0, 0]]])
-    quats, later = torch.zeros(1, 2, 4), torch.ones(1, 2, 4)
-    before, after = Offsets(still, still, quats), Offsets(moved, moved, later)
-    for share, glided, jumped in ((0.25, 0.005, 0.0), (0.75, 0.015, 0.5)):
-        means = before.mixed(after, share).means[0, :, 0]
-        assert means.tolist() == pytest.approx([glided, jumped])
-    torch.testing.assert_close(before.mixed(after, 1.0).quats, later)
-
-
-def test_pictures_are_never_larger_than_the_views(scene, small_config):
-    config = dataclasses.replace(small_config, image_size=999)
-    training = Training(
-        scene.views, scene.positions, scene.features, scene.points, scene.colors, config, 0, CPU,
-        structural, None,
-    )  # fmt: skip
-    assert training.targets.cameras.width == scene.views.cameras.width
-
-
-def test_frames_come_equally_often_however_many_a_step_draws(scene, small_config):
-    config = dataclasses.replace(
-        small_config, static_iterations=3, dynamic_iterations=17, times_per_step=3
-    )
-    training = Training(
-        scene.views, scene.positions, scene.features, scene.points, scene.colors, config, 0, CPU,
-        structural, None,
-    )  # fmt: skip
-    drawn = []
-    for step in range(training.total):
-        training.step = step
-        drawn.append(training._draw()["times"].tolist())
-    assert [len(times) for times in drawn] == 20 * [3]
-    assert training.pixels == 6 * scene.views.cameras.width**2
-    counts = torch.bincount(torch.tensor(sum(drawn[3:], [])), minlength=len(scene.positions))
-    assert counts.max() - counts.min() <= 1

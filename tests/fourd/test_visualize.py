@@ -9,14 +9,14 @@ import torch
 
 from ds4d import guidance
 from ds4d.config import FourdConfig, MachineConfig
-from ds4d.fourd import stage as train
+from ds4d.fourd import stage as fourd_stage
 from ds4d.fourd.visualize import SIDE, dynamics, scores, write
 from ds4d.run.workspace import Workspace
 from tests.stages import finished
 
 
 def trained(scene, config, folder):
-    stage = train.run(
+    stage = fourd_stage.run(
         scene.views, scene.positions, scene.features, scene.points, scene.colors, config, 0,
         folder, "key", torch.device("cpu"),
         guidance.choose(config, MachineConfig(device="cpu")),

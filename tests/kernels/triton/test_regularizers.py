@@ -9,7 +9,7 @@ from torch.autograd import grad
 
 from ds4d.config import FourdConfig
 from ds4d.fourd.deformation import build_deformation
-from ds4d.fourd.losses import regularisers
+from ds4d.fourd.losses import regularizers
 from tests.kernels.triton.reference import CHANNELS, C, agree, scattered
 
 
@@ -21,6 +21,6 @@ def test_regularizers_and_gradients(by_triton):
     network = scattered(build_deformation(config, CHANNELS))
     reference = copy.deepcopy(network).double()
     of, precise = ([*n.planes.parameters()] for n in (network, reference))
-    agree(regularisers(network, config), regularisers(reference, config), of, precise)
-    for parameter, gradient in zip(of, grad(regularisers(network, config), of), strict=True):
+    agree(regularizers(network, config), regularizers(reference, config), of, precise)
+    for parameter, gradient in zip(of, grad(regularizers(network, config), of), strict=True):
         assert gradient.stride() == parameter.stride()  # or the optimizer would copy it

@@ -1,0 +1,64 @@
+"""The trainer: its sampling, and a few steps of every preset."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import pytest
+import torch
+
+from ds4d.config import PRESETS, FourdConfig
+from ds4d.fourd.losses import structural
+from ds4d.fourd.trainer import Trainer
+
+SHORT = {"static_iterations": 2, "dynamic_iterations": 4, "image_size": 32, "sds": 0.0}
+SCHEDULES = {"densify_from", "densify_until", "densify_every"}
+
+
+def build(scene, config: FourdConfig) -> Trainer:
+    return Trainer(
+        scene.views, scene.positions, scene.features, scene.points, scene.colors, config, 0,
+        torch.device("cpu"), structural, None,
+    )  # fmt: skip
+
+
+def test_frames_come_equally_often_however_many_a_step_samples(scene, small_config):
+    config = dataclasses.replace(
+        small_config, static_iterations=3, dynamic_iterations=17, times_per_step=3
+    )
+    trainer = build(scene, config)
+    frames = []
+    for step in range(trainer.total):
+        trainer.step = step
+        frames.append(trainer.sample()["frames"].tolist())
+    assert [len(each) for each in frames] == 20 * [3]
+    assert set(sum(frames[:3], [])) == {len(scene.positions) // 2}
+    assert trainer.pixels == 6 * scene.views.cameras.width**2
+    counts = torch.bincount(torch.tensor(sum(frames[3:], [])), minlength=len(scene.positions))
+    assert counts.max() - counts.min() <= 1
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_trains_on_the_default_kernels(scene, preset):
+    """With the preset's own switches and widths, but few Gaussians, small images and no SDS, whose
+    networks are not here; the densification comes within the steps."""
+    config = dataclasses.replace(
+        PRESETS[preset].fourd, **SHORT, densify_from=1, densify_until=6, densify_every=2
+    )
+    unchanged = dataclasses.asdict(PRESETS[preset].fourd)
+    changed = {k for k, v in dataclasses.asdict(config).items() if v != unchanged[k]}
+    assert changed <= SHORT.keys() | SCHEDULES
+    trainer = build(scene, config)
+    before = [tensor.clone() for tensor in trainer.model.network.parameters()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # as a setting without kernels does
+        warnings.filterwarnings("ignore", message=".*squared errors")  # the paper's
+        while trainer.step < trainer.total:
+            trainer.advance()
+    assert trainer.loss.isfinite()
+    for tensor in trainer.model.gaussians.tensors().values():
+        assert tensor.isfinite().all()
+    after = trainer.model.network.parameters()
+    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert trainer.asset().splats(0.5).means.isfinite().all()
