@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 from ..errors import UserError
-from ..multiview.views import Views
 from ..multiview.consistency import disagreement
+from ..multiview.views import Views
 
 GRID = 8  # nodes of a warp along a side of the image
 CONSISTENT = 0.002  # disagreement of views of one object; renders of one have a tenth of it
