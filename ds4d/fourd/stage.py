@@ -98,7 +98,7 @@ def _resumed(start: Callable[[], Trainer], path: Path, key: str) -> Stage[Traine
 
 
 def _steps(trainer: Trainer, path: Path, key: str, deadline: float) -> Stage[None]:
-    """Take the steps that are left, with events and checkpoints, until an early stop is requested."""
+    """Take the remaining steps, with events and checkpoints, until an early stop is requested."""
     first, started = trainer.step, time.perf_counter()
     run_folder = path.parents[1]
     try:
