@@ -119,7 +119,7 @@ def instantmesh(folder: Path) -> Iterator[dict]:
 
 def sds(folder: Path) -> Iterator[dict]:
     from ds4d.guidance import networks
-    from ds4d.guidance.schedule import draw_shots
+    from ds4d.guidance.schedule import sample_views
     from ds4d.guidance.zero123 import Zero123
     from tests.fakes import zero123 as published
 
@@ -134,7 +134,7 @@ def sds(folder: Path) -> Iterator[dict]:
     rgb = torch.rand(4, SIZE, SIZE, 3, device="cuda", requires_grad=True)
 
     def step() -> None:
-        shots = draw_shots(4, SIZE, generator)
+        shots = sample_views(4, SIZE, generator)
         zero123.loss(rgb, [0, 1, 2, 3], shots.azimuths, shots.elevations, 0, generator).backward()
 
     seconds, peak = _timed(step)

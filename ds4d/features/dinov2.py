@@ -1,7 +1,7 @@
 """The pretrained feature engine: DINOv2's patch tokens (Oquab et al. 2024) through transformers.
 
-Views are laid over white and scaled to 518 pixels, the size that the network was trained at. The
-published preprocessor is passed by: it resizes to 256 and cuts the border off.
+Views are composited over white and resized to 518 pixels, the size that the network was trained at.
+The published preprocessor is not used: it resizes to 256 pixels and crops the border.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GRID = 37  # patches along a side of a view
 SIZE = GRID * PATCH  # pixels along a side of the network's input
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's colours
 BATCH_GPU, BATCH_LOW_MEMORY, BATCH_CPU = 16, 4, 1  # views at once
-UNUSED = {"embeddings.mask_token"}  # of training; some conversions leave it out
+OPTIONAL = {"embeddings.mask_token"}  # of training only; some conversions leave it out
 
 
 def run(
@@ -45,7 +45,7 @@ def run(
     yield Event("features", 0, images.shape[0] * images.shape[1], f"loading DINOv2 ({model})")
     network = _load(weights.fetch(f"dinov2-{model}", machine.weights), place)
     try:
-        return (yield from _describe(images, network, _batch(place, machine.low_memory)))
+        return (yield from _extract(images, network, _batch(place, machine.low_memory)))
     finally:
         del network
         device.release()
@@ -57,8 +57,8 @@ def _batch(place: torch.device, low_memory: bool) -> int:
     return BATCH_LOW_MEMORY if low_memory else BATCH_GPU
 
 
-def _describe(images: np.ndarray, network: nn.Module, batch: int) -> Stage[Tensor]:
-    """Features [T, V, 37, 37, D] float16, `batch` views at a time."""
+def _extract(images: np.ndarray, network: nn.Module, batch: int) -> Stage[Tensor]:
+    """Extract features [T, V, 37, 37, D] float16, `batch` views at a time."""
     frames, views = images.shape[:2]
     total, shown = frames * views, 0
     flat = images.reshape(total, *images.shape[2:])
@@ -69,13 +69,13 @@ def _describe(images: np.ndarray, network: nn.Module, batch: int) -> Stage[Tenso
         part = _tokens(network, flat[start : start + batch])
         if not torch.isfinite(part).all():
             raise UserError(
-                f"DINOv2 returns no numbers for frame {start // views + 1}.",
+                f"DINOv2 returns values that are not finite for frame {start // views + 1}.",
                 "Its weights may be damaged: delete the file and let it be downloaded again.",
             )
         done = start + len(part)
         features[start:done] = part
         preview = None
-        if done // views > shown:  # a whole frame more
+        if done // views > shown:  # another frame is complete
             shown = done // views
             newest, pictures = by_frame[shown - 1], images[shown - 1]
             colors = colors or PCAColors.fit(newest, pictures)
@@ -106,8 +106,8 @@ def pixel_values(images: np.ndarray, place: torch.device) -> Tensor:
 def _load(folder: Path, place: torch.device) -> nn.Module:
     """The network in the device's dtype, from config.json and model.safetensors in a folder.
 
-    transformers translates the published names of the weights to its own, but fills what it
-    misses with random numbers: here that is an error.
+    transformers maps the published names of the weights to its own, but fills missing ones with
+    random numbers: here that is an error.
 
     Raises:
         UserError: a file is damaged or belongs to another network.
@@ -125,9 +125,9 @@ def _load(folder: Path, place: torch.device) -> nn.Module:
             output_loading_info=True,
         )
     problems = [
-        f"{title}: {_few(sorted(keys))}"
+        f"{title}: {_list_keys(sorted(keys))}"
         for title, keys in (
-            ("missing keys", report["missing_keys"] - UNUSED),
+            ("missing keys", report["missing_keys"] - OPTIONAL),
             ("unexpected keys", report["unexpected_keys"]),
             ("wrong shapes", {key for key, *_ in report["mismatched_keys"]}),
         )
@@ -155,14 +155,14 @@ def _config(file: Path):
     return Dinov2Config.from_dict(facts)
 
 
-def _few(keys: list[str]) -> str:
+def _list_keys(keys: list[str]) -> str:
     more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
     return ", ".join(keys[:3]) + more
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without transformers' own progress bar and report: what is wrong is said by an error."""
+    """Silence transformers' progress bar and report, whose faults become a UserError here."""
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

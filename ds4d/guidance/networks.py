@@ -1,15 +1,14 @@
-"""Zero123's networks, from the layout in which diffusers' pipelines are published."""
+"""Zero123's networks, loaded from the published layout of diffusers' pipelines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
+from transformers import CLIPImageProcessorPil
 
 from ..errors import UserError
 from ..run.device import network_dtype
@@ -29,18 +28,18 @@ WEIGHTS = {
     "image_encoder": "image_encoder/model.safetensors",
     "clip_camera_projection": "clip_camera_projection/diffusion_pytorch_model.safetensors",
 }
-# What the formulas rely on, whatever else a configuration says.
-NEEDED = {
+# Settings that the formulas rely on.
+REQUIRED = {
     "vae": {"in_channels": 3, "latent_channels": 4},
     "unet": {"in_channels": 8, "out_channels": 4},
     "clip_camera_projection": {"additional_embeddings": 4},
     "scheduler": {"prediction_type": "epsilon"},
 }
-SIZE = 256  # pixels of the images that Zero123 sees; its latents are 32 x 32
+SIZE = 256  # pixels of Zero123's images; its latents are 32 x 32
 
 
 class CameraProjection(nn.Module):
-    """CLIP's embedding of the reference image and the relative camera as one token."""
+    """Projection of CLIP's image embedding and the relative camera to one token."""
 
     def __init__(self, embedding_dim: int, additional_embeddings: int):
         super().__init__()
@@ -59,7 +58,7 @@ class Networks:
     image_encoder: nn.Module  # CLIP's image tower with its projection
     clip_camera_projection: CameraProjection
     alphas: Tensor  # [1000] float32, cumulative products of the noise schedule
-    feature_extractor: dict  # CLIP's preprocessing: size, crop_size, image_mean, image_std
+    feature_extractor: CLIPImageProcessorPil  # CLIP's preprocessing
 
     @property
     def device(self) -> torch.device:
@@ -74,7 +73,7 @@ class Networks:
         images: Tensor,  # [B, 3, 256, 256] in [0, 1], with or without gradient
         noise: Tensor,  # [B, 4, 32, 32] standard normal
     ) -> Tensor:  # [B, 4, 32, 32]
-        """A sample (not the mode) of the VAE's latents, scaled as the UNet denoises them."""
+        """Sample the VAE's latents, scaled as the UNet denoises them."""
         posterior = self.vae.encode((2 * images - 1).to(self.dtype)).latent_dist
         sample = posterior.mean + posterior.std * noise.to(self.device, self.dtype)
         return sample * self.vae.config.scaling_factor
@@ -85,14 +84,15 @@ class Networks:
         images: Tensor,  # [B, 3, H, W] in [0, 1]
         noise: Tensor,  # [B, 4, 32, 32] standard normal
     ) -> tuple[Tensor, Tensor]:
-        """What conditions the UNet on reference images.
+        """Encode reference images, as conditions of the UNet.
 
         Returns:
             CLIP's embeddings [B, D], and latents [B, 4, 32, 32] that are *not* scaled.
         """
-        images = seen(images.to(self.device))
-        pixels = clip_pixels(images, self.feature_extractor).to(self.device, self.dtype)
-        embeddings = self.image_encoder(pixels).image_embeds
+        images = resize(images.to(self.device))
+        pixel_values = clip_pixel_values(images, self.feature_extractor)
+        pixel_values = pixel_values.to(self.device, self.dtype)
+        embeddings = self.image_encoder(pixel_values).image_embeds
         return embeddings, self.encode(images, noise) / self.vae.config.scaling_factor
 
     def denoise(
@@ -103,7 +103,7 @@ class Networks:
         latents: Tensor,  # [B, 4, 32, 32] of the reference images, not scaled
         guidance: float,  # 1 = none
     ) -> Tensor:  # [B, 4, 32, 32] float32
-        """The noise that the UNet sees, with classifier-free guidance.
+        """Predict the noise, with classifier-free guidance.
 
         The unconditional half has zeros for both the token and the reference latents.
         """
@@ -119,40 +119,29 @@ class Networks:
         return unconditional + guidance * (conditional - unconditional)
 
 
-def seen(images: Tensor) -> Tensor:
-    """Images [B, 3, H, W] at the size that Zero123 sees, [B, 3, 256, 256]."""
+def resize(images: Tensor) -> Tensor:
+    """Images [B, 3, H, W] at Zero123's size, [B, 3, 256, 256]."""
     return F.interpolate(images, (SIZE, SIZE), mode="bilinear", align_corners=False)
 
 
-def clip_pixels(
+def clip_pixel_values(
     images: Tensor,  # [B, 3, S, S] in [0, 1]
-    extractor: dict,  # preprocessor_config.json
+    processor: CLIPImageProcessorPil,
 ) -> Tensor:  # [B, 3, crop, crop], on the CPU
-    """CLIP's preprocessing as it was published: 8 bits, PIL's bicubic filter, centre crop."""
-    size, crop = (_side(extractor[name]) for name in ("size", "crop_size"))
-    start = (size - crop) // 2
-    bytes_ = (images * 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-    small = [Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
-             for image in bytes_]  # fmt: skip
-    pixels = np.stack(small)[:, start : start + crop, start : start + crop] / 255
-    pixels = (pixels - extractor["image_mean"]) / extractor["image_std"]
-    return torch.from_numpy(pixels).float().permute(0, 3, 1, 2)
-
-
-def _side(size: int | dict) -> int:
-    """The side of a square in a preprocessor's configuration, whichever way it is written."""
-    return size if isinstance(size, int) else size.get("shortest_edge") or size["height"]
+    """CLIP's preprocessing as it was published: on images of 8 bits."""
+    images = (images * 255).byte().permute(0, 2, 3, 1).cpu().numpy()
+    return processor(list(images), return_tensors="pt").pixel_values
 
 
 def load(folder: Path, device: torch.device) -> Networks:
-    """The networks of a published folder: half precision on a GPU, single on a CPU.
+    """Load the networks of a published folder: half precision on a GPU, single on a CPU.
 
     Raises:
         UserError: a file is missing or damaged, or its keys, shapes or configuration do not fit.
     """
     configs = {name: read_json(folder / file) for name, file in CONFIGS.items()}
-    for name, needed in NEEDED.items():
-        for key, value in needed.items():
+    for name, required in REQUIRED.items():
+        for key, value in required.items():
             if configs[name].get(key) != value:
                 raise UserError(
                     f"{folder / CONFIGS[name]} says {key} = {configs[name].get(key)}, "
@@ -166,12 +155,12 @@ def load(folder: Path, device: torch.device) -> Networks:
 
 
 def build(configs: dict[str, dict], device: torch.device) -> Networks:
-    """Networks with random weights, from their configurations (CONFIGS names them)."""
+    """Build networks with random weights from their configurations, by the names in CONFIGS."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     projection = configs["clip_camera_projection"]
-    makers = {
+    builders = {
         "vae": lambda: AutoencoderKL.from_config(configs["vae"]),
         "unet": lambda: UNet2DConditionModel.from_config(configs["unet"]),
         "image_encoder": lambda: CLIPVisionModelWithProjection(
@@ -182,10 +171,11 @@ def build(configs: dict[str, dict], device: torch.device) -> Networks:
         ),
     }
     modules = {}
-    for name, make in makers.items():
-        with device:  # made where it is used: random weights take seconds on a CPU
-            module = make().requires_grad_(False).eval()
-        # Not module.to: diffusers' own speaks of layers that are not there.
+    for name, build_module in builders.items():
+        with device:  # drawing random weights takes seconds on a CPU
+            module = build_module().requires_grad_(False).eval()
+        # Not diffusers' own `to`, which warns about layers that these networks do not have.
         modules[name] = nn.Module.to(module, network_dtype(device))
     alphas = DDIMScheduler.from_config(configs["scheduler"]).alphas_cumprod.to(device)
-    return Networks(**modules, alphas=alphas, feature_extractor=configs["feature_extractor"])
+    processor = CLIPImageProcessorPil.from_dict(configs["feature_extractor"])
+    return Networks(**modules, alphas=alphas, feature_extractor=processor)

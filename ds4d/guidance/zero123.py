@@ -1,4 +1,4 @@
-"""Score distillation by Zero123: does a render look like the object, seen from its camera?"""
+"""Score distillation by Zero123 (SDS, Poole et al. 2023, in STAG4D's formulation)."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from ..run.device import release
 from ..run.events import Event, Stage
 from ..weights import fetch
 from . import networks
-from .networks import Networks, seen
-from .schedule import angles, camera_vector, choose_references, draw_shots, timestep_range
+from .networks import Networks, resize
+from .schedule import camera_vector, choose_references, sample_views, timestep_range, view_angles
 
 GUIDANCE = 5.0
-BATCH = 8  # reference images that are embedded at once
+BATCH = 8  # reference images that are encoded at once
 
 
 class Zero123:
-    """Zero123 and what it has seen of the object.
+    """Zero123's networks with the encoded reference images of one object.
 
-    Use: load, remember the references, loss in every step, forget.
+    Use: load, remember the references, draw and judge in every step, forget.
     """
 
     def __init__(self, parts: Networks, stable: bool):
         self.networks: Networks | None = parts
-        self.stable = stable
+        self.stable = stable  # Stable Zero123, with its own camera vectors
 
     @classmethod
     def load(cls, name: str, weights: str, device: torch.device) -> Zero123:
@@ -50,39 +50,41 @@ class Zero123:
         cameras: Cameras,  # V, looking at the origin
         generator: torch.Generator,  # on the CPU
     ) -> Stage[None]:
-        """Embed every reference image once, over white.
+        """Encode every reference image once, over white.
 
-        What is not needed afterwards is let go: CLIP's tower and the VAE's decoder.
+        Afterwards CLIP and the VAE's decoder are not needed, and leave memory.
         """
         parts = self.networks
         T, V = images.shape[:2]
         flat = images.reshape(T * V, *images.shape[2:])
-        found: list[tuple[Tensor, Tensor]] = []
+        encoded: list[tuple[Tensor, Tensor]] = []
         for start in range(0, len(flat), BATCH):
             rgb = torch.from_numpy(over(flat[start : start + BATCH])).permute(0, 3, 1, 2) / 255
-            found.append(parts.embed(rgb, torch.randn(len(rgb), 4, 32, 32, generator=generator)))
+            noise = torch.randn(len(rgb), 4, 32, 32, generator=generator)
+            encoded.append(parts.embed(rgb, noise))
             done = min(start + BATCH, len(flat))
-            yield Event("fourd", message=f"Zero123 has seen {done} of {len(flat)} images")
-        embeddings, latents = (torch.cat(part) for part in zip(*found, strict=True))
+            yield Event("fourd", message=f"Zero123: reference image {done} of {len(flat)}")
+        embeddings, latents = (torch.cat(part) for part in zip(*encoded, strict=True))
         self.embeddings = embeddings.unflatten(0, (T, V))  # [T, V, D]
         self.latents = latents.unflatten(0, (T, V))  # [T, V, 4, 32, 32]
-        self.azimuths, self.elevations = angles(cameras)  # [V]
-        for unneeded in (parts.image_encoder, parts.vae.decoder):
-            unneeded.to("meta")
+        self.azimuths, self.elevations = view_angles(cameras)  # [V]
+        for module in (parts.image_encoder, parts.vae.decoder):
+            module.to("meta")
         release()
 
     def loss(
         self,
         rgb: Tensor,  # [B, H, W, 3] in [0, 1], renders
-        frames: list[int],  # [B] which frame each render shows
-        azimuths: Tensor,  # [B] degrees, where it is seen from
+        frames: list[int],  # [B] frame of each render
+        azimuths: Tensor,  # [B] degrees, of the renders
         elevations: Tensor,  # [B] degrees, positive = from above
-        step: int,  # of the optimization: early steps see more noise
+        step: int,  # of the optimization: early steps have more noise
         generator: torch.Generator,  # on the CPU
     ) -> Tensor:  # scalar
-        """The sum over the renders of 1/2 |z - stopgrad(z - w (eps - noise))|^2, as in STAG4D."""
-        drawn = self._questions(torch.as_tensor(frames), azimuths, elevations, step, generator)
-        return self.judge(rgb, {name: tensor.to(rgb.device) for name, tensor in drawn.items()})
+        """Sum over the renders of 1/2 |z - stopgrad(z - w (eps - noise))|^2, as in STAG4D."""
+        frames = torch.as_tensor(frames)
+        inputs = self._sample_conditions(frames, azimuths, elevations, step, generator)
+        return self.judge(rgb, {name: tensor.to(rgb.device) for name, tensor in inputs.items()})
 
     def draw(
         self,
@@ -91,17 +93,18 @@ class Zero123:
         step: int,
         generator: torch.Generator,  # on the CPU
     ) -> dict[str, Tensor]:
-        """Everything that chance decides in a step, on the CPU: cameras to render from, their
-        backgrounds, and what `judge` needs."""
-        shots = draw_shots(len(frames), size, generator)
-        cameras = shots.cameras
-        placed = {
-            "viewmats": cameras.viewmats, "Ks": cameras.Ks, "backgrounds": shots.backgrounds,
+        """Sample all random inputs of a step on the CPU: cameras to render ("viewmats", "Ks") with
+        their "backgrounds", and the inputs of `judge`."""
+        views = sample_views(len(frames), size, generator)
+        cameras = {
+            "viewmats": views.cameras.viewmats, "Ks": views.cameras.Ks,
+            "backgrounds": views.backgrounds,
         }  # fmt: skip
-        asked = self._questions(frames, shots.azimuths, shots.elevations, step, generator)
-        return placed | asked
+        return cameras | self._sample_conditions(
+            frames, views.azimuths, views.elevations, step, generator
+        )
 
-    def _questions(
+    def _sample_conditions(
         self,
         frames: Tensor,  # [B]
         azimuths: Tensor,  # [B] degrees
@@ -109,7 +112,7 @@ class Zero123:
         step: int,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """References, relative cameras, noise levels and noise."""
+        """Sample references, relative cameras, timesteps and noise."""
         B = len(frames)
         references = choose_references(azimuths, self.azimuths, generator)
         camera = camera_vector(
@@ -126,17 +129,17 @@ class Zero123:
     def judge(
         self,
         rgb: Tensor,  # [B, H, W, 3] in [0, 1], renders
-        drawn: dict[str, Tensor],  # by `draw`, on the networks' device
+        inputs: dict[str, Tensor],  # of `draw`, on the networks' device
     ) -> Tensor:  # scalar
-        """The sum over the renders of the distillation loss; waits for nothing on a GPU."""
-        parts, noise = self.networks, drawn["noise"]
-        chosen = drawn["frames"], drawn["references"]
-        latents = parts.encode(seen(rgb.permute(0, 3, 1, 2)), noise[0])
-        tokens = token(parts, self.embeddings[chosen], drawn["camera"])
-        return distil(parts, latents, tokens, self.latents[chosen], drawn["t"], noise[1])
+        """Sum over the renders of the distillation loss; without synchronization on a GPU."""
+        parts, noise = self.networks, inputs["noise"]
+        chosen = inputs["frames"], inputs["references"]
+        latents = parts.encode(resize(rgb.permute(0, 3, 1, 2)), noise[0])
+        tokens = token(parts, self.embeddings[chosen], inputs["camera"])
+        return distil(parts, latents, tokens, self.latents[chosen], inputs["t"], noise[1])
 
     def forget(self) -> None:
-        """Let go of the networks and of the references."""
+        """Free the networks and the references."""
         self.networks = None
         self.embeddings = self.latents = torch.empty(0)
         release()
@@ -148,7 +151,7 @@ def token(
     embeddings: Tensor,  # [B, D] CLIP's, of the reference images
     camera: Tensor,  # [B, 4] relative camera (camera_vector)
 ) -> Tensor:  # [B, 1, D]
-    """What the UNet attends to."""
+    """The token of the UNet's cross-attention."""
     joined = torch.cat([embeddings, camera.to(embeddings)], -1)
     return parts.clip_camera_projection(joined)[:, None]
 
@@ -162,9 +165,9 @@ def distil(
     noise: Tensor,  # [B, 4, 32, 32] standard normal
     guidance: float = GUIDANCE,
 ) -> Tensor:  # scalar
-    """A loss whose gradient with respect to the latents is w (eps - noise), w = 1 - alphabar_t.
+    """Loss whose gradient with respect to the latents is w (eps - noise), w = 1 - alphabar_t.
 
-    Nothing flows through the UNet. A gradient that is no number counts as none.
+    No gradient flows through the UNet. Gradients that are not finite become 0.
     """
     alphas = parts.alphas[t].view(-1, 1, 1, 1)
     latents = latents.float()

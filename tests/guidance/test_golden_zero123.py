@@ -11,14 +11,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ds4d.guidance import networks
-from ds4d.guidance.networks import clip_pixels, seen
+from ds4d.guidance.networks import clip_pixel_values, resize
 from ds4d.guidance.zero123 import distil, token
 from tests.paths import GOLDEN, golden_cases
 
 RECORDS = GOLDEN / "g5"
 CASES = [path.parent.name for path in golden_cases("g5/*/tensors.safetensors")]
 SDS = [path.parent.name for path in golden_cases("g5/sds*/tensors.safetensors")]
-REFINE = [name for name in CASES if name.startswith("refine")]  # more cases may be given
 TOLERANCE = 1e-4  # of the largest value; the records' own rounding is a tenth of it
 
 
@@ -80,7 +79,7 @@ def test_golden_reference_embeddings(zero123, name):
     for reference, noise in zip(case.references, case.draws, strict=False):
         key = f"{reference[0]}clip_pixel_values_{reference[1]}"
         if key in case.tensors:
-            pixels = clip_pixels(seen(case.image(reference)), zero123.feature_extractor)
+            pixels = clip_pixel_values(resize(case.image(reference)), zero123.feature_extractor)
             assert close(pixels, case[key])
         embedding, latents = zero123.embed(case.image(reference), noise)
         assert close(embedding, case.embedded(reference)[0])
@@ -121,7 +120,7 @@ def test_golden_distillation(zero123, name):
         t, noise = case.later_draws()
     else:
         vae_noise, t, noise = case.later_draws()
-        latents = zero123.encode(seen(pred), vae_noise)
+        latents = zero123.encode(resize(pred), vae_noise)
     assert close(latents, case["latents"])
     assert torch.equal(t, case["timesteps"])
 
@@ -135,61 +134,3 @@ def test_golden_distillation(zero123, name):
     assert close(loss, case["loss"].squeeze())
     assert close(latents.grad, case["sds_grad_latents"])
     assert close(pred.grad, case["grad_pred_rgb"])
-
-
-@pytest.mark.parametrize("name", REFINE)
-def test_golden_sampling(zero123, name):
-    """DDIM through the same networks: what distillation pulls the renders towards."""
-    case = Case(name)
-    outputs = [case[key] for key in sorted(
-        (key for key in case.tensors if key.startswith("unet_out_")),
-        key=lambda key: int(key.rsplit("_", 1)[1]),
-    )]  # fmt: skip
-    steps = case["ddim_timesteps"].long()
-    stride = int(steps[0] - steps[1])
-    steps = steps[-len(outputs) :]
-    draws = case.later_draws()
-    if len(draws) == 1:
-        (latents,) = draws
-    else:
-        vae_noise, noise = draws
-        clean = zero123.encode(seen(case["pred_rgb"]), vae_noise)
-        level = zero123.alphas[steps[0]]
-        latents = level.sqrt() * clean + (1 - level).sqrt() * noise
-
-    def denoised(reference: tuple[str, str], latents: Tensor, step: Tensor, scale: float) -> Tensor:
-        embedding, image = case.embedded(reference)
-        tokens = token(zero123, embedding, case.camera())
-        return zero123.denoise(latents, step.view(1), tokens, image, scale)
-
-    def off(reference: tuple[str, str]) -> float:
-        """How far a reference's first output is from the record."""
-        return float((denoised(reference, latents, steps[0], 1.0) - outputs[0][:1]).abs().max())
-
-    # The record does not have to say which reference it used: only one of them fits.
-    reference = min(case.references, key=off)
-    said = case.meta["refine"] if isinstance(case.meta["refine"], dict) else {}
-    scale = float(said.get("guidance_scale", case.meta["guidance"]))
-    for step, output in zip(steps, outputs, strict=True):
-        conditional, unconditional = output.chunk(2)
-        noise = denoised(reference, latents, step, scale)
-        assert close(noise, unconditional + scale * (conditional - unconditional))
-        latents = ddim(zero123.alphas, latents, noise, int(step), int(step) - stride)
-    assert close(latents, case["latents_final"])
-    with torch.no_grad():
-        decoded = zero123.vae.decode(latents / zero123.vae.config.scaling_factor).sample
-    image = (decoded / 2 + 0.5).clamp(0, 1)
-    inputs = ("pred", "ref_", "extra_", "clip_")
-    for key, expected in case.tensors.items():
-        if key.startswith(inputs) or expected.ndim != 4 or expected.shape[1] != 3:
-            continue
-        assert close(
-            image[:, :, :: 256 // expected.shape[2], :: 256 // expected.shape[3]], expected
-        )
-
-
-def ddim(alphas: Tensor, latents: Tensor, noise: Tensor, t: int, before: int) -> Tensor:
-    """A deterministic DDIM step; the last one ends at the first level of the schedule."""
-    now, then = alphas[t], alphas[max(before, 0)]
-    clean = (latents - (1 - now).sqrt() * noise) / now.sqrt()
-    return then.sqrt() * clean + (1 - then).sqrt() * noise

@@ -9,12 +9,12 @@ import torch
 
 from ds4d.cameras import ZERO123PLUS_AZIMUTHS, orbit_cameras, rig_cameras
 from ds4d.guidance.schedule import (
-    angles,
     camera_vector,
     choose_references,
-    draw_shots,
     render_size,
+    sample_views,
     timestep_range,
+    view_angles,
 )
 
 RIG = torch.tensor([0.0, *ZERO123PLUS_AZIMUTHS])
@@ -29,21 +29,21 @@ def degrees(*values: float) -> torch.Tensor:
 
 
 def test_angles_are_those_that_cameras_were_made_from():
-    azimuths, elevations = angles(rig_cameras(64))
+    azimuths, elevations = view_angles(rig_cameras(64))
     assert torch.allclose(azimuths % 360, RIG.double(), atol=1e-4)
     expected = torch.tensor([0.0, 20, -10, 20, -10, 20, -10]).double()
     assert torch.allclose(elevations, expected, atol=1e-4)
 
 
 def test_shots_stand_where_they_say():
-    shots = draw_shots(200, 32, generator())
-    cameras = orbit_cameras(shots.azimuths, shots.elevations, size=32)
-    assert torch.equal(shots.cameras.viewmats, cameras.viewmats)
-    assert shots.azimuths.min() < -150 and shots.azimuths.max() > 150
-    assert -30 <= shots.elevations.min() < -25 and 25 < shots.elevations.max() < 30
+    views = sample_views(200, 32, generator())
+    cameras = orbit_cameras(views.azimuths, views.elevations, size=32)
+    assert torch.equal(views.cameras.viewmats, cameras.viewmats)
+    assert views.azimuths.min() < -150 and views.azimuths.max() > 150
+    assert -30 <= views.elevations.min() < -25 and 25 < views.elevations.max() < 30
     # White and black about as often, and nothing between them.
-    assert set(shots.backgrounds.unique().tolist()) == {0.0, 1.0}
-    assert 0.35 < shots.backgrounds.mean() < 0.65
+    assert set(views.backgrounds.unique().tolist()) == {0.0, 1.0}
+    assert 0.35 < views.backgrounds.mean() < 0.65
 
 
 def test_noise_falls_and_then_stays():
@@ -73,7 +73,7 @@ def test_reference_is_the_front_or_the_published_index(azimuth):
 
 def test_reference_is_found_among_cameras_with_rounding():
     """Angles that went through matrices fall on either side of a tie."""
-    azimuths, _ = angles(rig_cameras(64))
+    azimuths, _ = view_angles(rig_cameras(64))
     for azimuth in (60, 120, 180, -180, -120, -60):
         chosen = choose_references(degrees(azimuth).expand(50), azimuths, generator())
         assert set(chosen.tolist()) == {0, 1 + azimuth % 360 // 60}

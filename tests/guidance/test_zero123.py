@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from ds4d.cameras import rig_cameras
 from ds4d.errors import UserError
 from ds4d.guidance import networks
-from ds4d.guidance.schedule import draw_shots
+from ds4d.guidance.schedule import sample_views
 from ds4d.guidance.zero123 import Zero123, distil, token
 from tests.fakes import zero123 as tiny
 from tests.stages import finished
@@ -60,9 +60,9 @@ def knowing(weights: Path, images: np.ndarray, name: str = NAMES[0]) -> Zero123:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_render_gets_a_gradient(weights, images, name):
     zero123 = knowing(weights, images, name)
-    shots = draw_shots(2, 32, generator())
+    views = sample_views(2, 32, generator())
     rgb = torch.rand(2, 32, 32, 3, generator=generator()).requires_grad_()
-    loss = zero123.loss(rgb, [0, 1], shots.azimuths, shots.elevations, 0, generator())
+    loss = zero123.loss(rgb, [0, 1], views.azimuths, views.elevations, 0, generator())
     loss.backward()
     assert loss > 0 and rgb.grad.isfinite().all()
     assert (rgb.grad.flatten(1).abs().sum(1) > 0).all()
@@ -84,14 +84,14 @@ def test_the_same_draws_give_the_same_loss(weights, images):
 
 def test_half_precision_agrees_with_single(weights, images, monkeypatch):
     """What a GPU computes in; here only the number format is the GPU's."""
-    shots, frames = draw_shots(2, 32, generator(3)), [1, 0]
+    views, frames = sample_views(2, 32, generator(3)), [1, 0]
     losses, gradients = [], []
     for dtype in (torch.float32, torch.float16):
         monkeypatch.setattr(networks, "network_dtype", lambda _, dtype=dtype: dtype)
         zero123 = knowing(weights, images)
         assert zero123.embeddings.dtype == zero123.latents.dtype == dtype
         rgb = torch.full((2, 32, 32, 3), 0.6).requires_grad_()
-        loss = zero123.loss(rgb, frames, shots.azimuths, shots.elevations, 0, generator())
+        loss = zero123.loss(rgb, frames, views.azimuths, views.elevations, 0, generator())
         loss.backward()
         assert loss.dtype == rgb.grad.dtype == torch.float32
         losses.append(float(loss.detach()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-BAND = 4  # half the width of the band in which opacity is estimated, pixels
+BAND = 3  # half the width of the band in which opacity is estimated, pixels
 EPSILON = 1e-4  # regularisation of the matting Laplacian; less follows the noise of compression
 
 
