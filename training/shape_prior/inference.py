@@ -64,19 +64,17 @@ class Prior:
         self,
         frames: np.ndarray,  # [T, S, S, 4] uint8 RGBA, straight alpha
         slant: float | None = None,  # radians: told by somebody who knows; None = found
-        evidence: np.ndarray
-        | None = None,  # [bins] log-likelihoods of slant_bins(), from elsewhere
+        evidence: np.ndarray | None = None,  # [bins] log-likelihoods of slant_bins()
     ) -> Told:
         T, S = frames.shape[:2]
         crop = _crop(frames[..., 3])
         images = _cropped(frames, crop, self.network.sizes.pixels)
-        groups = [
-            list(range(T))[start :: math.ceil(T / GROUP)] for start in range(math.ceil(T / GROUP))
-        ]
+        count = math.ceil(T / GROUP)
+        groups = [list(range(start, T, count)) for start in range(count)]
         encoded = [self.network.encode(images[group][None]) for group in groups]
         logits = torch.empty(T, encoded[0][1].shape[-1])
-        for group, (_, told) in zip(groups, encoded, strict=True):
-            logits[group] = told[0].float()
+        for group, (_, said) in zip(groups, encoded, strict=True):
+            logits[group] = self.slant_logits(images[group][None], said)[0]
         slants, chances = likely_slants(logits, evidence)
         if slant is not None:
             slants = torch.full_like(slants, slant).clamp(-STEEPEST, STEEPEST)
@@ -99,6 +97,12 @@ class Prior:
             slants=slants.numpy(),
             slant_chances=chances.numpy(),
         )
+
+    def slant_logits(self, images: Tensor, said: Tensor) -> Tensor:
+        """Logits of the slants [B, T, bins] on the CPU: what was said of clips and what is said
+        of their mirror images."""
+        _, mirrored = self.network.encode(images.flip(-1))
+        return (said.float() + mirrored.float().flip(-1)).cpu() / 2
 
 
 def likely_slants(logits: Tensor, evidence: np.ndarray | None = None) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from training.shape_prior.losses import losses, total
 from training.shape_prior.network import SLANT_BINS, ShapePrior, Sizes, slant_bins
 from training.shape_prior.procedural import figures
 from training.shape_prior.train import State, Training, shares
+from training.shape_prior.validate import inflated
 from training.shape_prior.views import PointClouds, Variation, render_clips, slants
 from training.shape_prior.weights import load_weights, save_weights
 
@@ -174,3 +175,10 @@ def test_depths_scale_with_the_object(prior):
 def test_empty_frames_are_no_error(prior):
     told = prior(np.zeros((2, 64, 64, 4), np.uint8))
     assert np.isfinite(told.front).all()
+
+
+def test_a_disc_inflates_to_a_sphere():
+    place = (torch.arange(64) + 0.5) / 64 - 0.5
+    distance = (place**2 + place[:, None] ** 2).sqrt()
+    half = inflated((distance < 0.4)[None])[0]
+    assert abs(half.max() - 0.4) < 0.01
