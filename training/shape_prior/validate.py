@@ -2,8 +2,7 @@
 
     python -m training.shape_prior.validate --assets ASSETS --weights WEIGHTS --out FOLDER
 
-Writes FOLDER/validation.json (errors in thousandths of the frame's width) and
-FOLDER/validation.npz (a frame of every object, for contact sheets).
+Writes FOLDER/validation.json: errors in thousandths of the frame's width.
 """
 
 from __future__ import annotations
@@ -49,29 +48,31 @@ def main(settings: Validation) -> None:
     prior = Prior.load(settings.weights, settings.device)
     clouds = PointClouds(assets, settings.points, settings.device)
     rng = torch.Generator(settings.device).manual_seed(0)
-    rows, shown = [], []
-    for turn in range(settings.azimuths):
+    rows = []
+    for _ in range(settings.azimuths):
         for index, asset in enumerate(assets):
             object_ = torch.tensor([index], device=settings.device)
             yaw = 6.2832 * torch.rand(1, device=settings.device, generator=rng)
             clips = render_clips(
-                clouds, object_, GROUP, prior.network.sizes.pixels, rng, Variation.none(), yaw, 0.0
+                clouds,
+                object_,
+                GROUP if asset.clips else 1,
+                prior.network.sizes.pixels,
+                rng,
+                Variation.none(),
+                yaw,
+                0.0,
             )
-            row, kept = measure(prior, clips)
             about = {"name": asset.name, "category": asset.category, "animated": asset.clips > 0}
-            rows.append(about | {"azimuth": float(yaw)} | row)
-            if turn == 0:
-                shown.append(kept)
+            rows.append(about | {"azimuth": float(yaw)} | measure(prior, clips))
     summary = summarize(rows)
     (settings.out / "validation.json").write_text(json.dumps({"summary": summary, "clips": rows}))
-    arrays = {name: np.stack([kept[name] for kept in shown]) for name in shown[0]}
-    np.savez_compressed(settings.out / "validation.npz", **arrays)
     print(json.dumps(summary, indent=1))
 
 
 @torch.inference_mode()
-def measure(prior: Prior, clips: Clips) -> tuple[dict, dict[str, np.ndarray]]:
-    """Figures of one clip, and its middle frame's maps."""
+def measure(prior: Prior, clips: Clips) -> dict:
+    """Figures of one clip."""
     features, logits = prior.network.encode(clips.images)
     logits = prior.slant_logits(clips.images, logits)
     slants, chances = likely_slants(logits[0])
@@ -96,21 +97,7 @@ def measure(prior: Prior, clips: Clips) -> tuple[dict, dict[str, np.ndarray]]:
     row["slant"]["chance"] = float(chances.amax(-1).mean())
     expected = spreads(found.log_spreads, clips.images[0], slants, chances)
     row["calibration"] = calibration(found, clips, expected)
-    pick = GROUP // 2
-    kept = {
-        "images": clips.images[0, pick],
-        "alphas": (clips.images[0, :, 3] * 255).byte(),
-        "mask": mask[pick],
-        "true": torch.stack([clips.front[0, pick], clips.back[0, pick]]),
-        "found": torch.stack([found.front[pick], found.back[pick]]),
-        "inflation": torch.stack([-half[pick], half[pick]]),
-        "spreads": expected[pick],
-        "true_colors": clips.back_colors[0, pick],
-        "found_colors": found.back_colors[pick],
-        "logits": logits[0],
-        "slants": torch.stack([clips.slants[0], slants]),
-    }
-    return row, {name: _small(value) for name, value in kept.items()}
+    return row
 
 
 def errors(surfaces: Surfaces, clips: Clips) -> dict[str, float]:
@@ -202,11 +189,6 @@ def _means(rows: list[dict]) -> dict:
         "leaning": len(leaning),
     }
     return means
-
-
-def _small(values: Tensor) -> np.ndarray:
-    values = values.cpu()
-    return values.half().numpy() if values.is_floating_point() else values.numpy()
 
 
 if __name__ == "__main__":
