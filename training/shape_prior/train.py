@@ -25,7 +25,7 @@ from .losses import losses, total
 from .network import ShapePrior, Sizes, parameters
 from .procedural import figures
 from .views import STEEPEST, PointClouds, render_clips
-from .weights import save_weights
+from .weights import load_weights, save_weights
 
 GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 are spread evenly
 FISH = (
@@ -58,6 +58,7 @@ class Training:
     seed: int = 0
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
     save_every: float = 120.0  # seconds
+    start: Path | None = None  # weights to start from instead of random ones
     limit: int | None = None  # train on the first few objects (to try things out)
     sizes: Sizes = field(default_factory=Sizes)
 
@@ -117,6 +118,8 @@ class State:
         self.network = ShapePrior(settings.sizes).to(
             settings.device, memory_format=torch.channels_last
         )
+        if settings.start:
+            self.network.load_state_dict(load_weights(settings.start)[0], strict=False)
         self.average = {name: value.clone() for name, value in _floats(self.network).items()}
         self.optimizer = torch.optim.AdamW(
             _decayed(self.network, settings.weight_decay), settings.learning_rate, (0.9, 0.98)
