@@ -244,9 +244,9 @@ def write_tokenizer(folder: Path) -> None:
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     letters = [chr(code) for code in printable]
     letters += [chr(256 + index) for index in range(256 - len(letters))]
-    words = letters + [f"{letter}</w>" for letter in letters]
+    message = letters + [f"{letter}</w>" for letter in letters]
     start, end = "<|startoftext|>", "<|endoftext|>"
-    vocabulary = {word: index for index, word in enumerate([*words, start, end])}
+    vocabulary = {word: index for index, word in enumerate([*message, start, end])}
     special = {
         key: {
             "content": word, "lstrip": False, "normalized": True, "rstrip": False,

@@ -95,7 +95,7 @@ def test_a_camera_relative_to_a_view():
     assert torch.allclose(vector, expected, atol=1e-6)
 
 
-def test_stable_zero123_is_told_the_reference_polar_angle():
+def test_stable_zero123_is_reported_the_reference_polar_angle():
     """It grows downwards from straight above: a reference from 20 degrees above is at 70."""
     vector = camera_vector(degrees(30), degrees(0), degrees(30), degrees(20), stable=True)
     expected = torch.tensor([[math.radians(20), 0.0, 1.0, math.radians(70)]])

@@ -1,4 +1,4 @@
-"""rembg's way through frames, with networks that take for the object what is dark."""
+"""rembg on clips, with tiny networks that take dark pixels for the object."""
 
 from __future__ import annotations
 

@@ -36,17 +36,17 @@ def test_no_pickle_is_fetched_where_safetensors_are_published():
         assert not [file for file in CATALOGUE[name].files if file.endswith((".bin", ".ckpt"))]
 
 
-def test_who_must_not_earn_money_is_told():
+def test_non_commercial_licences_say_so():
     assert "non-commercial" in CATALOGUE["zero123plus-v1.2"].licence
     assert "non-commercial" in CATALOGUE["stable-zero123"].licence
 
 
 @pytest.mark.parametrize(
-    "bytes, words",
+    "bytes, message",
     [(698, "698 B"), (88_249_960, "88 MB"), (999_999_999, "1.00 GB"), (5_580_000_000, "5.58 GB")],
 )
-def test_sizes_are_for_people(bytes, words):
-    assert size(bytes) == words
+def test_sizes_are_for_people(bytes, message):
+    assert size(bytes) == message
 
 
 def test_a_space_preloads_what_is_looked_for():

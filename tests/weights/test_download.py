@@ -70,7 +70,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(hub, monkeypatch):
     assert [asked for _, _, asked in hub.requests if asked] == ["bytes=50000-"]
 
 
-def test_when_it_breaks_off_for_good_it_is_told_and_files_that_arrived_are_kept(hub, monkeypatch):
+def test_a_broken_download_is_reported_and_files_that_arrived_are_kept(hub, monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     hub.add("dinov2-small")
     hub.cuts[path_of("dinov2-small", "model.safetensors")] = [8] * 100
@@ -89,16 +89,16 @@ def test_a_missing_file_in_the_repository_is_named(hub):
 
 
 @pytest.mark.parametrize(
-    "status, words",
+    "status, message",
     [(401, "set HF_TOKEN"), (403, "set HF_TOKEN"), (404, "does not have them"), (500, "error 500")],
 )
-def test_what_the_hub_answers_to_the_download_is_told(hub, status, words, monkeypatch):
+def test_what_the_hub_answers_to_the_download_is_reported(hub, status, message, monkeypatch):
     """The question before went well: the hub changed its mind, or has it for other addresses."""
     hub.add("dinov2-small")
     hub.status["facebook/dinov2-small"] = status
     monkeypatch.setattr(reachability, "_request_status", lambda url: 200)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the library's tries
-    assert words in refusal("dinov2-small")
+    assert message in refusal("dinov2-small")
 
 
 def test_without_network_it_is_refused_at_once_with_the_reason(monkeypatch):
@@ -109,17 +109,17 @@ def test_without_network_it_is_refused_at_once_with_the_reason(monkeypatch):
     assert "HF_HUB_OFFLINE is set" in refusal("dinov2-small")
 
 
-def test_a_network_that_goes_away_is_told(monkeypatch):
+def test_a_network_that_goes_away_is_reported(monkeypatch):
     monkeypatch.setattr(reachability, "_request_status", lambda url: 200)
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the library's tries
     assert "broke off" in refusal("dinov2-small") and "broke off" in refusal("rembg-u2net")
 
 
 @pytest.mark.parametrize(
-    "code, words", [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "cannot be written")]
+    "code, message", [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "cannot be written")]
 )
 @pytest.mark.parametrize("name", ["dinov2-small", "lpips-vgg16"])
-def test_a_disk_that_takes_nothing_is_told(hub, vgg, name, code, words, monkeypatch):
+def test_a_disk_that_takes_nothing_is_reported(hub, vgg, name, code, message, monkeypatch):
     hub.add("dinov2-small")
 
     def fail(weights, *target):
@@ -127,7 +127,7 @@ def test_a_disk_that_takes_nothing_is_told(hub, vgg, name, code, words, monkeypa
 
     monkeypatch.setattr(download, "_download_repo", fail)
     monkeypatch.setattr(download, "_download_file", fail)
-    assert words in refusal(name)
+    assert message in refusal(name)
 
 
 def test_a_single_file_arrives_whole_where_others_look_for_it(vgg):

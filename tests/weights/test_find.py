@@ -102,7 +102,7 @@ def test_other_revisions_in_the_cache_do_not_count(hub):
     assert find("dinov2-small").where == "hub"
 
 
-def test_an_unknown_name_is_told_with_the_known_ones():
+def test_an_unknown_name_is_reported_with_the_known_ones():
     with pytest.raises(UserError, match=r"no weights called dinov9.*dinov2-base"):
         find("dinov9")
 
@@ -147,10 +147,10 @@ def test_a_silent_hub_is_waited_for_once_and_shortly(hub, monkeypatch):
     monkeypatch.setattr(reachability, "TIMEOUT", 0.2)
     hub.silent = True
     started = time.monotonic()
-    words = [find(name).message for name in ("dinov2-small", "zero123-xl", "dinov2-small")]
+    message = [find(name).message for name in ("dinov2-small", "zero123-xl", "dinov2-small")]
     assert time.monotonic() - started < 5  # the server would take 5 s for each
     assert len(hub.requests) == 1
-    assert all("cannot be reached" in sentence for sentence in words)
+    assert all("cannot be reached" in sentence for sentence in message)
 
 
 def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch):
@@ -178,14 +178,14 @@ def test_an_answer_is_asked_for_again_after_a_while(hub, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "status, words",
+    "status, message",
     [(401, "set HF_TOKEN"), (403, "set HF_TOKEN"), (404, "does not have them"), (500, "error 500")],
 )
-def test_what_the_hub_answers_is_told(hub, status, words):
+def test_what_the_hub_answers_is_reported(hub, status, message):
     hub.add("dinov2-small")
     hub.status["facebook/dinov2-small"] = status
     found = find("dinov2-small")
-    assert found.where == "missing" and words in found.message
+    assert found.where == "missing" and message in found.message
 
 
 def test_the_token_goes_to_the_hub_alone(hub, monkeypatch):

@@ -78,7 +78,7 @@ def test_an_older_checkpoint_that_ends_too_early_is_refused(left, tmp_path):
 
 @pytest.mark.parametrize("name", [*SUFFIXES, "model.onnx", "config.json"])
 @pytest.mark.parametrize(
-    "content, words",
+    "content, message",
     [
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:12", "is a Git LFS pointer"),
         (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "is a web page"),
@@ -86,10 +86,10 @@ def test_an_older_checkpoint_that_ends_too_early_is_refused(left, tmp_path):
         (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "is a web page"),
     ],
 )
-def test_what_came_instead_of_the_file_is_named(name, content, words, tmp_path):
+def test_what_came_instead_of_the_file_is_named(name, content, message, tmp_path):
     (tmp_path / name).write_bytes(content)
-    assert words in fault(tmp_path / name)
-    assert words in refusal(tmp_path / name)
+    assert message in fault(tmp_path / name)
+    assert message in refusal(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", SUFFIXES)
@@ -106,7 +106,7 @@ def test_a_safetensors_header_that_is_no_header_is_refused(tmp_path):
         assert "is no safetensors file" in refusal(path)
 
 
-def test_damage_inside_is_told(tmp_path):
+def test_damage_inside_is_reported(tmp_path):
     path = write(tmp_path / "model.ckpt")
     damaged = bytearray(path.read_bytes())
     damaged[70:90] = b"\xff" * 20
@@ -143,7 +143,7 @@ def test_a_checkpoint_without_names_is_refused(tmp_path):
     assert "holds no tensors by name" in refusal(tmp_path / "model.pth")
 
 
-def test_a_file_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+def test_a_file_that_may_not_be_read_is_reported(tmp_path, monkeypatch):
     path = write(tmp_path / "model.ckpt")
 
     def forbid(*arguments):

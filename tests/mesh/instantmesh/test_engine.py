@@ -249,7 +249,7 @@ def changed(edit):
     return change
 
 
-def test_a_truncated_checkpoint_is_told(folder, tmp_path):
+def test_a_truncated_checkpoint_is_reported(folder, tmp_path):
     def cut(source, file):
         file.write_bytes(source.read_bytes()[:-5000])
 
@@ -267,7 +267,7 @@ def test_code_in_a_checkpoint_is_not_run(folder, tmp_path):
     assert "code" in message and not marker.exists()
 
 
-def test_the_mesh_variant_is_told(folder, tmp_path):
+def test_the_mesh_variant_is_reported(folder, tmp_path):
     def edit(state):
         head = "lrm_generator.synthesizer.decoder.net."
         for key in [key for key in state if key.startswith(head)]:
@@ -278,13 +278,13 @@ def test_the_mesh_variant_is_told(folder, tmp_path):
     assert "mesh variant" in broken(folder, tmp_path, changed(edit))
 
 
-def test_another_models_checkpoint_is_told(folder, tmp_path):
+def test_another_models_checkpoint_is_reported(folder, tmp_path):
     message = broken(folder, tmp_path, lambda _, file: torch.save({"weight": torch.ones(2)}, file))
     assert "not a checkpoint of InstantMesh" in message
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "words"),
+    ("key", "value", "message"),
     [
         ("transformer.pos_embed", None, "lacks 'transformer.pos_embed'"),
         ("transformer.norm.weight", None, "missing keys: transformer.norm.weight"),
@@ -292,13 +292,13 @@ def test_another_models_checkpoint_is_told(folder, tmp_path):
         ("transformer.more", torch.ones(3), "unexpected keys: transformer.more"),
     ],
 )
-def test_wrong_keys_are_named(folder, tmp_path, key, value, words):
+def test_wrong_keys_are_named(folder, tmp_path, key, value, message):
     def edit(state):
         state.pop("lrm_generator." + key, None)
         if value is not None:
             state["lrm_generator." + key] = value
 
-    assert words in broken(folder, tmp_path, changed(edit))
+    assert message in broken(folder, tmp_path, changed(edit))
 
 
 def test_the_cameras_of_training_are_left_out(folder, tmp_path):
@@ -310,7 +310,7 @@ def test_the_cameras_of_training_are_left_out(folder, tmp_path):
     load(file, CPU)
 
 
-def test_no_surface_is_told(folder, tmp_path):
+def test_no_surface_is_reported(folder, tmp_path):
     def edit(state):
         state["lrm_generator.synthesizer.decoder.net.6.bias"] -= 1000
 

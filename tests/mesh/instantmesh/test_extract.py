@@ -88,7 +88,7 @@ def test_what_touches_the_block_is_closed_there():
 
 
 @pytest.mark.parametrize("value", [0.0, LEVEL - 1, float("nan")])
-def test_no_surface_is_told(value):
+def test_no_surface_is_reported(value):
     with pytest.raises(UserError, match="found no surface") as error:
         extract_surface(np.full((8, 8, 8), value, np.float32))
     assert "visual_hull" in error.value.hint

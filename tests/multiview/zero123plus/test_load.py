@@ -118,7 +118,7 @@ def test_code_in_a_pickle_is_not_run(copied):
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "words"),
+    ("file", "content", "message"),
     [
         ("model_index.json", {"_class_name": "StableDiffusionPipeline"}, "ramping_coefficients"),
         ("text_encoder/config.json", None, "text_encoder/config.json is missing"),
@@ -126,12 +126,12 @@ def test_code_in_a_pickle_is_not_run(copied):
         ("tokenizer/vocab.json", None, "tokenizer"),
     ],
 )
-def test_wrong_settings_are_named(copied, file, content, words):
+def test_wrong_settings_are_named(copied, file, content, message):
     if content is None:
         (copied / file).unlink()
     else:
         (copied / file).write_text(json.dumps(content))
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=message):
         load_encoders(copied, CPU, SINGLE)
 
 
