@@ -127,7 +127,7 @@ def sds(folder: Path) -> Iterator[dict]:
     parameters = sum(_count(m) for m in (parts.unet, parts.vae, parts.image_encoder))
     zero123, generator = Zero123(parts, stable=False), torch.Generator().manual_seed(0)
     images = np.stack([_frames(FRAMES)] * 7, 1)
-    marks, peak = _followed(zero123.remember(images, rig_cameras(SIZE), generator))
+    marks, peak = _followed(zero123.encode_references(images, rig_cameras(SIZE), generator))
     what = f"Zero123, embedding {FRAMES} x 7 references"
     yield _row(what, parameters, peak, marks[-1][0], "clip")
 
@@ -139,14 +139,14 @@ def sds(folder: Path) -> Iterator[dict]:
 
     seconds, peak = _timed(step)
     yield _row("Zero123, one SDS step at batch 4", _count(parts.unet), peak, seconds, "step")
-    zero123.forget()
+    zero123.free()
 
 
 def lpips(folder: Path) -> Iterator[dict]:
-    from ds4d.guidance import lpips as judge
+    from ds4d.guidance import lpips
 
-    network = judge.build(torch.device("cuda"))
-    parameters, perceptual = _count(network), judge.perceptual_loss(network)
+    network = lpips.build(torch.device("cuda"))
+    parameters, perceptual = _count(network), lpips.perceptual_loss(network)
     render = torch.rand(4, SIZE, SIZE, 3, device="cuda", requires_grad=True)
     target = torch.rand(4, SIZE, SIZE, 3, device="cuda")
     seconds, peak = _timed(lambda: perceptual(render, target).sum().backward())

@@ -179,5 +179,5 @@ def guidance(
     from tests.fakes import zero123 as published
 
     zero123 = Zero123(networks.build(published.REAL, device), stable=False)
-    result(zero123.remember(views.images, views.cameras, torch.Generator().manual_seed(0)))
+    result(zero123.encode_references(views.images, views.cameras, torch.Generator().manual_seed(0)))
     return perceptual, zero123

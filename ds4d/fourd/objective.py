@@ -83,7 +83,10 @@ class Objective:
             return loss, [shifts]
         cameras = Cameras(inputs["viewmats"], inputs["Ks"], sds_size, sds_size)
         rgb, _, sds_shifts = self.render(model.gaussians, moments, cameras, inputs["backgrounds"])
-        return loss + self.config.sds * self.sds.judge(rgb, inputs), [shifts, sds_shifts]
+        return loss + self.config.sds * self.sds.distillation_loss(rgb, inputs), [
+            shifts,
+            sds_shifts,
+        ]
 
     def offsets(self, model: Model, frames: Tensor, lookup: Lookup | None) -> Offsets:
         """Offsets of the Gaussians at K frames."""

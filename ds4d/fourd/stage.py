@@ -70,7 +70,7 @@ def run(
         yield from _steps(trainer, path, key, deadline)
     finally:
         if sds is not None:
-            sds.forget()
+            sds.free()
     facts = {
         "gaussians": len(trainer.model.gaussians),
         "view_correction": trainer.correction is not None,

@@ -137,7 +137,7 @@ class Trainer:
         frame = None if self.dynamic else len(self.features) // 2
         inputs = sample_batch(self.sampler, step, self.config.times_per_step, frame)
         if self.sds is not None:
-            inputs |= self.sds.draw(inputs["frames"], self._sds_size, self.step, self.generator)
+            inputs |= self.sds.sample(inputs["frames"], self._sds_size, self.step, self.generator)
         return inputs
 
     @property

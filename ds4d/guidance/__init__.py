@@ -76,7 +76,7 @@ class Guidance:
         if self.sds_model == "off":
             return None
         zero123 = Zero123.load(self.sds_model, self.folder, device)
-        yield from zero123.remember(images, cameras, torch.Generator().manual_seed(seed))
+        yield from zero123.encode_references(images, cameras, torch.Generator().manual_seed(seed))
         return zero123
 
     @property

@@ -24,7 +24,7 @@ BATCH = 8  # reference images that are encoded at once
 class Zero123:
     """Zero123's networks with the encoded reference images of one object.
 
-    Use: load, remember the references, draw and judge in every step, forget.
+    Use: `load`, `encode_references`, then `sample` and `distillation_loss` in every step, `free`.
     """
 
     def __init__(self, parts: Networks, stable: bool):
@@ -44,7 +44,7 @@ class Zero123:
         parts = networks.load(Path(fetch(name, weights)), device)
         return cls(parts, stable=name == "stable-zero123")
 
-    def remember(
+    def encode_references(
         self,
         images: np.ndarray,  # [T, V, S, S, 4] uint8 RGBA, straight alpha; view 0 is the front
         cameras: Cameras,  # V, looking at the origin
@@ -84,9 +84,11 @@ class Zero123:
         """Sum over the renders of 1/2 |z - stopgrad(z - w (eps - noise))|^2, as in STAG4D."""
         frames = torch.as_tensor(frames)
         inputs = self._sample_conditions(frames, azimuths, elevations, step, generator)
-        return self.judge(rgb, {name: tensor.to(rgb.device) for name, tensor in inputs.items()})
+        return self.distillation_loss(
+            rgb, {name: tensor.to(rgb.device) for name, tensor in inputs.items()}
+        )
 
-    def draw(
+    def sample(
         self,
         frames: Tensor,  # [B]
         size: int,  # of the renders, pixels
@@ -94,7 +96,7 @@ class Zero123:
         generator: torch.Generator,  # on the CPU
     ) -> dict[str, Tensor]:
         """Sample all random inputs of a step on the CPU: cameras to render ("viewmats", "Ks") with
-        their "backgrounds", and the inputs of `judge`."""
+        their "backgrounds", and the inputs of `distillation_loss`."""
         views = sample_views(len(frames), size, generator)
         cameras = {
             "viewmats": views.cameras.viewmats, "Ks": views.cameras.Ks,
@@ -126,10 +128,10 @@ class Zero123:
             "frames": frames, "references": references, "camera": camera, "t": t, "noise": noise,
         }  # fmt: skip
 
-    def judge(
+    def distillation_loss(
         self,
         rgb: Tensor,  # [B, H, W, 3] in [0, 1], renders
-        inputs: dict[str, Tensor],  # of `draw`, on the networks' device
+        inputs: dict[str, Tensor],  # of `sample`, on the networks' device
     ) -> Tensor:  # scalar
         """Sum over the renders of the distillation loss; without synchronization on a GPU."""
         parts, noise = self.networks, inputs["noise"]
@@ -138,7 +140,7 @@ class Zero123:
         tokens = token(parts, self.embeddings[chosen], inputs["camera"])
         return distil(parts, latents, tokens, self.latents[chosen], inputs["t"], noise[1])
 
-    def forget(self) -> None:
+    def free(self) -> None:
         """Free the networks and the references."""
         self.networks = None
         self.embeddings = self.latents = torch.empty(0)

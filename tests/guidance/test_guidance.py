@@ -1,4 +1,4 @@
-"""Which networks judge the renders, and what the record says about it."""
+"""Choice of the perceptual loss and of score distillation, and their record."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_sds_runs_on_a_cpu_from_the_users_own_folder(weights, model):
     images = np.full((1, 7, 8, 8, 4), 255, np.uint8)
     events, sds = finished(chosen.sds(images, rig_cameras(8), 0, torch.device("cpu")))
     assert events and sds.stable == (model == "stable-zero123")
-    sds.forget()
+    sds.free()
 
 
 def test_a_hub_that_answers_is_not_enough_for_a_cpu(monkeypatch):

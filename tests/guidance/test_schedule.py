@@ -1,4 +1,4 @@
-"""From where, at which noise and against which reference a render is judged."""
+"""Random inputs of score distillation: views, timesteps, references."""
 
 from __future__ import annotations
 

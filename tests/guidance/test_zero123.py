@@ -53,7 +53,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def knowing(weights: Path, images: np.ndarray, name: str = NAMES[0]) -> Zero123:
     zero123 = Zero123.load(name, str(weights), CPU)
-    finished(zero123.remember(images, rig_cameras(S), generator()))
+    finished(zero123.encode_references(images, rig_cameras(S), generator()))
     return zero123
 
 
@@ -176,7 +176,7 @@ def test_references_are_embedded_once_over_white(weights, parts, images, monkeyp
 
     monkeypatch.setattr(networks.Networks, "embed", watched)
     zero123 = Zero123.load(NAMES[0], str(weights), CPU)
-    events, _ = finished(zero123.remember(images, rig_cameras(S), generator()))
+    events, _ = finished(zero123.encode_references(images, rig_cameras(S), generator()))
     rgb = torch.cat(seen)
     assert len(rgb) == T * V and (rgb[:, :, 0, 0] == 1).all()
     expected = torch.from_numpy(images[1, 3, S // 2, S // 2, :3]) / 255
@@ -201,13 +201,13 @@ def test_nothing_stays_after_forgetting(weights, images):
         zero123.networks.unet, zero123.networks.vae, zero123.networks.clip_camera_projection,
         zero123.embeddings, zero123.latents,
     )]  # fmt: skip
-    zero123.forget()
+    zero123.free()
     assert [ref() for ref in watched] == [None] * len(watched)
 
 
 def test_closing_while_embedding_cancels(weights, images):
     zero123 = Zero123.load(NAMES[0], str(weights), CPU)
-    stage = zero123.remember(images, rig_cameras(S), generator())
+    stage = zero123.encode_references(images, rig_cameras(S), generator())
     next(stage)
     stage.close()
     assert not hasattr(zero123, "embeddings")

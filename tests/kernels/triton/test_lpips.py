@@ -54,9 +54,9 @@ def test_whole_network():
     render, target = 2 * random(2, 3, 18, 20) - 1, 2 * random(2, 3, 18, 20, seed=1) - 1
     v = torch.tensor([1e-6, 2.0], device=DEVICE)
     found = []
-    for judge in (network, lambda *images: triton_lpips.distance(*images, network)):
+    for distance in (network, lambda *images: triton_lpips.distance(*images, network)):
         image = render.clone().requires_grad_()
-        distances = judge(image, target).flatten()
+        distances = distance(image, target).flatten()
         found.append((distances, *torch.autograd.grad(distances, image, v)))
     (want, v_want), (got, v_got) = found
     precise = DEVICE.type == "cpu"
