@@ -115,7 +115,7 @@ def test_the_weights_table_is_the_catalogue():
 def test_sections_of_the_method_that_the_code_cites_exist():
     sections = re.findall(r"^## (\d+)\.", (ROOT / "docs/method.md").read_text(), re.MULTILINE)
     for path in (ROOT / "ds4d").rglob("*.py"):
-        for cited in re.findall(r"method\.md,? sections? (\d+)", path.read_text()):
+        for cited in re.findall(r"method\.md,?\s+sections?\s+(\d+)", path.read_text()):
             assert cited in sections, path
 
 
