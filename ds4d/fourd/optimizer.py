@@ -26,8 +26,10 @@ class Optimizer:
         device: torch.device,
     ):
         self.config = config
-        planes = list(model.network.planes.parameters())
-        in_planes = {id(parameter) for parameter in planes}
+        self.planes = list(model.network.planes.parameters())  # [3, C, h, w], channels last
+        in_planes = {id(parameter) for parameter in self.planes}
+        # The same memory in its own order: fused Adam copies what is not contiguous.
+        self.contiguous_planes = [_channels_last(plane.detach()) for plane in self.planes]
         layers = [p for p in model.network.parameters() if id(p) not in in_planes]
         constant = {
             "log_scales": config.scale_lr,
@@ -39,7 +41,7 @@ class Optimizer:
             {"name": name, "params": [tensor], "lr": constant.get(name, 0.0)}
             for name, tensor in model.gaussians.tensors().items()
         ]
-        groups += [{"name": "planes", "params": planes, "lr": 0.0}]
+        groups += [{"name": "planes", "params": self.contiguous_planes, "lr": 0.0}]
         groups += [{"name": "network", "params": layers, "lr": 0.0}]
         if correction is not None:
             groups += [{"name": "view_warp", "params": [correction.warp], "lr": config.warp_lr}]
@@ -74,13 +76,18 @@ class Optimizer:
     def minimize(self, loss: Tensor) -> None:
         """Compute gradients of a loss and update the parameters."""
         self.adam.zero_grad(set_to_none=True)
+        for plane in self.planes:
+            plane.grad = None
         loss.backward()
+        for plane, contiguous in zip(self.planes, self.contiguous_planes, strict=True):
+            contiguous.grad = None if plane.grad is None else _channels_last(plane.grad)
         self.adam.step()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Adam's state by group, index in the group and name: "means.0.exp_avg"."""
+        """Adam's state by group, index in the group and name: "means.0.exp_avg"; that of the planes
+        has their shape [3, C, h, w]."""
         return {
-            f"{group['name']}.{index}.{name}": value
+            f"{group['name']}.{index}.{name}": _channels_first(value) if value.ndim == 4 else value
             for group in self.adam.param_groups
             for index, parameter in enumerate(group["params"])
             for name, value in self.adam.state.get(parameter, {}).items()
@@ -100,9 +107,23 @@ class Optimizer:
             for index, parameter in enumerate(group["params"]):
                 prefix = f"{group['name']}.{index}."
                 if f"{prefix}step" in state:
-                    moments = {n: state[prefix + n] for n in ("exp_avg", "exp_avg_sq")}
                     self.adam.state[parameter] = {
                         "step": state[f"{prefix}step"],
-                        # In the parameter's own memory layout, which fused Adam assumes.
-                        **{n: torch.empty_like(parameter).copy_(m) for n, m in moments.items()},
+                        "exp_avg": _contiguous(state[f"{prefix}exp_avg"]),
+                        "exp_avg_sq": _contiguous(state[f"{prefix}exp_avg_sq"]),
                     }
+
+
+def _channels_last(planes: Tensor) -> Tensor:
+    """View planes [3, C, h, w] as [3, h, w, C]."""
+    return planes.permute(0, 2, 3, 1)
+
+
+def _channels_first(planes: Tensor) -> Tensor:
+    """View planes [3, h, w, C] as [3, C, h, w]."""
+    return planes.permute(0, 3, 1, 2)
+
+
+def _contiguous(moment: Tensor) -> Tensor:
+    """A saved moment as Adam keeps it."""
+    return (_channels_last(moment) if moment.ndim == 4 else moment).contiguous()
