@@ -176,9 +176,10 @@ def _render(command: Render) -> int:
 def _export(command: Export) -> int:
     from . import export
     from .run.progress import show
+    from .run.structure import structure
 
     asset, workspace = _finished(command.run, MachineConfig())
-    seconds = VideoConfig(**workspace.record["config"]["videos"]).seconds
+    seconds = structure(workspace.record["config"]["videos"], VideoConfig).seconds
     for path in show(export.run(asset, workspace, seconds, command.formats, command.moment)):
         print(path)
     return 0

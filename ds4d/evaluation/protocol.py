@@ -213,10 +213,9 @@ def motion_metrics(predictions: list[Picture], truths: list[Picture]) -> dict[st
 
 def _means(images: list[dict[str, float]]) -> dict[str, float | None]:
     """Means over images; the IoU is None if any image lacks one."""
-    means: dict[str, Any] = {
-        metric: _mean([image.get(metric) for image in images])
-        for metric in ("psnr", "ssim", "psnr_fg", "mask_iou")
-    }
+    metrics = {metric: None for image in images for metric in image}  # ordered
+    means = {metric: _mean([image.get(metric) for image in images]) for metric in metrics}
+    means.setdefault("psnr_fg", None)
     if any("mask_iou" not in image for image in images):
         means["mask_iou"] = None
     return {**means, "images": len(images)}

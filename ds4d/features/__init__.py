@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ..config import FeaturesConfig, MachineConfig
-from ..run.engines import Engine, identity, usable
+from ..run.engines import Engine, check_name, identity, usable
 
 DINOV2_GB = 3.0  # GPU memory that DINOv2 needs
 
@@ -24,6 +24,7 @@ def choose(config: FeaturesConfig, machine: MachineConfig) -> Engine:
 
         run = partial(dinov2.run, model=config.model, machine=machine)
         return Engine("dinov2", why, run, identity(weights, machine), weights)
+    check_name(config.engine, "auto", "descriptors")
     from . import descriptors
 
     return Engine("descriptors", why, partial(descriptors.run, grid=config.grid))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..config import MachineConfig, MattingConfig
 from ..errors import UserError
-from ..run.engines import Engine, identity, usable
+from ..run.engines import Engine, check_name, identity, usable
 from . import alpha, classical
 
 REMBG_GPU_GB = 3.0
@@ -41,6 +41,7 @@ def choose(
         return Engine("classical", "asked for", classical.run)
     weights = (f"rembg-{config.model}",)
     available, why = True, "asked for"
+    check_name(config.engine, "auto", "rembg")
     if config.engine == "auto":
         available, why = usable(weights, machine, gpu_gb=REMBG_GPU_GB, cached_on_cpu=True)
     if not available:

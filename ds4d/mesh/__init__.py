@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..config import MachineConfig, MeshConfig
 from ..errors import UserError
-from ..run.engines import Engine, identity, usable
+from ..run.engines import Engine, check_name, identity, usable
 from ..run.workspace import content_key
 
 LEARNED_VIEWS = ("zero123plus",)  # multiview engines whose views InstantMesh was trained on
@@ -58,6 +58,7 @@ def choose(
         from . import from_inflation
 
         return Engine("inflated", why, partial(from_inflation.run, file=inflated))
+    check_name(config.engine, "auto", "visual_hull")
     from . import visual_hull
 
     return Engine("visual_hull", why, visual_hull.run)

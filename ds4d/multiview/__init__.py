@@ -10,7 +10,7 @@ import numpy as np
 from ..clip import Clip
 from ..config import MachineConfig, MultiviewConfig
 from ..errors import UserError
-from ..run.engines import Engine, identity, usable
+from ..run.engines import Engine, check_name, identity, usable
 from ..run.events import Stage
 from .views import Matte, Views
 
@@ -63,6 +63,7 @@ def choose(
         made_from = (*identity(weights, machine), f"seed {seed}")
         return Engine("zero123plus", why, run, made_from, weights)
 
+    check_name(config.engine, "auto", "inflate")
     from .inflate import engine as inflate
 
     def inflated(frames: np.ndarray, size: int) -> Stage[Views]:

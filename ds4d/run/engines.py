@@ -120,3 +120,13 @@ def _sizes(path: Path) -> list[tuple[str, int]]:
     """Names and sizes, bytes, of the files in a folder, or of the one file."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) or [path]
     return [(str(file.relative_to(path)), file.stat().st_size) for file in files if file.exists()]
+
+
+def check_name(engine: str, *known: str) -> None:
+    """Check a requested engine against the names that are left; `choose` ends with it.
+
+    Raises ValueError for another name, so that a choice of the config without an engine behind it
+    never runs some other one.
+    """
+    if engine not in known:
+        raise ValueError(f"there is no engine {engine}; choose from {', '.join(known)}")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import pytest
 import torch
 
-from ds4d import weights
-from ds4d.config import MachineConfig
+from ds4d import doctor, weights
+from ds4d.config import Config, MachineConfig
+from ds4d.run import engines
 from ds4d.run.engines import identity, usable
 from ds4d.weights import Found
+from page import progress
 
 NAMES = ("dinov2-base",)
 
@@ -81,3 +85,20 @@ def test_downloaded_weights_are_their_pinned_revision(found):
     found("cache")
     (name,) = identity(NAMES, MachineConfig())
     assert weights.CATALOGUE["dinov2-base"].revision in name
+
+
+def test_a_name_without_an_engine_is_an_error():
+    engines.check_name("auto", "auto", "classical")
+    with pytest.raises(ValueError, match="green"):
+        engines.check_name("green", "auto", "classical")
+
+
+@pytest.mark.parametrize("part", ["matting", "multiview", "features", "mesh"])
+def test_every_engine_is_described_to_users(part):
+    """The doctor's lists and the page's words know every choice of the config."""
+    hint = get_type_hints(type(getattr(Config(), part)))["engine"]
+    names = set(get_args(hint)) - {"auto"}
+    pretrained = {engine.name for engine in doctor.pretrained() if engine.stage == part}
+    embedded = {name for name in names if name in doctor.EMBEDDED[part]}
+    assert names == pretrained | embedded
+    assert names <= set(progress.ENGINES)
