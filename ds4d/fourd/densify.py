@@ -23,11 +23,11 @@ class Densifier:
         self.statistics = Statistics.zeros(count, device)
 
     def collects(self, step: int) -> bool:
-        """Whether statistics are collected at a step."""
+        """True where statistics are collected at a step."""
         return step < self.config.densify_until
 
     def due(self, steps: int) -> bool:
-        """Whether Gaussians are added and removed after so many steps."""
+        """True where Gaussians are added and removed after so many steps."""
         config = self.config
         in_range = config.densify_from < steps < config.densify_until
         return in_range and steps % config.densify_every == 0

@@ -24,8 +24,8 @@ class LossWeights:
 
     rgb: Tensor  # [B]
     alpha: Tensor  # [B]
-    perceptual: Tensor | None = None  # [P]; None = no perceptual loss
-    perceptual_images: Tensor | None = None  # [P] indices of the images that it is computed for
+    perceptual: Tensor | None  # [P]; None = no perceptual loss
+    perceptual_images: slice  # P of the B images: those that it is computed for
 
 
 def image_loss(

@@ -126,15 +126,15 @@ class Objective:
         """Weighted losses of renders against their targets."""
         config, front = self.config, views == 0
         included = self.targets.included[frames, views]
-        perceptual = perceptual_images = None
+        second = slice(1, None, 2)  # of each pair
+        perceptual = None
         if config.perceptual:
-            perceptual_images = torch.arange(1, len(views), 2, device=views.device)
-            perceptual = (config.perceptual * included * ~front)[perceptual_images]
+            perceptual = (config.perceptual * included * ~front)[second]
         weights = LossWeights(
             included * torch.where(front, config.front_rgb, config.view_rgb),
             included * torch.where(front, config.front_alpha, config.view_alpha),
             perceptual,
-            perceptual_images,
+            second,
         )
         targets = self.targets.select(frames, views)
         return image_loss(rgb, alpha, targets, weights, config.robust, self.perceptual)

@@ -102,7 +102,7 @@ class Trainer:
 
     @property
     def dynamic(self) -> bool:
-        """Whether the next step is one of the dynamic stage."""
+        """True when the next step belongs to the dynamic stage."""
         return self.step >= self.config.static_iterations
 
     @property
@@ -171,7 +171,7 @@ class Trainer:
 
     @property
     def result(self) -> Model:
-        """The model so far: the running mean where there is one."""
+        """The model so far: the running mean once it has begun."""
         return self.model if self.running_mean is None else self.running_mean.model
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -29,7 +29,7 @@ def needs_correction(
     included: np.ndarray | None = None,  # [T, V] bool, views that are not left out
     supported: bool = True,  # whether the rasterizer supports offsets of projected centres
 ) -> bool:
-    """Whether views are corrected: on "auto" generated ones that disagree, never real captures.
+    """Decide whether views are corrected: with "auto", generated views that disagree.
 
     Raises:
         UserError: correction was asked for, and the rasterizer does not support it.

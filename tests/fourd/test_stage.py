@@ -42,7 +42,7 @@ def trained(scene, small_config, tmp_path_factory):
 
 
 def height(asset: Asset, position: float, column: slice) -> float:
-    """Mean image row of what is drawn in some columns of the front view, as a fraction."""
+    """Mean row of the opaque pixels in some columns of the front view, as a fraction."""
     _, alpha, _ = render(asset.splats(position), asset.cameras[0])
     mass = alpha[0, :, column, 0].sum(1)
     return float((mass * torch.arange(len(mass))).sum() / mass.sum() / len(mass))

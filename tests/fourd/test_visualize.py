@@ -1,4 +1,4 @@
-"""Pictures of what the method looks at: bright where something moves, and only there."""
+"""Visualizations of dynamic features and fusion weights: bright where something moves."""
 
 import dataclasses
 

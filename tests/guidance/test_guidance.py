@@ -1,4 +1,4 @@
-"""Choice of the perceptual loss and of score distillation, and their record."""
+"""Choice of the perceptual loss and the SDS model, and its facts in the record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LPIPS from VGG16's file: equal to the package's own, silent about downloads, clear in words."""
+"""LPIPS from the file of VGG16: equal to the package, without downloads, with clear errors."""
 
 from __future__ import annotations
 
