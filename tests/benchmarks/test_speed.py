@@ -53,7 +53,7 @@ def test_rows_say_what_was_measured(file):
 def test_markdown_and_plot_lie_beside_the_figures(file):
     rows = json.loads(file.read_text())["rows"]
     text = file.with_suffix(".md").read_text()
-    assert "## Rasterizer" in text and "## Training steps" in text and "## How cost" in text
+    assert "## Rasterizer" in text and "## Training steps" in text and "## Cost curves" in text
     assert "## Whole run" not in text  # nothing of it was measured
     table = [line for line in text.splitlines() if line.startswith(("| engine", "| numba"))]
     assert len(table) == 5 and len({line.count("|") for line in table}) == 1
@@ -137,7 +137,7 @@ def test_diff_gaussian_is_given_the_matrices_it_expects(monkeypatch):
 
     package.GaussianRasterizer = Rasterizer
     monkeypatch.setitem(sys.modules, package.__name__, package)
-    parts = {name: part.detach() for name, part in rasterizer.scene(20, "cpu").items()}
+    parts = {name: part.detach() for name, part in rasterizer.ball(20, "cpu").items()}
     cameras = orbit_cameras([10, 200], [0, 30], size=40)
     (images,) = peers.diff_gaussian(parts, cameras, torch.ones(2, 3))
     assert images.shape == (2, 40, 40, 3)
