@@ -106,7 +106,7 @@ def identity(weights: tuple[str, ...], machine: MachineConfig) -> tuple[str, ...
 
 
 def conditions(machine: MachineConfig) -> tuple:
-    """What of this machine decides a choice of engine, as far as it is known without the network.
+    """Properties of this machine that decide a choice of engine, known without the network.
 
     A stage whose settings and conditions are unchanged keeps the engine that it was made with.
     """

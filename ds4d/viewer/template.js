@@ -39,7 +39,7 @@ export const markup = (label) => {
     <video data-part="video" controls loop muted playsinline aria-label="${spoken}: turntable video"></video>
     <figcaption data-part="sentence" role="alert"></figcaption>
   </figure>
-  <div class="deck"><div class="controls" data-part="controls" role="group" aria-label="4D player" inert>
+  <div class="panel"><div class="controls" data-part="controls" role="group" aria-label="4D player" inert>
     <div class="timeline">
       ${button("play", "Play", "space")}
       <input type="range" data-part="time" min="0" max="1" step="any" value="0" aria-label="Time">

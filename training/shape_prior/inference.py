@@ -1,10 +1,10 @@
 """Depths and hidden colours of a clip, on a CPU.
 
 prior = Prior.load()
-told = prior(frames)  # [T, S, S, 4] uint8 RGBA, straight alpha, one moving object
-told.front, told.back  # [T, S, S] depths in widths of the frame, larger is farther away
-told.back_colors       # [T, S, S, 3] colours of the last surface
-told.spreads           # [T, S, S, 3] how far off the three may be
+surfaces = prior(frames)  # [T, S, S, 4] uint8 RGBA, straight alpha, one moving object
+surfaces.front, surfaces.back  # [T, S, S] depths in widths of the frame, larger is farther away
+surfaces.back_colors       # [T, S, S, 3] colours of the last surface
+surfaces.spreads           # [T, S, S, 3] how far off the three may be
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Prior:
     def __call__(
         self,
         frames: np.ndarray,  # [T, S, S, 4] uint8 RGBA, straight alpha
-        slant: float | None = None,  # radians: told by somebody who knows; None = found
+        slant: float | None = None,  # radians, if known; None = estimated
         evidence: np.ndarray | None = None,  # [bins] log-likelihoods of slant_bins()
     ) -> Told:
         T, S = frames.shape[:2]
@@ -73,8 +73,8 @@ class Prior:
         groups = [list(range(start, T, count)) for start in range(count)]
         encoded = [self.network.encode(images[group][None]) for group in groups]
         logits = torch.empty(T, encoded[0][1].shape[-1])
-        for group, (_, said) in zip(groups, encoded, strict=True):
-            logits[group] = self.slant_logits(images[group][None], said)[0]
+        for group, (_, predicted) in zip(groups, encoded, strict=True):
+            logits[group] = self.slant_logits(images[group][None], predicted)[0]
         slants, chances = likely_slants(logits, evidence)
         if slant is not None:
             slants = torch.full_like(slants, slant).clamp(-STEEPEST, STEEPEST)
@@ -98,11 +98,10 @@ class Prior:
             slant_chances=chances.numpy(),
         )
 
-    def slant_logits(self, images: Tensor, said: Tensor) -> Tensor:
-        """Logits of the slants [B, T, bins] on the CPU: what was said of clips and what is said
-        of their mirror images."""
+    def slant_logits(self, images: Tensor, logits: Tensor) -> Tensor:
+        """Slant logits [B, T, bins] on the CPU: mean over the clips and their mirror images."""
         _, mirrored = self.network.encode(images.flip(-1))
-        return (said.float() + mirrored.float().flip(-1)).cpu() / 2
+        return (logits.float() + mirrored.float().flip(-1)).cpu() / 2
 
 
 def likely_slants(logits: Tensor, evidence: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
@@ -112,16 +111,16 @@ def likely_slants(logits: Tensor, evidence: np.ndarray | None = None) -> tuple[T
     say. Frames look alike, so that a clip counts no more than GROUP independent ones.
     """
     T, bins = logits.shape
-    said = logits.log_softmax(-1) * min(1.0, GROUP / T)
+    log_chances = logits.log_softmax(-1) * min(1.0, GROUP / T)
     if evidence is not None:
-        said = said + torch.as_tensor(evidence, dtype=said.dtype) / T
+        log_chances = log_chances + torch.as_tensor(evidence, dtype=log_chances.dtype) / T
     middles = slant_bins(logits.device)
     change = -(middles[:, None] - middles).abs() / (TURN * max(1.0, GROUP / T))
     change = change.log_softmax(-1)
-    before, after = [said[0]], [torch.zeros(bins)]
+    before, after = [log_chances[0]], [torch.zeros(bins)]
     for frame in range(1, T):
-        before.append(said[frame] + (before[-1][:, None] + change).logsumexp(0))
-        following = said[T - frame] + after[-1]
+        before.append(log_chances[frame] + (before[-1][:, None] + change).logsumexp(0))
+        following = log_chances[T - frame] + after[-1]
         after.append((change + following).logsumexp(1))
     chances = (torch.stack(before) + torch.stack(after[::-1])).softmax(-1)
     near = (middles[:, None] - middles).abs() < 2.5 * (middles[1] - middles[0])

@@ -1,4 +1,4 @@
-"""What training minimizes."""
+"""Training losses of the shape prior."""
 
 from __future__ import annotations
 
@@ -62,22 +62,22 @@ def total(terms: dict[str, Tensor]) -> Tensor:
     return sum(weight * terms[name] for name, weight in WEIGHTS.items())
 
 
-def _steps(told: Tensor, true: Tensor, mask: Tensor) -> Tensor:
+def _steps(predicted: Tensor, true: Tensor, mask: Tensor) -> Tensor:
     """Error of differences between pixels that are 1 and 4 apart."""
-    loss = told.new_zeros(())
+    loss = predicted.new_zeros(())
     for apart in (1, 4):
         for axis in (1, 2):
-            size = told.shape[axis] - apart
+            size = predicted.shape[axis] - apart
             step = lambda x: x.narrow(axis, apart, size) - x.narrow(axis, 0, size)  # noqa: B023, E731
             both = mask.narrow(axis, apart, size) & mask.narrow(axis, 0, size)
             clipped = step(true).clamp(-LARGEST_STEP, LARGEST_STEP)
-            error = (step(told).clamp(-LARGEST_STEP, LARGEST_STEP) - clipped).abs()
+            error = (step(predicted).clamp(-LARGEST_STEP, LARGEST_STEP) - clipped).abs()
             loss = loss + (error * both).sum() / both.sum().clamp(min=1)
     return loss / 4
 
 
-def _regions(told: Tensor, true: Tensor, known: Tensor, size: int) -> Tensor:
+def _regions(predicted: Tensor, true: Tensor, known: Tensor, size: int) -> Tensor:
     """Error of mean colours over squares, weighted by how much of the object they hold."""
     share = avg_pool2d(known, size)
-    error = (avg_pool2d(told * known, size) - avg_pool2d(true * known, size)).abs().mean(1)
+    error = (avg_pool2d(predicted * known, size) - avg_pool2d(true * known, size)).abs().mean(1)
     return error.sum() / share.sum().clamp(min=1e-3)

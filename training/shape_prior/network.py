@@ -1,6 +1,6 @@
 """The network: a U-Net over the frames of a clip, with attention across them at its coarsest level.
 
-It says how likely every slant of the object is, frame by frame; its decoder is told one slant and
+It predicts a distribution over slants, frame by frame; its decoder is conditioned on one slant and
 gives the depths that go with it. So two opposite slants that look alike are never averaged, and
 whoever knows the slant better can say so.
 """
@@ -18,7 +18,7 @@ from .views import FOREGROUND, STEEPEST
 
 SLANT_BINS = 30  # from -STEEPEST to STEEPEST
 STRIDE = 16  # pixels of a token at the coarsest level
-CONDITION = 128  # width of what the decoder is told
+CONDITION = 128  # width of the decoder's condition
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Sizes:
 
 @dataclass
 class Surfaces:
-    """What is told of frames [N, S, S], in widths of the frame; spreads are of Laplace's law."""
+    """Surfaces of frames [N, S, S], in widths of the frame; spreads of a Laplace distribution."""
 
     middle: Tensor  # [N, S, S] depth midway between the first and the last surface
     half: Tensor  # [N, S, S] half the distance between them
@@ -119,9 +119,9 @@ class ShapePrior(nn.Module):
         """Surfaces of all B * T frames whose slants are [B, T], radians."""
         B, T = slants.shape
         angle = slants.reshape(-1, 1) * torch.arange(1, 5, device=slants.device)
-        told = self.told(torch.cat([angle.sin(), angle.cos()], 1))  # [B T, CONDITION]
+        condition = self.told(torch.cat([angle.sin(), angle.cos()], 1))  # [B T, CONDITION]
         *skips, x = features
-        tokens = (x.flatten(2).mT + self.shift(told)[:, None]).unflatten(0, (B, T))
+        tokens = (x.flatten(2).mT + self.shift(condition)[:, None]).unflatten(0, (B, T))
         for index, layer in enumerate(self.placing):
             tokens = layer(tokens, across=index % 2 == 0)
         x = tokens.flatten(0, 1).mT.unflatten(2, x.shape[2:])
@@ -130,7 +130,7 @@ class ShapePrior(nn.Module):
         ):  # fmt: skip
             x = torch.cat([onward(x), skips.pop()], 1)
             for block in blocks:
-                x = block(x, told)
+                x = block(x, condition)
         x = torch.cat([self.from1(x), skips.pop()], 1)
         x = self.out(silu(self.fine(x))).float()
         columns = _grid(images.flatten(0, 1))[:, 0]
@@ -155,10 +155,10 @@ class Residual(nn.Module):
         self.modulate = nn.Linear(condition, 2 * outputs) if condition else None
         nn.init.zeros_(self.conv2.weight)
 
-    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         y = self.norm2(self.conv1(silu(self.norm1(x))))
         if self.modulate is not None:
-            scale, shift = self.modulate(told)[..., None, None].chunk(2, 1)
+            scale, shift = self.modulate(condition)[..., None, None].chunk(2, 1)
             y = y * (1 + scale) + shift
         return self.skip(x) + self.conv2(silu(y))
 

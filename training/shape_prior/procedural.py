@@ -201,7 +201,7 @@ class _Build:
 
 
 class _Gait:
-    """How a figure moves over one cycle."""
+    """Motion of a figure over one cycle."""
 
     def __init__(self, rng: np.random.Generator, build: _Build):
         u = rng.uniform

@@ -73,10 +73,12 @@ def compare(prior: Prior, clouds: PointClouds, index: int, settings: Sheets) -> 
     images = views[0].images[0].movedim(1, -1)  # [T, S, S, 4]
     straight = images[..., :3] / images[..., 3:].clamp(min=1e-3)
     frames = torch.cat([straight, images[..., 3:]], -1)
-    told = prior((frames * 255).round().byte().numpy())
+    surfaces = prior((frames * 255).round().byte().numpy())
     mask = views[0].mask[0, 0]
     half = ROUND * inflated(mask[None])[0]
-    network = [torch.from_numpy(m[0]) for m in (told.front, told.back, told.back_colors)]
+    network = [
+        torch.from_numpy(m[0]) for m in (surfaces.front, surfaces.back, surfaces.back_colors)
+    ]
     plain = [-half, half, straight[0]]
     truth = [_over(view.images[0, 0].movedim(0, -1)) for view in views]
     rows = [truth]

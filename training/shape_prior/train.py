@@ -54,7 +54,9 @@ class Training:
     warmup: int = 400  # steps
     weight_decay: float = 0.02
     average: float = 0.999  # decay of the averaged weights, per step
-    told_off: float = math.radians(4)  # standard deviation of the slants that the decoder is told
+    slant_noise: float = math.radians(
+        4
+    )  # standard deviation of the noise on the slants that condition the decoder
     seed: int = 0
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
     save_every: float = 120.0  # seconds
@@ -166,10 +168,10 @@ class State:
         with torch.no_grad():
             clips = render_clips(clouds, objects, frames, settings.sizes.pixels, self.rng)
             off = torch.randn(clips.slants.shape, device=chances.device, generator=self.rng)
-            told = (clips.slants + settings.told_off * off).clamp(-STEEPEST, STEEPEST)
+            conditions = (clips.slants + settings.slant_noise * off).clamp(-STEEPEST, STEEPEST)
         cuda = settings.device == "cuda"
         with torch.autocast("cuda", torch.bfloat16) if cuda else nullcontext():
-            surfaces, logits = self.network(clips.images, told)
+            surfaces, logits = self.network(clips.images, conditions)
         terms = losses(surfaces, logits, clips)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()

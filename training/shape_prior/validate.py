@@ -91,9 +91,9 @@ def measure(prior: Prior, clips: Clips) -> dict:
         "billboard": Surfaces(flat, flat, colors, none),
     }
     row: dict = {name: errors(surfaces, clips) for name, surfaces in engines.items()}
-    true, told = torch.rad2deg(clips.slants[0]), torch.rad2deg(slants)
-    row["slant"] = {"true": float(true.mean()), "found": float(told.mean())}
-    row["slant"]["off"] = float((true - told).abs().mean())
+    true, estimated = torch.rad2deg(clips.slants[0]), torch.rad2deg(slants)
+    row["slant"] = {"true": float(true.mean()), "found": float(estimated.mean())}
+    row["slant"]["off"] = float((true - estimated).abs().mean())
     row["slant"]["chance"] = float(chances.amax(-1).mean())
     expected = spreads(found.log_spreads, clips.images[0], slants, chances)
     row["calibration"] = calibration(found, clips, expected)

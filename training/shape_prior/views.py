@@ -372,7 +372,7 @@ def _triangles(
 
 
 def splat(placed: Points, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Which pixels [B, T, S * S] are hit, and their nearest and farthest points."""
+    """Hit pixels [B, T, S * S] with their nearest and farthest points."""
     B, T, N = placed[0].shape
     column, row = (p.mul(size).long() for p in placed[:2])
     inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)

@@ -48,7 +48,7 @@ def _blend_in_order(scratch, records, gaussians, bounds, begin, end, left, top):
     channels = records.shape[1] - CHANNELS
     for i in range(begin, end):
         g, k = gaussians[i], np.float32(i - begin)
-        shape, bend, (c0, c1, c2, c3) = at_tile(records, g, left, top)
+        shape, curvature, (c0, c1, c2, c3) = at_tile(records, g, left, top)
         first, last, start, stop = bounds[i, 0], bounds[i, 1], bounds[i, 2], bounds[i, 3]
         for x in range(start, stop, NARROW):
             row = first
@@ -57,7 +57,7 @@ def _blend_in_order(scratch, records, gaussians, bounds, begin, end, left, top):
                 for j in range(row * TILE_X + x, until * TILE_X + x, TILE_X):
                     before = load_narrow(scratch, TRANSMITTANCE + j)
                     weight = multiply(drawn(raw), before)
-                    raw, ratio = multiply(raw, ratio), multiply(ratio, bend)
+                    raw, ratio = multiply(raw, ratio), multiply(ratio, curvature)
                     after = subtract(before, weight)
                     ends = select_less(OPAQUE, after, ZERO, weight)
                     if any_less(ZERO, ends):

@@ -64,7 +64,7 @@ def _undo_in_order(
         first, last, start, stop = bounds[i, 0], bounds[i, 1], bounds[i, 2], bounds[i, 3]
         if channels > GROUP:
             _set_inner(scratch, records, g, first, last, start, stop)
-        shape, bend, (c0, c1, c2, c3) = at_tile(records, g, left, top)
+        shape, curvature, (c0, c1, c2, c3) = at_tile(records, g, left, top)
         _, _, p_y, _, q_y, _ = shape
         s_1 = s_p = s_q = s_pp = s_pq = s_qq = v_0 = v_1 = v_2 = v_3 = broadcast_narrow(ZERO)
         for x in range(start, stop, NARROW):
@@ -95,7 +95,7 @@ def _undo_in_order(
                     s_qq = multiply_add(s_qq, sq, q)
                     v_0, v_1 = multiply_add(v_0, weight, v0), multiply_add(v_1, weight, v1)
                     v_2, v_3 = multiply_add(v_2, weight, v2), multiply_add(v_3, weight, v3)
-                    raw, ratio = multiply(raw, ratio), multiply(ratio, bend)
+                    raw, ratio = multiply(raw, ratio), multiply(ratio, curvature)
                     p, q = add(p, p_y), add(q, q_y)
                 row = until
         store(gradients, place, reduce_add_each(s_1, s_p, s_q, s_pp, s_pq, s_qq, v_0, v_1))

@@ -36,7 +36,7 @@ SMALLEST = np.float32(MIN_ALPHA)
 LARGEST = np.float32(MAX_ALPHA)
 OPAQUE = np.float32(MIN_TRANSMITTANCE)
 LEAST = np.float32(MIN_WEIGHT)
-FAINT = np.float32(LOWEST)  # exponents below this one are not told apart
+FAINT = np.float32(LOWEST)  # exponents below this one are not distinguished
 
 # Planes of the scratch array: transmittance, 0 where the pixel is finished, what it was then, index
 # of the Gaussian that finished it, three that only the gradients need, and the channels.
@@ -68,8 +68,8 @@ def at_tile(records, g, left, top):
     shape = -(p_x * u + p_y * v), p_x, p_y, -q_y * v, q_y, records[g, LOG_OPACITY]
     c0, c1 = records[g, CHANNELS], records[g, CHANNELS + 1]
     c2, c3 = records[g, CHANNELS + 2], records[g, CHANNELS + 3]
-    bend = exp2(broadcast_narrow(np.float32(-2) * (p_y * p_y + q_y * q_y)))
-    return shape, bend, (c0, c1, c2, c3)
+    curvature = exp2(broadcast_narrow(np.float32(-2) * (p_y * p_y + q_y * q_y)))
+    return shape, curvature, (c0, c1, c2, c3)
 
 
 @njit(cache=True, error_model="numpy")

@@ -150,12 +150,15 @@ def test_opposite_slants_are_not_averaged():
 
 def test_surfaces_of_a_clip(prior):
     frames = clip_frames(clips_of(box(size=(0.5, 0.3, 0.3)), 25, frames=3, size=96))
-    told = prior(frames)
+    surfaces = prior(frames)
     inside = frames[..., 3] > 127
-    assert told.front.shape == frames.shape[:3] and told.back_colors.shape == (*frames.shape[:3], 3)
-    assert (told.back[inside] >= told.front[inside]).all()
-    assert np.isfinite(told.spreads).all() and (told.spreads[inside] > 0).all()
-    thickness = (told.back - told.front)[inside].mean()
+    assert surfaces.front.shape == frames.shape[:3] and surfaces.back_colors.shape == (
+        *frames.shape[:3],
+        3,
+    )
+    assert (surfaces.back[inside] >= surfaces.front[inside]).all()
+    assert np.isfinite(surfaces.spreads).all() and (surfaces.spreads[inside] > 0).all()
+    thickness = (surfaces.back - surfaces.front)[inside].mean()
     assert 0.1 < thickness < 0.9
 
 
@@ -163,8 +166,8 @@ def test_a_slant_that_is_told_tilts_the_surfaces(prior):
     frames = clip_frames(clips_of(box(size=(0.8, 0.1, 0.4)), 0, frames=1, size=96))
     inside = torch.from_numpy(frames[..., 3] > 127)
     for degrees in (-40, 40):
-        told = prior(frames, slant=math.radians(degrees))
-        middle = torch.from_numpy((told.front + told.back) / 2)
+        surfaces = prior(frames, slant=math.radians(degrees))
+        middle = torch.from_numpy((surfaces.front + surfaces.back) / 2)
         found = math.degrees(slants(middle, inside)[0])
         assert found * degrees > 0 and abs(found) > 15
 
@@ -180,8 +183,8 @@ def test_depths_scale_with_the_object(prior):
 
 
 def test_empty_frames_are_no_error(prior):
-    told = prior(np.zeros((2, 64, 64, 4), np.uint8))
-    assert np.isfinite(told.front).all()
+    surfaces = prior(np.zeros((2, 64, 64, 4), np.uint8))
+    assert np.isfinite(surfaces.front).all()
 
 
 def test_a_disc_inflates_to_a_sphere():
