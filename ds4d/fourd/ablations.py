@@ -3,7 +3,7 @@
 Each row adds one thing to the row before it. The table's terms are read as:
 
 - "point initialization": on the mesh of the middle frame instead of in a ball;
-- "LPIPS loss": the perceptual error of the pseudo views;
+- "LPIPS loss": the perceptual error of the generated views;
 - "frame features": features of the views beside the HexPlane's. TSSF, which fuses views, is added
   later, and the mean over views is row F: so these are the features of the real view;
 - "DSFD": these features decoupled;

@@ -49,10 +49,6 @@ class Workspace:
     def __truediv__(self, name: str) -> Path:
         return self.root / name
 
-    def reload(self) -> None:
-        """Read the record again: another process may have continued this run."""
-        self.record = self._read_record()
-
     def finished(self, stage: str) -> dict[str, Any] | None:
         """The record of a stage whose artifacts are all there; None otherwise."""
         done = self.record["stages"].get(stage)

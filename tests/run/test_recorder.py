@@ -37,7 +37,7 @@ class Chain:
             "matting", (margin,), ("clip",), ["matting"], self.maker("matting"),
             None if engine is None else partial(self.choose, engine), former_inputs=former,
         )  # fmt: skip
-        self.workspace.reload()
+        self.workspace = Workspace(self.workspace.root)
         return stages
 
     def maker(self, name):
