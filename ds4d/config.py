@@ -118,147 +118,147 @@ class FourdConfig:
     """The 4D optimization: paper sections 3.2 to 3.5."""
 
     points: int = 4000
-    """number of Gaussians at the start"""
+    """Number of Gaussians at the start."""
     points_from: Literal["mesh", "random"] = "mesh"
-    """initial positions: on the mesh, or uniform in a ball and grey"""
+    """Initial positions: on the mesh, or uniform in a ball and grey."""
     static_iterations: int = 150
-    """steps of the static stage, on the middle frame alone"""
+    """Steps of the static stage, on the middle frame alone."""
     dynamic_iterations: int = 2000
-    """steps of the dynamic stage, on all frames, with HexPlane, TSSF and the deformation heads"""
+    """Steps of the dynamic stage, on all frames, with HexPlane, TSSF and the deformation heads."""
     times_per_step: int = 2
-    """frames rendered in each step, from two views each"""
+    """Frames rendered in each step, from two views each."""
     shuffled: bool = True
-    """sample frames and views in shuffled epochs; otherwise independently, as in the code that the
-    paper builds on"""
+    """Sample frames and views in shuffled epochs; otherwise independently, as in the code that the
+    paper builds on."""
     front_always: bool = False
-    """make the real front view one of each pair; otherwise sample both from all views"""
+    """Make the real front view one of each pair; otherwise sample both from all views."""
     image_size: int = 256
-    """side of the training images, pixels; at most that of the views"""
+    """Side of the training images, pixels; at most that of the views."""
 
     features: Literal["none", "frames", "dsfd"] = "dsfd"
-    """view features that the deformation reads: none, raw ones, or those that DSFD decouples"""
+    """View features that the deformation reads: none, raw ones, or those that DSFD decouples."""
     projection: Literal["token", "map"] = "token"
-    """product in DSFD (eq. 1): per token, or one scalar for a whole feature map"""
+    """Product in DSFD (eq. 1): per token, or one scalar for a whole feature map."""
     reference: Literal["middle", "average", "both"] = "both"
-    """static reference of DSFD: the middle frame, the mean over time, or the mean of both"""
+    """Static reference of DSFD: the middle frame, the mean over time, or the mean of both."""
     fusion: Literal["front", "average", "ga", "da"] = "da"
-    """fusion of the views' features: the front view alone, or TSSF by mean, global awareness (ga)
-    or distance awareness (da)"""
+    """Fusion of the views' features: the front view alone, or TSSF by mean, global awareness (ga)
+    or distance awareness (da)."""
     distance: Literal["elements", "scalar", "alone"] = "elements"
-    """distance in DA: of each channel or their sum, beside the features; alone = no features"""
+    """Distance in DA: of each channel or their sum, beside the features; alone = no features."""
     scores: Literal["point", "channel"] = "point"
-    """weights in GA and DA: one per view, or one per view and channel"""
+    """Weights in GA and DA: one per view, or one per view and channel."""
     feature_width: int = 16
-    """channels that DSFD's features are reduced to before sampling"""
+    """Channels that DSFD's features are reduced to before sampling."""
     visibility: Literal["depth", "none"] = "depth"
-    """occlusion test: a Gaussian behind others reads no features from a view; none = no test"""
+    """Occlusion test: a Gaussian behind others reads no features from a view; none = no test."""
     depth_tolerance: float = 0.02
-    """largest distance behind the rendered surface at which a Gaussian counts as visible, world
-    units"""
+    """Largest distance behind the rendered surface at which a Gaussian counts as visible, world
+    units."""
     visibility_every: int = 100
-    """steps between two updates of the visibility"""
+    """Steps between two updates of the visibility."""
 
     plane_size: int = 64
-    """cells of the coarsest HexPlane level along each axis of space"""
+    """Cells of the coarsest HexPlane level along each axis of space."""
     plane_times: int = 25
-    """cells of the HexPlane along time"""
+    """Cells of the HexPlane along time."""
     plane_levels: int = 2
-    """number of HexPlane levels, each twice as fine in space as the one before"""
+    """Number of HexPlane levels, each twice as fine in space as the one before."""
     plane_width: int = 16
-    """channels of each HexPlane level"""
+    """Channels of each HexPlane level."""
     bound: float = 0.55
-    """half the side of the cube that the HexPlane covers, world units"""
+    """Half the side of the cube that the HexPlane covers, world units."""
     time_map: Literal["half", "full"] = "full"
-    """share of the HexPlane's cells along time that the clip covers: half, as in published code, or
-    all"""
+    """Share of the HexPlane's cells along time that the clip covers: half, as in published code, or
+    all."""
     hidden_width: int = 32
-    """width of the deformation network"""
+    """Width of the deformation network."""
     hidden_layers: int = 1
-    """layers that join all features, before the two of each head"""
+    """Layers that join all features, before the two of each head."""
     zero_heads: bool = True
-    """initialize the last layers of the deformation heads with zeros: nothing moves at first"""
+    """Initialize the last layers of the deformation heads with zeros: nothing moves at first."""
 
     antialiased: bool = True
-    """render Gaussians smaller than a pixel fainter instead of larger (Mip-Splatting), so that
-    training on small images and rendering large ones agree"""
+    """Render Gaussians smaller than a pixel fainter instead of larger (Mip-Splatting), so that
+    training on small images and rendering large ones agree."""
     warps: Literal["auto", "on", "off"] = "auto"
-    """learn a small 2D warp and colour change for each generated view; auto = where the views
-    disagree"""
+    """Learn a small 2D warp and colour change for each generated view; auto = where the views
+    disagree."""
     warp_pull: float = 1.0
-    """weight of the L2 regularizer of these warps"""
+    """Weight of the L2 regularizer of these warps."""
     tint_pull: float = 0.1
-    """weight of the L2 regularizer of these colour changes"""
+    """Weight of the L2 regularizer of these colour changes."""
 
     front_rgb: float = 2.0
-    """weight of the colour loss in the front view"""
+    """Weight of the colour loss in the front view."""
     front_alpha: float = 0.5
-    """weight of the matte loss in the front view"""
+    """Weight of the matte loss in the front view."""
     view_rgb: float = 1.0
-    """weight of the colour loss in the other views"""
+    """Weight of the colour loss in the other views."""
     view_alpha: float = 0.25
-    """weight of the matte loss in the other views"""
+    """Weight of the matte loss in the other views."""
     perceptual: float = 0.1
-    """weight of the perceptual loss in the other views"""
+    """Weight of the perceptual loss in the other views."""
     perceptual_loss: Literal["auto", "lpips", "structural"] = "auto"
-    """perceptual loss: lpips (a network), or structural (SSIM and gradients)"""
+    """Perceptual loss: lpips (a network), or structural (SSIM and gradients)."""
     exclude: tuple[str, ...] = ()
-    """views to leave out, as FRAME:VIEW, both counted from 1: 3:4 5:2"""
+    """Views to leave out, as FRAME:VIEW, both counted from 1: 3:4 5:2."""
     sds: float = 0.0
-    """weight of score distillation by Zero123; 0 = off"""
+    """Weight of score distillation by Zero123; 0 = off."""
     sds_model: Literal["zero123-xl", "stable-zero123"] = "zero123-xl"
-    """Zero123 model for score distillation"""
+    """Zero123 model for score distillation."""
     robust: bool = True
-    """L1 photometric losses; otherwise L2, as in the paper"""
+    """L1 photometric losses; otherwise L2, as in the paper."""
     smooth_time: float = 0.0
-    """weight of the HexPlane's roughness along time (squared second differences)"""
+    """Weight of the HexPlane's roughness along time (squared second differences)."""
     smooth_space: float = 0.0
-    """weight of the HexPlane's roughness along space (squared second differences)"""
+    """Weight of the HexPlane's roughness along space (squared second differences)."""
     sparse_time: float = 0.0
-    """weight of the L1 distance of the time planes to one"""
+    """Weight of the L1 distance of the time planes to one."""
 
     means_lr: tuple[float, float] = (2.4e-3, 8e-5)
-    """learning rate of the positions, first and last, world units"""
+    """Learning rate of the positions, first and last, world units."""
     network_lr: tuple[float, float] = (1e-3, 1e-4)
-    """learning rate of TSSF and the deformation network, first and last"""
+    """Learning rate of TSSF and the deformation network, first and last."""
     plane_lr: tuple[float, float] = (2e-2, 2e-3)
-    """learning rate of the HexPlane, first and last"""
+    """Learning rate of the HexPlane, first and last."""
     warp_lr: float = 1e-4
-    """learning rate of the view warps, sides of the image"""
+    """Learning rate of the view warps, sides of the image."""
     tint_lr: float = 5e-4
-    """learning rate of the colour changes of views"""
+    """Learning rate of the colour changes of views."""
     color_lr: float = 0.005
-    """learning rate of the colours"""
+    """Learning rate of the colours."""
     opacity_lr: float = 0.02
-    """learning rate of the opacities, before the sigmoid"""
+    """Learning rate of the opacities, before the sigmoid."""
     scale_lr: float = 0.01
-    """learning rate of the logarithms of the scales"""
+    """Learning rate of the logarithms of the scales."""
     rotation_lr: float = 0.002
-    """learning rate of the quaternions"""
+    """Learning rate of the quaternions."""
     square_decay: float = 0.99
-    """decay of Adam's mean of squared gradients (beta2)"""
+    """Decay of Adam's mean of squared gradients (beta2)."""
 
     averaged: int = 100
-    """steps over which the result is a running mean, at most a twentieth of the dynamic ones; 0 =
-    the last step's parameters"""
+    """Steps over which the result is a running mean, at most a twentieth of the dynamic ones; 0 =
+    the last step's parameters."""
 
     densify_from: int = 300
-    """step after which Gaussians are added and removed"""
+    """Step after which Gaussians are added and removed."""
     densify_until: int = 1500
-    """step until which Gaussians are added and removed"""
+    """Step until which Gaussians are added and removed."""
     densify_every: int = 100
-    """steps between two densifications"""
+    """Steps between two densifications."""
     densify_share: float = 0.025
-    """share of the Gaussians, those with the largest image gradients, that is cloned or split"""
+    """Share of the Gaussians, those with the largest image gradients, that is cloned or split."""
     max_gaussians: int = 4500
-    """largest number of Gaussians"""
+    """Largest number of Gaussians."""
     prune_opacity: float = 0.01
-    """opacity below which Gaussians are removed"""
+    """Opacity below which Gaussians are removed."""
     split_scale: float = 0.055
-    """scale above which Gaussians are split and below which they are cloned, world units"""
+    """Scale above which Gaussians are split and below which they are cloned, world units."""
     prune_scales: tuple[float, float] = (0.0005, 0.055)
-    """smallest and largest scale; Gaussians beyond are removed, world units"""
+    """Smallest and largest scale; Gaussians beyond are removed, world units."""
     checkpoint_every: int = 500
-    """steps between two checkpoints"""
+    """Steps between two checkpoints."""
 
 
 @dataclass(frozen=True)
