@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _is_ctrl_c(error: BaseException | None) -> bool:
-    """Whether an error is a Ctrl-C, or was caused by one: inside a numba kernel, it ends as a
+    """Recognize a Ctrl-C, or an error caused by one: inside a numba kernel, it ends as a
     SystemError."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__

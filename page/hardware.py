@@ -31,6 +31,6 @@ def cores() -> int:
 
 
 def runs_zero123plus() -> bool:
-    """Whether Zero123++ generates the six views here: on a GPU, or from a folder of weights."""
+    """True if Zero123++ generates the six views here: on a GPU, or from a folder of weights."""
     folder = MachineConfig().weights
     return bool(gpu_name()) or bool(folder and find("zero123plus-v1.2", folder).where == "folder")

@@ -29,7 +29,7 @@ log = logging.getLogger("ds4d.page")
 
 
 def available() -> bool:
-    """Whether this Space runs on ZeroGPU hardware."""
+    """True if this Space runs on ZeroGPU hardware."""
     return bool(os.environ.get("SPACES_ZERO_GPU"))
 
 

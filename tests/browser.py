@@ -20,7 +20,7 @@ FLAGS = [
 
 
 def program() -> str:
-    """Where Chromium is; without one the test is skipped."""
+    """Path of Chromium; without it the test is skipped."""
     found = shutil.which("chromium") or shutil.which("google-chrome")
     return found or pytest.skip("no Chromium on this machine")
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.paths import ROOT
 
-FOLDERS = ("ds4d", "page", "benchmarks", "examples", "training")
-QUESTIONS = ("What", "Whatever", "How", "Where", "Who", "Whose", "Which", "When", "Why")
+FOLDERS = ("ds4d", "page", "benchmarks", "examples", "training", "tests")
+QUESTIONS = ("What", "Whatever", "How", "Where", "Who", "Whose", "Which", "When", "Why", "Whether")
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -117,7 +117,7 @@ def stacked(frames: list[np.ndarray], name: str) -> np.ndarray:
 
 
 def _is_still(frames: np.ndarray) -> bool:
-    """Whether no block of 8 x 8 pixels changes by more than compression noise."""
+    """True if no block of 8 x 8 pixels changes by more than compression noise."""
     import cv2
 
     height, width = frames.shape[1:3]

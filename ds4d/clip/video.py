@@ -259,7 +259,7 @@ def _count(path: Path, options: list[str], decoder: Sequence[str] = ()) -> tuple
 
 
 def _is_quicktime(path: Path) -> bool:
-    """Whether a file begins as mp4 and mov files do; ffmpeg goes by the name alone."""
+    """True if a file begins as mp4 and mov files do; ffmpeg goes by the name alone."""
     with open(path, "rb") as file:
         return file.read(8)[4:] in (b"ftyp", b"mdat", b"wide", b"free", b"skip", b"moov")
 

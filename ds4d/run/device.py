@@ -25,7 +25,7 @@ def pick(name: str) -> torch.device:
 
 
 def is_small(device: torch.device) -> bool:
-    """Whether this is a GPU on which the pretrained networks fit only with --low-memory."""
+    """True for a GPU on which the pretrained networks fit only with --low-memory."""
     if device.type != "cuda":
         return False
     return torch.cuda.get_device_properties(device).total_memory < SMALL_GPU_BYTES

@@ -18,7 +18,7 @@ def withdraw(run: Path) -> None:
 
 
 def requested(run: Path) -> bool:
-    """Whether the 4D stage of a run folder shall end early."""
+    """True if the 4D stage of a run folder should end early."""
     return _flag(run).exists()
 
 

@@ -20,7 +20,7 @@ from ds4d.cameras import orbit_cameras, project
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """What a quick run of the parts without processes of their own writes."""
+    """Output of a quick run, without the parts that start processes."""
     path = tmp_path_factory.mktemp("speed") / "speed.json"
     main(Options(only=("rasterizer", "steps", "scaling"), quick=True, json=path))
     return path

@@ -35,7 +35,7 @@ def moving(count: int = 12, alpha: bool = False, step: int = 3) -> np.ndarray:
 
 
 def left_edge(frame: np.ndarray) -> int:
-    """Where the red square begins."""
+    """Column at which the red square begins."""
     return int(np.flatnonzero((frame[30, :, 0] > 128) & (frame[30, :, 1] < 128))[0])
 
 

@@ -37,7 +37,7 @@ class Asset:
 
 @pytest.fixture(scope="module")
 def truth() -> np.ndarray:
-    """What the asset shows from the front at its three frames, [3, 48, 48, 4]."""
+    """Front views of the asset at its three frames, [3, 48, 48, 4]."""
     cameras = orbit_cameras([0.0] * 3, size=48)
     return render_views(Asset(), cameras, Asset.positions.tolist())
 

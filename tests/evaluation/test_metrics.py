@@ -33,7 +33,7 @@ def pixel_error(prediction: np.ndarray, truth: np.ndarray) -> float:
 
 
 def near(mask: np.ndarray, y: int, x: int, radius: int) -> bool:
-    """Whether the mask is set within `radius` pixels of a place."""
+    """True if the mask is set within `radius` pixels of a place."""
     return any(
         mask[v, u]
         for v in range(max(y - radius, 0), min(y + radius + 1, SIZE))

@@ -43,7 +43,7 @@ def glb(tmp_path_factory) -> tuple[dict, bytes]:
 
 
 def values(glb: tuple[dict, bytes], number: int) -> np.ndarray:
-    """What an accessor points to, read as the specification says."""
+    """Array of an accessor, read as the specification says."""
     tree, data = glb
     accessor = tree["accessors"][number]
     view = tree["bufferViews"][accessor["bufferView"]]

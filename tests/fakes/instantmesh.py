@@ -74,7 +74,7 @@ def _hold_a_ball(state: dict[str, Tensor], sizes: Sizes) -> None:
     state["transformer.deconv.bias"][0] = 0
 
     def channel(height: float) -> float:
-        """What the last norm leaves of a token's height."""
+        """Height of a token after the last norm."""
         return height * (2 / (height**2 + 1)) ** 0.5
 
     rim = 2 * channel(1 - 2 * RADIUS**2) + channel(1)  # sum over the planes where an axis ends

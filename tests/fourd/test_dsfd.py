@@ -67,7 +67,7 @@ def test_the_middle_frame_has_no_dynamics_of_its_own():
 
 
 def test_a_token_that_is_only_scaled_is_static_by_itself_but_not_in_a_map():
-    """Where the two readings of eq. 1 part."""
+    """The two readings of eq. 1 differ here."""
     f = features()[:1].repeat(T, 1, 1, 1, 1)
     f[1, 0, 0, 0] *= 3
     assert decouple(f, "token", "middle")[..., D:].abs().max() < 1e-4

@@ -44,7 +44,7 @@ def look_up(plane: np.ndarray, x: float, y: float) -> np.ndarray:
 
 
 def literal(state: dict, point: np.ndarray, time: float, depth: int) -> dict[str, np.ndarray]:
-    """What each head says of one point, after hustvl/4DGaussians' definition."""
+    """Output of each head for one point, after hustvl/4DGaussians' definition."""
     s = {k.removeprefix("deformation_net."): v.double().numpy() for k, v in state.items()}
     first, last = s["grid.aabb"]
     at = [*((point - first) * 2 / (last - first) - 1), time]

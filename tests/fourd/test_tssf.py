@@ -72,7 +72,7 @@ def literal_merge(
 
 
 def literal_distance(tssf: TSSF, view: np.ndarray, front: np.ndarray) -> np.ndarray:
-    """What the fusion is told of a view that sees a point, by the reading of DA."""
+    """Input of the fusion for a view that sees a point, by the reading of DA."""
     if tssf.distance == "scalar":
         return np.concatenate([view, [sum(abs(a - b) for a, b in zip(view, front, strict=True))]])
     each = [abs(a - b) for a, b in zip(view, front, strict=True)]

@@ -83,7 +83,7 @@ def test_the_same_draws_give_the_same_loss(weights, images):
 
 
 def test_half_precision_agrees_with_single(weights, images, monkeypatch):
-    """What a GPU computes in; here only the number format is the GPU's."""
+    """A GPU computes in half precision; here only the number format is the GPU's."""
     views, frames = sample_views(2, 32, generator(3)), [1, 0]
     losses, gradients = [], []
     for dtype in (torch.float32, torch.float16):
@@ -214,7 +214,7 @@ def test_closing_while_embedding_cancels(weights, images):
 
 
 class TestFiles:
-    """What a person reads when a published folder is not what it should be."""
+    """Messages about published folders that are not what they should be."""
 
     @pytest.fixture
     def place(self, weights, tmp_path) -> Path:

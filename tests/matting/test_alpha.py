@@ -1,4 +1,4 @@
-"""Which engine cuts the object out, and the mattes that a clip brings along."""
+"""Choice of the matting engine, and mattes from a clip's alpha channel."""
 
 from __future__ import annotations
 

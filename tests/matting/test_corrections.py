@@ -1,4 +1,4 @@
-"""What a brush says on one frame holds in all frames, and nowhere else."""
+"""Brush strokes on one frame hold in all frames, and nowhere else."""
 
 from __future__ import annotations
 

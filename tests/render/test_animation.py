@@ -42,7 +42,7 @@ def workspace(tmp_path) -> Workspace:
 
 
 def drawn(video: str) -> np.ndarray:
-    """What the video should show, [12, 64, 64, 4]."""
+    """Expected frames of the video, [12, 64, 64, 4]."""
     return turntable.render_views(Asset(), *turntable.shots(Asset(), video, CONFIG))
 
 

@@ -78,7 +78,7 @@ def test_a_current_run_loads_nothing_and_chooses_no_engine(name, run, monkeypatc
 
 
 def test_a_changed_size_starts_after_the_clip(run, name):
-    """What a run makes now is identified by the settings that each stage reads."""
+    """Results of new runs are identified by the settings that each stage reads."""
     if name == "capture":
         pytest.skip("a capture's frames are no larger than its cameras' images")
     config = settings(run)

@@ -1,4 +1,4 @@
-"""What only the Triton engine has; that it draws right is tested with the other engines."""
+"""Features of the Triton backend alone; its images are tested with the other backends."""
 
 from __future__ import annotations
 

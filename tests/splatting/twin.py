@@ -1,4 +1,4 @@
-"""What the renderer computes, written down plainly: dense, in float64, without tiles or bounds.
+"""Specification of the rasterizer, written plainly: dense, in float64, without tiles or bounds.
 
 Every camera's Gaussians are sorted by depth and blended at every pixel; autograd does the rest.
 """

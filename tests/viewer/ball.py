@@ -56,7 +56,7 @@ def still(page) -> None:
 
 
 def pixels(page) -> np.ndarray:
-    """What is on the canvas: [H, W, 4], premultiplied RGBA in [0, 1]."""
+    """Content of the canvas: [H, W, 4], premultiplied RGBA in [0, 1]."""
     width, height, text = page.evaluate(
         """async () => {
           const { width, height, data } = await player.pixels();

@@ -195,7 +195,7 @@ def test_what_a_killed_download_left_is_swept_away_and_a_running_one_is_not(hub,
 
 
 def outcome(events):
-    """What a generator returns, after all that it yields."""
+    """Run a generator to its end; its result."""
     messages = []
     value = result(events, lambda event: messages.append(event.message))
     return messages, value

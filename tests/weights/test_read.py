@@ -15,7 +15,7 @@ SUFFIXES = ("model.safetensors", "model.ckpt", "model.bin", "model.pth")
 
 
 class Code:
-    """What a pickle can hold beside tensors: a call."""
+    """A call, which a pickle can hold beside tensors."""
 
     def __reduce__(self):
         return os.system, ("touch RAN",)

@@ -29,7 +29,7 @@ class Condition:
 
     @property
     def guided(self) -> bool:
-        """Whether there is a negative condition."""
+        """True if there is a negative condition."""
         return len(self.negative_latents) > 0
 
     def __len__(self) -> int:

@@ -169,7 +169,7 @@ def test_half_precision_is_close(folder):
 
 @pytest.mark.usefixtures("unfitted")
 def test_half_precision_stays_inside_the_steps(folder, monkeypatch):
-    """Who listens to the events computes in full precision."""
+    """Consumers of the events compute in full precision."""
     monkeypatch.setattr(engine, "network_dtype", lambda device: torch.float16)
     for _ in stage(folder, IMAGES[:2], cameras=CAMERAS[[0, 1]]):
         assert not torch.is_autocast_enabled("cpu")

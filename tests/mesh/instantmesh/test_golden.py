@@ -19,7 +19,7 @@ CASES = [path.parent for path in golden_cases("g2/case*/tensors.safetensors")]
 
 
 def steps(generator):
-    """What a computation yields, and what it returns."""
+    """Values that a generator yields, and its result."""
     yielded = []
     returned = result(generator, yielded.append)
     return yielded, returned

@@ -130,7 +130,7 @@ def test_the_surface_has_no_holes_and_stays_on_its_rays():
 
 
 def test_a_slanted_object_is_seen_broadside_at_its_azimuth():
-    """What stands along depth = x shows its full width at azimuth 45 and its edge at -45."""
+    """An object along depth = x shows its full width at azimuth 45 and its edge at -45."""
     mask = np.zeros((SIZE, SIZE), bool)
     mask[44:52, 16:80] = True
     broad, thin = rendered(painted(mask), [45.0, -45.0], Slant(1.0, 0.0, 1.0))[..., 3] > 127
