@@ -12,7 +12,7 @@ from tests.cases import FROG
 
 
 def seen(point: list[float], azimuth: float, elevation: float = 0.0) -> tuple[float, float]:
-    """Position of a world point in the image, as fractions of the image from its centre: right, down."""
+    """Image position of a world point, as fractions of the image from its centre: right, down."""
     camera = orbit_cameras([azimuth], elevation, size=100)
     pixels, _ = project(torch.tensor([point], dtype=torch.float32), camera)
     x, y = pixels[0, 0].tolist()
