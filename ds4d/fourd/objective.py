@@ -58,7 +58,7 @@ class Objective:
 
         Args:
             inputs: "frames" [K], "views" [K, 2], of which the second has the perceptual loss, and
-                what `sds.draw` returned.
+                what `sds.sample` returned.
         """
         frames, views = inputs["frames"], inputs["views"]
         moments = deformed(model.gaussians, self.offsets(model, frames, lookup))  # [K, N, ...]
@@ -83,10 +83,8 @@ class Objective:
             return loss, [shifts]
         cameras = Cameras(inputs["viewmats"], inputs["Ks"], sds_size, sds_size)
         rgb, _, sds_shifts = self.render(model.gaussians, moments, cameras, inputs["backgrounds"])
-        return loss + self.config.sds * self.sds.distillation_loss(rgb, inputs), [
-            shifts,
-            sds_shifts,
-        ]
+        distillation = self.config.sds * self.sds.distillation_loss(rgb, inputs)
+        return loss + distillation, [shifts, sds_shifts]
 
     def offsets(self, model: Model, frames: Tensor, lookup: Lookup | None) -> Offsets:
         """Offsets of the Gaussians at K frames."""

@@ -19,7 +19,7 @@ from ..config import MachineConfig
 from . import device, early_stop
 from .engines import Choice, conditions
 from .events import Event, Stage, mapped
-from .workspace import Workspace, content_key
+from .workspace import Workspace, content_key, hash_parts
 
 VERSIONED = (
     "torch", "diffusers", "transformers", "numpy", "numba", "opencv-python-headless",
@@ -73,17 +73,16 @@ class Recorder:
         """
         before = [self.keys[stage] for stage in after]
         settled = (conditions(self.machine), *choose_from) if choose else ()
-        request = content_key(__version__, name, *inputs, *settled, before)
+        identity = hash_parts(__version__, name, *inputs)
+        request = content_key(*settled, before, prefix=identity)
         if self._keep(name, request, lambda done: done.get("request") == request):
             yield Event(name, 1, 1, "done before", skipped=True)
             return
         choice = choose() if choose else None
         parts = choice.key if choice else ((),)
-        keys = [
-            content_key(__version__, name, *stated, *parts, before)
-            for stated in (inputs, former_inputs)
-            if stated is not None
-        ]
+        keys = [content_key(*parts, before, prefix=identity)]
+        if former_inputs is not None and self.workspace.finished(name) is not None:
+            keys.append(content_key(__version__, name, *former_inputs, *parts, before))
         if self._keep(name, request, lambda done: done["key"] in _completed(keys, done)):
             yield Event(name, 1, 1, "done before", skipped=True)
             return

@@ -106,15 +106,24 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def content_key(*parts: Any) -> str:
+def content_key(*parts: Any, prefix: hashlib._Hash | None = None) -> str:
     """Hash what decides an artifact: dataclasses, plain values that JSON can hold, bytes, paths.
 
     A path stands for its content: the bytes of a file, or the names and bytes of a folder's files.
+
+    Args:
+        prefix: hash of the parts before these, of `hash_parts`.
     """
-    digest = hashlib.sha256()
+    return hash_parts(*parts, prefix=prefix).hexdigest()[:32]
+
+
+def hash_parts(*parts: Any, prefix: hashlib._Hash | None = None) -> hashlib._Hash:
+    """Hash parts as `content_key` does, for keys that begin with the same ones: large files are
+    read once."""
+    digest = hashlib.sha256() if prefix is None else prefix.copy()
     for part in parts:
         _feed(digest, part)
-    return digest.hexdigest()[:32]
+    return digest
 
 
 def _feed(digest: hashlib._Hash, part: Any) -> None:

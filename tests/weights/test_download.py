@@ -10,8 +10,8 @@ import pytest
 from huggingface_hub import constants
 
 from ds4d.errors import UserError
-from ds4d.run.events import result
 from ds4d.weights import CATALOGUE, download, fetch, fetching, find, reachability
+from tests.stages import finished
 
 
 @pytest.fixture
@@ -195,10 +195,9 @@ def test_what_a_killed_download_left_is_swept_away_and_a_running_one_is_not(hub,
 
 
 def outcome(events):
-    """Run a generator to its end; its result."""
-    messages = []
-    value = result(events, lambda event: messages.append(event.message))
-    return messages, value
+    """Messages and result of a download that runs to its end."""
+    news, value = finished(events)
+    return [event.message for event in news], value
 
 
 @pytest.mark.parametrize("name", ["instantmesh-base", "lpips-vgg16"])

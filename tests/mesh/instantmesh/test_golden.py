@@ -10,19 +10,12 @@ import torch
 from ds4d.cameras import orbit_cameras, rig_cameras
 from ds4d.mesh.instantmesh.cameras import SCALE, camera_vectors
 from ds4d.mesh.instantmesh.model import BASE, LARGE, LRM, Sizes, lrm_state
-from ds4d.run.events import result
 from ds4d.weights import fill, read_state
 from tests.paths import GOLDEN, golden_cases
+from tests.stages import finished
 
 RECORDS = GOLDEN / "g2"
 CASES = [path.parent for path in golden_cases("g2/case*/tensors.safetensors")]
-
-
-def steps(generator):
-    """Values that a generator yields, and its result."""
-    yielded = []
-    returned = result(generator, yielded.append)
-    return yielded, returned
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +59,12 @@ def test_golden_reconstruction(lrm, folder):
     check("pos_embed_used", embeddings.positions(side, side))
     check("vit_embeddings", embeddings(pixels))
 
-    layers, tokens = steps(lrm.encoder.steps(pixels, cameras))
+    layers, tokens = finished(lrm.encoder.steps(pixels, cameras))
     for index, state in enumerate(layers):
         check(f"vit_layer{index}_out", state)
     check("encoder_features", tokens)
 
-    layers, planes = steps(lrm.transformer.steps(tokens.flatten(0, 1)[None]))
+    layers, planes = finished(lrm.transformer.steps(tokens.flatten(0, 1)[None]))
     for index, state in enumerate(layers):
         check(f"transformer_layer{index}_out", state)
     check("transformer_norm_out", lrm.transformer.norm(layers[-1]))
