@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, cross_entropy
 
-from .network import Surfaces, soft_targets
+from ds4d.multiview.shape_prior.network import Surfaces, soft_targets
+
 from .views import Clips
 
 LARGEST_STEP = 0.1  # widths: larger differences of depth between neighbours weigh no more

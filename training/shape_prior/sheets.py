@@ -15,8 +15,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
+from ds4d.multiview.shape_prior.inference import GROUP, WEIGHTS, Prior
+
 from .assets import read_folder, split
-from .inference import GROUP, WEIGHTS, Prior
 from .validate import ROUND, inflated
 from .views import PointClouds, Variation, render_clips, splat
 

@@ -20,12 +20,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ds4d.multiview.shape_prior.network import STEEPEST, ShapePrior, Sizes, parameters
+from ds4d.multiview.shape_prior.weights import load_weights, save_weights
+
 from .assets import Asset, read_folder, split
 from .losses import losses, total
-from .network import ShapePrior, Sizes, parameters
 from .procedural import figures
-from .views import STEEPEST, PointClouds, render_clips
-from .weights import load_weights, save_weights
+from .views import PointClouds, render_clips
 
 GOLDEN = (math.sqrt(5) - 1) / 2  # its multiples modulo 1 are spread evenly
 FISH = (

@@ -17,9 +17,10 @@ from scipy.sparse import csc_matrix, eye
 from scipy.sparse.linalg import spsolve
 from torch import Tensor
 
+from ds4d.multiview.shape_prior.inference import GROUP, WEIGHTS, Prior, likely_slants, spreads
+from ds4d.multiview.shape_prior.network import Surfaces
+
 from .assets import read_folder, split
-from .inference import GROUP, WEIGHTS, Prior, likely_slants, spreads
-from .network import Surfaces
 from .views import Clips, PointClouds, Variation, render_clips
 
 ROUND = 0.9  # thickness of an inflated shape over that of a sphere of the same outline

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d
+
+from ds4d.multiview.shape_prior.network import FOREGROUND, STEEPEST
 
 from .assets import CLIP_POSES, Asset, surface_points
 
-FOREGROUND = 1e-3  # smallest alpha that counts
-STEEPEST = math.radians(75)  # largest slant
 SLANT_REST = 0.03  # widths: of objects as narrow as this the slant is taken for zero
 DEPTH_BITS, POINT_BITS = 20, 18
 
@@ -399,10 +399,3 @@ def _blurred(images: Tensor, radius: int) -> Tensor:
     for _ in range(radius):
         images = (images + avg_pool2d(images, 3, 1, 1, count_include_pad=True)) / 2
     return images
-
-
-def resize(images: Tensor, size: int) -> Tensor:
-    """Premultiplied images [N, C, H, W] at another size, averaged where they shrink."""
-    shrinks = size < images.shape[-1]
-    mode = {"mode": "bilinear", "align_corners": False, "antialias": shrinks}
-    return images if images.shape[-1] == size else interpolate(images, (size, size), **mode)

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .network import ShapePrior, Sizes, slant_bins
-from .views import FOREGROUND, STEEPEST, resize
+from .network import FOREGROUND, STEEPEST, ShapePrior, Sizes, slant_bins
 from .weights import load_weights
 
 WEIGHTS = Path(__file__).with_name("weights") / "shape_prior.safetensors"
@@ -141,6 +140,13 @@ def spreads(log_spreads: Tensor, images: Tensor, slants: Tensor, chances: Tensor
     tilt = off[:, None, None] * (x - center[:, None, None]).abs()
     own = log_spreads.clamp(-6, 1).exp()
     return torch.cat([own[:, :2] + tilt[:, None].expand(-1, 2, size, size), own[:, 2:]], 1)
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Premultiplied images [N, C, H, W] at another size, averaged where they shrink."""
+    shrinks = size < images.shape[-1]
+    mode = {"mode": "bilinear", "align_corners": False, "antialias": shrinks}
+    return images if images.shape[-1] == size else interpolate(images, (size, size), **mode)
 
 
 def _crop(alphas: np.ndarray) -> tuple[int, int, int]:

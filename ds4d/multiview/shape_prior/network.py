@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, scaled_dot_product_attention, silu, softplus
 
-from .views import FOREGROUND, STEEPEST
-
+FOREGROUND = 1e-3  # smallest alpha that counts
+STEEPEST = math.radians(75)  # largest slant
 SLANT_BINS = 30  # from -STEEPEST to STEEPEST
 STRIDE = 16  # pixels of a token at the coarsest level
 CONDITION = 128  # width of the decoder's condition
