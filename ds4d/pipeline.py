@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, cached_property
@@ -18,9 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import clip, export, features, guidance, matting, mesh, multiview
+from . import clip, export, features, guidance, intake, matting, mesh, multiview
 from .config import Config
-from .errors import UserError
 from .evaluation import comparison
 from .features.io import load_features, save_features
 from .fourd import stage as fourd
@@ -62,11 +60,11 @@ def generate(
 
     Raises:
         Paused: the time is up; the same call continues from there.
-        UserError: the clip cannot be used, or a requested engine cannot run.
+        UserError: the clip cannot be used, a requested engine cannot run, or another process is at
+            work in the folder.
     """
     source = Path(source)
-    if not source.exists():
-        raise UserError(f"There is no clip {source}.", "Check the path.")
+    intake.check(source, config.clip)
     turntable.frame_count(config.videos)  # raises now rather than after the optimization
     machine = config.machine
     place = device.pick(machine.device)
@@ -74,14 +72,16 @@ def generate(
     if device.is_small(place):
         config = replace(config, machine=replace(machine, low_memory=True))
     recording = capture.find(source, config.multiview)
-    if recording is None:
-        pipeline = ObjectPipeline(source, workspace, config, pause_after)
-    else:
-        pipeline = CapturePipeline(source, workspace, config, pause_after, recording)
-    pipeline.begin()
-    stages = pipeline.stages()
-    for name in STAGES[: STAGES.index(until) + 1]:
-        yield from stages[name]()
+    with workspace.lock():
+        intake.check_apart(source, workspace.root)
+        if recording is None:
+            pipeline = ObjectPipeline(source, workspace, config, pause_after)
+        else:
+            pipeline = CapturePipeline(source, workspace, config, pause_after, recording)
+        pipeline.begin()
+        stages = pipeline.stages()
+        for name in STAGES[: STAGES.index(until) + 1]:
+            yield from stages[name]()
 
 
 class _Pipeline:
@@ -218,7 +218,7 @@ class _Pipeline:
         def make() -> Stage[dict[str, Any]]:
             asset, frames = self._asset(), load_images(self.workspace / "frames")
             config, rasterizer = self.config.videos, self.config.machine.rasterizer
-            shutil.rmtree(self.workspace / animation.FOLDER, ignore_errors=True)  # of the old asset
+            self.workspace.remove(animation.FOLDER)  # of the old asset
             facts = yield from comparison.run(asset, frames, self.workspace, config, rasterizer)
             yield from turntable.run(asset, self.workspace, config, rasterizer)
             return facts

@@ -84,7 +84,7 @@ def run_stage(
     """
     from ds4d import pipeline  # imports torch, which a page that only shows examples does not need
 
-    workspace = Workspace(Path(folder))
+    workspace = Workspace(Path(folder), ours=True)
     try:
         for event in pipeline.generate(Path(clip), workspace, config, stage, slice_seconds):
             if event.stage == stage:

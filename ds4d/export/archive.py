@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from ..run.made import PARTIAL
 from .context import ExportContext
 from .readme import kind, readme
 
@@ -33,7 +34,7 @@ def members(root: Path) -> list[str]:
     """Files of a run folder that go into the archive: those that README.txt describes."""
     files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     return sorted(
-        (name for name in files if kind(name) is not None and ".partial-" not in name), key=kind
+        (name for name in files if kind(name) is not None and PARTIAL not in name), key=kind
     )
 
 

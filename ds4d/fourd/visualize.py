@@ -36,7 +36,7 @@ def write(
     """Write previews/dynamics.mp4 of runs with DSFD and previews/scores.jpg of runs with TSSF;
     files of earlier runs are removed."""
     for name in ("dynamics.mp4", "scores.jpg"):
-        (workspace / "previews" / name).unlink(missing_ok=True)
+        workspace.remove(f"previews/{name}")
     if asset.config.features == "dsfd":
         with workspace.replacing("previews/dynamics.mp4") as path:
             write_video(path, dynamics(images, features, asset.config), fps=12)

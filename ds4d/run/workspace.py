@@ -4,47 +4,99 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import fcntl
 import hashlib
 import json
+import math
 import os
-import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ..errors import UserError
+from . import made
+from .events import STAGES
+from .made import Made
+
+LOCK = f"{made.OWN}/lock"  # in the run folder; holds the id of the process that is at work
+READ_WHOLE = ("clip", "frames", "multiview", "exports/ply")  # folders that a run replaces or reads
 
 
 class Workspace:
     """The folder of one run, and its record run.json.
 
+    Args:
+        root: a new or empty folder, or one that a run has written.
+        ours: the caller has made the folder for a run, so that it may hold other files too.
+
     Raises:
-        UserError: the folder cannot be made.
+        UserError: the folder cannot be made, or holds other things.
     """
 
-    def __init__(self, root: Path | str):
+    def __init__(self, root: Path | str, ours: bool = False):
         self.root = Path(root)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
+            names = {path.name for path in self.root.iterdir()} - made.CLUTTER
         except OSError as error:
             raise UserError(
                 f"The run folder {self.root} cannot be made: {error.strerror}.",
                 "Choose another folder with --out.",
             ) from error
         self.record_path = self.root / "run.json"
-        self.record: dict[str, Any] = self._read_record()
-        for stale in self.root.glob("**/*.partial-*"):  # left by a process that was killed
-            _remove(stale)
+        recorded = _read_record(self.record_path)
+        # Runs of earlier versions are known by their record alone.
+        self._former = recorded is not None and "ds4d" in recorded.get("versions", {})
+        if names and not (ours or self._former or made.is_claimed(self.root)):
+            raise UserError(
+                f"The folder {self.root} is not empty, and not a run of this program.",
+                "Choose a new or an empty folder with --out: nothing in this one was changed.",
+            )
+        self.record: dict[str, Any] = recorded or {"stages": {}}
 
-    def _read_record(self) -> dict[str, Any]:
-        if not self.record_path.exists():
-            return {"stages": {}}
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from working in the folder, and make it ready to be written to.
+
+        Raises:
+            UserError: another process is at work there, or the folder holds files in places of
+                ours that are not ours.
+        """
+        self._claim()
+        with open(self.root / LOCK, "a+", encoding="utf-8") as file:
+            self._take(file)
+            self.record = _read_record(self.record_path) or {"stages": {}}
+            names = Made(self.root)
+            names.sweep()
+            for name in (*READ_WHOLE, "log.txt", "run.json"):
+                names.check(self.root / name)
+            names.add(self.root / "log.txt")
+            yield
+
+    def _claim(self) -> None:
+        Made(self.root).claim(of_a_run=self._former)
+
+    def _take(self, file: TextIO) -> None:
+        """Lock a file, which its process alone can hold: a lock ends with the process."""
         try:
-            return json.loads(self.record_path.read_text())
-        except json.JSONDecodeError:
-            return {"stages": {}}  # the artifacts are then made again
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            process = file.read().strip()
+            raise UserError(
+                f"Another command is at work in {self.root} (process {process}).",
+                "Wait until it has ended, or choose another folder with --out.",
+            ) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS):
+                raise
+            self.log("this file system has no locks: start one command at a time")
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
 
     def __truediv__(self, name: str) -> Path:
         return self.root / name
@@ -68,16 +120,21 @@ class Workspace:
 
     def save(self) -> None:
         with self.replacing("run.json") as path:
-            path.write_text(json.dumps(self.record, indent=1, default=str))
+            path.write_text(json.dumps(self.record, indent=1, default=str), encoding="utf-8")
 
     @contextlib.contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
         """A path to write to; it replaces the artifact as a whole when the block ends."""
+        self._claim()
         with replacing(self.root / name) as path:
             yield path
 
+    def remove(self, name: str) -> None:
+        """Delete an artifact, as far as it is ours."""
+        Made(self.root).remove(self.root / name)
+
     def log(self, line: str) -> None:
-        with open(self.root / "log.txt", "a") as file:
+        with open(self.root / "log.txt", "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
 
@@ -87,23 +144,43 @@ def replacing(target: Path) -> Iterator[Path]:
 
     The target may be a file or a folder. The temporary path keeps the suffix, from which many
     writers choose their format.
+
+    Raises:
+        UserError: the target is in a run folder, and holds files that are not of the run.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f"{target.stem}.partial-{uuid.uuid4().hex[:8]}{target.suffix}")
+    aside = target.with_name(f"{target.stem}{made.PARTIAL}{uuid.uuid4().hex[:8]}{target.suffix}")
+    names = made.of(target)
+    if names is not None:
+        names.check(target)
+        names.add(aside)
     try:
         yield aside
+        if names is not None:
+            names.add(*(target / file.relative_to(aside) for file in made.files(aside)))
         if target.is_dir():
-            shutil.rmtree(target)  # os.replace cannot put a folder over a full one
+            made.remove(target)  # os.replace cannot put a folder over a full one
         os.replace(aside, target)
     finally:
-        _remove(aside)
+        made.remove(aside)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+def _read_record(path: Path) -> dict[str, Any] | None:
+    """The record of a run; None if the file is missing, damaged, or another program's."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        stages = record["stages"] if isinstance(record, dict) else None
+        ours = all(
+            name in STAGES and isinstance(done["key"], str) and _are_names(done["artifacts"])
+            for name, done in stages.items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return record if ours and isinstance(record.get("versions", {}), dict) else None
+
+
+def _are_names(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def content_key(*parts: Any, prefix: hashlib._Hash | None = None) -> str:
@@ -128,9 +205,8 @@ def hash_parts(*parts: Any, prefix: hashlib._Hash | None = None) -> hashlib._Has
 
 def _feed(digest: hashlib._Hash, part: Any) -> None:
     if isinstance(part, Path):
-        files = sorted(p for p in part.rglob("*") if p.is_file()) if part.is_dir() else [part]
-        for file in files:
-            digest.update(str(file.relative_to(part)).encode())
+        for file in source_files(part):
+            digest.update(os.fsencode(file.relative_to(part)))
             with open(file, "rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
     elif isinstance(part, bytes):
@@ -141,3 +217,22 @@ def _feed(digest: hashlib._Hash, part: Any) -> None:
     else:
         digest.update(json.dumps(part, sort_keys=True).encode())
     digest.update(b"\0")
+
+
+def source_files(source: Path, most: float = math.inf) -> list[Path]:
+    """The regular files of a folder, in the order of their names, or the one file.
+
+    Run folders inside it are left out: they are made from it.
+
+    Args:
+        most: number of files after which to stop.
+    """
+    if not source.is_dir():
+        return [source]
+    found: list[Path] = []
+    for base, folders, names in os.walk(source):
+        folders[:] = [name for name in folders if not made.is_claimed(Path(base) / name)]
+        found += [path for name in names if (path := Path(base) / name).is_file()]
+        if len(found) > most:
+            break
+    return sorted(found)

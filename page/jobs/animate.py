@@ -17,7 +17,7 @@ def main(folder: str, video: str, kind: str) -> int:
     from ds4d.run.workspace import Workspace
 
     config = load(Path(folder)).config
-    workspace = Workspace(folder)
+    workspace = Workspace(folder, ours=True)
     asset = Asset.load(workspace / "fourd.safetensors").to(device.pick(config.machine.device))
     try:
         for _ in animation.run(

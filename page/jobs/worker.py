@@ -36,7 +36,11 @@ def main() -> None:
     stop = threading.Event()
     threading.Thread(target=_stop_with_input, args=(stop,), daemon=True).start()
     job = load(Path(folder))
-    compute(job, lambda: pipeline.generate(job.source, Workspace(folder), job.config), stop.is_set)
+
+    def run() -> Generator[Event, None, None]:
+        return pipeline.generate(job.source, Workspace(folder, ours=True), job.config)
+
+    compute(job, run, stop.is_set)
 
 
 def _stop_with_input(stop: threading.Event) -> None:

@@ -20,7 +20,7 @@ class Chain:
     """Two stages that write a file each, and how often each was made."""
 
     def __init__(self, root):
-        self.workspace = Workspace(root)
+        self.workspace = Workspace(root, ours=True)
         self.made = {"clip": 0, "matting": 0}
         self.facts, self.chosen = {}, 0
 
@@ -30,7 +30,7 @@ class Chain:
 
     def go(self, clip="a", margin=0.1, engine=None, former=None, weights="") -> list[Event]:
         machine = MachineConfig(device="cpu", weights=weights)
-        recorder = Recorder(Workspace(self.workspace.root), machine)
+        recorder = Recorder(Workspace(self.workspace.root, ours=True), machine)
         clip = recorder.run("clip", (clip,), (), ["clip"], self.maker("clip"))
         stages = [*clip]
         stages += recorder.run(
