@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -17,12 +19,13 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 
 from .config import PRESETS, Config, FourdConfig, MachineConfig, VideoConfig
-from .errors import UserError
+from .errors import UserError, of_the_machine
 from .fourd.ablations import ABLATIONS
 
 View = Literal["orbit", "front", "back", "left", "right", "bullet"]
 Format = Literal["ply", "splat", "glb", "cache", "player", "zip"]
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
+OUTPUT_CLOSED = 141  # and after a broken pipe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,13 +92,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command. Returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM is handled like Ctrl-C
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names may hold what a terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         command = tyro.cli(_commands(arguments), prog="python -m ds4d", args=arguments)
         return RUNNERS[type(command)](command)
-    except UserError as error:
-        print(f"\n{error.sentence}", file=sys.stderr)
-        if error.hint:
-            print(error.hint, file=sys.stderr)
+    except BrokenPipeError:  # the reader of our output has gone, as after `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OUTPUT_CLOSED
+    except (UserError, OSError, MemoryError, RuntimeError) as error:
+        explained = error if isinstance(error, UserError) else of_the_machine(error)
+        if explained is None:
+            raise
+        print(f"\n{explained.sentence}", file=sys.stderr)
+        if explained.hint:
+            print(explained.hint, file=sys.stderr)
         return 1
     except (KeyboardInterrupt, SystemError) as error:
         if not _is_ctrl_c(error):
@@ -146,6 +157,7 @@ def _generate(command: Generate) -> int:
     from .run.progress import show
     from .run.workspace import Workspace
 
+    pipeline.check(command.clip, command.config)
     workspace = Workspace(command.out)
     show(pipeline.generate(command.clip, workspace, command.config))
     for name, stage in workspace.record["stages"].items():
@@ -156,10 +168,12 @@ def _generate(command: Generate) -> int:
 
 
 def _render(command: Render) -> int:
+    from . import ranges
     from .render import animation, turntable
     from .run.progress import show
 
     asset, workspace = _finished(command.run, command.machine)
+    ranges.check(command.videos, "--videos.")
     rasterizer = command.machine.rasterizer
     if command.format == "mp4" and set(command.views) == set(turntable.VIDEOS):
         work = [turntable.run(asset, workspace, command.videos, rasterizer)]
@@ -168,8 +182,9 @@ def _render(command: Render) -> int:
             animation.run(asset, workspace, view, command.format, command.videos, rasterizer)
             for view in command.views
         ]
-    for drawing in work:
-        show(drawing)
+    with workspace.lock():
+        for drawing in work:
+            show(drawing)
     return 0
 
 
@@ -179,8 +194,11 @@ def _export(command: Export) -> int:
     from .run.structure import structure
 
     asset, workspace = _finished(command.run, MachineConfig())
-    seconds = structure(workspace.record["config"]["videos"], VideoConfig).seconds
-    for path in show(export.run(asset, workspace, seconds, command.formats, command.moment)):
+    recorded = workspace.record.get("config", {}).get("videos", {})
+    seconds = structure(recorded, VideoConfig).seconds
+    with workspace.lock():
+        files = show(export.run(asset, workspace, seconds, command.formats, command.moment))
+    for path in files:
         print(path)
     return 0
 
@@ -191,8 +209,9 @@ def _evaluate(command: Evaluate) -> int:
 
     asset, workspace = _finished(command.run, command.machine)
     folder = workspace.root / "evaluation" / command.case.resolve().name
-    scoring = evaluation.evaluate(asset, command.case, folder, command.machine.rasterizer)
-    print(json.dumps(show(scoring), indent=1))
+    with workspace.lock():
+        scores = show(evaluation.evaluate(asset, command.case, folder, command.machine.rasterizer))
+    print(json.dumps(scores, indent=1))
     return 0
 
 
@@ -213,7 +232,8 @@ def _finished(run: Path, machine: MachineConfig) -> tuple[Any, Any]:
         raise UserError(f"There is no run folder {run}.", "Give the --out folder of a generate.")
     place = device.pick(machine.device)
     check(machine.rasterizer, place)
-    return Asset.load(run / "fourd.safetensors").to(place), Workspace(run)
+    workspace = Workspace(run)
+    return Asset.load(run / "fourd.safetensors").to(place), workspace
 
 
 RUNNERS = {

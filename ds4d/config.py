@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import tyro
+
+DAY = 86_400  # seconds
+
+
+class Range(NamedTuple):
+    """The values that a number may have, both ends included; `ranges.check` tests them."""
+
+    least: float
+    most: float
 
 
 @dataclass(frozen=True)
@@ -31,21 +40,21 @@ class MachineConfig:
 class ClipConfig:
     """Reading and sampling of a clip, and the limits of what is accepted."""
 
-    frames: int = 24
+    frames: Annotated[int, Range(2, 1000)] = 24
     """Number of frames, sampled evenly from the clip."""
-    size: int = 256
+    size: Annotated[int, Range(16, 2048)] = 256
     """Side of the square frames, pixels; less, but at least 256, if the clip has fewer pixels."""
-    margin: float = 0.1
+    margin: Annotated[float, Range(0, 0.45)] = 0.1
     """Free border around the object on each side, as a fraction of the square's side."""
-    start: float = 0.0
+    start: Annotated[float, Range(0, DAY)] = 0.0
     """Beginning of the used part of the clip, seconds."""
-    end: float | None = None
+    end: Annotated[float | None, Range(0, DAY)] = None
     """End of the used part of the clip, seconds; None = the clip's end."""
-    max_seconds: float = 60.0
+    max_seconds: Annotated[float, Range(0.1, DAY)] = 60.0
     """Longest clip that is accepted, seconds."""
-    max_pixels: int = 4096 * 2304
+    max_pixels: Annotated[int, Range(1, 1e9)] = 4096 * 2304
     """Largest frame that is accepted, pixels."""
-    max_bytes: int = 200_000_000
+    max_bytes: Annotated[int, Range(1, 1e12)] = 200_000_000
     """Largest file that is accepted, bytes."""
 
 
@@ -67,17 +76,17 @@ class MultiviewConfig:
     """Version of Zero123++'s weights."""
     white: bool = False
     """Generate on a white background, by the UNet that InstantMesh published for v1.2."""
-    steps: int = 28
+    steps: Annotated[int, Range(1, 1000)] = 28
     """Denoising steps of Zero123++; 75 show more detail."""
-    guidance: float = 4.0
+    guidance: Annotated[float, Range(0, 50)] = 4.0
     """Guidance scale of Zero123++; 1 = no guidance, in half the time."""
     redraw: tuple[str, ...] = ()
     """Frames whose views are generated with another seed, FRAME:TRY counted from 1: 3:1 5:2."""
     anchor: Literal["first", "none"] = "first"
     """Frame that later frames attend to for consistency; none = each frame is on its own."""
-    slant: float | None = None
+    slant: Annotated[float | None, Range(-80, 80)] = None
     """Degrees by which the object's right side is farther away, for inflate; None = estimated."""
-    depth: float = 1.0
+    depth: Annotated[float, Range(0.05, 10)] = 1.0
     """Factor on the object's estimated thickness, for inflate."""
 
 
@@ -87,7 +96,7 @@ class FeaturesConfig:
     """Engine of the features: dinov2 (network), descriptors (colour, gradients, coverage)."""
     model: Literal["base", "small", "large"] = "base"
     """Size of DINOv2."""
-    grid: int = 18
+    grid: Annotated[int, Range(2, 128)] = 18
     """Patches along a side of a view, for descriptors; DINOv2 has 37."""
 
 
@@ -99,17 +108,17 @@ class MeshConfig:
     """Mesh of the object that you provide (glb, obj or ply); it is fitted to the views."""
     model: Literal["large", "base"] = "large"
     """Size of InstantMesh."""
-    resolution: int = 96
+    resolution: Annotated[int, Range(8, 512)] = 96
     """Cells along a side of the grid from which the mesh is extracted."""
 
 
 @dataclass(frozen=True)
 class VideoConfig:
-    size: int = 384
+    size: Annotated[int, Range(2, 4096)] = 384
     """Side of the videos, pixels (even)."""
-    seconds: float = 4.0
+    seconds: Annotated[float, Range(0.01, 120)] = 4.0
     """Length of each video, seconds."""
-    fps: int = 24
+    fps: Annotated[int, Range(1, 120)] = 24
     """Frames per second."""
 
 
@@ -117,22 +126,22 @@ class VideoConfig:
 class FourdConfig:
     """The 4D optimization: paper sections 3.2 to 3.5."""
 
-    points: int = 4000
+    points: Annotated[int, Range(1, 1_000_000)] = 4000
     """Number of Gaussians at the start."""
     points_from: Literal["mesh", "random"] = "mesh"
     """Initial positions: on the mesh, or uniform in a ball and grey."""
-    static_iterations: int = 150
+    static_iterations: Annotated[int, Range(0, 1_000_000)] = 150
     """Steps of the static stage, on the middle frame alone."""
-    dynamic_iterations: int = 2000
+    dynamic_iterations: Annotated[int, Range(1, 1_000_000)] = 2000
     """Steps of the dynamic stage, on all frames, with HexPlane, TSSF and the deformation heads."""
-    times_per_step: int = 2
+    times_per_step: Annotated[int, Range(1, 64)] = 2
     """Frames rendered in each step, from two views each."""
     shuffled: bool = True
     """Sample frames and views in shuffled epochs; otherwise independently, as in the code that the
     paper builds on."""
     front_always: bool = False
     """Make the real front view one of each pair; otherwise sample both from all views."""
-    image_size: int = 256
+    image_size: Annotated[int, Range(16, 2048)] = 256
     """Side of the training images, pixels; at most that of the views."""
 
     features: Literal["none", "frames", "dsfd"] = "dsfd"
@@ -148,32 +157,32 @@ class FourdConfig:
     """Distance in DA: of each channel or their sum, beside the features; alone = no features."""
     scores: Literal["point", "channel"] = "point"
     """Weights in GA and DA: one per view, or one per view and channel."""
-    feature_width: int = 16
+    feature_width: Annotated[int, Range(1, 1024)] = 16
     """Channels that DSFD's features are reduced to before sampling."""
     visibility: Literal["depth", "none"] = "depth"
     """Occlusion test: a Gaussian behind others reads no features from a view; none = no test."""
     depth_tolerance: float = 0.02
     """Largest distance behind the rendered surface at which a Gaussian counts as visible, world
     units."""
-    visibility_every: int = 100
+    visibility_every: Annotated[int, Range(1, 1_000_000)] = 100
     """Steps between two updates of the visibility."""
 
-    plane_size: int = 64
+    plane_size: Annotated[int, Range(2, 512)] = 64
     """Cells of the coarsest HexPlane level along each axis of space."""
-    plane_times: int = 25
+    plane_times: Annotated[int, Range(2, 1000)] = 25
     """Cells of the HexPlane along time."""
-    plane_levels: int = 2
+    plane_levels: Annotated[int, Range(1, 8)] = 2
     """Number of HexPlane levels, each twice as fine in space as the one before."""
-    plane_width: int = 16
+    plane_width: Annotated[int, Range(1, 256)] = 16
     """Channels of each HexPlane level."""
-    bound: float = 0.55
+    bound: Annotated[float, Range(0.01, 100)] = 0.55
     """Half the side of the cube that the HexPlane covers, world units."""
     time_map: Literal["half", "full"] = "full"
     """Share of the HexPlane's cells along time that the clip covers: half, as in published code, or
     all."""
-    hidden_width: int = 32
+    hidden_width: Annotated[int, Range(1, 1024)] = 32
     """Width of the deformation network."""
-    hidden_layers: int = 1
+    hidden_layers: Annotated[int, Range(0, 16)] = 1
     """Layers that join all features, before the two of each head."""
     zero_heads: bool = True
     """Initialize the last layers of the deformation heads with zeros: nothing moves at first."""
@@ -222,19 +231,19 @@ class FourdConfig:
     """Learning rate of TSSF and the deformation network, first and last."""
     plane_lr: tuple[float, float] = (2e-2, 2e-3)
     """Learning rate of the HexPlane, first and last."""
-    warp_lr: float = 1e-4
+    warp_lr: Annotated[float, Range(0, 10)] = 1e-4
     """Learning rate of the view warps, sides of the image."""
-    tint_lr: float = 5e-4
+    tint_lr: Annotated[float, Range(0, 10)] = 5e-4
     """Learning rate of the colour changes of views."""
-    color_lr: float = 0.005
+    color_lr: Annotated[float, Range(0, 10)] = 0.005
     """Learning rate of the colours."""
-    opacity_lr: float = 0.02
+    opacity_lr: Annotated[float, Range(0, 10)] = 0.02
     """Learning rate of the opacities, before the sigmoid."""
-    scale_lr: float = 0.01
+    scale_lr: Annotated[float, Range(0, 10)] = 0.01
     """Learning rate of the logarithms of the scales."""
-    rotation_lr: float = 0.002
+    rotation_lr: Annotated[float, Range(0, 10)] = 0.002
     """Learning rate of the quaternions."""
-    square_decay: float = 0.99
+    square_decay: Annotated[float, Range(0, 0.999999)] = 0.99
     """Decay of Adam's mean of squared gradients (beta2)."""
 
     averaged: int = 100
@@ -245,19 +254,19 @@ class FourdConfig:
     """Step after which Gaussians are added and removed."""
     densify_until: int = 1500
     """Step until which Gaussians are added and removed."""
-    densify_every: int = 100
+    densify_every: Annotated[int, Range(1, 1_000_000)] = 100
     """Steps between two densifications."""
-    densify_share: float = 0.025
+    densify_share: Annotated[float, Range(0, 1)] = 0.025
     """Share of the Gaussians, those with the largest image gradients, that is cloned or split."""
-    max_gaussians: int = 4500
+    max_gaussians: Annotated[int, Range(1, 2_000_000)] = 4500
     """Largest number of Gaussians."""
-    prune_opacity: float = 0.01
+    prune_opacity: Annotated[float, Range(0, 1)] = 0.01
     """Opacity below which Gaussians are removed."""
-    split_scale: float = 0.055
+    split_scale: Annotated[float, Range(1e-6, 10)] = 0.055
     """Scale above which Gaussians are split and below which they are cloned, world units."""
     prune_scales: tuple[float, float] = (0.0005, 0.055)
     """Smallest and largest scale; Gaussians beyond are removed, world units."""
-    checkpoint_every: int = 500
+    checkpoint_every: Annotated[int, Range(1, 1_000_000)] = 500
     """Steps between two checkpoints."""
 
 
@@ -269,7 +278,7 @@ class Config:
     """Set of values to start from."""
     ablation: Literal["none", "plain", "A", "B", "C", "D", "E", "F", "G", "H"] = "none"
     """Row of the paper's ablation table to change the preset to; plain = 4D-GS alone."""
-    seed: int = 0
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     """Seed of all random numbers."""
     clip: ClipConfig = field(default_factory=ClipConfig)
     matting: MattingConfig = field(default_factory=MattingConfig)

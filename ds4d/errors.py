@@ -1,5 +1,10 @@
 """The exceptions of the package that callers are expected to handle."""
 
+from __future__ import annotations
+
+import errno
+import os
+
 
 class UserError(Exception):
     """A problem that the user can solve: one plain sentence, and a hint on how to solve it.
@@ -18,3 +23,31 @@ class UserError(Exception):
 
 class Paused(Exception):
     """A stage has saved its state because its time was up; the same call continues from there."""
+
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+# Words of errors of the system that carry no number: writers of files report them as text.
+FULL = ("No space left on device", "Disk quota exceeded")
+
+
+def of_the_machine(error: BaseException) -> UserError | None:
+    """An error of the machine rather than of the program, as a sentence and a hint.
+
+    Those are a full disk, files that cannot be opened, and memory that is used up; None for any
+    other error.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return UserError(
+            "This machine does not have enough memory for these settings.",
+            "Use fewer or smaller frames, or the preview preset.",
+        )
+    if getattr(error, "errno", None) in DISK_FULL or any(words in str(error) for words in FULL):
+        return UserError(
+            "The disk is full.", "Make room: finished stages are kept, and the same run goes on."
+        )
+    if isinstance(error, OSError) and error.strerror:
+        named = error.filename is not None
+        name = f"{os.fsdecode(error.filename)}: " if named else ""
+        hint = "Check the path and its permissions." if named else ""
+        return UserError(f"{name}{error.strerror}.", hint)
+    return None

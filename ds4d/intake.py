@@ -25,8 +25,10 @@ def check(source: Path, config: ClipConfig) -> None:
     try:
         mode = os.stat(source).st_mode
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "no file can have that name"
-        raise UserError(f"There is no clip {source}: {reason}.", "Check the path.") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        missing = isinstance(error, FileNotFoundError)
+        sentence = f"There is no clip {source}" + ("." if missing else f": {reason}.")
+        raise UserError(sentence, "Check the path.") from error
     if stat.S_ISDIR(mode):
         _check_folder(source, config.max_bytes)
     elif not stat.S_ISREG(mode):

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import clip, export, features, guidance, intake, matting, mesh, multiview
+from . import clip, export, features, guidance, intake, matting, mesh, multiview, ranges
 from .config import Config
 from .evaluation import comparison
 from .features.io import load_features, save_features
@@ -64,11 +64,8 @@ def generate(
             work in the folder.
     """
     source = Path(source)
-    intake.check(source, config.clip)
-    turntable.frame_count(config.videos)  # raises now rather than after the optimization
+    place = check(source, config)
     machine = config.machine
-    place = device.pick(machine.device)
-    check_rasterizer(machine.rasterizer, place)
     if device.is_small(place):
         config = replace(config, machine=replace(machine, low_memory=True))
     recording = capture.find(source, config.multiview)
@@ -82,6 +79,20 @@ def generate(
         stages = pipeline.stages()
         for name in STAGES[: STAGES.index(until) + 1]:
             yield from stages[name]()
+
+
+def check(source: Path, config: Config) -> torch.device:
+    """Check what can be checked before any work, and return the device of the run.
+
+    Raises:
+        UserError: a setting is out of range, or the clip or the device is not there.
+    """
+    ranges.check(config)
+    intake.check(source, config.clip)
+    turntable.frame_count(config.videos)
+    place = device.pick(config.machine.device)
+    check_rasterizer(config.machine.rasterizer, place)
+    return place
 
 
 class _Pipeline:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import uuid
 
-from ds4d.errors import UserError
+from ds4d.errors import DISK_FULL, UserError, of_the_machine
 
 log = logging.getLogger("ds4d.page")
 
@@ -20,13 +19,10 @@ def explain(error: Exception) -> UserError:
         return error
     reference = uuid.uuid4().hex[:8]
     log.error("error, reference %s", reference, exc_info=error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return UserError(
-            "This machine does not have enough memory for these settings.",
-            "Use fewer or smaller frames, or the preview preset.",
-        )
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         return UserError("The disk of this machine is full.", "Please try again later.")
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return of_the_machine(error)
     return UserError(
         f"Something went wrong on our side (reference {reference}).",
         "Finished stages are kept. Another clip may work.",

@@ -19,6 +19,7 @@ from ds4d.cli import INTERRUPTED, main
 from ds4d.config import PRESETS
 from ds4d.errors import UserError
 from ds4d.fourd.ablations import ABLATIONS
+from ds4d.run.workspace import replacing
 from tests.evaluation import reference_scorer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,8 +73,8 @@ def test_what_is_done_is_not_done_again(run, case, tiny, capsys):
 
 def test_a_changed_setting_redoes_only_what_depends_on_it(run, case, tiny, capsys):
     old = run / "exports/animations/orbit.gif"
-    old.parent.mkdir(parents=True, exist_ok=True)
-    old.touch()
+    with replacing(old) as path:
+        path.touch()
     changed = [*tiny[:-1], "0.25"]  # shorter videos
     assert main(["generate", str(case), "--out", str(run), *changed]) == 0
     assert capsys.readouterr().err.count("done before") == 6  # all but videos and export

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 
+from ..kernels.numba import njit
 from ..mesh.mesh import Mesh
 from ..splatting.splats import Splats
 

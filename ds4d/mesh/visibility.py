@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from ..cameras import Cameras
 from ..errors import UserError
+from ..kernels.numba import njit
 from .mesh import Mesh
 
 NEAR = 0.01  # world units; faces with a vertex nearer to the camera plane are not drawn

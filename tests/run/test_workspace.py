@@ -17,7 +17,7 @@ from tests.paths import ROOT
 
 
 def names(folder) -> set[str]:
-    """What a run folder holds, without the program's own notes."""
+    """Names in a run folder, without the program's own notes."""
     return {path.name for path in folder.iterdir()} - {made.OWN}
 
 

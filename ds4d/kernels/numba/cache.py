@@ -1,4 +1,5 @@
-"""Removal of compiled kernels that are older than their sources.
+"""The folder of compiled kernels: removal of those that are older than their sources, and work
+without a folder.
 
 numba keeps compiled functions beside the sources, and compiles one again when its own file has
 changed. A function or a constant of another file is compiled into it all the same, and a change
@@ -7,7 +8,12 @@ there goes unnoticed. So all compiled kernels go when any of their sources has c
 
 from __future__ import annotations
 
+import atexit
+import functools
 import hashlib
+import shutil
+import tempfile
+import warnings
 from pathlib import Path
 
 STAMP = "kernels.sha256"  # in __pycache__: the hash of the sources that were compiled
@@ -34,3 +40,40 @@ def forget_stale(package: Path = Path(__file__).parent) -> None:
         (compiled / STAMP).write_text(stamp)
     except OSError:  # a folder that cannot be written holds no compiled kernels
         return
+
+
+@functools.cache
+def allow_no_folder() -> None:
+    """Let kernels be compiled for this process alone where no folder can keep them.
+
+    numba refuses to compile then. Call it before functions with `cache=True` are defined, those of
+    other packages included.
+    """
+    from numba.core.caching import CacheImpl, UserProvidedCacheLocator
+
+    class OfThisProcess(UserProvidedCacheLocator):
+        """A folder that is deleted when the process ends, the last one that numba asks for."""
+
+        def __init__(self, py_func, py_file):
+            self._py_file, self._lineno = py_file, py_func.__code__.co_firstlineno
+            self._cache_path = str(_temporary() / self.get_suitable_cache_subpath(py_file))
+
+        @classmethod
+        def from_function(cls, py_func, py_file):
+            located = cls(py_func, py_file)
+            located.ensure_cache_path()
+            return located
+
+    CacheImpl._locator_classes.append(OfThisProcess)
+
+
+@functools.cache
+def _temporary() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="ds4d-kernels-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    warnings.warn(
+        "no folder can keep compiled kernels, so every run compiles them again, for a minute or "
+        "two; name a folder in NUMBA_CACHE_DIR",
+        stacklevel=2,
+    )
+    return folder

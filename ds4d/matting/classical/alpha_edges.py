@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ...kernels.numba.cache import allow_no_folder
+
 BAND = 3  # half the width of the band in which opacity is estimated, pixels
 EPSILON = 1e-4  # regularisation of the matting Laplacian; less follows the noise of compression
 
@@ -19,6 +21,7 @@ def estimate_alpha(
     inner, outer = cv2.erode(solid, disc) > 0, cv2.dilate(solid, disc) > 0
     if not inner.any() or outer.all():  # a trimap needs pixels of both sides
         return mask.astype(np.float32)
+    allow_no_folder()
     from pymatting import estimate_alpha_cf  # compiles for a minute where it is imported first
 
     trimap = np.where(inner, 1.0, np.where(outer, 0.5, 0.0))

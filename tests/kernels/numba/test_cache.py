@@ -1,6 +1,8 @@
 """Kernels are compiled again when any file changes that was compiled into them."""
 
 import pytest
+from numba import njit
+from numba.core.caching import CacheImpl
 
 from ds4d.kernels.numba.cache import forget_stale
 
@@ -45,3 +47,15 @@ def test_a_package_that_cannot_be_written_is_left_alone(package, monkeypatch):
     monkeypatch.setattr("pathlib.Path.unlink", refuse)
     forget_stale(package)
     assert compiled(package) == 2
+
+
+def test_kernels_compile_where_no_folder_can_be_written(tmp_path, monkeypatch):
+    own = next(c for c in CacheImpl._locator_classes if c.__name__ == "OfThisProcess")
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [own])
+    with pytest.warns(UserWarning, match="every run compiles them again"):
+        doubled = njit(cache=True)(double)
+        assert doubled(4) == 8
+
+
+def double(x):
+    return 2 * x
