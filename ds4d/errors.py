@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 
 
 class UserError(Exception):
@@ -47,7 +46,7 @@ def of_the_machine(error: BaseException) -> UserError | None:
         )
     if isinstance(error, OSError) and error.strerror:
         named = error.filename is not None
-        name = f"{os.fsdecode(error.filename)}: " if named else ""
+        name = f"{error.filename}: " if named else ""
         hint = "Check the path and its permissions." if named else ""
         return UserError(f"{name}{error.strerror}.", hint)
     return None
