@@ -53,10 +53,11 @@ def score(
     renders: np.ndarray,  # [T, S, S, 4] uint8
     frames: np.ndarray,  # [T, S, S, 4] uint8
 ) -> dict[str, Any]:
-    """Score renders against the input, on white: means over frames, and each frame.
+    """Score renders against the input, on white: means over frames, the worst, and each frame.
 
     "front_psnr" and "front_psnr_object" in dB (whole image; within 5 pixels of the object),
-    "front_iou" of the silhouettes; "front_frames" lists [psnr, psnr_object, iou] per frame.
+    "front_iou" of the silhouettes; "front_worst" is the smallest of each, a list in this order, and
+    "front_frames" lists the same per frame.
     """
     rows = []
     for render, frame in zip(renders, frames, strict=True):
@@ -71,7 +72,8 @@ def score(
         )
     names = ("front_psnr", "front_psnr_object", "front_iou")
     means = zip(names, np.mean(rows, 0).round(3).tolist(), strict=True)
-    return {**dict(means), "front_frames": np.round(rows, 3).tolist()}
+    worst, frames = np.min(rows, 0), np.round(rows, 3)
+    return {**dict(means), "front_worst": worst.round(3).tolist(), "front_frames": frames.tolist()}
 
 
 def _front(asset: Asset, size: int, rasterizer: str) -> Stage[np.ndarray]:

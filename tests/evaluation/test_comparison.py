@@ -54,7 +54,7 @@ def made(tmp_path_factory, truth):
 def test_a_perfect_render_is_called_perfect_and_a_wrong_one_is_not(truth, made):
     facts = comparison.score(truth, truth)
     assert facts["front_psnr"] == 100 and facts["front_iou"] == 1
-    assert facts["front_frames"] == [[100, 100, 1]] * 3
+    assert facts["front_frames"] == [[100, 100, 1]] * 3 and facts["front_worst"] == [100, 100, 1]
     assert made[1]["front_iou"] == 1 and made[1]["front_psnr_object"] < made[1]["front_psnr"] < 30
 
 
@@ -66,6 +66,7 @@ def test_figures_are_means_over_the_frames_of_the_known_metrics(truth, made):
     ]
     assert facts["front_psnr"] == pytest.approx(np.mean(expected), abs=0.01)
     assert [row[0] for row in facts["front_frames"]] == pytest.approx(expected, abs=0.01)
+    assert facts["front_worst"][0] == pytest.approx(min(expected), abs=0.01)
 
 
 def test_the_pictures_are_the_middle_frame_s(made):
