@@ -2,10 +2,11 @@
 
 python -m benchmarks.front_end CASE [CASE ...] [--json benchmarks/results/front_end.json]
 
-The front frames of a case are inflated; the results at some moments are rendered from the held-out
-cameras and, where available, the six poses of the views, and compared with the truth. Scores are
-given unchanged and after one shift along the viewing direction for the whole clip, because the
-distance of an object cannot be seen in a single view.
+What the engine makes of the front frames of a case is rendered at some moments from the held-out
+cameras and, where available, the six poses of the views, and compared with the truth, beside a
+billboard: the input pasted in every view. Scores are given unchanged and after one shift along the
+viewing direction for the whole clip, because the distance of an object cannot be seen in a single
+view.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -25,14 +26,13 @@ from scipy.spatial import cKDTree
 from ds4d.cameras import Cameras, concatenate, project, read_case_cameras
 from ds4d.evaluation import metrics
 from ds4d.images import load_images
-from ds4d.multiview.inflate.engine import render
-from ds4d.multiview.inflate.model import describe, fit, frame_splats
+from ds4d.multiview.inflate.model import fit
+from ds4d.multiview.inflate.solid import Solid, render
 from ds4d.run.events import result
-from ds4d.splatting import Splats
 
 EVERY = 6  # stride of the compared frames
 SHIFTS = np.linspace(-0.15, 0.15, 31)  # along the viewing direction, world units
-SOLID = 0.5  # smallest opacity of a Gaussian that counts as a point of the object
+SIDES, BACK = ("heldout/az-075", "heldout/az+105"), ("heldout/az+195",)
 MAX_POINTS = 5000  # points used for chamfer distances
 COARSE = 64  # side of the masks that determine the shift, pixels
 
@@ -88,23 +88,27 @@ def measure(case: Path) -> dict:
     front = front.resized(*frames.shape[2:0:-1])
     started = time.perf_counter()
     model = result(fit(frames, front))
-    solids = [frame_splats(model, moment) for moment in truth.moments]
+    solids = [model.solid(moment) for moment in truth.moments]
     seconds = time.perf_counter() - started
+    row = {"case": case.resolve().name, "slant": model.said, "seconds": round(seconds, 1)}
+    pasted = frames[truth.moments][:, None].repeat(len(truth.cameras), 1)
+    row["billboard"] = scores(pasted, truth)
+    row["unshifted"] = scores(drawn(solids, truth), truth) | distances(solids, truth)
     shift = best_shift(solids, truth)
-    row = {"case": case.resolve().name, "slant": describe(model.slant)}
-    row["seconds"] = round(seconds, 1)
-    row["unshifted"] = scores(solids, truth, render)
+    moved = [shifted(solid, shift) for solid in solids]
     row["shift"] = round(float(shift), 3)
-    row["shifted"] = scores([shifted(solid, shift) for solid in solids], truth, render)
+    row["shifted"] = scores(drawn(moved, truth), truth) | distances(moved, truth)
     return row
 
 
-def scores(
-    solids: list[Splats], truth: Truth, paint: Callable[[Splats, Cameras], np.ndarray]
-) -> dict:
-    """Score held-out views (psnr_fg, mask IoU, motion PSNR), each camera (psnr_fg, IoU), and
-    chamfer distances by moment with their mean."""
-    pictures = np.stack([paint(solid, truth.cameras) for solid in solids])  # [K, C, ...]
+def drawn(solids: list[Solid], truth: Truth) -> np.ndarray:
+    """Images [K, C, H, W, 4] of the solids at K moments."""
+    return np.stack([render(solid, truth.cameras) for solid in solids])
+
+
+def scores(pictures: np.ndarray, truth: Truth) -> dict:
+    """Score pictures [K, C, H, W, 4]: held-out views (psnr_fg, mask IoU, motion PSNR), sides and
+    back of them apart, and each camera (psnr_fg, IoU)."""
     by_camera, motions = {}, []
     for index, name in enumerate(truth.names):
         pairs = [
@@ -117,18 +121,32 @@ def scores(
         if name.startswith("heldout"):
             own, true = (np.stack([pair[i] for pair in pairs]) for i in (0, 2))
             motions.append(metrics.motion_psnr(own, true))
-    kept = np.array([value for name, value in by_camera.items() if name.startswith("heldout")])
-    distances = [
-        round(chamfer_distance(subsampled(points(solid)), vertices), 4)
+    kept = [name for name in by_camera if name.startswith("heldout")]
+
+    def mean(names: Sequence[str]) -> tuple[float, float] | None:
+        values = np.array([by_camera[name] for name in names if name in by_camera])
+        return (
+            (round(float(values[:, 0].mean()), 2), round(float(values[:, 1].mean()), 3))
+            if len(values)
+            else None
+        )
+
+    psnr_fg, mask_iou = mean(kept)
+    return {
+        "psnr_fg": psnr_fg,
+        "mask_iou": mask_iou,
+        "motion_psnr": round(float(np.mean([m for m in motions if m is not None])), 2),
+        "sides": mean(SIDES), "back": mean(BACK), "by_camera": by_camera,
+    }  # fmt: skip
+
+
+def distances(solids: list[Solid], truth: Truth) -> dict:
+    """Mean chamfer distance of the solids to the true vertices, world units; None without them."""
+    values = [
+        chamfer_distance(subsampled(solid.vertices), vertices)
         for solid, vertices in zip(solids, truth.vertices or (), strict=False)
     ]
-    return {
-        "psnr_fg": round(float(kept[:, 0].mean()), 2),
-        "mask_iou": round(float(kept[:, 1].mean()), 3),
-        "motion_psnr": round(float(np.mean([m for m in motions if m is not None])), 2),
-        "chamfer": round(float(np.mean(distances)), 4) if distances else None,
-        "chamfer_by_moment": distances, "by_camera": by_camera,
-    }  # fmt: skip
+    return {"chamfer": round(float(np.mean(values)), 4) if values else None}
 
 
 def chamfer_distance(points: np.ndarray, vertices: np.ndarray) -> float:
@@ -138,7 +156,7 @@ def chamfer_distance(points: np.ndarray, vertices: np.ndarray) -> float:
     return float(to_vertices.mean() + to_points.mean()) / 2
 
 
-def best_shift(solids: list[Splats], truth: Truth) -> float:
+def best_shift(solids: list[Solid], truth: Truth) -> float:
     """Shift along y that maximizes the overlap with the true silhouettes, world units."""
     cameras = truth.cameras.resized(COARSE, COARSE)
     step = truth.images.shape[2] // COARSE
@@ -150,14 +168,10 @@ def best_shift(solids: list[Splats], truth: Truth) -> float:
     return SHIFTS[int(np.argmax(overlaps))]
 
 
-def shifted(solid: Splats, shift: float) -> Splats:
-    along = solid.means.new_tensor([0.0, float(shift), 0.0])
-    return dataclasses.replace(solid, means=solid.means + along)
-
-
-def points(solid: Splats) -> np.ndarray:
-    """Means of the solid Gaussians, [N, 3]."""
-    return solid.means[solid.opacities > SOLID].cpu().numpy()
+def shifted(solid: Solid, shift: float) -> Solid:
+    """The solid farther along the viewing direction, world units."""
+    along = np.array([0, shift, 0], np.float32)
+    return dataclasses.replace(solid, vertices=solid.vertices + along)
 
 
 def subsampled(points: np.ndarray) -> np.ndarray:
@@ -165,13 +179,11 @@ def subsampled(points: np.ndarray) -> np.ndarray:
     return points[:: max(1, len(points) // MAX_POINTS)]
 
 
-def _mask(solid: Splats, cameras: Cameras) -> np.ndarray:
-    """Pixels hit by the projected means, [C, H, W] bool."""
-    pixels = (
-        project(torch.from_numpy(points(solid)), cameras)[0].long().clamp(0, COARSE - 1).numpy()
-    )
+def _mask(solid: Solid, cameras: Cameras) -> np.ndarray:
+    """Pixels hit by the projected vertices, [C, H, W] bool."""
+    pixels = project(torch.from_numpy(solid.vertices), cameras)[0].long()
     mask = np.zeros((len(cameras), COARSE, COARSE), bool)
-    for index, (column, row) in enumerate(pixels.transpose(0, 2, 1)):
+    for index, (column, row) in enumerate(pixels.clamp(0, COARSE - 1).numpy().transpose(0, 2, 1)):
         mask[index, row, column] = True
     return mask
 
@@ -181,15 +193,16 @@ def main(options: Options) -> None:
     for case in options.cases:
         rows.append(measure(case))
         print(json.dumps(rows[-1]), flush=True)
-    print("\n| case | psnr_fg, dB | mask IoU | motion PSNR, dB | shifted | chamfer | seconds |")
-    print("|---|---|---|---|---|---|---|")
+    print("\n| case | billboard | all | sides | back | shifted | chamfer | seconds |")
+    print("|---|---|---|---|---|---|---|---|")
     for row in rows:
-        kept, moved = row["unshifted"], row["shifted"]
-        print(
-            f"| {row['case']} | {kept['psnr_fg']} | {kept['mask_iou']} | {kept['motion_psnr']} "
-            f"| {row['shift']}: {moved['psnr_fg']} / {moved['mask_iou']} / {moved['motion_psnr']} "
-            f"| {kept['chamfer']} | {row['seconds']} |"
-        )
+        own, moved = row["unshifted"], row["shifted"]
+        cells = [own["sides"], own["back"], (moved["psnr_fg"], moved["mask_iou"])]
+        cells = [(part["psnr_fg"], part["mask_iou"]) for part in (row["billboard"], own)] + cells
+        shown = [f"{cell[0]} / {cell[1]}" if cell else "" for cell in cells]
+        shown[-1] = f"{row['shift']}: {shown[-1]}"
+        chamfer = f"{own['chamfer']}, {moved['chamfer']}"
+        print("|", " | ".join([row["case"], *shown, chamfer, str(row["seconds"])]), "|")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 

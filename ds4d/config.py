@@ -69,7 +69,7 @@ class MattingConfig:
 @dataclass(frozen=True)
 class MultiviewConfig:
     engine: Literal["auto", "given", "zero123plus", "inflate"] = "auto"
-    """Engine of the six views: given (in a case folder), zero123plus (network), inflate."""
+    """Engine of the six views: given (case folder), zero123plus, inflate (our shape prior)."""
     views: Annotated[str, tyro.conf.arg(prefix_name=False)] = "multiview"
     """Folder of given views inside a case folder; none = ignore them."""
     version: Literal["v1.2", "v1.1"] = "v1.2"

@@ -25,7 +25,7 @@ DISK_GB = 1.0  # a run folder, generously
 
 EMBEDDED = {
     "matting": "alpha (clips that have it), classical (background model and graph cut)",
-    "multiview": "given (case folders), inflate (from the silhouette)",
+    "multiview": "given (case folders), inflate (a shape prior that is part of the program)",
     "features": "descriptors (colour, gradients, coverage)",
     "mesh": "given (a file of yours), inflated (with the views), visual_hull (carved from them)",
     "perceptual loss": "structural (SSIM and gradients)",

@@ -34,7 +34,7 @@ ENGINES = {
     "instantmesh": "reconstructed by InstantMesh",
     "classical": "by background model and graph cut",
     "given": "provided",
-    "inflate": "inflated from the mattes",
+    "inflate": "inflated by a shape prior",
     "descriptors": "described by colour and gradients",
     "inflated": "inflated with the views",
     "visual_hull": "carved from the silhouettes",

@@ -13,8 +13,8 @@ from tests.paths import ROOT
 # The flow of the pipeline: a stage never imports a later one.
 STAGES = ("clip", "matting", "multiview", "features", "mesh", "fourd", "render", "evaluation",
           "export")  # fmt: skip
-# Data types and files of a later stage that are part of an earlier stage's result.
-SHARED_TYPES = ("ds4d.mesh.mesh", "ds4d.mesh.io")
+# The mesh that is part of an earlier stage's result, its files and its rasterizer.
+SHARED_TYPES = ("ds4d.mesh.mesh", "ds4d.mesh.io", "ds4d.mesh.visibility")
 # Packages below the stages, and the packages that they may import.
 FOUNDATIONS = {
     "kernels": {"kernels"},

@@ -1,4 +1,4 @@
-"""Mesh engine of inflated objects: the mesh that the views were rendered from."""
+"""Mesh engine of embedded views: the mesh that they were rendered from."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def no_object() -> UserError:
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def _rasterize(
     vertices: np.ndarray,  # [M, 3] float32
     faces: np.ndarray,  # [F, 3] int64

@@ -28,8 +28,8 @@ def choose(
     """Choose the engine; its run(frames [T, S, S, 4], size) returns Views.
 
     The cameras of a multi-camera capture are used as they are. Otherwise "auto" prefers, in this
-    order: the views in a prepared folder; Zero123++, where it can run; inflation of the
-    silhouette, for which the front camera of a prepared folder is used.
+    order: the views in a prepared folder; Zero123++, where it can run; the shape prior, for which
+    the front camera of a prepared folder is used.
 
     Args:
         matte: mattes generated views [T, H, W, 3] with the engine that matted the clip.

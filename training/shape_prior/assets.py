@@ -122,11 +122,11 @@ def surface_points(
     corners = asset.faces[face]
     colors = asset.face_colors[face]
     if asset.atlas is not None:
-        colors = colors * (_texture(asset, face, corners, weights) / 255)
+        colors = colors * (texture_colors(asset, face, corners, weights) / 255)
     return corners.astype(np.int32), weights, colors.round().astype(np.uint8)
 
 
-def _texture(
+def texture_colors(
     asset: Asset, face: np.ndarray, corners: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
     """Texture colours [N, 3] of points, white where their triangle has none."""

@@ -1,1 +1,1 @@
-"""Multiview engine without any network: inflation of the front view's silhouette."""
+"""Embedded multiview engine: solids between the surfaces that the shape prior tells."""

@@ -87,7 +87,7 @@ class Prior:
             maps[group] = torch.cat([depths, surfaces.back_colors, spread], 1)
         left, top, side = crop
         maps[:, [0, 1, 5, 6]] *= side / S
-        whole = _pasted(maps, crop, S).movedim(1, -1).numpy()
+        whole = _pasted(maps, images[:, 3:], crop, S).movedim(1, -1).numpy()
         return Told(
             front=whole[..., 0],
             back=whole[..., 1],
@@ -173,10 +173,17 @@ def _cropped(frames: np.ndarray, crop: tuple[int, int, int], size: int) -> Tenso
     return resize(images, size)
 
 
-def _pasted(maps: Tensor, crop: tuple[int, int, int], size: int) -> Tensor:
-    """Maps [T, C, s, s] of the crop in the whole frame [T, C, size, size]."""
+def _pasted(maps: Tensor, alphas: Tensor, crop: tuple[int, int, int], size: int) -> Tensor:
+    """Maps [T, C, s, s] of the crop in the whole frame [T, C, size, size].
+
+    Means over what the mattes [T, 1, s, s] of the crop cover: beyond them, maps mean nothing.
+    """
     left, top, side = crop
-    large = interpolate(maps, (side, side), mode="bilinear", align_corners=False)
+    weights = alphas + FOREGROUND
+    large = interpolate(
+        torch.cat([maps * weights, weights], 1), (side, side), mode="bilinear", align_corners=False
+    )
+    large = large[:, :-1] / large[:, -1:]
     whole = torch.zeros(*maps.shape[:2], size, size)
     x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, size), min(top + side, size)
     whole[..., y0:y1, x0:x1] = large[..., y0 - top : y1 - top, x0 - left : x1 - left]

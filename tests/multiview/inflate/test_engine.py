@@ -1,31 +1,20 @@
-"""Inflation of silhouettes: rendered views, colours, settings."""
+"""Views by the shape prior: cameras, settings, empty frames."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import binary_fill_holes
 
-from ds4d.cameras import RADIUS, orbit_cameras, project, rig_cameras
+from ds4d.cameras import orbit_cameras, rig_cameras
 from ds4d.config import MachineConfig, MultiviewConfig
 from ds4d.multiview import choose
 from ds4d.multiview.inflate import engine
-from ds4d.multiview.inflate.colors import (
-    color_histograms,
-    dominant_colors,
-    front_colors,
-    regional_colors,
-)
-from ds4d.multiview.inflate.ground_plane import Slant
-from ds4d.multiview.inflate.silhouette import half_thickness, surface_splats
-from ds4d.splatting import Splats
+from ds4d.multiview.inflate.colors import front_colors
 from tests.stages import finished
 
 SIZE = 96
 FRONT = orbit_cameras([0.0], size=SIZE)
-FOCAL = float(FRONT.Ks[0, 0, 0])
-FLAT = Slant(0.0, 0.0, 0.0)
 
 
 def disc(radius: float, size: int = SIZE) -> np.ndarray:
@@ -46,47 +35,12 @@ def views_of(frames: np.ndarray, size: int = SIZE):
     return views, events
 
 
-def inflated(frame: np.ndarray, slant: Slant) -> Splats:
-    small = frame.astype(np.float32) / 255
-    front, inside, palette = front_colors(small), small[..., 3] > 0.5, dominant_colors(small[None])
-    histograms = color_histograms(front[None], inside[None], palette)
-    hidden = regional_colors(histograms[:, 0], palette, SIZE)
-    middle = np.tile(slant.depths(SIZE, FOCAL, RADIUS), (SIZE, 1))
-    return surface_splats(inside, front, hidden, half_thickness(inside), middle, FRONT)
-
-
-def rendered(frame: np.ndarray, azimuths, slant: Slant = FLAT) -> np.ndarray:
-    return engine.render(inflated(frame, slant), orbit_cameras(azimuths, size=SIZE))
-
-
-def test_a_sphere_looks_the_same_from_every_side():
-    views = rendered(painted(disc(30)), [0, 45, 90, 200])
-    areas = (views[..., 3] > 127).sum((1, 2))
-    assert areas.max() < 1.12 * areas.min()
-
-
-def test_the_front_reproduces_silhouette_and_colours():
-    mask = disc(24)
-    mask[40:56, 10:90] = True  # arms
-    mask[70:90, 45:49] = True  # a thin leg
-    frame = painted(mask)
-    frame[:, 48:][mask[:, 48:]] = (30, 60, 200, 255)
-    view = rendered(frame, [0.0], Slant(0.4, 0.0, 1.0))[0]
-    shown = view[..., 3] > 127
-    assert (shown & mask).sum() / (shown | mask).sum() > 0.97
-    away = mask.copy()
-    away[:, 46:50] = False  # the colours' border
-    error = np.abs(view[..., :3].astype(int) - frame[..., :3])[away & shown]
-    assert error.mean() < 6
-
-
-def test_the_camera_at_positive_azimuth_sees_the_right_side():
-    frame = painted(disc(30), (220, 30, 30))
-    frame[:, 48:][disc(30)[:, 48:]] = (30, 30, 220, 255)
-    right, left = rendered(frame, [90.0, -90.0])
-    for view, channel in ((right, 2), (left, 0)):
-        colors = view[view[..., 3] > 127][:, :3].astype(int)
-        assert (colors[:, channel] > 150).mean() > 0.9
+def test_no_colour_of_the_old_background_survives():
+    frame = painted(disc(30), (60, 30, 20))
+    edge = disc(30) & ~disc(29)
+    frame[edge, :3] = 255  # a white fringe
+    colors = front_colors(frame.astype(np.float32) / 255)
+    assert colors[disc(30)].max() < 0.3
 
 
 def test_the_views_are_upright():
@@ -95,46 +49,6 @@ def test_the_views_are_upright():
     for view in views.images[0]:
         rows = np.nonzero(view[..., 3] > 127)[0]
         assert rows.mean() < 48
-
-
-def test_the_back_has_no_mark_of_the_front():
-    frame = painted(disc(34), (180, 120, 60))
-    frame[40:50, 36:46, :3] = 255
-    frame[40:50, 54:64, :3] = 255
-    front, back = rendered(frame, [0.0, 180.0])
-    assert front[45, 41, :3].min() > 230
-    solid = back[back[..., 3] > 250][:, :3].astype(int)
-    assert np.abs(solid - (180, 120, 60)).max() < 40
-
-
-def test_no_colour_of_the_old_background_survives():
-    frame = painted(disc(30), (60, 30, 20))
-    edge = disc(30) & ~disc(29)
-    frame[edge, :3] = 255  # a white fringe
-    for view in rendered(frame, [0, 60, 120, 180]):
-        assert view[view[..., 3] > 127][:, :3].max() < 120
-
-
-def test_the_surface_has_no_holes_and_stays_on_its_rays():
-    mask = disc(20)
-    mask[30:66, 20:76] = True
-    splats = inflated(painted(mask), Slant(-0.5, 0.0, 1.0))
-    cameras = orbit_cameras([30, 90, 150, 270], [20, -10, 20, 10], size=SIZE)
-    views = engine.render(splats, cameras)
-    for view in views:
-        solid = view[..., 3] > 127
-        assert not (binary_fill_holes(solid) & ~solid).any()
-    pixels, _ = project(splats.means, FRONT)
-    columns, rows = pixels[0].floor().long().numpy().T
-    assert mask[rows, columns].all()
-
-
-def test_a_slanted_object_is_seen_broadside_at_its_azimuth():
-    """An object along depth = x shows its full width at azimuth 45 and its edge at -45."""
-    mask = np.zeros((SIZE, SIZE), bool)
-    mask[44:52, 16:80] = True
-    broad, thin = rendered(painted(mask), [45.0, -45.0], Slant(1.0, 0.0, 1.0))[..., 3] > 127
-    assert np.ptp(np.nonzero(broad)[1]) > 2.5 * np.ptp(np.nonzero(thin)[1])
 
 
 def test_run_returns_the_input_and_six_views():
@@ -156,8 +70,7 @@ def test_the_front_cameras_distance_and_field_of_view_are_kept():
     _, views = finished(engine.run(painted(disc(20))[None], front, SIZE))
     torch.testing.assert_close(views.cameras.centres().norm(dim=1), torch.full((7,), 1.1))
     torch.testing.assert_close(views.cameras.Ks, front.Ks.expand(7, 3, 3))
-    areas = (views.images[0, ..., 3] > 127).sum((1, 2))
-    assert areas.max() < 1.15 * areas.min()
+    assert (views.images[0, ..., 3] > 127).sum((1, 2)).min() > 500
 
 
 def test_the_views_are_deterministic():
