@@ -46,6 +46,8 @@ class ClipConfig:
     """Side of the square frames, pixels; less, but at least 256, if the clip has fewer pixels."""
     margin: Annotated[float, Range(0, 0.45)] = 0.1
     """Free border around the object on each side, as a fraction of the square's side."""
+    interpolate: Literal[1, 2, 4] = 1
+    """Factor on the frame rate: frames between the clip's are made by optical flow; 1 = none."""
     start: Annotated[float, Range(0, DAY)] = 0.0
     """Beginning of the used part of the clip, seconds."""
     end: Annotated[float | None, Range(0, DAY)] = None

@@ -17,8 +17,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import clip, export, features, guidance, intake, matting, mesh, multiview, ranges
+from . import (
+    clip,
+    export,
+    features,
+    guidance,
+    intake,
+    interpolation,
+    matting,
+    mesh,
+    multiview,
+    ranges,
+)
 from .config import Config
+from .errors import UserError
 from .evaluation import comparison
 from .features.io import load_features, save_features
 from .fourd import stage as fourd
@@ -92,6 +104,11 @@ def check(source: Path, config: Config) -> torch.device:
     turntable.frame_count(config.videos)
     place = device.pick(config.machine.device)
     check_rasterizer(config.machine.rasterizer, place)
+    if config.clip.interpolate > 1 and multiview.given_views(source, config.multiview):
+        raise UserError(
+            f"The views in {source.name} are of its own frames, not of frames in between.",
+            "Leave out --clip.interpolate, or ignore the views with --views none.",
+        )
     return place
 
 
@@ -108,7 +125,9 @@ class _Pipeline:
         # Limits of the server were part of the clip's key once; runs of that time are recognized.
         recorded = workspace.record.get("config", {}).get("clip", {})
         limits = {name: recorded[name] for name in CLIP_LIMITS if name in recorded}
-        self.former_clip_config = replace(config.clip, **limits)
+        former = dataclasses.asdict(replace(config.clip, **limits))
+        former.pop("interpolate")  # those runs knew none, and it does not change the clip's frames
+        self.former_clip_config = dataclasses.make_dataclass("ClipConfig", former)(**former)
 
     def stages(self) -> dict[str, Callable[[], Iterator[Event]]]:
         """The stages in order, by their names in STAGES, under which events and run.json know them.
@@ -206,7 +225,8 @@ class _Pipeline:
         def make(guides: guidance.Guidance) -> Stage[dict[str, Any]]:
             points, colors = load_points_ply(self.workspace / "points.ply")
             maps = load_features(self.workspace / "features.safetensors")
-            positions = clip.load(self.workspace / "clip").positions
+            moments = clip.load(self.workspace / "clip").positions
+            positions = interpolation.positions(moments, self.config.clip.interpolate)
             asset, facts = yield from fourd.run(
                 self.views, torch.as_tensor(positions), maps, points, colors, config.fourd,
                 config.seed, self.workspace / "checkpoints", self.recorder.keys["fourd"],
@@ -286,6 +306,7 @@ class ObjectPipeline(_Pipeline):
             alphas = yield from engine.run(read.frames)
             alphas = yield from corrections.run(root, read.frames, read.indices, alphas)
             frames, crop, warnings = clip.square(read, alphas, config.clip)
+            frames = yield from interpolation.run(frames, config.clip.interpolate)
             for warning in warnings:
                 yield Event("matting", len(frames), len(frames), warning, warning=True)
             with self.workspace.replacing("frames") as folder:
@@ -295,9 +316,12 @@ class ObjectPipeline(_Pipeline):
 
         strokes = corrections.folder_of(root)
         square = {"size": config.clip.size, "margin": config.clip.margin}
+        former = (config.matting, *strokes)
+        if config.clip.interpolate > 1:
+            square["interpolate"], former = config.clip.interpolate, None
         yield from self.recorder.run(
             "matting", (config.matting, square, *strokes), ("clip",), ["frames"], make, choose,
-            former_inputs=(config.matting, *strokes),
+            former_inputs=former,
         )  # fmt: skip
 
     def make_mesh(self) -> Iterator[Event]:

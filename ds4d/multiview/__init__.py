@@ -17,6 +17,15 @@ from .views import Matte, Views
 ZERO123PLUS_GB, ZERO123PLUS_LOW_GB = 8.0, 6.0  # GPU memory that Zero123++ needs
 
 
+def given_views(source: Path, config: MultiviewConfig) -> bool:
+    """True if the views come from the source itself; raises as `choose` does."""
+    from . import capture, given
+
+    if capture.find(source, config) is not None:
+        return True
+    return config.engine in ("auto", "given") and given.find(source, config.views) is not None
+
+
 def choose(
     config: MultiviewConfig,
     machine: MachineConfig,

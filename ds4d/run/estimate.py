@@ -56,21 +56,23 @@ def expected(config: Config, frames: int, gpu: str, cores: int) -> list[Cost]:
     """Estimate time and memory of the stages of a run, in their order.
 
     Args:
-        frames: number of frames that are used of the clip.
+        frames: number of frames that are used of the clip; interpolation adds to them.
         gpu: name of the GPU; empty = none.
         cores: number of CPU cores; they matter only without a GPU.
     """
     fourd, start = config.fourd, PRESETS["preview"]
     share = frames / start.clip.frames
+    frames = (frames - 1) * config.clip.interpolate + 1
+    made = frames / start.clip.frames
     area = (config.clip.size / start.clip.size) ** 2
     grows = {
         "clip": share,
         "matting": share,
-        "multiview": share * (config.multiview.steps / start.multiview.steps if gpu else area),
-        "features": share * (1 if gpu else (config.features.grid / start.features.grid) ** 2),
+        "multiview": made * (config.multiview.steps / start.multiview.steps if gpu else area),
+        "features": made * (1 if gpu else (config.features.grid / start.features.grid) ** 2),
         "mesh": (config.mesh.resolution / start.mesh.resolution) ** 2,
         "videos": _video_pixels(config) / _video_pixels(start),
-        "export": share * fourd.max_gaussians / start.fourd.max_gaussians,
+        "export": made * fourd.max_gaussians / start.fourd.max_gaussians,
     }
     slower = slowness(gpu, cores)
     base = ON_H200 if gpu else ON_CPU
