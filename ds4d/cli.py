@@ -1,4 +1,4 @@
-"""Command line: python -m ds4d generate | render | export | evaluate | doctor.
+"""Command line: python -m ds4d generate | animate | render | export | evaluate | doctor.
 
 Heavy imports happen when a command runs, so that help appears at once.
 """
@@ -18,7 +18,15 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from .config import PRESETS, Config, FourdConfig, MachineConfig, VideoConfig
+from .config import (
+    PRESETS,
+    AnimateConfig,
+    Config,
+    FourdConfig,
+    MachineConfig,
+    MattingConfig,
+    VideoConfig,
+)
 from .errors import UserError, of_the_machine
 from .fourd.ablations import ABLATIONS
 
@@ -37,6 +45,19 @@ class Generate:
     out: Path
     """Run folder; created if it does not exist."""
     config: Annotated[Config, tyro.conf.arg(name="")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Animate:
+    """Make a short clip of a picture of one object, for `generate`."""
+
+    picture: tyro.conf.Positional[Path]
+    """Picture of one object (PNG, JPEG, WebP), with or without a transparent background."""
+    out: Path
+    """Animated WebP to write, with a transparent background."""
+    config: Annotated[AnimateConfig, tyro.conf.arg(name="")]
+    machine: Annotated[MachineConfig, tyro.conf.arg(name="")]
+    matting: MattingConfig = dataclasses.field(default_factory=MattingConfig)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +151,7 @@ def _commands(arguments: list[str]) -> Any:
     start = Generate(clip=tyro.MISSING, out=tyro.MISSING, config=config)
     return (
         Annotated[Generate, tyro.conf.subcommand("generate", default=start)]
+        | Annotated[Animate, tyro.conf.subcommand("animate")]
         | Annotated[Render, tyro.conf.subcommand("render")]
         | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
@@ -164,6 +186,17 @@ def _generate(command: Generate) -> int:
         engine = f" ({stage['engine']})" if "engine" in stage else ""
         print(f"{name}{engine}: {stage['seconds']} s", file=sys.stderr)
     print(f"Done: {workspace.root / 'videos' / 'orbit.mp4'}", file=sys.stderr)
+    return 0
+
+
+def _animate(command: Animate) -> int:
+    from . import animate
+    from .run.progress import show
+
+    show(animate.animate(
+        command.picture, command.out, command.config, command.machine, command.matting
+    ))  # fmt: skip
+    print(f"Done: {command.out}", file=sys.stderr)
     return 0
 
 
@@ -238,6 +271,7 @@ def _finished(run: Path, machine: MachineConfig) -> tuple[Any, Any]:
 
 RUNNERS = {
     Generate: _generate,
+    Animate: _animate,
     Render: _render,
     Export: _export,
     Evaluate: _evaluate,

@@ -273,6 +273,22 @@ class FourdConfig:
 
 
 @dataclass(frozen=True)
+class AnimateConfig:
+    """A clip that is made of a picture; the chain takes it like any other clip."""
+
+    engine: Literal["auto", "puppet"] = "auto"
+    """Engine of the motion: puppet (warps of the cut-out, no weights)."""
+    motion: Literal["auto", "breathe", "sway", "hop", "nod", "wave", "walk"] = "auto"
+    """Motion of puppet; auto = one that suits the object's outline."""
+    frames: Annotated[int, Range(2, 240)] = 24
+    """Number of frames; the last one leads back to the first."""
+    fps: Annotated[float, Range(1, 60)] = 12.0
+    """Frames per second of the clip."""
+    size: Annotated[int, Range(64, 2048)] = 512
+    """Side of the square frames, pixels."""
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of a run."""
 

@@ -11,8 +11,8 @@ import pytest
 from tests.paths import ROOT
 
 # The flow of the pipeline: a stage never imports a later one.
-STAGES = ("clip", "matting", "interpolation", "multiview", "features", "mesh", "fourd", "render",
-          "evaluation", "export")  # fmt: skip
+STAGES = ("clip", "matting", "animate", "interpolation", "multiview", "features", "mesh", "fourd",
+          "render", "evaluation", "export")  # fmt: skip
 # The mesh that is part of an earlier stage's result, its files and its rasterizer.
 SHARED_TYPES = ("ds4d.mesh.mesh", "ds4d.mesh.io", "ds4d.mesh.visibility")
 # Packages below the stages, and the packages that they may import.

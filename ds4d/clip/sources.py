@@ -150,6 +150,23 @@ def _open_images(name: str, files: list[Path], config: ClipConfig) -> Source:
     return Source(name, len(files), None, pick, lambda: len(files), size=next(iter(sizes)))
 
 
+def read_image(file: Path, config: ClipConfig) -> np.ndarray:
+    """Read one picture upright, at most LONGEST pixels long, [H, W, 3 or 4] uint8.
+
+    Raises:
+        UserError: there is no such file, or it is no picture, damaged, or over the limits.
+    """
+    if not file.is_file():
+        raise UserError(f"There is no picture {file}.", "Check the path.")
+    try:
+        with _opened(file, config) as image:
+            return _pixels(image)
+    except DAMAGED as error:
+        raise UserError(
+            f"{file.name} is not a picture that can be read.", "Give a PNG, JPEG or WebP picture."
+        ) from error
+
+
 def _unreadable(file: Path) -> UserError:
     return UserError(f"The image {file.name} cannot be read.", "Replace it or take it out.")
 
