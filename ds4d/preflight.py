@@ -1,8 +1,9 @@
 """Preflight report on a clip: the frames that a run would use, and what may go wrong.
 
-It reads a dozen frames at thumbnail size and takes about a second, without any network and without
-torch. Mattes are the classical engine's on thumbnails, which is good enough to find out whether
-the object leaves the frame or is too small.
+The clip is read by the same code as in a run. A dozen frames are looked at more closely, at
+thumbnail size, which takes about a second, without any network and without torch. Mattes are the
+classical engine's on thumbnails, which is good enough to find out whether the object leaves the
+frame or is too small.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .clip.sampling import sampled_indices, stacked
-from .clip.sources import Source, open_source
+from .clip.crop import SMALLEST
+from .clip.framing import framed
+from .clip.sampling import positions, sampled
+from .clip.sources import Kind, Source, open_source
+from .clip.survey import LOOKS, affordable, evenly, usable
 from .config import ClipConfig
 from .errors import UserError
 from .images import over
@@ -23,12 +27,12 @@ from .matting.classical import color_models, stabilization
 from .matting.cleanup import shrunk
 from .run.events import Event, result
 
-THUMBNAILS = 12  # sampled evenly from the chosen part
-MATTED = 8  # of the thumbnails
+MATTED = 8  # of the thumbnails, of which there are as many as a survey LOOKS at
 THUMBNAIL_SIZE, MATTE_SIZE = 192, 144  # longest sides, pixels
 SHARPNESS_SIZE = 640  # longest side of the frames whose sharpness is measured, pixels
 SPARSE = 0.25  # seconds between used frames; with more, motion is hard to follow
 SHORT, LONG = 0.4, 6.0  # seconds
+FEW = 1 / 3  # of the square's side; an object with less crosses the frame
 SMALL = 0.15  # extent of the object, share of the frame's shorter side
 DARK = 22.0  # Lab lightness of the object
 BLURRED = 3.0  # grey levels that the sharpest edges lose by halving; sharp clips lose 20 to 40
@@ -51,16 +55,23 @@ class Report:
     """Properties of a clip, the frames that a run would use, and the results of all checks."""
 
     name: str
+    kind: Kind
     seconds: float | None  # length of the whole clip; None = images without a frame rate
-    fps: float | None
-    width: int  # pixels
-    height: int  # pixels
+    fps: float | None  # average rate
+    width: int  # pixels, as shown
+    height: int  # pixels, as shown
     source_frames: int
     used: np.ndarray  # [T] indices of the source frames that a run uses
+    positions: np.ndarray  # [T] their places in time, from 0 = first to 1 = last
+    used_seconds: np.ndarray | None  # [T] their times from the source's first frame; None = no rate
     thumbnail_indices: np.ndarray  # [K] indices of the source frames shown as thumbnails
     thumbnails: np.ndarray  # [K, h, w, 3 or 4] uint8
     mattes: np.ndarray  # [M, h', w'] uint8, of some of the thumbnails
+    alpha: bool  # whether the clip has its own transparency
+    object_pixels: int  # longer side of the object in the square frames of a run; 0 = none is seen
     checks: tuple[Check, ...]
+    warnings: tuple[str, ...]  # about how the clip is read; they are among the checks as well
+    left_out: tuple[str, ...]  # files and streams that are not used
 
 
 def inspect_clip(path: Path, config: ClipConfig) -> Report:
@@ -69,48 +80,56 @@ def inspect_clip(path: Path, config: ClipConfig) -> Report:
     Raises:
         UserError: `clip.read` would refuse the clip.
     """
-    source, prepared = open_source(Path(path), config)
-    used = sampled_indices(source, config)
-    indices = _evenly(used, THUMBNAILS)
-    thumbnails, sharpness = [], []
-    width = height = 0
-    for frame in source.pick(indices.tolist()):
-        height, width = frame.shape[:2]
-        thumbnails.append(shrunk(frame, THUMBNAIL_SIZE))
-        sharpness.append(_sharpness(frame))
-    if not thumbnails:
+    source = open_source(Path(path), config)
+    found = usable(source, config)
+    used = sampled(source, found.indices, config.frames)
+    picked = dict(source.pick(affordable(source, evenly(used, LOOKS)).tolist()))
+    if len(used) < 2 or not picked:
         raise UserError(f"{source.name} has no frame that can be read.", "Export it again.")
-    thumbnails, indices = stacked(thumbnails, source.name), indices[: len(thumbnails)]
-    seconds = [index / source.fps if source.fps else None for index in indices]
-    matted = _evenly(np.arange(len(thumbnails)), MATTED)
+    indices = np.array(sorted(picked))
+    frames, notes = framed([picked[index] for index in indices.tolist()], source)
+    height, width = frames.shape[1:3]
+    thumbnails = np.stack([shrunk(frame, THUMBNAIL_SIZE) for frame in frames])
+    sharpness = float(np.median([_sharpness(frame) for frame in frames]))
+    seconds = [None if source.seconds is None else source.times[index] for index in indices]
+    matted = evenly(np.arange(len(thumbnails)), MATTED)
     mattes, doubt = _mattes(thumbnails[matted])
+    warnings = (*source.notes, *found.notes, *notes)
+    pixels, side = _object_pixels(mattes, height, config)
     checks = [
         _check_length(source, used),
-        *_check_background(thumbnails, doubt, prepared),
-        *_check_object(mattes, [seconds[index] for index in matted], min(height, width)),
-        _check_light(thumbnails[matted], mattes, float(np.median(sharpness))),
+        *(Check("Clip", warning, False) for warning in warnings),
+        *_check_background(thumbnails, doubt, source.kind == "prepared"),
+        *_check_object(
+            mattes,
+            [seconds[index] for index in matted],
+            min(height, width),
+            f"{pixels} of {side} pixels in the run",
+        ),
+        *_check_travel(pixels, side),
+        _check_light(thumbnails[matted], mattes, sharpness),
         *_check_cuts(thumbnails, seconds),
     ]
-    stored = source.size or (width, height)
-    rotated = (stored[0] > stored[1]) != (width > height)  # stored on its side
     return Report(
         name=source.name,
-        seconds=source.count / source.fps if source.fps else None,
+        kind=source.kind,
+        seconds=source.seconds,
         fps=source.fps,
-        width=stored[1] if rotated else stored[0],
-        height=stored[0] if rotated else stored[1],
+        width=source.size[0],
+        height=source.size[1],
         source_frames=source.count,
         used=used,
+        positions=positions(source, used),
+        used_seconds=None if source.seconds is None else source.times[used],
         thumbnail_indices=indices,
         thumbnails=thumbnails,
         mattes=mattes,
+        alpha=alpha.usable(thumbnails),
+        object_pixels=pixels,
         checks=tuple(checks),
+        warnings=warnings,
+        left_out=source.left_out,
     )
-
-
-def _evenly(items: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` of the items, evenly spaced, first and last included."""
-    return items[np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)]
 
 
 # --- checks -------------------------------------------------------------------------------------
@@ -118,9 +137,10 @@ def _evenly(items: np.ndarray, count: int) -> np.ndarray:
 
 def _check_length(source: Source, used: np.ndarray) -> Check:
     count = f"{len(used)} of {source.count} frames are used"
-    if source.fps is None:
+    if source.seconds is None:
         return Check("Length", f"{count}.")
-    duration, gap = (used[-1] - used[0] + 1) / source.fps, np.diff(used).mean() / source.fps
+    ends = np.append(source.times[1:], source.seconds)
+    duration, gap = ends[used[-1]] - source.times[used[0]], np.diff(source.times[used]).mean()
     sentence = f"{count}: {duration:.1f} s, one every {gap:.2f} s."
     if gap > SPARSE:
         shorten = "Choose the one to five seconds in which it moves."
@@ -167,6 +187,7 @@ def _check_object(
     mattes: np.ndarray,  # [M, h, w] uint8
     seconds: list[float | None],  # of the M frames
     shorter: int,  # pixels of the frame's shorter side
+    extent: str,  # the object's pixels in a run, in words
 ) -> list[Check]:
     """Checks that there is one object, completely visible and large enough."""
     solid = mattes > 127
@@ -183,10 +204,11 @@ def _check_object(
     if len(cut):
         times = _times([seconds[index] for index in cut], len(seconds))
         hint = "The missing part is missing from every side: choose another part of the clip."
-        sentence = f"The border of the frame cuts the object off {times}."
+        sentence = f"The border of the frame cuts the object off {times}; it has {extent}."
         checks.append(Check("Frame", sentence, False, hint))
     else:
-        checks.append(Check("Frame", "The object stays inside the frame."))
+        sentence = f"The object stays inside the frame, and has {extent}."
+        checks.append(Check("Frame", sentence))
     share = np.median([_extent(mask) for mask in solid[visible]]) / min(solid.shape[1:])
     if share < SMALL:
         sentence = f"The object is small: about {share * shorter:.0f} pixels of {shorter}."
@@ -197,6 +219,28 @@ def _check_object(
         hint = "They are treated as one object; a single one gives better results."
         checks.append(Check("Object", sentence, False, hint))
     return checks
+
+
+def _object_pixels(mattes: np.ndarray, frame_height: int, config: ClipConfig) -> tuple[int, int]:
+    """Longer side of the object in the square frames that a run makes, and their side, pixels."""
+    solid = mattes > 127
+    visible = solid.any(axis=(1, 2))
+    if not visible.any():
+        return 0, config.size
+    scale = frame_height / solid.shape[1]  # pixels of a frame per pixel of a matte
+    across = float(np.median([_extent(mask) for mask in solid[visible]])) * scale
+    square = _extent(solid.any(axis=0)) * scale / (1 - 2 * config.margin)
+    side = min(config.size, max(round(square), SMALLEST))
+    return round(across / square * side), side
+
+
+def _check_travel(pixels: int, side: int) -> list[Check]:
+    """Checks that the object does not become small because it crosses the frame."""
+    if not 0 < pixels < FEW * side:
+        return []
+    sentence = f"The object crosses the frame, and has only {pixels} of {side} pixels in the run."
+    hint = "Choose a part in which it moves less, or crop the clip."
+    return [Check("Pixels", sentence, False, hint)]
 
 
 def _extent(mask: np.ndarray) -> int:

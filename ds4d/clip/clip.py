@@ -22,6 +22,8 @@ class Clip:
     fps: float | None  # of the source
     prepared: bool  # framed by a known camera: frames are resized, never cropped
     warnings: tuple[str, ...] = ()
+    seconds: np.ndarray | None = None  # [T] float64, from the source's first frame; None = no rate
+    left_out: tuple[str, ...] = ()  # files and streams of the source that are not used
 
 
 def save(folder: Path, clip: Clip) -> None:
@@ -34,6 +36,8 @@ def save(folder: Path, clip: Clip) -> None:
         "fps": clip.fps,
         "prepared": clip.prepared,
         "warnings": clip.warnings,
+        "seconds": None if clip.seconds is None else clip.seconds.tolist(),
+        "left_out": clip.left_out,
     }
     (folder / "clip.json").write_text(json.dumps(facts, indent=1))
 
@@ -41,10 +45,13 @@ def save(folder: Path, clip: Clip) -> None:
 def load(folder: Path) -> Clip:
     """Read what `save` wrote."""
     facts = json.loads((folder / "clip.json").read_text())
+    seconds = facts.pop("seconds", None)  # runs of earlier versions have none
     return Clip(
         frames=load_images(folder),
         positions=np.array(facts.pop("positions")),
         indices=np.array(facts.pop("indices"), np.int64),
         warnings=tuple(facts.pop("warnings")),
+        seconds=None if seconds is None else np.array(seconds),
+        left_out=tuple(facts.pop("left_out", ())),
         **facts,
     )

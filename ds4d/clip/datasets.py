@@ -11,12 +11,15 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 from ..errors import UserError
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+IMAGE_SUFFIXES = {
+    ".png", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".bmp", ".jpg", ".jpeg", ".jpe",
+    ".jfif",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,14 @@ def listed_cameras(root: Path) -> list[str]:
 def image_files(folder: Path) -> list[Path]:
     """The images of a folder in natural order: 2.png comes before 10.png."""
     files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-    return sorted((path for path in files if not path.name.startswith(".")), key=_natural)
+    return sorted((path for path in files if not path.name.startswith(".")), key=natural)
 
 
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    parts = re.split(r"(\d+)", path.name)
-    return [(0, int(part)) if part.isdigit() else (1, part.lower()) for part in parts if part]
+def natural(path: PurePath) -> list[tuple[int, int | str]]:
+    """A key by which paths are sorted as people number them."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [(0, int(part)) if part.isdecimal() and part.isascii() else (1, part.lower())
+            for part in parts if part]  # fmt: skip
 
 
 def _fronts(folder: Path) -> tuple[Path, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,39 +11,35 @@ from ..errors import UserError
 from ..images import checkerboard, over
 from ..run.events import Event, Stage
 from .clip import Clip
+from .framing import framed
 from .sources import Source, open_source
+from .survey import Usable, lost_frames, usable
 
 STILL = 4.0  # grey levels; a clip whose 8 x 8 blocks change less than this does not move
 
 
 def read(path: Path, config: ClipConfig) -> Stage[Clip]:
-    """Read a clip and sample it evenly to `config.frames`, or to all frames of a shorter clip,
-    between `config.start` and `config.end`.
+    """Read a clip and sample it evenly over time to `config.frames`, or to all frames of a shorter
+    clip, between `config.start` and `config.end`.
 
     Args:
-        path: a video, an animated image, a folder of images, or a prepared folder (datasets.py).
+        path: a video, an animated image, a folder or a zip of images, or a prepared folder
+            (datasets.py).
 
     Raises:
         UserError: nothing there, not a clip, fewer than two frames, or over the limits.
     """
-    path = Path(path)
-    source, prepared = open_source(path, config)
-    frames, indices = yield from _sample(source, config)
-    if len(frames) < len(indices):  # cut off or damaged: the file promised more than it holds
-        source = replace(source, count=source.recount())
-        frames, indices = yield from _sample(source, config)
+    source = open_source(Path(path), config)
+    found = usable(source, config)
+    frames, lost = yield from _picked(source, found, config)
+    indices = np.array(sorted(frames), np.int64)
     if len(frames) < 2:
         raise UserError(
             f"{source.name} has {'no frame' if not frames else 'only one frame'} that can be read.",
             "Give a clip in which the object moves: a video, a GIF or a folder of images.",
         )
-    stack = stacked(frames, source.name)
-    warnings = []
-    if source.promised and source.count < source.promised:
-        warnings.append(
-            f"{source.name} is cut off: {source.count} of about {source.promised} frames can be "
-            "read, and these are used."
-        )
+    stack, notes = framed([frames[index] for index in indices.tolist()], source)
+    warnings = [*source.notes, *found.notes, *lost_frames(source, lost), *notes]
     if _is_still(stack):
         warnings.append("The clip does not move, so the result will not move either.")
     for warning in warnings:
@@ -53,67 +47,64 @@ def read(path: Path, config: ClipConfig) -> Stage[Clip]:
     yield Event("clip", len(frames), len(frames), f"{len(frames)} of {source.count} frames")
     return Clip(
         frames=stack,
-        positions=(indices - indices[0]) / (indices[-1] - indices[0]),
+        positions=positions(source, indices),
         indices=indices,
         source_frames=source.count,
         fps=source.fps,
-        prepared=prepared,
+        prepared=source.kind == "prepared",
         warnings=tuple(warnings),
+        seconds=None if source.seconds is None else source.times[indices],
+        left_out=source.left_out,
     )
 
 
-def _sample(source: Source, config: ClipConfig) -> Stage[tuple[list[np.ndarray], np.ndarray]]:
-    """The sampled frames as far as they can be read, and the indices of all sampled frames."""
-    indices = sampled_indices(source, config)
-    frames: list[np.ndarray] = []
-    for frame in source.pick(indices.tolist()):
-        frames.append(frame)
-        message = f"frame {indices[len(frames) - 1] + 1} of {source.count}"
-        yield Event("clip", len(frames), len(indices), message, preview=_preview(frame))
-    return frames, indices
+def _picked(
+    source: Source, found: Usable, config: ClipConfig
+) -> Stage[tuple[dict[int, np.ndarray], np.ndarray]]:
+    """The sampled frames by their numbers, and the numbers of those that cannot be decoded.
 
-
-def sampled_indices(source: Source, config: ClipConfig) -> np.ndarray:
-    """Indices [T] int64 of the source's frames that a run uses: evenly, from start to end.
-
-    Raises:
-        UserError: there are fewer than two frames between them, or the source has no frame rate.
+    Others take their place.
     """
-    first, last = 0, source.count - 1
-    if config.start or config.end is not None:
-        if source.fps is None:
-            raise UserError(
-                f"{source.name} has no frame rate, so no part can be chosen by seconds.",
-                "Remove the images that are not wanted, and leave out start and end.",
-            )
-        first = max(0, math.ceil(config.start * source.fps - 1e-6))
-        if config.end is not None:
-            last = min(last, math.floor(config.end * source.fps + 1e-6))
-        if last <= first:
-            until = "its end" if config.end is None else f"{config.end:g} s"
-            raise UserError(
-                f"From {config.start:g} s to {until}, {source.name} has fewer than two frames.",
-                f"It lasts {source.count / source.fps:.1f} s.",
-            )
-    return np.linspace(first, last, min(config.frames, last - first + 1)).round().astype(np.int64)
+    frames: dict[int, np.ndarray] = {}
+    left, lost = found.indices, []
+    while True:
+        indices = sampled(source, left, config.frames)
+        absent = [index for index in indices.tolist() if index not in frames]
+        for index, frame in source.pick(absent):
+            frames[index] = frame
+            message = f"frame {index + 1} of {source.count}"
+            yield Event("clip", len(frames), len(indices), message, preview=_preview(frame))
+        failed = [index for index in absent if index not in frames]
+        if not failed:
+            chosen = set(indices.tolist())
+            return {i: f for i, f in frames.items() if i in chosen}, np.array(sorted(lost))
+        lost += failed
+        left = np.setdiff1d(left, failed)
+        if len(left) < 2:
+            return frames, np.array(sorted(lost))
 
 
-def stacked(frames: list[np.ndarray], name: str) -> np.ndarray:
-    """Stack frames to [T, H, W, 4] if any pixel is transparent, else to [T, H, W, 3].
+def sampled(source: Source, indices: np.ndarray, count: int) -> np.ndarray:
+    """At most `count` [T] of the frames [K] that may be used, evenly spaced in time."""
+    if len(indices) <= count:
+        return indices.astype(np.int64)
+    times = source.times[indices]
+    even = np.linspace(times[0], times[-1], len(times))
+    if np.abs(times - even).max() < 0.5 * (even[1] - even[0]):
+        chosen = np.linspace(0, len(indices) - 1, count).round().astype(np.int64)
+        return indices[chosen].astype(np.int64)
+    goals = np.linspace(times[0], times[-1], count)
+    taken = set(np.abs(times[None] - goals[:, None]).argmin(axis=1).tolist())
+    while len(taken) < count:  # where frames lie close together, some are the nearest of several
+        distance = np.abs(times[:, None] - times[None, sorted(taken)]).min(axis=1)
+        taken.add(int(distance.argmax()))
+    return indices[sorted(taken)].astype(np.int64)
 
-    Raises:
-        UserError: the frames differ in size.
-    """
-    if len({frame.shape[:2] for frame in frames}) > 1:
-        raise UserError(
-            f"The frames of {name} differ in size.", "Export the clip with one frame size."
-        )
-    if all(frame.shape[2] == 3 or frame[..., 3].min() == 255 for frame in frames):
-        return np.stack([frame[..., :3] for frame in frames])
-    opaque = np.full((*frames[0].shape[:2], 1), 255, np.uint8)
-    return np.stack([
-        frame if frame.shape[2] == 4 else np.concatenate([frame, opaque], -1) for frame in frames
-    ])  # fmt: skip
+
+def positions(source: Source, indices: np.ndarray) -> np.ndarray:
+    """Places of frames in time [T] float64, from 0 for the first one to 1 for the last one."""
+    times = source.times[indices]
+    return (times - times[0]) / (times[-1] - times[0])
 
 
 def _is_still(frames: np.ndarray) -> bool:

@@ -1,136 +1,139 @@
-"""Sources of frames: videos, animated images, folders of images, prepared folders."""
+"""Sources of frames: videos, animated images, folders and zips of images, prepared folders."""
 
 from __future__ import annotations
 
-import struct
-import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 
 from ..config import ClipConfig
 from ..errors import UserError
-from . import video
-from .datasets import find_prepared, image_files
+from . import animation, decoding, packets
+from .datasets import Prepared, find_prepared
+from .limits import check_bytes, check_exists
+from .pictures import Picture, Pictures, find_pictures
+from .stills import DAMAGED, LONGEST, open_image, pixels, shown_size
 
-LONGEST = 1080  # pixels; larger frames are scaled down while they are read
-ANIMATED = {"GIF", "WEBP", "PNG", "AVIF"}  # Pillow's formats that can hold a moving clip
-# What Pillow raises for broken files.
-DAMAGED = (OSError, SyntaxError, EOFError, ValueError, struct.error)
+Kind = Literal["video", "animation", "images", "prepared"]
+Frames = Iterator[tuple[int, np.ndarray]]  # numbers of frames, and their pixels
+SMALL = 320  # pixels, longest side of the grey images that tell frames apart
 
 
 @dataclass(frozen=True)
 class Source:
-    """Random access to the frames of a clip, independent of its file format."""
+    """Random access to the frames of a clip, independent of its file format.
+
+    Frames are numbered in the order of time. Those that cannot be decoded are left out by `pick`
+    and `look`.
+    """
 
     name: str
-    count: int  # frames
-    fps: float | None
-    pick: Callable[[Sequence[int]], Iterator[np.ndarray]]  # [H, W, 3 or 4] uint8, in order
-    recount: Callable[[], int]  # number of frames that can be decoded; used when some are missing
+    kind: Kind
+    times: np.ndarray  # [N] increasing from 0: seconds, or any unit if `seconds` is None
+    seconds: float | None  # length; None = images without a frame rate
+    fps: float | None  # average rate
+    size: tuple[int, int]  # width and height as shown, pixels
+    pick: Callable[[Sequence[int]], Frames]  # [H, W, 3 or 4] uint8, at most LONGEST pixels long
+    look: Callable[[Sequence[int]], Frames]  # [h, w] uint8 grey, at most SMALL pixels long
+    affordable: Callable[[np.ndarray, int], np.ndarray]  # decoding.affordable
     promised: int | None = None  # number of frames by the header of a file that is cut off
-    size: tuple[int, int] | None = None  # width and height as stored, pixels
+    notes: tuple[str, ...] = ()  # what the user should know about how the clip is read
+    left_out: tuple[str, ...] = ()  # files and streams that are not used
+
+    @property
+    def count(self) -> int:
+        return len(self.times)
 
 
-def open_source(path: Path, config: ClipConfig) -> tuple[Source, bool]:
-    """Open a clip; also tells whether it is a prepared folder (datasets.py).
+def open_source(path: Path, config: ClipConfig) -> Source:
+    """Open a clip: its header, its timestamps and at most its first frame are read.
 
     Raises:
         UserError: the path does not exist, or is not a clip, a single image, damaged, or over the
             limits.
     """
-    if not path.exists():
-        raise UserError(f"There is nothing at {path}.", "Check the path.")
+    check_exists(path)
     if path.is_dir():
         prepared = find_prepared(path)
-        files = list(prepared.fronts) if prepared else image_files(path)
-        return _open_images(path.name, files, config), prepared is not None
-    size = path.stat().st_size
-    if size == 0:
-        raise UserError(f"{path.name} is empty.", "Copy or export it again.")
-    _check_bytes(path.name, size, config)
-    return _open_picture(path, config) or _open_video(path, config), False
+        if prepared is not None:
+            return _open_pictures(path.name, _fronts(prepared), config, "prepared")
+        return _open_pictures(path.name, find_pictures(path), config, "images")
+    check_bytes(path.name, path.stat().st_size, config)
+    if zipfile.is_zipfile(path):
+        return _open_pictures(path.name, find_pictures(path), config, "images")
+    return _open_animation(path, config) or _open_video(path, config)
 
 
 def _open_video(path: Path, config: ClipConfig) -> Source:
-    found = video.inspect(path, config.max_seconds, config.max_pixels)
+    video = packets.inspect(path, config)
+    first = decoding.first_look(video)
+    notes = []
+    if video.times is None:
+        notes.append(f"{path.name} states no frame rate that can be right: frames count as even.")
+    if first.interlaced:
+        notes.append("The clip is interlaced: whole frames are made of its half frames.")
+    if video.others:
+        notes.append(f"{path.name} also holds {' and '.join(video.others)}, which is not used.")
     return Source(
         name=path.name,
-        count=found.frames,
-        fps=found.fps,
-        pick=lambda indices: video.decode(found, indices, LONGEST),
-        recount=lambda: video.count_decodable(found),
-        promised=found.promised,
-        size=(found.width, found.height),
+        kind="video",
+        times=np.arange(video.count, dtype=float) if video.times is None else video.times,
+        seconds=video.seconds,
+        fps=video.fps,
+        size=first.size,
+        pick=lambda indices: decoding.decode(video, indices, LONGEST, first.interlaced),
+        look=lambda indices: decoding.small_frames(video, indices, SMALL),
+        affordable=lambda indices, frames: decoding.affordable(video, indices, frames),
+        promised=video.promised,
+        notes=tuple(notes),
+        left_out=video.others,
     )
 
 
-def _open_picture(path: Path, config: ClipConfig) -> Source | None:
+def _open_animation(path: Path, config: ClipConfig) -> Source | None:
     """Open an animated GIF, WebP, PNG or AVIF; None if the file is not an image."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with _opened(path, config) as image:
-            promised = getattr(image, "n_frames", 1) if image.format in ANIMATED else 1
-            size = image.size
-            count, seconds = 0, 0.0
-            while count < promised and _frame(image, count):
-                count, seconds = count + 1, seconds + image.info.get("duration", 0) / 1000
-                video.check_seconds(path.name, seconds, config.max_seconds)
-    except UnidentifiedImageError:
+    found = animation.inspect(path, config)
+    if found is None:
         return None
-    except DAMAGED as error:
-        raise UserError(f"{path.name} is damaged.", "Export it again.") from error
-    if promised < 2:
-        raise UserError(
-            f"{path.name} is a single image.",
-            "Give a clip in which the object moves: a video, a GIF or a folder of images.",
-        )
-
-    def pick(indices: Sequence[int]) -> Iterator[np.ndarray]:
-        with Image.open(path) as image:
-            for index in indices:
-                _frame(image, index)
-                yield _pixels(image)
-
-    fps = count / seconds if seconds > 0 else None
-    return Source(path.name, count, fps, pick, lambda: count, promised, size)
+    seconds = float(found.delays.sum())
+    return Source(
+        name=path.name,
+        kind="animation",
+        times=found.times,
+        seconds=seconds,
+        fps=len(found.delays) / seconds,
+        size=found.size,
+        pick=lambda indices: animation.decode(found, indices, config),
+        look=lambda indices: _greys(animation.decode(found, indices, config, SMALL)),
+        affordable=lambda indices, frames: indices,
+    )
 
 
-def _frame(image, index: int) -> bool:
-    """Seek to a frame of an animated image; False if it does not exist."""
-    try:
-        image.seek(index)
-        image.load()
-    except DAMAGED:
-        return False
-    return True
+def _fronts(prepared: Prepared) -> Pictures:
+    """The front frames of a prepared folder, all of which are used."""
+    files = tuple(
+        Picture(PurePosixPath(file.name), file.stat().st_size, lambda file=file: file.open("rb"))
+        for file in prepared.fronts
+    )
+    return Pictures(files, np.arange(len(files), dtype=float), (), ())
 
 
-def _open_images(name: str, files: list[Path], config: ClipConfig) -> Source:
-    """A folder of images, which all have one size."""
-    if not files:
-        raise UserError(f"The folder {name} holds no images.", "PNG, JPEG and WebP are read.")
+def _open_pictures(name: str, found: Pictures, config: ClipConfig, kind: Kind) -> Source:
+    """Open images, which all have one size."""
+    files = found.files
     if len(files) == 1:
         raise UserError(
-            f"The folder {name} holds a single image.",
+            f"{name} holds a single image.",
             "Give a clip in which the object moves: two images or more.",
         )
-
-    def opened(file: Path):
-        try:
-            return _opened(file, config)
-        except DAMAGED as error:
-            raise _unreadable(file) from error
-
     sizes: dict[tuple[int, int], str] = {}
     for file in files:
-        with opened(file) as image:
-            # Photographs may be stored on their side. In other formats, this decodes the image.
-            turned = image.format in ("JPEG", "MPO") and image.getexif().get(0x0112, 1) >= 5
-            sizes.setdefault(image.size[::-1] if turned else image.size, file.name)
+        check_bytes(file.name, file.size, config)
+        sizes.setdefault(_read(file, config, shown_size), file.name)
     if len(sizes) > 1:
         (a, first), (b, second) = list(sizes.items())[:2]
         raise UserError(
@@ -139,15 +142,23 @@ def _open_images(name: str, files: list[Path], config: ClipConfig) -> Source:
             "All images of a clip need the same size.",
         )
 
-    def pick(indices: Sequence[int]) -> Iterator[np.ndarray]:
+    def pick(indices: Sequence[int], longest: int = LONGEST) -> Frames:
         for index in indices:
-            with opened(files[index]) as image:
-                try:
-                    yield _pixels(image)
-                except DAMAGED as error:
-                    raise _unreadable(files[index]) from error
+            yield index, _read(files[index], config, lambda image: pixels(image, longest))
 
-    return Source(name, len(files), None, pick, lambda: len(files), size=next(iter(sizes)))
+    return Source(
+        name=name,
+        kind=kind,
+        times=found.numbers,
+        seconds=None,
+        fps=None,
+        size=next(iter(sizes)),
+        pick=pick,
+        look=lambda indices: _greys(pick(indices, SMALL)),
+        affordable=lambda indices, frames: indices,
+        notes=found.notes,
+        left_out=found.left_out,
+    )
 
 
 def read_image(file: Path, config: ClipConfig) -> np.ndarray:
@@ -158,53 +169,32 @@ def read_image(file: Path, config: ClipConfig) -> np.ndarray:
     """
     if not file.is_file():
         raise UserError(f"There is no picture {file}.", "Check the path.")
+    check_bytes(file.name, file.stat().st_size, config)
     try:
-        with _opened(file, config) as image:
-            return _pixels(image)
+        with file.open("rb") as stream, open_image(stream, file.name, config) as image:
+            return pixels(image)
     except DAMAGED as error:
         raise UserError(
             f"{file.name} is not a picture that can be read.", "Give a PNG, JPEG or WebP picture."
         ) from error
 
 
-def _unreadable(file: Path) -> UserError:
-    return UserError(f"The image {file.name} cannot be read.", "Replace it or take it out.")
-
-
-def _check_bytes(name: str, size: int, config: ClipConfig) -> None:
-    if size > config.max_bytes:
+def _read(file: Picture, config: ClipConfig, how: Callable):
+    """What a function reads from an image. Raises UserError with its name if it is damaged."""
+    try:
+        with file.open() as stream, open_image(stream, file.name, config) as image:
+            return how(image)
+    except (zipfile.BadZipFile, NotImplementedError, *DAMAGED) as error:
         raise UserError(
-            f"{name} is too large: {size / 1e6:.0f} MB; at most {config.max_bytes / 1e6:.0f} MB "
-            "are accepted.",
-            "Cut the clip or scale it down.",
-        )
+            f"The image {file.name} cannot be read.", "Replace it or take it out."
+        ) from error
 
 
-def _opened(file: Path, config: ClipConfig):
-    """Open an image with Pillow and check its header against the limits."""
-    from PIL import Image
-
-    _check_bytes(file.name, file.stat().st_size, config)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            image = Image.open(file)
-        except Image.DecompressionBombError as error:
-            raise UserError(
-                f"The frames of {file.name} are too large.",
-                f"Scale them to at most {config.max_pixels / 1e6:.1f} million pixels.",
-            ) from error
-    video.check_pixels(file.name, *image.size, config.max_pixels)
-    return image
-
-
-def _pixels(image) -> np.ndarray:
-    """A Pillow image upright, at most LONGEST pixels long, as [H, W, 3 or 4] uint8."""
-    from PIL import Image, ImageOps
-
-    if image.mode.startswith("I"):  # 16 bit grey; Pillow would clip it
-        image = Image.fromarray((np.asarray(image).astype(np.float32) / 257).astype(np.uint8))
-    image = ImageOps.exif_transpose(image)
-    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    image.thumbnail((LONGEST, LONGEST), Image.Resampling.BOX)
-    return np.asarray(image)
+def _greys(frames: Frames) -> Frames:
+    """Grey levels of frames; transparent pixels count as grey."""
+    for index, frame in frames:
+        rgb = frame[..., :3].astype(np.float32).mean(-1)
+        if frame.shape[2] == 4:
+            opacity = frame[..., 3] / np.float32(255)
+            rgb = rgb * opacity + 128 * (1 - opacity)
+        yield index, rgb.astype(np.uint8)

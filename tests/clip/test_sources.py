@@ -114,7 +114,7 @@ def test_images_that_do_not_belong_together_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("limits", "sentence"),
     [
-        ({"max_seconds": 1.0}, "lasts 1 s"),
+        ({"max_seconds": 1.0}, "lasts 1.2 s"),
         ({"max_pixels": 64 * 63}, "too large: 64 x 64"),
         ({"max_bytes": 500}, "too large: 0 MB"),
     ],

@@ -77,11 +77,12 @@ def test_a_webm_is_transparent_where_the_object_is_not(workspace):
 
 
 def decode_rgba(path) -> np.ndarray:
-    from ds4d.clip.video import decode, inspect
+    from ds4d.clip import decoding, packets
+    from ds4d.config import ClipConfig
 
-    video = inspect(path, max_seconds=10, max_pixels=10**6)
-    assert video.alpha
-    return np.stack(list(decode(video, range(video.frames), 1000))).astype(float)
+    video = packets.inspect(path, ClipConfig())
+    frames = [frame for _, frame in decoding.decode(video, range(video.count), 1000)]
+    return np.stack(frames).astype(float)
 
 
 def test_a_video_can_be_drawn_alone(workspace):
