@@ -1,4 +1,4 @@
-"""Command line: python -m ds4d generate | animate | render | export | evaluate | doctor.
+"""Command line: python -m ds4d generate | inspect | animate | render | export | evaluate | doctor.
 
 Heavy imports happen when a command runs, so that help appears at once.
 """
@@ -32,6 +32,7 @@ from .fourd.ablations import ABLATIONS
 
 View = Literal["orbit", "front", "back", "left", "right", "bullet"]
 Format = Literal["ply", "splat", "glb", "cache", "player", "zip"]
+REFUSED = 2  # exit code of inspect for a clip that a run would refuse
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 OUTPUT_CLOSED = 141  # and after a broken pipe
 
@@ -58,6 +59,21 @@ class Animate:
     config: Annotated[AnimateConfig, tyro.conf.arg(name="")]
     machine: Annotated[MachineConfig, tyro.conf.arg(name="")]
     matting: MattingConfig = dataclasses.field(default_factory=MattingConfig)
+
+
+@dataclasses.dataclass(frozen=True)
+class Inspect:
+    """Report on a clip before a run: frames that would be used, and what may go wrong."""
+
+    clip: tyro.conf.Positional[Path]
+    """Clip, as for generate."""
+    config: Annotated[Config, tyro.conf.arg(name="")]
+    json: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """Print the report as JSON."""
+    frames: Path | None = None
+    """Folder for the frames that a run would use, as PNGs."""
+    mattes: Path | None = None
+    """Folder for their mattes by the embedded engines, as PNGs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,8 +165,10 @@ def _commands(arguments: list[str]) -> Any:
     preset, ablation = _preset(arguments)
     config = dataclasses.replace(preset, fourd=ablation(preset.fourd))
     start = Generate(clip=tyro.MISSING, out=tyro.MISSING, config=config)
+    look = Inspect(clip=tyro.MISSING, config=config)
     return (
         Annotated[Generate, tyro.conf.subcommand("generate", default=start)]
+        | Annotated[Inspect, tyro.conf.subcommand("inspect", default=look)]
         | Annotated[Animate, tyro.conf.subcommand("animate")]
         | Annotated[Render, tyro.conf.subcommand("render")]
         | Annotated[Export, tyro.conf.subcommand("export")]
@@ -197,6 +215,24 @@ def _animate(command: Animate) -> int:
         command.picture, command.out, command.config, command.machine, command.matting
     ))  # fmt: skip
     print(f"Done: {command.out}", file=sys.stderr)
+    return 0
+
+
+def _inspect(command: Inspect) -> int:
+    from . import inspection, ranges
+
+    try:
+        ranges.check(command.config)
+        found = inspection.facts(command.clip, command.config)
+        if command.frames or command.mattes:
+            inspection.write_pictures(command.clip, command.config, command.frames, command.mattes)
+    except UserError as error:
+        if not command.json:
+            print(f"{error.sentence}\n{error.hint}".strip(), file=sys.stderr)
+        else:
+            print(json.dumps({"error": error.sentence, "hint": error.hint}))
+        return REFUSED
+    print(inspection.as_json(found) if command.json else inspection.as_text(found))
     return 0
 
 
@@ -271,6 +307,7 @@ def _finished(run: Path, machine: MachineConfig) -> tuple[Any, Any]:
 
 RUNNERS = {
     Generate: _generate,
+    Inspect: _inspect,
     Animate: _animate,
     Render: _render,
     Export: _export,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -69,6 +70,7 @@ class Report:
     mattes: np.ndarray  # [M, h', w'] uint8, of some of the thumbnails
     alpha: bool  # whether the clip has its own transparency
     object_pixels: int  # longer side of the object in the square frames of a run; 0 = none is seen
+    crop: Literal["fixed", "follow"]
     checks: tuple[Check, ...]
     warnings: tuple[str, ...]  # about how the clip is read; they are among the checks as well
     left_out: tuple[str, ...]  # files and streams that are not used
@@ -87,7 +89,7 @@ def inspect_clip(path: Path, config: ClipConfig) -> Report:
     if len(used) < 2 or not picked:
         raise UserError(f"{source.name} has no frame that can be read.", "Export it again.")
     indices = np.array(sorted(picked))
-    frames, notes = framed([picked[index] for index in indices.tolist()], source)
+    frames, _, notes = framed([picked[index] for index in indices.tolist()], source)
     height, width = frames.shape[1:3]
     thumbnails = np.stack([shrunk(frame, THUMBNAIL_SIZE) for frame in frames])
     sharpness = float(np.median([_sharpness(frame) for frame in frames]))
@@ -126,6 +128,7 @@ def inspect_clip(path: Path, config: ClipConfig) -> Report:
         mattes=mattes,
         alpha=alpha.usable(thumbnails),
         object_pixels=pixels,
+        crop="fixed",
         checks=tuple(checks),
         warnings=warnings,
         left_out=source.left_out,

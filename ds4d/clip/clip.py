@@ -24,6 +24,7 @@ class Clip:
     warnings: tuple[str, ...] = ()
     seconds: np.ndarray | None = None  # [T] float64, from the source's first frame; None = no rate
     left_out: tuple[str, ...] = ()  # files and streams of the source that are not used
+    cut: tuple[int, int, int, int] = (0, 0, 0, 0)  # pixels cut off at top, bottom, left, right
 
 
 def save(folder: Path, clip: Clip) -> None:
@@ -38,6 +39,7 @@ def save(folder: Path, clip: Clip) -> None:
         "warnings": clip.warnings,
         "seconds": None if clip.seconds is None else clip.seconds.tolist(),
         "left_out": clip.left_out,
+        "cut": clip.cut,
     }
     (folder / "clip.json").write_text(json.dumps(facts, indent=1))
 
@@ -50,8 +52,6 @@ def load(folder: Path) -> Clip:
         frames=load_images(folder),
         positions=np.array(facts.pop("positions")),
         indices=np.array(facts.pop("indices"), np.int64),
-        warnings=tuple(facts.pop("warnings")),
         seconds=None if seconds is None else np.array(seconds),
-        left_out=tuple(facts.pop("left_out", ())),
-        **facts,
+        **{name: tuple(fact) if isinstance(fact, list) else fact for name, fact in facts.items()},
     )

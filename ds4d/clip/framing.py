@@ -24,47 +24,50 @@ SMALLEST_BAR = 0.02
 STILL_TEXT = 20  # grey levels; what changes more in a bar on one side only is no caption
 WINDOW = 0.2  # share of the frame; a static opaque rectangle of more than this is no object
 SOFT = (26, 230)  # alpha between which a pixel counts as an edge
+Cut = tuple[int, int, int, int]  # pixels at top, bottom, left, right
+
 EDGES = 40  # edge pixels that are needed to tell premultiplied from straight alpha
 
 
-class Box(NamedTuple):
-    """Part of a frame, pixels."""
+class Framed(NamedTuple):
+    """Frames without what surrounded the picture."""
 
-    top: int
-    bottom: int
-    left: int
-    right: int
+    frames: np.ndarray  # [T, h, w, 3], or [T, h, w, 4] if any pixel is transparent
+    cut: Cut = (0, 0, 0, 0)  # pixels cut off: top, bottom, left, right
+    notes: tuple[str, ...] = ()
 
 
-def framed(frames: list[np.ndarray], source: Source) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Stack frames [H, W, 3 or 4] without what surrounds the picture; notes on what was done.
+def framed(frames: list[np.ndarray], source: Source) -> Framed:
+    """Stack frames [H, W, 3 or 4] without what surrounds the picture.
 
-    Returns [T, h, w, 4] if any pixel is transparent, else [T, h, w, 3]. Frames of a prepared folder
-    are only stacked.
+    Frames of a prepared folder are only stacked.
 
     Raises:
         UserError: the frames differ in size.
     """
     stack = stacked(frames, source.name)
     if source.kind == "prepared":
-        return stack, ()
-    notes = []
+        return Framed(stack)
+    notes, cuts = [], [(0, 0, 0, 0)]
     if stack.shape[-1] == 4:
-        box = _window(stack[..., 3])
-        if box is not None:
-            stack = _cut(stack, box)[..., :3]
+        cut = _window(stack[..., 3])
+        if cut is not None:
+            cuts.append(cut)
+            stack = _without(stack[..., :3], cut)
             notes.append("Only a rectangle is opaque, which is no object: its margin is cut off.")
         elif _is_premultiplied(stack):
             stack = _straight(stack)
             notes.append("The colours were multiplied by the transparency, which is undone.")
     if stack.shape[-1] == 3:
         probes = stack[np.unique(np.linspace(0, len(stack) - 1, PROBES).round().astype(int))]
-        box, found = _picture(probes)
+        cut, found = _around(probes)
         if found:
-            stack = _cut(stack, box)
-            size = f"{box.right - box.left} x {box.bottom - box.top}"
+            cuts.append(cut)
+            stack = _without(stack, cut)
+            size = f"{stack.shape[2]} x {stack.shape[1]}"
             notes.append(f"{' and '.join(found)} cut off: {size} pixels are left.")
-    return stack, tuple(notes)
+    top, bottom, left, right = np.sum(cuts, axis=0).tolist()
+    return Framed(stack, (top, bottom, left, right), tuple(notes))
 
 
 def stacked(frames: list[np.ndarray], name: str) -> np.ndarray:
@@ -85,32 +88,33 @@ def stacked(frames: list[np.ndarray], name: str) -> np.ndarray:
     ])  # fmt: skip
 
 
-def _cut(stack: np.ndarray, box: Box) -> np.ndarray:
-    return np.ascontiguousarray(stack[:, box.top : box.bottom, box.left : box.right])
+def _without(stack: np.ndarray, cut: Cut) -> np.ndarray:
+    top, bottom, left, right = cut
+    _, height, width, _ = stack.shape
+    return np.ascontiguousarray(stack[:, top : height - bottom, left : width - right])
 
 
 # --- alpha --------------------------------------------------------------------------------------
 
 
-def _window(alpha: np.ndarray) -> Box | None:
-    """The opaque part of mattes [T, H, W], if it is the same large rectangle in all of them."""
-    boxes = []
+def _window(alpha: np.ndarray) -> Cut | None:
+    """What lies around the opaque part of mattes [T, H, W], if that is one large rectangle."""
+    _, height, width = alpha.shape
+    margins = []
     for solid in alpha > 127:
         rows, columns = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
         if not len(rows):
             return None
-        box = Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
-        if solid[box.top : box.bottom, box.left : box.right].mean() < FILLED:
+        top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+        if solid[top:bottom, left:right].mean() < FILLED:
             return None
-        boxes.append(box)
-    same = np.ptp(np.array(boxes), axis=0).max() <= 2
-    _, height, width = alpha.shape
-    tops, bottoms, lefts, rights = zip(*boxes, strict=True)
-    box = Box(max(tops), min(bottoms), max(lefts), min(rights))
-    area = (box.bottom - box.top) * (box.right - box.left)
-    # The edge of a rectangle that lies between pixels, or has round corners, is cut off as well.
-    inner = Box(box.top + 1, box.bottom - 1, box.left + 1, box.right - 1)
-    return inner if same and WINDOW < area / (height * width) < 1 else None
+        margins.append((top, height - bottom, left, width - right))
+    top, bottom, left, right = np.max(margins, axis=0).tolist()
+    area = (height - bottom - top) * (width - right - left) / (height * width)
+    if np.ptp(margins, axis=0).max() > 2 or not WINDOW < area < 1:
+        return None
+    # An edge that lies between pixels is cut off as well.
+    return top + (top > 0), bottom + (bottom > 0), left + (left > 0), right + (right > 0)
 
 
 def _is_premultiplied(frames: np.ndarray) -> bool:
@@ -148,19 +152,19 @@ def _straight(frames: np.ndarray) -> np.ndarray:
 # --- bars ---------------------------------------------------------------------------------------
 
 
-def _picture(frames: np.ndarray) -> tuple[Box, list[str]]:
-    """The picture within bars in some frames [T, H, W, 3], and what else there is."""
-    _, height, width = frames.shape[:3]
+def _around(frames: np.ndarray) -> tuple[Cut, list[str]]:
+    """The bars of some frames [T, H, W, 3], and words for them."""
     top, bottom, text = _bars(frames)
-    words = [f"Bars{' with captions' if text else ''} above and below the picture are"]
-    words = words if top and bottom else ["A caption beside the picture is"] if top + bottom else []
-    inner = frames[:, top : height - bottom]
+    words = _named(top, bottom, text, "above and below")
+    inner = frames[:, top : frames.shape[1] - bottom]
     left, right, text = _bars(inner.swapaxes(1, 2))
-    if left and right:
-        words.append(f"Bars{' with captions' if text else ''} at the sides of the picture are")
-    elif left or right:
-        words.append("A caption beside the picture is")
-    return Box(top, height - bottom, left, width - right), words
+    return (top, bottom, left, right), words + _named(left, right, text, "at the sides of")
+
+
+def _named(first: int, second: int, text: bool, where: str) -> list[str]:
+    if first and second:
+        return [f"Bars{' with captions' if text else ''} {where} the picture are"]
+    return ["A caption beside the picture is"] if first or second else []
 
 
 def _bars(frames: np.ndarray) -> tuple[int, int, bool]:
@@ -190,12 +194,7 @@ def _bar(frames: np.ndarray, color: np.ndarray) -> tuple[int, bool]:
     inside = np.median(share, axis=0) <= 1 - INSIDE
     most = int(LARGEST_BAR * height)
     end = int(crossed.argmin()) if not crossed.all() else 0
-    # The picture's first row may be a mixture of both.
-    starts = [row for row in (end, end + 1) if row + 1 < height and inside[row : row + 2].all()]
-    if (
-        not starts
-        or not SMALLEST_BAR * height <= end <= most
-        or not plain[max(0, end - 2) : end].all()
-    ):
+    bar = SMALLEST_BAR * height <= end <= most and plain[max(0, end - 2) : end].all()
+    if not bar or not inside[end + 1 : end + 3].all():
         return 0, False
-    return starts[0], not plain[:end].all()
+    return end + 1, not plain[:end].all()  # the picture's first row is a mixture of both

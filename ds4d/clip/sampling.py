@@ -38,7 +38,7 @@ def read(path: Path, config: ClipConfig) -> Stage[Clip]:
             f"{source.name} has {'no frame' if not frames else 'only one frame'} that can be read.",
             "Give a clip in which the object moves: a video, a GIF or a folder of images.",
         )
-    stack, notes = framed([frames[index] for index in indices.tolist()], source)
+    stack, cut, notes = framed([frames[index] for index in indices.tolist()], source)
     warnings = [*source.notes, *found.notes, *lost_frames(source, lost), *notes]
     if _is_still(stack):
         warnings.append("The clip does not move, so the result will not move either.")
@@ -55,6 +55,7 @@ def read(path: Path, config: ClipConfig) -> Stage[Clip]:
         warnings=tuple(warnings),
         seconds=None if source.seconds is None else source.times[indices],
         left_out=source.left_out,
+        cut=cut,
     )
 
 

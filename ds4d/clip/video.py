@@ -88,3 +88,7 @@ def _encode(
 
 def _even(frame: np.ndarray, height: int, width: int) -> bytes:
     return np.ascontiguousarray(frame[:height, :width]).tobytes()
+
+
+def _url(path: Path) -> str:
+    return f"file:{path.absolute()}"  # so that no name is parsed as an option or a protocol

@@ -1,0 +1,186 @@
+"""Clips of many kinds, made by ffmpeg and Pillow: python -m tests.clip.make_inputs FOLDER.
+
+Tests call the functions one by one; the script writes all of them, to be tried by hand.
+"""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.clip.clips import encode, ffmpeg, moving, save_images
+
+COLOR = (200, 120, 60)
+
+
+def plain(color: tuple[int, int, int] = COLOR, size: tuple[int, int] = (96, 64), count: int = 4):
+    """Frames of one colour with a white stripe that moves, so that nothing repeats: [T, H, W, 3]."""
+    frames = np.full((count, size[1], size[0], 3), color, np.uint8)
+    for index, frame in enumerate(frames):
+        frame[:4, 4 * index : 4 * index + 8] = 255
+    return frames
+
+
+def repeated(path: Path) -> Path:
+    """12 frames per second brought to 48."""
+    return encode(path, moving(10).repeat(4, axis=0), "-pix_fmt", "yuv420p")
+
+
+def blank_ends(path: Path) -> Path:
+    """Black frames before and after the clip, and one that fades in."""
+    frames = moving(12)
+    black = np.zeros_like(frames[:3])
+    return encode(path, np.concatenate([black, frames, black[:2]]), "-pix_fmt", "yuv420p")
+
+
+def paused(path: Path) -> Path:
+    """A motion that rests for a second in its middle."""
+    frames = moving(12)
+    return encode(path, np.concatenate([frames[:6], frames[5:6].repeat(10, 0), frames[6:]]),
+                  "-pix_fmt", "yuv420p")  # fmt: skip
+
+
+def untagged(path: Path, size: tuple[int, int], matrix: str) -> Path:
+    """A video of one colour by a YUV matrix that it does not name."""
+    scale = f"scale=out_color_matrix={matrix}:out_range=tv,setparams=colorspace=unknown"
+    return encode(path, plain(size=size), "-vf", scale, "-pix_fmt", "yuv444p")
+
+
+def full_range(path: Path) -> Path:
+    """A video that uses all values from 0 to 255, and says so."""
+    return encode(path, plain(), "-vf", "scale=out_range=pc", "-pix_fmt", "yuvj444p",
+                  "-color_range", "pc")  # fmt: skip
+
+
+def side_by_side(path: Path) -> Path:
+    """Black bars at the sides of the picture."""
+    frames = pictured(64, 48)
+    bars = np.zeros((len(frames), 48, 96, 3), np.uint8)
+    bars[:, :, 16:80] = frames
+    return encode(path, bars, "-pix_fmt", "yuv420p")
+
+
+def captioned(path: Path) -> Path:
+    """White bars above and below the picture, and letters in them."""
+    frames = pictured(96, 64)
+    bars = np.full((len(frames), 128, 96, 3), 255, np.uint8)
+    bars[:, 32:96] = frames
+    for column in range(20, 70, 6):
+        bars[:, 10:20, column : column + 3] = 0
+    return encode(path, bars, "-pix_fmt", "yuv444p", "-qp", "0")
+
+
+def pictured(width: int, height: int, count: int = 12) -> np.ndarray:
+    """A square that moves before a gradient, [T, H, W, 3]."""
+    x, y = np.meshgrid(np.linspace(90, 200, width), np.linspace(0, 40, height))
+    frames = np.stack([np.stack([x + y, x, 220 - y], -1).astype(np.uint8)] * count)
+    for index, frame in enumerate(frames):
+        frame[height // 3 : height // 2, 6 + 3 * index : 18 + 3 * index] = (200, 20, 20)
+    return frames
+
+
+def delayed(path: Path, delays: list[int]) -> Path:
+    """An animated image whose frames have delays of their own, milliseconds."""
+    images = [Image.fromarray(frame) for frame in moving(len(delays))]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=delays)
+    return path
+
+
+def with_poster(path: Path) -> Path:
+    """An animated PNG whose first image is shown only where animations are not."""
+    images = [Image.fromarray(frame) for frame in moving(6)]
+    poster = Image.new("RGB", images[0].size, "blue")
+    poster.save(path, save_all=True, append_images=images, default_image=True, duration=80)
+    return path
+
+
+def turned(folder: Path, suffix: str) -> Path:
+    """Images that are stored on their side, and say so by EXIF."""
+    folder.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for index, frame in enumerate(moving(4)[:, :, :48]):
+        stored = Image.fromarray(frame).transpose(Image.Transpose.ROTATE_90)
+        stored.save(folder / f"{index}{suffix}", exif=exif)
+    return folder
+
+
+def zipped(path: Path) -> Path:
+    """A zip of pictures as file managers make it, with its own files beside them."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for index, frame in enumerate(moving(5)):
+            with archive.open(f"shots/{index}.png", "w") as file:
+                Image.fromarray(frame).save(file, "PNG")
+            archive.writestr(f"__MACOSX/shots/._{index}.png", b"no picture")
+    return path
+
+
+def beside_each_other(folder: Path) -> Path:
+    """Pictures with their masks, depths and a JPEG of each, and notes."""
+    save_images(folder, moving(4), "{:03d}.png")
+    save_images(folder, moving(4), "{:03d}.jpg")
+    save_images(folder, moving(4)[..., 0], "mask_{:03d}.png")
+    save_images(folder, moving(4)[..., 0], "{:03d}_depth.png")
+    (folder / "notes.txt").write_text("none")
+    return folder
+
+
+def in_subfolders(folder: Path) -> Path:
+    """Pictures in one folder, their masks in another."""
+    save_images(folder / "images", moving(4), "{:03d}.png")
+    save_images(folder / "masks", moving(4)[..., 0], "{:03d}.png")
+    return folder
+
+
+def two_rates(path: Path) -> Path:
+    """A recording of a screen: 20 frames in a second, then one a second."""
+    frames = moving(24, step=1)
+    times = [*(index / 20 for index in range(20)), 1.0, 2.0, 3.0, 4.0]
+    lasts = np.diff([*times, 5.0])
+    listing = path.with_suffix(".txt")
+    save_images(path.with_suffix(""), frames)
+    listing.write_text(
+        "ffconcat version 1.0\n"
+        + "".join(
+            f"file '{path.with_suffix('') / f'{index}.png'}'\nduration {last}\n"
+            for index, last in enumerate(lasts)
+        )
+    )
+    ffmpeg("-f", "concat", "-safe", "0", "-i", str(listing), "-fps_mode", "vfr",
+           "-pix_fmt", "yuv420p", str(path))  # fmt: skip
+    return path
+
+
+ALL: dict[str, Callable[[Path], Path]] = {
+    "repeated.mp4": repeated,
+    "blank_ends.mp4": blank_ends,
+    "paused.mp4": paused,
+    "untagged_hd.mp4": lambda path: untagged(path, (1280, 720), "bt709"),
+    "untagged_sd.mp4": lambda path: untagged(path, (640, 480), "bt601"),
+    "full_range.mp4": full_range,
+    "side_by_side.mp4": side_by_side,
+    "captioned.mp4": captioned,
+    "delayed.gif": lambda path: delayed(path, [50, 50, 300, 0, 10, 50]),
+    "delayed.webp": lambda path: delayed(path, [50, 50, 300, 0, 10, 50]),
+    "delayed.png": lambda path: delayed(path, [50, 50, 300, 0, 10, 50]),
+    "poster.png": with_poster,
+    "turned_webp": lambda path: turned(path, ".webp"),
+    "turned_jpg": lambda path: turned(path, ".jpg"),
+    "turned_png": lambda path: turned(path, ".png"),
+    "turned_tif": lambda path: turned(path, ".tif"),
+    "pictures.zip": zipped,
+    "beside": beside_each_other,
+    "subfolders": in_subfolders,
+    "two_rates.mp4": two_rates,
+}
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    target.mkdir(parents=True, exist_ok=True)
+    for name, make in ALL.items():
+        print(make(target / name))
