@@ -29,6 +29,7 @@ CONTAINERS = (
     "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,ogg,asf,h264,hevc,obu,ivf,yuv4mpegpipe"
 )
 FASTEST = 1000.0  # frames per second; a file that states more does not know its rate
+UNSTAMPED = {"avi", "h264", "hevc", "mpegvideo"}  # formats without presentation timestamps
 PROGRESSIVE = 1  # ffmpeg's field orders: 0 = unknown, above 1 = interlaced
 VPX = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # decoders that keep the alpha channel
 
@@ -197,14 +198,16 @@ def _timeline(
     """Packets of the shown frames in the order of time [N], their times, and whether they are
     stamped. Of frames with one time, only the last would be seen: the others are left out."""
     packets = np.flatnonzero(shown)
-    if not np.isnan(stamps[packets]).any():
-        order = packets[np.argsort(stamps[packets], kind="stable")]
-        times = stamps[order]
-        seen = np.append(np.diff(times) > 0, True)
-        return order[seen], times[seen], True
-    rate = stream.guessed_rate or stream.average_rate
-    times = np.arange(len(packets)) / float(rate) if rate else None
-    return packets, times, False
+    if np.isnan(stamps[packets]).any():
+        rate = stream.guessed_rate or stream.average_rate
+        times = np.arange(len(packets)) / float(rate) if rate else None
+        return packets, times, False
+    if stream.container.format.name in UNSTAMPED and stream.codec_context.has_b_frames:
+        return packets, np.sort(stamps[packets]), False  # ffmpeg numbers them in the file's order
+    order = packets[np.argsort(stamps[packets], kind="stable")]
+    times = stamps[order]
+    seen = np.append(np.diff(times) > 0, True)
+    return order[seen], times[seen], True
 
 
 def _rate(

@@ -88,10 +88,9 @@ def find_pictures(path: Path) -> Pictures:
     if home.name:
         notes.append(f"The images are taken from the folder {home}.")
     if gaps:
-        notes.append(
-            f"Of the numbered images, {_listed([str(gap) for gap in gaps], 'numbers ')} "
-            f"{'is' if len(gaps) == 1 else 'are'} missing: their time is kept."
-        )
+        names = _listed([str(gap) for gap in gaps])
+        missing = f"number {names} is" if len(gaps) == 1 else f"numbers {names} are"
+        notes.append(f"Of the numbered images, {missing} missing: their time is kept.")
     return Pictures(tuple(chosen), numbers, tuple(left_out), tuple(notes))
 
 
@@ -250,8 +249,8 @@ def _shown(path: PurePosixPath, home: PurePosixPath) -> str:
     return f"{inside.parts[0]}/" if len(inside.parts) > 1 else str(inside)
 
 
-def _listed(names: list[str], before: str = "") -> str:
+def _listed(names: list[str]) -> str:
     """Names for a message: the first few, and how many more."""
     shown = ", ".join(names[:4])
     more = len(names) - 4
-    return f"{before}{shown}" + (f" and {more} more" if more > 0 else "")
+    return shown + (f" and {more} more" if more > 0 else "")

@@ -18,9 +18,9 @@ from tests.clip.clips import encode, ffmpeg, moving, save_images
 COLOR = (200, 120, 60)
 
 
-def plain(color: tuple[int, int, int] = COLOR, size: tuple[int, int] = (96, 64), count: int = 4):
-    """Frames of one colour with a white stripe that moves, so that nothing repeats: [T, H, W, 3]."""
-    frames = np.full((count, size[1], size[0], 3), color, np.uint8)
+def plain(size: tuple[int, int] = (96, 64), count: int = 4) -> np.ndarray:
+    """Frames [T, H, W, 3] of one colour, and a white stripe that moves, so that nothing repeats."""
+    frames = np.full((count, size[1], size[0], 3), COLOR, np.uint8)
     for index, frame in enumerate(frames):
         frame[:4, 4 * index : 4 * index + 8] = 255
     return frames
