@@ -1,4 +1,4 @@
-"""What surrounds the picture in a clip's frames: bars, captions, transparent margins.
+"""Surroundings of the picture in a clip's frames: bars, captions, transparent margins.
 
 They are found in some frames of the clip and cut off all of them. The alpha channel is brought to
 straight alpha.
@@ -98,7 +98,7 @@ def _without(stack: np.ndarray, cut: Cut) -> np.ndarray:
 
 
 def _window(alpha: np.ndarray) -> Cut | None:
-    """What lies around the opaque part of mattes [T, H, W], if that is one large rectangle."""
+    """Margins around the opaque part of mattes [T, H, W], if that is one large rectangle."""
     _, height, width = alpha.shape
     margins = []
     for solid in alpha > 127:

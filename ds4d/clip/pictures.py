@@ -204,7 +204,7 @@ def _words(name: str) -> set[str]:
 
 
 def _key(entry: Picture) -> str:
-    """What names a frame: the stem without "rgba" and the like."""
+    """Name of a frame: the stem without "rgba" and the like."""
     return re.sub(r"[ _.-]*(?<![a-z])rgba?(?![a-z])", "", entry.path.stem.lower())
 
 

@@ -180,7 +180,7 @@ def read_image(file: Path, config: ClipConfig) -> np.ndarray:
 
 
 def _read(file: Picture, config: ClipConfig, how: Callable):
-    """What a function reads from an image. Raises UserError with its name if it is damaged."""
+    """Result of a function of an image. Raises UserError with its name if it is damaged."""
     try:
         with file.open() as stream, open_image(stream, file.name, config) as image:
             return how(image)
