@@ -312,7 +312,8 @@ class ObjectPipeline(_Pipeline):
             with self.workspace.replacing("frames") as folder:
                 save_images(folder, frames)
             yield Event("matting", len(frames), len(frames), "cut out", _matte_strip(frames))
-            return {"crop": crop}
+            path = None if read.prepared else clip.travel(alphas, config.clip.margin)
+            return {"crop": crop} | ({} if path is None else {"path": path.tolist()})
 
         strokes = corrections.folder_of(root)
         square = {"size": config.clip.size, "margin": config.clip.margin}

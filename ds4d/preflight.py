@@ -15,7 +15,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from .clip.crop import SMALLEST
+from .clip.crop import FEW, SMALLEST, travel
 from .clip.framing import framed
 from .clip.sampling import positions, sampled
 from .clip.sources import Kind, Source, open_source
@@ -33,7 +33,6 @@ THUMBNAIL_SIZE, MATTE_SIZE = 192, 144  # longest sides, pixels
 SHARPNESS_SIZE = 640  # longest side of the frames whose sharpness is measured, pixels
 SPARSE = 0.25  # seconds between used frames; with more, motion is hard to follow
 SHORT, LONG = 0.4, 6.0  # seconds
-FEW = 1 / 3  # of the square's side; an object with less crosses the frame
 SMALL = 0.15  # extent of the object, share of the frame's shorter side
 DARK = 22.0  # Lab lightness of the object
 BLURRED = 3.0  # grey levels that the sharpest edges lose by halving; sharp clips lose 20 to 40
@@ -97,18 +96,19 @@ def inspect_clip(path: Path, config: ClipConfig) -> Report:
     matted = evenly(np.arange(len(thumbnails)), MATTED)
     mattes, doubt = _mattes(thumbnails[matted])
     warnings = (*source.notes, *found.notes, *notes)
-    pixels, side = _object_pixels(mattes, height, config)
+    prepared = source.kind == "prepared"
+    pixels, side, follows = _object_pixels(mattes, height, config, prepared)
     checks = [
         _check_length(source, used),
         *(Check("Clip", warning, False) for warning in warnings),
-        *_check_background(thumbnails, doubt, source.kind == "prepared"),
+        *_check_background(thumbnails, doubt, prepared),
         *_check_object(
             mattes,
             [seconds[index] for index in matted],
             min(height, width),
             f"{pixels} of {side} pixels in the run",
         ),
-        *_check_travel(pixels, side),
+        *_check_travel(pixels, side, follows),
         _check_light(thumbnails[matted], mattes, sharpness),
         *_check_cuts(thumbnails, seconds),
     ]
@@ -128,7 +128,7 @@ def inspect_clip(path: Path, config: ClipConfig) -> Report:
         mattes=mattes,
         alpha=alpha.usable(thumbnails),
         object_pixels=pixels,
-        crop="fixed",
+        crop="follow" if follows else "fixed",
         checks=tuple(checks),
         warnings=warnings,
         left_out=source.left_out,
@@ -224,24 +224,36 @@ def _check_object(
     return checks
 
 
-def _object_pixels(mattes: np.ndarray, frame_height: int, config: ClipConfig) -> tuple[int, int]:
-    """Longer side of the object in the square frames that a run makes, and their side, pixels."""
+def _object_pixels(
+    mattes: np.ndarray, frame_height: int, config: ClipConfig, prepared: bool
+) -> tuple[int, int, bool]:
+    """Longer side of the object in the square frames that a run makes, and their side, pixels;
+    whether a square follows the object."""
     solid = mattes > 127
     visible = solid.any(axis=(1, 2))
     if not visible.any():
-        return 0, config.size
+        return 0, config.size, False
+    path = None if prepared else travel(mattes, config.margin)
+    if prepared:
+        square = mattes.shape[1]
+    elif path is None:
+        square = _extent(solid.any(axis=0)) / (1 - 2 * config.margin)
+    else:
+        square = int(path[0, 2])
     scale = frame_height / solid.shape[1]  # pixels of a frame per pixel of a matte
-    across = float(np.median([_extent(mask) for mask in solid[visible]])) * scale
-    square = _extent(solid.any(axis=0)) * scale / (1 - 2 * config.margin)
-    side = min(config.size, max(round(square), SMALLEST))
-    return round(across / square * side), side
+    side = min(config.size, max(round(square * scale), SMALLEST))
+    across = float(np.median([_extent(mask) for mask in solid[visible]]))
+    return round(across / square * side), side, path is not None
 
 
-def _check_travel(pixels: int, side: int) -> list[Check]:
+def _check_travel(pixels: int, side: int, follows: bool) -> list[Check]:
     """Checks that the object does not become small because it crosses the frame."""
+    if follows:
+        sentence = f"The object crosses the frame: a square follows it, of {side} pixels in the run"
+        return [Check("Path", f"{sentence}.")]
     if not 0 < pixels < FEW * side:
         return []
-    sentence = f"The object crosses the frame, and has only {pixels} of {side} pixels in the run."
+    sentence = f"The object moves far, and has only {pixels} of {side} pixels in the run."
     hint = "Choose a part in which it moves less, or crop the clip."
     return [Check("Pixels", sentence, False, hint)]
 

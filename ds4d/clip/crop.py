@@ -1,4 +1,8 @@
-"""One square around the object, the same in all frames of a clip, and foreground colours."""
+"""A square around the object, and foreground colours.
+
+One square serves all frames of a clip. Where the object would have few pixels in it, because it
+crosses the frame, a square of one size follows it on a smooth path.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,10 @@ from ..errors import UserError
 from ..run.parallel import each
 from .clip import Clip
 
+FEW = 1 / 3  # share of the square's side; an object with less is followed
+GAIN = 2 / 3  # side of the following square by that of the one square, at most
+SMOOTH = 1 / 12  # standard deviation of the path's smoothing, share of the number of frames
+VISIBLE = 50  # alpha
 SMALLEST = 256  # pixels: squares are not resampled to less than this, unless it was asked for
 
 
@@ -17,7 +25,9 @@ def square(
     alphas: np.ndarray,  # [T, H, W] uint8
     config: ClipConfig,
 ) -> tuple[np.ndarray, tuple[int, int, int], tuple[str, ...]]:
-    """Crop all frames of a clip to one square around everything that the mattes cover.
+    """Crop all frames of a clip to a square around the object.
+
+    It is one square around everything that the mattes cover, or the squares of `travel`.
 
     The square may extend beyond the frame, where it is transparent. If the clip has no alpha of its
     own, the object's colours are estimated at soft edges, so that no rim of the background remains.
@@ -26,7 +36,7 @@ def square(
 
     Returns:
         Frames [T, S, S, 4] uint8 with straight alpha, whose colours extend a little beyond the
-        edges; the square (left, top, side) in pixels of the clip's frames; warnings.
+        edges; the one square (left, top, side) in pixels of the clip's frames; warnings.
 
     Raises:
         UserError: no object is visible, it fills the frame, or prepared frames are not square.
@@ -39,16 +49,70 @@ def square(
                 f"The frames of a prepared folder must be square, not {width} x {height} pixels.",
                 "Give the images alone, as a folder of images.",
             )
-        crop, warnings = (0, 0, width), ()
+        crop, path, warnings = (0, 0, width), None, ()
     else:
-        crop = _crop(alphas, config.margin)
-    size = min(config.size, max(crop[2], SMALLEST))
+        crop, path = _crop(alphas, config.margin), travel(alphas, config.margin)
+    crops = [crop] * len(alphas) if path is None else [tuple(row) for row in path.tolist()]
+    if path is not None:
+        sentence = f"The object crosses the frame: a square of {crops[0][2]} pixels follows it, "
+        warnings = (*warnings, sentence + f"where one for all frames would have {crop[2]}.")
+    size = min(config.size, max(crops[0][2], SMALLEST))
     own_colors = clip.frames.shape[-1] == 4
 
-    def cut(frame: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    def cut(frame: np.ndarray, alpha: np.ndarray, crop: tuple[int, int, int]) -> np.ndarray:
         return _cut(frame[..., :3], alpha, crop, size, own_colors)
 
-    return np.stack(list(each(cut, clip.frames, alphas))), crop, warnings
+    return np.stack(list(each(cut, clip.frames, alphas, crops))), crop, warnings
+
+
+def travel(
+    alphas: np.ndarray,  # [T, H, W] uint8
+    margin: float,
+) -> np.ndarray | None:
+    """Squares [T, 3] int64 (left, top, side) that follow the object, in pixels of the mattes.
+
+    All have one side, which holds the object in every frame, and their centres lie on a smooth
+    path. None = one square for all frames is good enough.
+    """
+    seen = [_extent(alpha) for alpha in alphas]
+    visible = np.array([box is not None for box in seen])
+    if visible.sum() < 2:
+        return None
+    boxes = np.array([box for box in seen if box is not None])  # left, top, right, bottom
+    _, _, whole = _crop(alphas, margin)
+    own = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+    if np.median(own) >= FEW * whole:
+        return None
+    frames = np.arange(len(alphas))
+    centers = np.stack([
+        np.interp(frames, frames[visible], (boxes[:, axis] + boxes[:, axis + 2]) / 2)
+        for axis in (0, 1)
+    ], axis=1)  # fmt: skip
+    path = _smoothed(centers)
+    reach = np.maximum(boxes[:, 2:] - path[visible], path[visible] - boxes[:, :2]).max()
+    side = round(2 * float(reach) / (1 - 2 * margin))
+    if side > GAIN * whole:
+        return None
+    corners = np.round(path - side / 2).astype(np.int64)
+    return np.column_stack([corners, np.full(len(frames), side)])
+
+
+def _smoothed(path: np.ndarray) -> np.ndarray:
+    """A path [T, 2] without jitter. It goes on in its direction at both ends, and does not lag."""
+    from scipy.ndimage import gaussian_filter1d
+
+    beyond = len(path) - 1
+    longer = np.pad(path, ((beyond, beyond), (0, 0)), mode="reflect", reflect_type="odd")
+    return gaussian_filter1d(longer, SMOOTH * len(path), axis=0)[beyond : beyond + len(path)]
+
+
+def _extent(alpha: np.ndarray) -> tuple[int, int, int, int] | None:
+    """Left, top, right and bottom of what is visible in a matte [H, W]; None = nothing."""
+    seen = alpha > VISIBLE
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _check_mattes(alphas: np.ndarray) -> tuple[str, ...]:
@@ -86,9 +150,7 @@ def named_frames(indices: np.ndarray) -> str:
 
 def _crop(alphas: np.ndarray, margin: float) -> tuple[int, int, int]:
     """Left, top and side of the square around everything that is visible in any frame."""
-    seen = (alphas > 50).any(axis=0)
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    left, top, right, bottom = _extent(alphas.max(axis=0)) or (0, 0, *alphas.shape[:0:-1])
     side = round(max(bottom - top, right - left) / (1 - 2 * margin))
     return round((left + right - side) / 2), round((top + bottom - side) / 2), side
 

@@ -106,25 +106,41 @@ def raw_frames(video: Video, indices: Sequence[int]) -> Iterator[tuple[int, Vide
     Raises:
         UserError: the size of the frames changes.
     """
+    wanted = {int(index) for index in indices}
+    # On several threads, what is made of damaged packets differs from time to time.
+    for threads in (0, 1):
+        for index, frame in _decoded(video, sorted(wanted), threads):
+            if frame is None and threads == 0:
+                break
+            if frame is not None and index in wanted:
+                wanted.discard(index)
+                yield index, frame
+        else:
+            return
+
+
+def _decoded(
+    video: Video, indices: list[int], threads: int
+) -> Iterator[tuple[int, VideoFrame | None]]:
+    """Numbers of frames with what was decoded; None for damage. 0 threads = as many as cores."""
     import av
 
-    wanted = {int(index) for index in indices}
     size = None
+    counted = 0
     with opened(video.path) as container:
         stream = container.streams[video.stream]
         context = stream.codec_context
         if video.decoder is not None:
             context = av.CodecContext.create(video.decoder, "r")
-        context.thread_type = "AUTO"
-        counted = 0
-        for packet in _fed(container.demux(stream), _needed(video, sorted(wanted))):
+        context.thread_type, context.thread_count = "AUTO", threads
+        for packet in _fed(container.demux(stream), _needed(video, indices)):
             try:
                 frames = context.decode(packet)
             except av.FFmpegError:
-                continue  # a damaged packet; the frames that are missing are noticed
-            finally:
-                if packet is None:
-                    context.flush_buffers()
+                frames = []
+                yield -1, None
+            if packet is None:
+                context.flush_buffers()
             for frame in frames:
                 if frame.pts is None:
                     continue
@@ -133,9 +149,7 @@ def raw_frames(video: Video, indices: Sequence[int]) -> Iterator[tuple[int, Vide
                 if size not in (None, (frame.width, frame.height)):
                     raise _changed(video, size, frame)
                 size = (frame.width, frame.height)
-                if index in wanted and not frame.is_corrupt:
-                    wanted.discard(index)
-                    yield index, frame
+                yield index, None if frame.is_corrupt else frame
 
 
 def _changed(video: Video, size: tuple[int, int], frame: VideoFrame) -> UserError:

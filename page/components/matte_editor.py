@@ -90,12 +90,14 @@ def _strip(job: Job, loaded: clip.Clip) -> np.ndarray:
 
 def _alphas(job: Job, size: tuple[int, int]) -> np.ndarray:
     """The mattes in the pixels of the clip's frames, [T, H, W] uint8, from the cropped squares."""
-    left, top, side = job.stage_record()["matting"]["crop"]
+    made = job.stage_record()["matting"]
     squares = load_images(job.folder / "frames")[..., 3]
+    crops = made.get("path") or [made["crop"]] * len(squares)
     height, width = size
     alphas = np.zeros((len(squares), height, width), np.uint8)
-    x, y = slice(max(left, 0), min(left + side, width)), slice(max(top, 0), min(top + side, height))
-    for alpha, square in zip(alphas, squares, strict=True):
+    for alpha, square, (left, top, side) in zip(alphas, squares, crops, strict=True):
+        x = slice(max(left, 0), min(left + side, width))
+        y = slice(max(top, 0), min(top + side, height))
         large = cv2.resize(square, (side, side), interpolation=cv2.INTER_LINEAR)
         alpha[y, x] = large[y.start - top : y.stop - top, x.start - left : x.stop - left]
     return alphas

@@ -184,7 +184,12 @@ def test_bars_are_cut_off_and_leave_the_backdrop_out_of_the_mattes():
     assert (mattes[:, :, :20] > 127).mean() < 0.02  # the beige beside the object
 
 
-def test_an_object_that_crosses_the_frame_is_reported():
-    found = looked("walk.mp4")
-    assert found.object_pixels < 256 / 3
-    assert any(check.name == "Pixels" and not check.fine for check in found.checks)
+def test_an_object_that_crosses_the_frame_keeps_its_pixels():
+    read_clip, found = used("walk.mp4"), looked("walk.mp4")
+    assert found.crop == "follow" and found.object_pixels >= 60
+    assert any("a square follows it" in check.sentence for check in found.checks)
+    mattes = result(classical.run(read_clip.frames), lambda event: None)
+    frames, _, warnings = clip.square(read_clip, mattes, CONFIG)
+    across = [np.ptp(np.flatnonzero((frame > 127).any(axis=0))) for frame in frames[..., 3]]
+    assert np.median(across) >= 60 and "a square of" in " ".join(warnings)
+    assert abs(np.median(across) - found.object_pixels) < 40
