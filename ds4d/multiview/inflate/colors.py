@@ -1,4 +1,4 @@
-"""Colours of a frame without the fringe of its old background."""
+"""Colours of the first surface: those of the frame, as far as it shows them well."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 FRINGE = 1.5  # pixels from the matte's edge within which colours contain the old background
+STEEP = 1.5  # slope of a surface, depth by width, that the frame shows half as well
 
 
 def front_colors(frame: np.ndarray) -> np.ndarray:
@@ -28,3 +29,17 @@ def front_colors(frame: np.ndarray) -> np.ndarray:
         return rgb
     nearest = distance_transform_edt(~safe, return_distances=False, return_indices=True)
     return rgb[tuple(nearest)]
+
+
+def side_colors(
+    front: np.ndarray,  # [G, G, 3] colours of the first surface
+    back: np.ndarray,  # [G, G, 3] and of the last one
+    depths: np.ndarray,  # [G, G] of the first surface, widths of the frame
+) -> np.ndarray:
+    """Colours [G, G, 3] of the first surface whose steep parts have the last one's.
+
+    There, single pixels of the frame would be drawn out to streaks.
+    """
+    slopes = np.hypot(*np.gradient(len(depths) * depths))[..., None]
+    share = 1 / (1 + (slopes / STEEP) ** 2)
+    return share * front + (1 - share) * back

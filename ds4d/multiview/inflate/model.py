@@ -13,11 +13,12 @@ from ...run.events import Event, Stage
 from ...run.parallel import each
 from ..shape_prior.inference import Prior, Told
 from ..shape_prior.network import slant_bins
-from .colors import front_colors
+from .colors import front_colors, side_colors
 from .solid import Solid, build
 
 MAX_GRID = 256  # pixels along a side of the surfaces
 OUTERMOST = 0.005  # share of the pixels that may lie beyond each end of the object
+THICKNESS = 1.1  # of the object by the prior's, which doubts make thin
 MIN_SLANT = 2.0  # degrees; smaller slants are reported as none
 DOUBT = 0.25  # chance of the opposite slant from which on it is mentioned
 
@@ -29,7 +30,6 @@ class Model:
     insides: np.ndarray  # [T, G, G] bool
     depths: np.ndarray  # [T, 2, G, G] first and last surface, along the optical axis, world units
     colors: np.ndarray  # [T, 2, G, G, 3] of the two, in [0, 1]
-    slant: float  # mean over the clip, radians, positive: the right side is farther away
     camera: Cameras  # the front camera at G x G
     said: str  # what was found, in a sentence
 
@@ -51,20 +51,28 @@ def fit(
     grid = min(frames.shape[1], MAX_GRID)
     small = np.stack(list(each(lambda frame: resized(frame, grid), frames)))
     yield Event("multiview", 0, len(frames), "estimating depth")
-    prior = Prior.load()
-    told = prior(small, None if slant is None else math.radians(slant))
-    insides = small[..., 3] > 127
-    camera = front.resized(grid, grid)
-    colors = list(each(front_colors, small.astype(np.float32) / 255))
-    said = describe(told, insides)
-    yield Event("multiview", 0, len(frames), said)
+    told = Prior.load()(small, None if slant is None else math.radians(slant))
+    model = assembled(small, told, front.resized(grid, grid), depth)
+    yield Event("multiview", 0, len(frames), model.said)
+    return model
+
+
+def assembled(
+    frames: np.ndarray,  # [T, G, G, 4] uint8
+    told: Told,  # of these frames
+    camera: Cameras,  # the front camera at G x G
+    depth: float = 1.0,  # factor on the thickness
+) -> Model:
+    """Model of the surfaces of a clip."""
+    insides = frames[..., 3] > 127
+    fronts = each(front_colors, frames.astype(np.float32) / 255)
+    fronts = list(each(side_colors, fronts, told.back_colors, told.front))
     return Model(
         insides,
         _in_world(told, insides, depth, camera),
-        np.stack([np.stack(colors), told.back_colors], 1),
-        float(told.slants.mean()),
+        np.stack([np.stack(fronts), told.back_colors], 1),
         camera,
-        said,
+        describe(told, insides),
     )
 
 
@@ -102,7 +110,8 @@ def _in_world(told: Told, insides: np.ndarray, depth: float, camera: Cameras) ->
     One distance cannot be seen: that of the whole object. Its nearest and its farthest point in
     the clip are taken to be equally far from the camera's target.
     """
-    middle, half = (told.front + told.back) / 2, depth * (told.back - told.front) / 2
+    middle, half = (told.front + told.back) / 2, (told.back - told.front) / 2
+    half = THICKNESS * depth * half
     surfaces = np.stack([middle - half, middle + half], 1)
     if insides.any():
         nearest = np.quantile(surfaces[:, 0][insides], OUTERMOST)

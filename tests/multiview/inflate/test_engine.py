@@ -10,7 +10,7 @@ from ds4d.cameras import orbit_cameras, rig_cameras
 from ds4d.config import MachineConfig, MultiviewConfig
 from ds4d.multiview import choose
 from ds4d.multiview.inflate import engine
-from ds4d.multiview.inflate.colors import front_colors
+from ds4d.multiview.inflate.colors import front_colors, side_colors
 from tests.stages import finished
 
 SIZE = 96
@@ -41,6 +41,14 @@ def test_no_colour_of_the_old_background_survives():
     frame[edge, :3] = 255  # a white fringe
     colors = front_colors(frame.astype(np.float32) / 255)
     assert colors[disc(30)].max() < 0.3
+
+
+def test_steep_parts_of_the_front_have_hidden_colours():
+    front, back = np.ones((64, 64, 3)), np.zeros((64, 64, 3))
+    depths = np.zeros((64, 64))
+    depths[:, 32:] = np.arange(32) * 5 / 64  # five times as deep as wide
+    colors = side_colors(front, back, depths)
+    assert colors[:, :30].min() == 1 and colors[:, 34:].max() < 0.1
 
 
 def test_the_views_are_upright():
