@@ -5,28 +5,32 @@ Textures, vertex colours and flat materials are all converted to vertex colours 
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 
 from ..errors import UserError
 from .io import TO_GLTF, linear_to_srgb, srgb_to_linear
 from .mesh import Mesh
+from .references import MAX_BYTES, References, drop_unreadable_images
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
 MAX_FACES = 2_000_000  # more than any view shows; 100,000 are plenty
-MAX_BYTES = 1 << 30
 # Textured faces are split until they are as small as half a square of 1/96 of the mesh's extent,
 # finer than the point cloud that is sampled from them, but into about TEXTURED_FACES at most.
 TEXELS = 96
 TEXTURED_FACES = 100_000
 MIN_AREA = 1e-12  # of a face, at extent 1; smaller ones are degenerate
 COMPRESSED = {"KHR_draco_mesh_compression", "EXT_meshopt_compression"}
+# What a glTF tree raises whose entries are of other types, or point nowhere.
+UNREADABLE = (
+    ValueError, LookupError, struct.error, AttributeError, TypeError, RecursionError, OSError
+)  # fmt: skip
 GREY = 0.5  # colour of parts without one, in each channel
 
 
@@ -35,33 +39,34 @@ def load(file: Path) -> tuple[Mesh, bool, list[str]]:
 
     Returns:
         The mesh, centred at the origin with longest side 1; whether any part of it has colours;
-        and warnings about missing files.
+        and warnings about materials and textures that are missing.
 
     Raises:
         UserError: the file is not a mesh, has no faces or too many, or cannot be read.
     """
     file = Path(file)
     _check(file)
-    tree = _gltf_tree(file) if file.suffix.lower() in (".glb", ".gltf") else None
+    references = References(file)
+    tree, data = _opened(file, references)
+    loaded = _read(file, data, references)
     warnings = [
-        f"{name}, which the mesh {file.name} refers to, is missing: its colours are lost."
-        for name in _missing(file, tree)
+        f"{name}, which the mesh {file.name} refers to, is missing or cannot be read: its colours "
+        "are lost."
+        for name in references.missing
     ]
-    parts = list(_parts(_read(file), file))
+    parts = list(_parts(loaded, file))
     if not parts:
         raise UserError(f"The mesh {file.name} is empty.", "Export it again, with its faces.")
     if sum(len(shape.faces) for shape, _ in parts) > MAX_FACES:
-        raise UserError(
-            f"The mesh {file.name} has more than {MAX_FACES:,} faces.",
-            "Simplify it first, for example with a decimate modifier; 100,000 are plenty.",
-        )
+        raise _too_many_faces(file)
     extent, area = _size(parts)
     max_area = max((extent / TEXELS) ** 2 / 2, area / TEXTURED_FACES)
     pieces, colored = [], False
     for shape, transform in parts:
         vertices, faces, colors = _colored(
-            shape, transform, max_area, tree is not None, _has_linear_vertices(tree)
-        )
+            shape, transform, max_area, tree is not None, _has_linear_vertices(tree),
+            bool(references.missing),
+        )  # fmt: skip
         colored |= colors is not None
         if colors is None:
             colors = np.full(vertices.shape, GREY)
@@ -95,73 +100,81 @@ def _broken(file: Path) -> UserError:
     )
 
 
-def _gltf_tree(file: Path) -> dict:
-    """Parse the JSON part of a glTF file.
+def _too_many_faces(file: Path) -> UserError:
+    return UserError(
+        f"The mesh {file.name} has more than {MAX_FACES:,} faces.",
+        "Simplify it first, for example with a decimate modifier; 100,000 are plenty.",
+    )
+
+
+def _opened(file: Path, references: References) -> tuple[dict | None, bytes]:
+    """The JSON part of a glTF file, None of other files, and the bytes that trimesh may read.
 
     Raises:
-        UserError: the file is corrupt, or its geometry is compressed.
+        UserError: the file is corrupt, its geometry is compressed, or it promises more than the
+            limits allow.
     """
     data = file.read_bytes()
+    if file.suffix.lower() not in (".glb", ".gltf"):
+        return None, data
     try:
-        if file.suffix.lower() == ".glb":
-            magic, _, _, length, kind = struct.unpack("<4sIII4s", data[:20])
-            if magic != b"glTF" or kind != b"JSON":
-                raise _broken(file)
-            data = data[20 : 20 + length]
-        tree = json.loads(data)
+        tree, binary = _chunks(data) if file.suffix.lower() == ".glb" else (json.loads(data), b"")
         compressed = COMPRESSED & set(tree.get("extensionsRequired", []))
-    except (ValueError, struct.error, AttributeError, TypeError, RecursionError) as error:
-        raise _broken(file) from error
+        counts = [accessor["count"] for accessor in tree.get("accessors", [])]
+        changed = drop_unreadable_images(tree, binary, references)
+    except UNREADABLE:
+        raise _broken(file) from None
+    if references.refused:
+        raise references.refused
     if compressed:
         raise UserError(
             f"The mesh {file.name} is compressed ({', '.join(sorted(compressed))}).",
             "Export it without mesh compression.",
         )
-    return tree
+    if any(not isinstance(count, int) or count > 3 * MAX_FACES for count in counts):
+        raise _too_many_faces(file)
+    if changed and file.suffix.lower() == ".glb":
+        data = _glb(tree, binary)
+    elif changed:
+        data = json.dumps(tree).encode()
+    return tree, data
 
 
-def _missing(file: Path, tree: dict | None) -> list[str]:
-    """Names of the material and texture files that a mesh refers to and that are missing."""
-    referenced = []
-    if tree is not None:
-        images = tree.get("images", [])
-        uris = [image.get("uri", "data:") for image in images if isinstance(image, dict)]
-        referenced = [file.parent / unquote(uri) for uri in uris if not uri.startswith("data:")]
-    elif file.suffix.lower() == ".obj":
-        libraries = list(_values(file, "mtllib", file.parent))
-        textures = [
-            texture
-            for library in libraries
-            if library.is_file()
-            for texture in _values(library, "map_Kd", file.parent)
-        ]
-        referenced = libraries + textures
-    return [path.name for path in referenced if not path.is_file()]
+def _chunks(data: bytes) -> tuple[dict, bytes]:
+    """The JSON part and the first buffer of a binary glTF. Raises ValueError for other data."""
+    magic, _, _, length, kind = struct.unpack("<4sIII4s", data[:20])
+    if magic != b"glTF" or kind != b"JSON":
+        raise ValueError("no binary glTF")
+    return json.loads(data[20 : 20 + length]), data[20 + length + 8 :]
 
 
-def _values(file: Path, keyword: str, folder: Path) -> Iterator[Path]:
-    """Files that a text file names after a keyword; options may come before the name."""
-    with file.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            first, _, rest = line.strip().partition(" ")
-            if first == keyword and rest.strip():
-                with_spaces = folder / rest.strip()
-                yield with_spaces if with_spaces.is_file() else folder / rest.split()[-1]
+def _glb(tree: dict, binary: bytes) -> bytes:
+    """A binary glTF of a JSON part and one buffer."""
+    text = json.dumps(tree).encode()
+    text += b" " * (-len(text) % 4)
+    chunks = struct.pack("<I4s", len(text), b"JSON") + text
+    chunks += struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
-def _read(file: Path):
-    """Load a file as a trimesh.Scene."""
+def _read(file: Path, data: bytes, references: References):
+    """Load the bytes of a file as a trimesh.Scene."""
     import trimesh
 
     log = logging.getLogger("trimesh")
     level = log.level
     log.setLevel(logging.CRITICAL)  # the UserError below is enough
+    kind = file.suffix.lower().removeprefix(".")
     try:
-        return trimesh.load_scene(file, process=False)
+        return trimesh.load_scene(
+            io.BytesIO(data), file_type=kind, resolver=references, process=False
+        )
     except Exception as error:  # its readers raise exceptions of all kinds on corrupt files
         raise _broken(file) from error
     finally:
         log.setLevel(level)
+        if references.refused:
+            raise references.refused
 
 
 def _parts(loaded, file: Path) -> Iterator[tuple]:
@@ -223,7 +236,12 @@ def _has_linear_vertices(tree: dict | None) -> bool:
 
 
 def _colored(
-    shape, transform: np.ndarray, max_area: float, is_gltf: bool, linear_vertices: bool
+    shape,
+    transform: np.ndarray,
+    max_area: float,
+    is_gltf: bool,
+    linear_vertices: bool,
+    lost_textures: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Vertices [M, 3], faces [F, 3] and sRGB colours [M, 3] in [0, 1], or None, of one part.
 
@@ -235,7 +253,7 @@ def _colored(
 
     vertices, faces = _transformed(shape.vertices, transform), np.asarray(shape.faces)
     painted, uv = _vertex_colors(shape), getattr(shape.visual, "uv", None)
-    texture, flat = _material(shape.visual, is_gltf)
+    texture, flat = _material(shape.visual, is_gltf, lost_textures)
     if uv is None or len(uv) != len(vertices):
         texture = None
     if shape.visual.kind == "face":  # every face gets vertices of its own
@@ -271,18 +289,24 @@ def _vertex_colors(shape) -> np.ndarray | None:
     return None
 
 
-def _material(visual, is_gltf: bool) -> tuple:
-    """Texture (a PIL image) and flat colour [3] in [0, 1] of a material; None if missing."""
+def _material(visual, is_gltf: bool, lost_textures: bool) -> tuple:
+    """Texture (a PIL image) and flat colour [3] in [0, 1] of a material; None if missing.
+
+    A white material of a glTF without its texture has no colour, if textures were lost.
+    """
     material = getattr(visual, "material", None)
     if material is None:
         return None, None
     if is_gltf:
-        factor = material.baseColorFactor
-        return material.baseColorTexture, np.ones(3) if factor is None else factor[:3] / 255
+        factor, texture = material.baseColorFactor, material.baseColorTexture
+        if factor is None and texture is None and lost_textures:
+            return None, None
+        return texture, np.ones(3) if factor is None else factor[:3] / 255
     image = material.image
-    if not material.kwargs and (image is None or image.size == (2, 2)):
-        return None, None  # trimesh's placeholder for a missing material
-    return image, material.diffuse[:3] / 255
+    if image is not None and image.size == (2, 2) and not material.kwargs:
+        image = None  # trimesh's placeholder for a missing material
+    given = "kd" in material.kwargs or "Kd" in material.kwargs
+    return image, material.diffuse[:3] / 255 if image is not None or given else None
 
 
 def _unit(colors: np.ndarray) -> np.ndarray:

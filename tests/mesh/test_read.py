@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
@@ -11,9 +12,11 @@ import trimesh
 from PIL import Image
 
 from ds4d.errors import UserError
+from ds4d.mesh import read
 from ds4d.mesh.mesh import Mesh
 from ds4d.mesh.read import load
 from tests.mesh import boxes
+from tests.paths import ROOT
 
 # Colours
 
@@ -24,6 +27,12 @@ def checkerboard() -> Image.Image:
     pixels[32:, :32], pixels[32:, 32:] = (255, 0, 0), (0, 255, 0)
     pixels[:32, :32], pixels[:32, 32:] = (0, 0, 255), (188, 188, 188)
     return Image.fromarray(pixels)
+
+
+def png(image: Image.Image) -> bytes:
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return data.getvalue()
 
 
 def textured_square(material) -> trimesh.Trimesh:
@@ -221,3 +230,83 @@ def test_a_missing_gltf_texture_is_a_warning(tmp_path):
         (tmp_path / name).write_bytes(data)
     _, _, warnings = load(tmp_path / "model.gltf")
     assert len(warnings) == 1 and "my paint.png" in warnings[0]
+
+
+# Files that a mesh refers to
+
+INPUTS = ROOT / "tests/inputs/mesh"
+
+
+@pytest.mark.parametrize("name", ["up.glb", "up.obj"])
+def test_a_texture_outside_the_folder_is_named_and_its_colours_do_not_count(name):
+    _, colored, warnings = load(INPUTS / "models" / name)
+    assert not colored and len(warnings) == 1 and "skin.png" in warnings[0]
+
+
+def test_an_answer_does_not_tell_which_files_a_machine_has():
+    answers = [load(INPUTS / f"oracle_{name}.obj") for name in ("exists", "missing")]
+    assert answers[0][1] is answers[1][1] is False
+    texts = [
+        "".join(warnings).replace("exists", "").replace("missing.obj", ".obj")
+        for _, _, warnings in answers
+    ]
+    assert texts[0].replace("hostname", "") == texts[1].replace("nonexistent_abc", "")
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_nothing_outside_of_the_folder_is_read(tmp_path, link):
+    (tmp_path / "secret.png").write_bytes(png(checkerboard()))
+    folder = tmp_path / "mesh"
+    folder.mkdir()
+    (folder / "a.mtl").write_text(
+        f"newmtl m\nmap_Kd {'link.png' if link else tmp_path / 'secret.png'}\n"
+    )
+    if link:
+        (folder / "link.png").symlink_to(tmp_path / "secret.png")
+    text = (INPUTS / "oracle_exists.obj").read_text().replace("/etc/hostname", "a.mtl")
+    (folder / "a.obj").write_text(text)
+    _, colored, warnings = load(folder / "a.obj")
+    assert not colored and len(warnings) == 1
+
+
+def test_a_texture_beside_the_mesh_is_found_by_a_path_of_another_machine(tmp_path):
+    material = trimesh.visual.material.SimpleMaterial(image=checkerboard())
+    textured_square(material).export(tmp_path / "square.obj")
+    library, texture = (next(tmp_path.glob(f"*.{kind}")) for kind in ("mtl", "png"))
+    for elsewhere in (r"C:\Users\me\%s", "-s 1 1 1 %s", "/home/me/%s"):
+        text = f"newmtl material_0\nmap_Kd {elsewhere % texture.name}\n"
+        library.write_text(text)
+        mesh, colored, warnings = load(tmp_path / "square.obj")
+        assert colored and not warnings
+        check_square(mesh)
+
+
+def test_a_texture_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    with pytest.raises(UserError, match="textures .* too large"):
+        load(INPUTS / "texbomb.glb")
+    data, length = (INPUTS / "texbomb.glb").read_bytes(), 164_340
+    (tmp_path / "bomb.png").write_bytes(data[-length:])
+    (tmp_path / "a.mtl").write_text("newmtl m\nmap_Kd bomb.png\n")
+    text = (INPUTS / "oracle_exists.obj").read_text().replace("/etc/hostname", "a.mtl")
+    (tmp_path / "a.obj").write_text(text)
+    with pytest.raises(UserError, match="textures .* too large"):
+        load(tmp_path / "a.obj")
+
+
+@pytest.mark.parametrize("content", [b"%!PS-Adobe-3.0 EPSF-3.0", b"GIF89a", b""])
+def test_an_embedded_image_of_another_format_is_never_opened(tmp_path, content):
+    tree, binary = read._chunks((INPUTS / "texbomb.glb").read_bytes())
+    binary = binary[:104] + content.ljust(64, b" ")
+    tree["bufferViews"][3]["byteLength"] = 64
+    (tmp_path / "a.glb").write_bytes(read._glb(tree, binary))
+    _, colored, warnings = load(tmp_path / "a.glb")
+    assert not colored and "embedded" in warnings[0]
+
+
+@pytest.mark.parametrize("count", [10**12, -1, "4"])
+def test_a_glb_that_promises_too_much_is_refused(tmp_path, count):
+    tree, binary = read._chunks((INPUTS / "models/up.glb").read_bytes())
+    tree["accessors"][0] = {"componentType": 5126, "count": count, "type": "VEC3"}
+    (tmp_path / "a.glb").write_bytes(read._glb(tree, binary))
+    with pytest.raises(UserError):
+        load(tmp_path / "a.glb")
