@@ -7,6 +7,8 @@ import os
 
 os.environ["NUMBA_DISABLE_CUDA"] = "1"  # numba must not start CUDA before a ZeroGPU worker forks
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # the page contacts no other host
+# DS4D_TRUSTED_HOPS alone decides which proxies are believed, rather than uvicorn's own list.
+os.environ["FORWARDED_ALLOW_IPS"] = ""
 if importlib.util.find_spec("spaces"):
     import spaces  # noqa: F401  before anything that imports torch
 

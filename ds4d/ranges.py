@@ -45,6 +45,11 @@ def of(kind: type) -> dict[str, Range]:
     }
 
 
+def is_number(value: Any) -> bool:
+    """True for a number, which True and False are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def fits(number: float, allowed: Range) -> bool:
     """True for a number within a range; nan is in none."""
     return allowed.least <= number <= allowed.most
@@ -59,5 +64,5 @@ def _numbers(value: Any) -> Iterator[float]:
     if isinstance(value, tuple):
         for item in value:
             yield from _numbers(item)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif is_number(value):
         yield value

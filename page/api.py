@@ -12,22 +12,21 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ds4d.errors import UserError
-from ds4d.preflight import inspect_clip
 from ds4d.run.estimate import expected
 
-from . import results
+from . import looks, results
 from .errors import explain
 from .hardware import cores, gpu_name
 from .jobs.service import Service
 from .jobs.store import Job
 from .outputs import TabState
 from .settings import SETTINGS, Value, configure
+from .uploads import Clip, one_file
 
 POLL_SECONDS = 0.5
 FILES = {  # name of a result -> file in the job's folder
@@ -57,7 +56,10 @@ def build(service: Service, inputs: dict[str, gr.components.Component]) -> None:
 
     for endpoint in (api.status, api.result, api.cancel):
         add(endpoint, {"job": job}, queue=False)
-    add(api.preflight, {name: inputs[name] for name in PREFLIGHT_INPUTS}, concurrency_limit=2)
+    add(
+        api.preflight, {name: inputs[name] for name in PREFLIGHT_INPUTS},
+        concurrency_limit=looks.AT_ONCE * (1 + looks.WAITING),
+    )  # fmt: skip
     add(api.generate, inputs, concurrency_limit=None)
 
 
@@ -69,15 +71,16 @@ class Api:
 
     def preflight(
         self,
-        clip: str,
+        clip: Clip,
         preset: str = "preview",
         start: float | None = None,
         end: float | None = None,
+        request: gr.Request = None,
     ) -> dict[str, Any]:
         """Check a clip before a run: the frames it would use, possible problems, expected costs.
 
         Args:
-            clip: a video, GIF or WebP of one object.
+            clip: a video, an animated image, a zip of pictures, or several pictures of one object.
             preset: preview, standard or paper.
             start: first moment to use, seconds; default: the clip's start.
             end: last moment to use, seconds; default: the clip's end.
@@ -87,7 +90,10 @@ class Api:
             checks (name, fine, sentence, hint), costs (stage, seconds, memory_gb: estimates).
         """
         config = configure(self.service.limits, preset, start=start, end=end)
-        report = inspect_clip(Path(clip), config.clip)
+        file, visitor = one_file(clip, self.service.limits), self.service.visitor_of(request)
+        if file is None:
+            raise UserError("There is no clip.", "Send one.")
+        report = self.service.looks.look(file, config.clip, visitor)
         costs = expected(config, len(report.used), gpu_name(), cores())
         return {
             "seconds": report.seconds,
@@ -95,14 +101,14 @@ class Api:
             "width": report.width,
             "height": report.height,
             "source_frames": report.source_frames,
-            "used": report.used.tolist(),
+            "used": list(report.used),
             "checks": [asdict(check) for check in report.checks],
             "costs": [asdict(cost) for cost in costs],
         }
 
     def generate(
         self,
-        clip: str | None,
+        clip: Clip,
         preset: str = "preview",
         seed: int = 0,
         request: gr.Request = None,
@@ -115,7 +121,7 @@ class Api:
         that are left out are the preset's.
 
         Args:
-            clip: a video, GIF or WebP of one object.
+            clip: a video, an animated image, a zip of pictures, or several pictures of one object.
             preset: preview, standard or paper.
             seed: the only source of randomness.
             {settings}

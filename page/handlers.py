@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 
 import gradio as gr
@@ -18,15 +18,17 @@ from ds4d.errors import UserError
 
 from .components import matte_editor, preflight, views_panel, webcam
 from .errors import explain
-from .examples import Example
+from .examples import all_examples
 from .html import notice, render
 from .jobs.queue import ROOT
 from .jobs.service import Service
 from .jobs.store import Job
+from .looks import LEFT
 from .outputs import CHOOSE_CLIP, TabState, Values, artifacts, idle, show
 from .progress import Progress
 from .results import animation
 from .settings import Value, configure, preset_changes, values_of
+from .uploads import Clip, one_file
 
 DEFAULTS = {"preset": "preview", "seed": 0}
 
@@ -133,7 +135,10 @@ class Handlers:
 
     def show_example(self, event: gr.EventData) -> Values:
         """Show the bundled result of an example; its clip can be run again."""
-        example = Example(event._data["name"])
+        named = [each for each in all_examples() if each.name == event._data.get("name")]
+        if not named:
+            raise gr.Error("There is no such example.", print_exception=False)
+        example = named[0]
         progress = Progress.of_run(example.folder)
         text = f"Made earlier with the {example.preset} preset. {progress.engines()}"
         return (
@@ -152,7 +157,7 @@ class Handlers:
 
     # --- the clip and its settings --------------------------------------------------------------
 
-    def choose_clip(self, clip: str | None) -> Values:
+    def choose_clip(self, clip: Clip) -> Values:
         """Preview a new clip and enable the run button; without a clip, the reverse."""
         if clip is None:
             return {"preview": "", "run": CHOOSE_CLIP}
@@ -169,15 +174,24 @@ class Handlers:
     def choose_preset(self, preset: str) -> Values:
         return preset_changes(preset)
 
-    def preflight(self, clip: str | None, **settings: Value) -> Values:
+    def preflight(self, clip: Clip, request: gr.Request = None, **settings: Value) -> Values:
         """Report on the clip as it is to be used."""
         if not clip:
             return {"preflight": ""}
+        visitor, tab = self.service.visitor_of(request), _tab_of(request)
         try:
-            contents = preflight.contents(clip, configure(self.service.limits, **settings))
-        except UserError as error:
-            contents = preflight.refusal(error)
+            file = one_file(clip, self.service.limits)
+            look = partial(self.service.looks.look, file, visitor=visitor, tab=tab)
+            contents = preflight.contents(configure(self.service.limits, **settings), look)
+        except Exception as error:
+            if error is LEFT:
+                return {}
+            contents = preflight.refusal(explain(error))
         return {"preflight": contents}
+
+    def leave(self, request: gr.Request = None) -> None:
+        """End what was done for a browser tab that was closed."""
+        self.service.looks.cancel(_tab_of(request))
 
     def choose_part(self, event: gr.EventData) -> Values:
         return preflight.chosen_part(event)
@@ -192,7 +206,7 @@ class Handlers:
         return {"edit_mattes": gr.update(visible=True), "editor": contents, "strokes": ""}
 
     def edit_frame(self, job: str, event: gr.EventData) -> Values:
-        frame = int(event._data["frame"])
+        frame = matte_editor.frame_of(event)
         return {"editor": matte_editor.contents(self.find(job), frame)}
 
     def save_strokes(self, job: str, event: gr.EventData) -> Values:
@@ -213,5 +227,11 @@ class Handlers:
         return views_panel.changed_settings(event)
 
 
-def _clip_preview(clip: str) -> str:
-    return render("clip_preview", clip=Path(clip))
+def _tab_of(request: gr.Request | None) -> str:
+    return getattr(request, "session_hash", None) or ""
+
+
+def _clip_preview(clip: str | list[str]) -> str:
+    """The clip as the browser shows it; of several pictures, the first."""
+    files = sorted(map(Path, [clip] if isinstance(clip, str) else clip))
+    return render("clip_preview", clip=files[0], count=len(files))

@@ -9,10 +9,11 @@ import gradio as gr
 
 from ds4d.render import VIDEOS
 
-from . import about, api, hardware
+from . import about, api, hardware, looks
 from .components import matte_editor, preflight, views_panel, webcam
 from .components.browser_video import BrowserVideo
 from .components.panel import panel
+from .errors import explain
 from .examples import CLIPS, RESULTS, all_examples
 from .handlers import Handlers
 from .html import render
@@ -21,12 +22,12 @@ from .navigation import READ_ADDRESS, SCROLL_TO_RESULTS, WRITE_ADDRESS
 from .outputs import OUTPUTS, Values
 from .progress import Progress
 from .settings import PARTS, SETTINGS, Setting, preset_choices
+from .uploads import ClipFile
 
 Components = dict[str, gr.components.Component | gr.blocks.BlockContext]  # by name
 
 MAX_REQUESTS = 64  # that may wait to be answered; runs have a queue of their own
 POLL_SECONDS = 1.0  # between two updates of a run
-CLIP_TYPES = [".mp4", ".mov", ".webm", ".mkv", ".gif", ".webp"]
 MESH_TYPES = [".glb", ".obj", ".ply"]
 VIDEO_LABELS = {
     "orbit": "Orbit", "front": "Front", "back": "Back", "left": "Left", "right": "Right",
@@ -80,7 +81,7 @@ def _build(service: Service) -> Components:
 def _build_controls() -> Components:
     """The clip, the settings and the buttons of a run."""
     ui: Components = {}
-    ui["clip"] = gr.File(label="Your clip", file_types=CLIP_TYPES, elem_id="clip", height=130)
+    ui["clip"] = ClipFile(label="Your clip", elem_id="clip", height=130)
     ui["camera"] = webcam.build()
     ui["preview"] = panel(script="clip_preview")
     ui["preflight"] = preflight.build()
@@ -185,7 +186,12 @@ def connect(
 
     @wraps(handler)
     def call(*arguments, **named):
-        return {ui[name]: value for name, value in handler(*arguments, **named).items()}
+        try:
+            return {ui[name]: value for name, value in handler(*arguments, **named).items()}
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise gr.Error(str(explain(error)), print_exception=False) from error
 
     return listener(
         call,
@@ -223,6 +229,7 @@ def _connect(blocks: gr.Blocks, ui: Components, handlers: Handlers) -> None:
     write_address(on(ui["delete"].click, handlers.delete, job, page, **QUICK))
     loaded = ("preset", "seed", *SETTINGS, *page)
     on(blocks.load, handlers.load, job, loaded, js=READ_ADDRESS, **QUICK)
+    blocks.unload(handlers.leave)
     if "examples" in ui:
         shown = on(ui["examples"].click, handlers.show_example, (), page, **QUICK)
         write_address(shown).then(None, js=SCROLL_TO_RESULTS)
@@ -253,7 +260,8 @@ def _connect_clip(on: Callable, ui: Components, handlers: Handlers) -> None:
     for listener in (inputs, *(change.then for change in changes)):
         on(
             listener, handlers.preflight, ORDER_INPUTS, ("preflight",),
-            trigger_mode="always_last", concurrency_limit=2, **QUIET,
+            trigger_mode="always_last", concurrency_limit=looks.AT_ONCE * (1 + looks.WAITING),
+            **QUIET,
         )  # fmt: skip
 
 

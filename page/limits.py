@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from ds4d.config import ClipConfig
 
@@ -32,18 +33,29 @@ class Limits:
     """hours that a run is kept after its last visit"""
     disk_gb: float = 20
     """disk space for all runs together, GB; the oldest inactive ones are deleted to make room"""
+    look_seconds: float = 45
+    """longest time for the preflight of a clip, seconds"""
+    look_gb: float = 4
+    """most memory for the preflight of a clip, GB of address space"""
+    trusted_hops: int = 0
+    """proxies in front of the page whose X-Forwarded-For header is believed"""
     slice_seconds: float = 100
     """seconds of optimization in one ZeroGPU call; the state is saved in between"""
 
     @classmethod
     def from_environment(cls) -> Limits:
-        """The defaults, changed by environment variables."""
-        defaults = cls()
+        """The defaults, changed by environment variables. A Space has one proxy in front of it.
+
+        Raises:
+            SystemExit: a variable is not a positive number.
+        """
+        defaults = cls(trusted_hops=1 if "SPACE_ID" in os.environ else 0)
         values = {}
         for each in fields(cls):
-            if text := os.environ.get(PREFIX + each.name.upper()):
-                values[each.name] = type(getattr(defaults, each.name))(float(text))
-        return cls(**values)
+            variable = PREFIX + each.name.upper()
+            if text := os.environ.get(variable):
+                values[each.name] = type(getattr(defaults, each.name))(_number(variable, text))
+        return replace(defaults, **values)
 
     @property
     def clip_bytes(self) -> int:
@@ -52,3 +64,13 @@ class Limits:
     @property
     def clip_pixels(self) -> int:
         return round(self.clip_megapixels * 1e6)
+
+
+def _number(variable: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise SystemExit(f"{variable} must be 0 or a larger number, not {text!r}.")
+    return number

@@ -7,7 +7,8 @@ from functools import cache
 
 from docstring_parser import parse_from_object
 
-from ds4d.config import PRESETS, Config
+from ds4d import ranges
+from ds4d.config import PRESETS, Config, Range
 from ds4d.errors import UserError
 
 from .limits import Limits
@@ -63,20 +64,19 @@ class Setting:
         if value is None or (value == 0 and not self.is_list and self.minimum > 0):
             return config
         if self.is_list:
-            value = tuple(value.replace(",", " ").split())
+            value = tuple(str(value).replace(",", " ").split())
         else:
             self._check(value, limits)
         part = replace(getattr(config, self.part), **{self.field: value})
         return replace(config, **{self.part: part})
 
-    def _check(self, value: float, limits: Limits) -> None:
+    def _check(self, value: Value, limits: Limits) -> None:
         limited = isinstance(self.maximum, str)
-        maximum = getattr(limits, self.maximum) if limited else self.maximum
-        if not self.minimum <= value <= maximum:
-            raise UserError(
-                f"{self.label} cannot be {value:g} here.",
-                f"Choose a value from {self.minimum:g} to {maximum:g}.",
-            )
+        allowed = Range(self.minimum, getattr(limits, self.maximum) if limited else self.maximum)
+        if not ranges.is_number(value):
+            raise UserError(f"{self.label} must be a number.", ranges.hint(allowed))
+        if not ranges.fits(value, allowed):
+            raise UserError(f"{self.label} cannot be {value:g} here.", ranges.hint(allowed))
 
 
 SETTINGS = {  # by the name of the API's parameter, in the API's order
@@ -113,9 +113,11 @@ def configure(
     **values: Value,  # by the names of SETTINGS; None keeps the preset's value
 ) -> Config:
     """The config of a run. Raises UserError for a value that the page does not accept."""
-    if seed is None or seed < 0:
+    if preset not in PRESETS:
+        raise UserError("There is no such preset.", f"Choose one of {', '.join(PRESETS)}.")
+    if not ranges.is_number(seed) or not ranges.fits(seed, ranges.of(Config)["seed"]):
         raise UserError("The seed must be a whole number, 0 or larger.", "Try 0.")
-    config = replace(PRESETS[preset], seed=seed)
+    config = replace(PRESETS[preset], seed=int(seed))
     clip = replace(
         config.clip,
         max_seconds=limits.clip_seconds,
@@ -125,6 +127,7 @@ def configure(
     config = replace(config, clip=clip, mesh=replace(config.mesh, file=mesh or ""))
     for name, value in values.items():
         config = SETTINGS[name].apply(config, value, limits)
+    ranges.check(config)
     return config
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 
 import cv2
 import gradio as gr
-import imageio.v3 as iio
 import numpy as np
+from PIL import Image
 
 from ds4d import clip
 from ds4d.errors import UserError
@@ -60,6 +61,14 @@ def contents(job: Job, frame: int | None = None) -> str:
     )
 
 
+def frame_of(event: gr.EventData) -> int:
+    """The frame that an event of the editor is about; -1 for anything else."""
+    try:
+        return int(event._data["frame"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return -1
+
+
 def save_strokes(job: Job, event: gr.EventData) -> str:
     """Save the strokes of a frame with its job; returns the HTML of the preview.
 
@@ -68,10 +77,10 @@ def save_strokes(job: Job, event: gr.EventData) -> str:
     if job.active:
         raise UserError("This run is in progress.", "Wait until it ends or cancel it, then apply.")
     loaded = clip.load(job.folder / "clip")
-    frame = int(event._data["frame"])
+    frame = frame_of(event)
     if not 0 <= frame < len(loaded.frames):
         raise UserError("There is no such frame.", "Reload the page.")
-    corrections.save(job.folder, int(loaded.indices[frame]), _marks(event._data["marks"]))
+    corrections.save(job.folder, int(loaded.indices[frame]), _marks(event._data.get("marks")))
     return render("strokes_preview", strip=data_url(_strip(job, loaded), "JPEG"))
 
 
@@ -107,6 +116,9 @@ def _marks(url: str) -> np.ndarray:
     """Strokes [h, w] uint8 from the data URL of a PNG. Raises UserError for anything else."""
     try:
         data = base64.b64decode(url.partition(",")[2][:MAX_BYTES], validate=True)
-        return iio.imread(data, extension=".png")[..., 0]
-    except (binascii.Error, OSError, ValueError, IndexError, AttributeError) as error:
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+            if max(image.size) > 2 * LONGEST:  # known before anything is unpacked
+                raise ValueError("larger than what the editor sends")
+            return np.asarray(image.convert("RGB"))[..., 0]
+    except (binascii.Error, OSError, ValueError, SyntaxError, AttributeError) as error:
         raise UserError("The strokes were not received.", "Please try again.") from error

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
-from pathlib import Path
 
 import gradio as gr
-import numpy as np
-from PIL import Image
 
 from ds4d.config import ClipConfig, Config
 from ds4d.errors import UserError
-from ds4d.images import checkerboard, over
-from ds4d.preflight import Check, Report, inspect_clip
+from ds4d.preflight import Check
 from ds4d.run.estimate import expected
 
 from ..hardware import cores, gpu_name
-from ..html import data_url, render
+from ..html import render
+from ..looks import Look
 from ..progress import CARD_OF
 from .panel import panel
-
-CACHED_REPORTS = 32
-THUMBNAIL_HEIGHT = 72  # pixels
 
 
 def build() -> gr.HTML:
@@ -30,10 +24,14 @@ def build() -> gr.HTML:
     return panel(script="preflight", elem_id="preflight")
 
 
-def contents(clip: str, config: Config) -> str:
-    """The report on a clip as HTML. Raises UserError for a clip that a run would refuse."""
-    whole = _report(clip, replace(config.clip, start=0.0, end=None))
-    part = _report(clip, config.clip)
+def contents(config: Config, look: Callable[[ClipConfig], Look]) -> str:
+    """The report on a clip as HTML. Raises UserError for a clip that a run would refuse.
+
+    Args:
+        look: looks at the clip as these settings say.
+    """
+    whole = look(replace(config.clip, start=0.0, end=None))
+    part = look(config.clip)
     facts = [f"{whole.width} x {whole.height} pixels", f"{whole.source_frames} frames"]
     end = None
     if whole.seconds:
@@ -45,8 +43,8 @@ def contents(clip: str, config: Config) -> str:
         facts=facts,
         start=config.clip.start,
         end=end,
-        thumbnails=[_thumbnail(image) for image in whole.thumbnails],
-        ticks=part.used / max(whole.source_frames - 1, 1),
+        thumbnails=whole.thumbnails,
+        ticks=[index / max(whole.source_frames - 1, 1) for index in part.used],
         checks=sorted(part.checks, key=lambda check: check.fine),
         **_costs(config, len(part.used)),
     )
@@ -61,23 +59,6 @@ def refusal(error: UserError) -> str:
 def chosen_part(event: gr.EventData) -> dict[str, float]:
     """Start and end, seconds, to which the handles of the timeline were moved."""
     return {name: round(float(event._data[name]), 3) for name in ("start", "end")}
-
-
-def _report(clip: str, config: ClipConfig) -> Report:
-    return _cached_report(clip, Path(clip).stat().st_mtime_ns, config)
-
-
-@lru_cache(CACHED_REPORTS)
-def _cached_report(clip: str, modified: int, config: ClipConfig) -> Report:
-    return inspect_clip(Path(clip), config)
-
-
-def _thumbnail(picture: np.ndarray) -> str:
-    if picture.shape[2] == 4:
-        picture = over(picture, checkerboard(*picture.shape[:2], 8))
-    image = Image.fromarray(picture)
-    image.thumbnail((THUMBNAIL_HEIGHT * 3, THUMBNAIL_HEIGHT))
-    return data_url(np.asarray(image), "JPEG")
 
 
 def _costs(config: Config, frames: int) -> dict:

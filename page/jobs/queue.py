@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import statistics
@@ -170,7 +171,8 @@ class Queue:
             except Exception:  # an error in one job must not stop the queue
                 log.exception("job %s", job.id)
                 worker.kill()
-                self.end(job, "failed", KILLED)
+                with contextlib.suppress(UserError, OSError):  # it was deleted, or the disk is full
+                    self.end(job, "failed", KILLED)
             worker = _new_worker()
 
     def _compute(self, job: Job, worker: subprocess.Popen) -> None:

@@ -19,9 +19,11 @@ from ds4d.errors import UserError
 from ds4d.run import early_stop
 from ds4d.run.workspace import content_key
 
-from .. import zerogpu
+from .. import visitors, zerogpu
 from ..limits import Limits
+from ..looks import Looks
 from ..settings import Value, configure
+from ..uploads import Clip, one_file
 from .queue import Queue
 from .store import Job, Store
 from .worker import compute
@@ -33,6 +35,7 @@ class Service:
     def __init__(self, store: Store, on_zerogpu: bool = False):
         self.store, self.limits = store, store.limits
         self.queue = Queue(store)
+        self.looks = Looks(store.limits)
         self.on_zerogpu = on_zerogpu
         self._salt = secrets.token_hex()
 
@@ -50,7 +53,7 @@ class Service:
 
     def order(
         self,
-        clip: str | None,
+        clip: Clip,
         *,
         job: str = "",  # id of the job that the page shows
         visitor: str = "",
@@ -62,6 +65,7 @@ class Service:
         If `job` has the same clip, its folder is used again, and only what has changed is computed.
         Raises UserError for invalid settings, and when a limit is reached.
         """
+        clip = one_file(clip, self.limits)
         if clip is None:
             raise UserError("There is no clip yet.", "Upload one, or choose an example.")
         config = configure(self.limits, mesh=mesh, **settings)
@@ -96,9 +100,7 @@ class Service:
 
     def visitor_of(self, request: gr.Request | None) -> str:
         """A hash that tells visitors apart by their address; the address itself is not kept."""
-        headers = getattr(request, "headers", None) or {}
-        client = getattr(request, "client", None)
-        address = headers.get("x-forwarded-for", "").split(",")[0] or getattr(client, "host", "")
+        address = visitors.address(request, self.limits.trusted_hops)
         return hashlib.sha256(f"{self._salt} {address}".encode()).hexdigest()[:16]
 
     def compute_in_request(self, job: str) -> None:

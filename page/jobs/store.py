@@ -12,6 +12,7 @@ job.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -34,6 +35,7 @@ from ..limits import Limits
 ACTIVE = ("queued", "running")
 ID = re.compile(r"[\w-]{16,64}")
 RECORD, SEEN = "job.json", "seen"
+BEGIN_SECONDS = 600  # within which a job is queued after it was created; a large clip is copied
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,22 @@ class Job:
 
     def last_visit(self) -> float:
         """Time at which a page last showed the job, or the job was queued."""
-        path = self.folder / SEEN
-        return max(path.stat().st_mtime if path.exists() else 0.0, self.queued)
+        try:
+            return max((self.folder / SEEN).stat().st_mtime, self.queued)
+        except FileNotFoundError:
+            return self.queued
 
     def touch(self) -> None:
-        """Note a visit."""
-        (self.folder / SEEN).touch()
+        """Note a visit; not of a job that was deleted meanwhile."""
+        with contextlib.suppress(FileNotFoundError):
+            (self.folder / SEEN).touch()
 
     def stage_record(self) -> dict:
         """The entries of run.json about finished stages, by stage."""
-        path = self.folder / "run.json"
-        return json.loads(path.read_text())["stages"] if path.exists() else {}
+        try:
+            return json.loads((self.folder / "run.json").read_text())["stages"]
+        except FileNotFoundError:
+            return {}
 
     def finish_early(self) -> None:
         """Ask the 4D stage to end with the steps it has done."""
@@ -100,28 +107,39 @@ class Store:
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.make_room()
         folder = self.root / secrets.token_urlsafe(18)
-        (folder / "input").mkdir(parents=True)
-        job = Job(folder, clip.name, content_key(clip), config, visitor)
-        shutil.copyfile(clip, job.source)
-        return self.save(job)
+        try:
+            (folder / "input").mkdir(parents=True)
+            job = Job(folder, stored_name(clip), content_key(clip), config, visitor)
+            shutil.copyfile(clip, job.source)
+            return self.save(job)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def find(self, identity: str | None) -> Job:
         """The job of this id. Raises UserError when there is none."""
-        folder = self.root / identity if identity and ID.fullmatch(identity) else None
-        if folder is None or not (folder / RECORD).exists():
+        job = None
+        if isinstance(identity, str) and ID.fullmatch(identity):
+            job = _found(self.root / identity)
+        if job is None:
             raise UserError(
                 "There is no run at this address.",
                 f"Runs are deleted {self.limits.keep_hours:g} hours after their last use. "
                 "Start a new one.",
             )
-        return _read(folder)
+        return job
 
     def all(self) -> list[Job]:
-        """Every job, in the order in which they were queued."""
-        if not self.root.exists():
+        """Every job, in the order in which they were queued; without those that are deleted while
+        they are listed."""
+        found = [_found(folder) for folder in self._folders()]
+        return sorted(filter(None, found), key=lambda job: job.queued)
+
+    def _folders(self) -> list[Path]:
+        try:
+            return [folder for folder in self.root.iterdir() if ID.fullmatch(folder.name)]
+        except FileNotFoundError:
             return []
-        found = [_read(path.parent) for path in self.root.glob(f"*/{RECORD}")]
-        return sorted(found, key=lambda job: job.queued)
 
     def save(self, job: Job) -> Job:
         record = dataclasses.asdict(job)
@@ -140,12 +158,18 @@ class Store:
         shutil.rmtree(job.folder, ignore_errors=True)
 
     def sweep(self) -> None:
-        """Delete inactive jobs that nobody has visited for `Limits.keep_hours`."""
+        """Delete inactive jobs that nobody has visited for `Limits.keep_hours`, and what was left
+        of jobs that never began."""
         oldest = time.time() - self.limits.keep_hours * 3600
         with self.lock:
             for job in self.all():
-                if not job.active and max(job.created, job.ended, job.last_visit()) < oldest:
+                began = job.state != "new" or job.created > time.time() - BEGIN_SECONDS
+                last = max(job.created, job.ended, job.last_visit())
+                if not job.active and (last < oldest or not began):
                     self.delete(job)
+            for folder in self._folders():
+                if _found(folder) is None and _age(folder) > BEGIN_SECONDS:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def make_room(self) -> None:
         """Delete inactive jobs, the oldest first, until all jobs fit `Limits.disk_gb`.
@@ -170,9 +194,32 @@ def load(folder: Path) -> Job:
     return _read(folder)
 
 
+def stored_name(clip: Path) -> str:
+    """The name under which a clip is stored: its own, as far as any file system takes it."""
+    stem = "".join(c if c.isprintable() and c not in '/\\:*?"<>|' else "_" for c in clip.stem)
+    stem = stem.encode(errors="replace").decode()[:60].strip(" .")
+    return f"{stem or 'clip'}{clip.suffix.lower()}"
+
+
+def _found(folder: Path) -> Job | None:
+    """The job in a folder; None where there is no complete record of one."""
+    try:
+        return _read(folder)
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
 def _read(folder: Path) -> Job:
     record = json.loads((folder / RECORD).read_text())
     return Job(folder=folder, **record | {"config": structure(record["config"], Config)})
+
+
+def _age(folder: Path) -> float:
+    """Seconds since a folder was changed; 0 for one that is gone."""
+    try:
+        return time.time() - folder.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _size(folder: Path) -> int:

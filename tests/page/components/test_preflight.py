@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
 import gradio as gr
@@ -10,6 +10,8 @@ import pytest
 
 from ds4d.config import PRESETS
 from ds4d.errors import UserError
+from ds4d.preflight import Check
+from page import look
 from page.api import Api
 from page.components import preflight
 from page.components.webcam import recorded_clip
@@ -17,6 +19,7 @@ from page.handlers import Handlers
 from page.jobs.service import Service
 from page.jobs.store import Store
 from page.limits import Limits
+from page.looks import Look
 from tests.browser import program
 from tests.page.conftest import PATIENCE
 
@@ -26,7 +29,19 @@ CONFIG = PRESETS["preview"]
 
 @pytest.fixture
 def service(tmp_path):
-    return Service(Store(tmp_path / "runs", Limits()))
+    made = Service(Store(tmp_path / "runs", Limits()))
+    yield made
+    made.looks.close()
+
+
+def contents(clip, config) -> str:
+    """The panel of a clip, looked at in this process."""
+
+    def looked(settings):
+        found = look.answer(clip, asdict(settings))
+        return Look(**found | {"checks": tuple(Check(**check) for check in found["checks"])})
+
+    return preflight.contents(config, looked)
 
 
 class Tags(HTMLParser):
@@ -48,7 +63,7 @@ class Tags(HTMLParser):
 
 
 def test_the_panel_shows_what_is_used_and_what_it_takes(red_clip):
-    text = preflight.contents(str(red_clip), CONFIG)
+    text = contents(red_clip, CONFIG)
     tags = Tags(text).found
     assert sum(tag == "i" and "left" in dict(attributes).get("style", "")
                for tag, attributes in tags) == 8  # marks: all frames are used  # fmt: skip
@@ -59,7 +74,7 @@ def test_the_panel_shows_what_is_used_and_what_it_takes(red_clip):
 
 def test_a_part_changes_what_is_used(red_clip):
     part = replace(CONFIG, clip=replace(CONFIG.clip, start=0.25, end=0.75))
-    text = preflight.contents(str(red_clip), part)
+    text = contents(red_clip, part)
     assert "5 frames are used" in text and "0.25 s to 0.75 s" in text
 
 
@@ -75,7 +90,7 @@ def test_the_panel_says_why_a_clip_cannot_be_used(service, tmp_path, red_clip):
 def test_names_are_text(tmp_path, red_clip):
     evil = tmp_path / "<img src=x onerror=alert(1)>.mp4"
     evil.write_bytes(red_clip.read_bytes())
-    assert "<img src=x" not in preflight.contents(str(evil), CONFIG)
+    assert "<img src=x" not in contents(evil, CONFIG)
 
 
 def test_programs_get_the_same(service, red_clip):
