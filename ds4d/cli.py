@@ -141,15 +141,20 @@ def main(arguments: list[str] | None = None) -> int:
         explained = error if isinstance(error, UserError) else of_the_machine(error)
         if explained is None:
             raise
-        print(f"\n{explained.sentence}", file=sys.stderr)
+        print("", _printable(explained.sentence), sep="\n", file=sys.stderr)
         if explained.hint:
-            print(explained.hint, file=sys.stderr)
+            print(_printable(explained.hint), file=sys.stderr)
         return 1
     except (KeyboardInterrupt, SystemError) as error:
         if not _is_ctrl_c(error):
             raise
         print("\nStopped. The same command continues from the last checkpoint.", file=sys.stderr)
         return INTERRUPTED
+
+
+def _printable(text: str) -> str:
+    """Text without control characters, which names of files may hold and terminals obey."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _is_ctrl_c(error: BaseException | None) -> bool:

@@ -16,7 +16,7 @@ from ds4d.config import PRESETS
 from ds4d.errors import UserError
 from page.handlers import Handlers
 from page.jobs.service import Service
-from page.jobs.store import RECORD
+from page.jobs.store import RECORD, stored_name
 from tests.page.jobs.conftest import ended, order
 
 OLD_JOB = Path(__file__).with_name("old_job")  # written by version 4c99580, queued
@@ -102,3 +102,62 @@ def test_a_run_of_an_older_version_is_shown(store, old_job):
     values = Handlers(Service(store)).load(old_job.id)
     assert values["clip"] == str(old_job.source) and values["drawing_steps"] == 75
     assert "Made here in 3.0 s" in values["head"] and values["job"] == old_job.id
+
+
+def test_jobs_that_are_deleted_while_others_list_them_are_left_out(store, monkeypatch):
+    kept, gone = order(store, visitor="a"), order(store, visitor="b")
+    listed = store._folders()
+    shutil.rmtree(gone.folder)
+    monkeypatch.setattr(store, "_folders", lambda: listed)
+    assert [job.id for job in store.all()] == [kept.id]
+    gone.touch()
+    assert gone.last_visit() == 0 and gone.stage_record() == {}
+    with pytest.raises(UserError, match="no run"):
+        store.change(gone, state="done")
+
+
+def test_a_record_that_cannot_be_read_hides_no_other_job(store):
+    good, bad = order(store, visitor="a"), order(store, visitor="b")
+    (bad.folder / RECORD).write_text('{"clip": ')
+    assert [job.id for job in store.all()] == [good.id]
+    with pytest.raises(UserError):
+        store.find(bad.id)
+
+
+@pytest.mark.parametrize("identity", ["", "../../../etc", "a" * 400, "x" * 20, None, 3])
+def test_ids_that_are_none_find_nothing(store, identity):
+    with pytest.raises(UserError, match="no run"):
+        store.find(identity)
+
+
+def test_jobs_that_never_began_are_swept(store, monkeypatch):
+    waiting, forgotten = order(store, visitor="a"), order(store, visitor="b")
+    store.change(forgotten, created=time.time() - 3600)
+    half = store.root / ("h" * 24)
+    (half / "input").mkdir(parents=True)
+    os.utime(half, (1, 1))
+    fresh = store.root / ("f" * 24)
+    fresh.mkdir()
+    store.sweep()
+    assert set(os.listdir(store.root)) == {waiting.id, fresh.name}
+
+
+def test_a_copy_that_fails_leaves_nothing(store, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("page.jobs.store.shutil.copyfile", full)
+    with pytest.raises(OSError):
+        order(store)
+    assert not os.listdir(store.root)
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("red ball.MP4", "red ball.mp4"), ("a:b*c.mp4", "a_b_c.mp4"), ("\udcff.mp4", "_.mp4"),
+        ("\n.gif", "_.gif"), ("x" * 240 + ".mov", "x" * 60 + ".mov"), ("....mp4", "clip.mp4"),
+    ],
+)  # fmt: skip
+def test_a_clip_is_stored_under_a_name_that_any_system_takes(name, stored):
+    assert stored_name(Path(name)) == stored
