@@ -6,6 +6,7 @@ import os
 import stat
 from pathlib import Path
 
+from .clip.limits import check_bytes
 from .config import ClipConfig
 from .errors import UserError
 from .run.made import Made
@@ -36,18 +37,7 @@ def check(source: Path, config: ClipConfig) -> None:
             f"{source} is a device or a pipe, not a file.", "Give a file, or a folder of images."
         )
     else:
-        check_bytes(source, config.max_bytes)
-
-
-def check_bytes(file: Path, most: int) -> None:
-    """Raise UserError for a file of more bytes than are accepted."""
-    size = os.stat(file).st_size
-    if size > most:
-        raise UserError(
-            f"{file.name} is too large: {size / 1e6:,.0f} MB; at most {most / 1e6:,.0f} MB are "
-            "accepted.",
-            "Cut the clip or scale it down.",
-        )
+        check_bytes(source.name, os.stat(source).st_size, config)
 
 
 def check_apart(source: Path, root: Path) -> None:

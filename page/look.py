@@ -67,9 +67,14 @@ def answer(clip: Path, settings: dict[str, Any]) -> dict[str, Any]:
         explained = explain(error)
         return {"sentence": explained.sentence, "hint": explained.hint}
     facts = {name: getattr(report, name) for name in KEPT}
+    if report.used_seconds is None:
+        marks = report.used / max(report.source_frames - 1, 1)
+    else:
+        marks = report.used_seconds / max(report.seconds, 1e-6)
     checks = [dict(vars(check)) for check in report.checks]
     thumbnails = [_thumbnail(picture) for picture in report.thumbnails]
-    return facts | {"used": report.used.tolist(), "checks": checks, "thumbnails": thumbnails}
+    lists = {"used": report.used.tolist(), "marks": marks.clip(0, 1).tolist()}
+    return facts | lists | {"checks": checks, "thumbnails": thumbnails}
 
 
 def _thumbnail(picture: np.ndarray) -> str:

@@ -43,6 +43,7 @@ class Look:
     height: int  # pixels
     source_frames: int
     used: tuple[int, ...]  # source frames that a run uses
+    marks: tuple[float, ...]  # their places on the whole clip's timeline, in [0, 1]
     checks: tuple[Check, ...]
     thumbnails: tuple[str, ...]  # data URLs
 
@@ -78,8 +79,9 @@ class Looks:
                     self.answers.popitem(last=False)
         if "sentence" in answer:
             raise UserError(answer["sentence"], answer["hint"])
-        lists = {"used": tuple(answer["used"]), "thumbnails": tuple(answer["thumbnails"])}
-        return Look(**answer | lists | {"checks": tuple(Check(**c) for c in answer["checks"])})
+        checks = tuple(Check(**check) for check in answer["checks"])
+        lists = {name: tuple(answer[name]) for name in ("used", "marks", "thumbnails")}
+        return Look(**answer | lists | {"checks": checks})
 
     def cancel(self, tab: str) -> None:
         """Stop the look of a browser tab, if there is one."""

@@ -44,7 +44,7 @@ def contents(config: Config, look: Callable[[ClipConfig], Look]) -> str:
         start=config.clip.start,
         end=end,
         thumbnails=whole.thumbnails,
-        ticks=[index / max(whole.source_frames - 1, 1) for index in part.used],
+        ticks=part.marks,
         checks=sorted(part.checks, key=lambda check: check.fine),
         **_costs(config, len(part.used)),
     )
