@@ -34,7 +34,7 @@ LEFT = UserError("Another clip was chosen.")
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at a clip has found: `ds4d.preflight.Report`, as the page shows it."""
+    """The report on a clip, `ds4d.preflight.Report`, as the page shows it."""
 
     name: str
     seconds: float | None
