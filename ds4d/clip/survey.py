@@ -23,6 +23,9 @@ LOOKS = 12  # frames that are looked at in a longer part
 BLANK = 16  # grey levels; a frame whose small grey image spans no more shows nothing
 NOISE = 8.0  # grey levels by which compression changes 8 x 8 pixels of a repeated frame
 MOTION = 0.08  # a repeat changes less than this share of what neighbouring frames change
+LARGE_NOISE = 40.0  # the same in strongly compressed clips, grey levels
+SMALL_SHARE = 0.33  # and as a share of what neighbouring frames change
+FEWEST_RUNS = 3  # of repeats; with fewer, they do not come regularly
 LONGEST_REPEAT = 6  # frames; what stands still for longer is a pause in the motion
 NEAR = 8  # neighbouring frames that a change is compared with
 REPEATED = 0.15  # share of the frames; with fewer, the object just moves unevenly
@@ -189,13 +192,32 @@ def _repeats(greys: list[np.ndarray]) -> np.ndarray:
         _change(before, after) for before, after in zip(greys[:-1], greys[1:], strict=True)
     ])  # fmt: skip
     around = np.array([changes[max(0, i - NEAR) : i + NEAR + 1].max() for i in range(len(changes))])
-    same = np.append(False, (changes < NOISE) & (changes < MOTION * around))
-    runs = np.split(np.arange(len(same)), np.flatnonzero(np.diff(same)) + 1)
-    for run in runs:
-        if len(run) >= LONGEST_REPEAT:
-            same[run] = False
-    often = sum(bool(same[run[0]]) for run in runs) >= 3
-    return same if often and same.mean() > REPEATED else none
+    clear = (changes < NOISE) & (changes < MOTION * around)
+    for same in (np.append(False, _apart(changes, around)), np.append(False, clear)):
+        runs = [run for run in _runs(same) if len(run) < LONGEST_REPEAT]
+        repeated = np.zeros(len(greys), bool)
+        repeated[[index for run in runs for index in run]] = True
+        if len(runs) >= FEWEST_RUNS and repeated.mean() > REPEATED:
+            return repeated
+    return none
+
+
+def _apart(changes: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Small changes, if they are well apart from the others and come regularly.
+
+    So do the repeats of strongly compressed clips, which differ by more than NOISE.
+    """
+    low = (changes < SMALL_SHARE * around) & (changes < LARGE_NOISE)
+    if not low.any() or low.all() or 2 * changes[low].max() > changes[~low].min():
+        return np.zeros(len(changes), bool)
+    lengths = [len(run) for run in _runs(low)]
+    return low if np.ptp(lengths) <= 1 else np.zeros(len(changes), bool)
+
+
+def _runs(marked: np.ndarray) -> list[np.ndarray]:
+    """Indices of each run of neighbours that are marked."""
+    runs = np.split(np.arange(len(marked)), np.flatnonzero(np.diff(marked)) + 1)
+    return [run for run in runs if marked[run[0]]]
 
 
 def _change(before: np.ndarray, after: np.ndarray) -> float:
