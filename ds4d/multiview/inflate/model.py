@@ -85,11 +85,8 @@ def describe(told: Told, insides: np.ndarray) -> str:
     side = "right" if angle > 0 else "left"
     opposite = slant_bins().numpy() * np.sign(angle) < -math.radians(MIN_SLANT)
     doubt = told.slant_chances[:, opposite].sum(1).mean() > DOUBT
-    perhaps = ", but it may be the other way round" if doubt else ""
-    return (
-        f"the object's {side} side is assumed to be farther away, by {abs(angle):.0f} degrees"
-        + (perhaps)
-    )
+    found = f"the object's {side} side is assumed to be farther away, by {abs(angle):.0f} degrees"
+    return f"{found}, but it may be the other way round" if doubt else found
 
 
 def resized(frame: np.ndarray, size: int) -> np.ndarray:

@@ -11,6 +11,9 @@ from ds4d.config import MachineConfig, MultiviewConfig
 from ds4d.multiview import choose
 from ds4d.multiview.inflate import engine
 from ds4d.multiview.inflate.colors import front_colors, side_colors
+from ds4d.multiview.inflate.model import describe
+from ds4d.multiview.shape_prior.inference import Told
+from ds4d.multiview.shape_prior.network import slant_bins
 from tests.stages import finished
 
 SIZE = 96
@@ -113,6 +116,20 @@ def test_a_given_slant_is_used():
     _, views = finished(stage)
     broad, thin = views.images[0, [1, 6], ..., 3] > 127  # azimuths 30 and 330
     assert np.ptp(np.nonzero(broad)[1]) > 1.5 * np.ptp(np.nonzero(thin)[1])
+
+
+def test_a_doubtful_slant_is_said_to_be_one():
+    insides = np.ones((2, 4, 4), bool)
+    maps = np.zeros((2, 4, 4))
+    bins = slant_bins().numpy()
+    sure = np.tile(np.eye(len(bins))[-5], (2, 1))
+    torn = 0.6 * sure + 0.4 * sure[:, ::-1]
+    told = [Told(maps, maps, maps, maps, np.full(2, bins[-5]), c) for c in (sure, torn)]
+    said = [describe(each, insides) for each in told]
+    assert all("right side is assumed to be farther away, by 52 degrees" in s for s in said)
+    assert "other way round" in said[1] and "other way round" not in said[0]
+    flat = Told(maps, maps, maps, maps, np.zeros(2), torn)
+    assert "parallel" in describe(flat, insides)
 
 
 def test_depth_scales_the_thickness_and_nothing_else():
