@@ -85,9 +85,9 @@ def render(solid: Solid, cameras: Cameras) -> np.ndarray:
         return np.zeros((len(cameras), cameras.height, cameras.width, 4), np.uint8)
     fine = cameras.resized(SAMPLES * cameras.width, SAMPLES * cameras.height)
     mesh = Mesh(torch.from_numpy(solid.vertices), torch.from_numpy(solid.faces), torch.empty(0, 3))
-    visible = visible_faces(mesh, fine)
-    samples = np.concatenate([solid.colors[visible], np.ones((*visible.shape, 1), np.float32)], -1)
-    samples[visible < 0] = 0
+    opaque = np.insert(solid.colors, 3, 1, axis=1)
+    paint = np.concatenate([opaque, np.zeros((1, 4), np.float32)])  # -1: no face
+    samples = paint[visible_faces(mesh, fine)]
     image = avg_pool2d(torch.from_numpy(samples).movedim(-1, 1), SAMPLES).movedim(1, -1)
     image[..., :3] /= image[..., 3:].clamp(min=1e-4)
     return (image.clamp(0, 1) * 255).round().byte().numpy()
