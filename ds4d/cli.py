@@ -1,4 +1,4 @@
-"""Command line: python -m ds4d generate | inspect | animate | render | export | evaluate | doctor.
+"""The commands: generate, inspect, animate, imagine, render, export, evaluate, doctor.
 
 Heavy imports happen when a command runs, so that help appears at once.
 """
@@ -23,6 +23,7 @@ from .config import (
     AnimateConfig,
     Config,
     FourdConfig,
+    ImagineConfig,
     MachineConfig,
     MattingConfig,
     VideoConfig,
@@ -74,6 +75,19 @@ class Inspect:
     """Folder for the frames that a run would use, as PNGs."""
     mattes: Path | None = None
     """Folder for their mattes by the embedded engines, as PNGs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Imagine:
+    """Draw pictures of one object from words, for `animate`; needs a GPU."""
+
+    words: tyro.conf.Positional[str]
+    """Words for the object: "a red fox in a blue coat"."""
+    out: Path
+    """Folder to create: a cut-out picture per seed, and a sheet of all."""
+    config: Annotated[ImagineConfig, tyro.conf.arg(name="")]
+    machine: Annotated[MachineConfig, tyro.conf.arg(name="")]
+    matting: MattingConfig = dataclasses.field(default_factory=MattingConfig)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,6 +189,7 @@ def _commands(arguments: list[str]) -> Any:
         Annotated[Generate, tyro.conf.subcommand("generate", default=start)]
         | Annotated[Inspect, tyro.conf.subcommand("inspect", default=look)]
         | Annotated[Animate, tyro.conf.subcommand("animate")]
+        | Annotated[Imagine, tyro.conf.subcommand("imagine")]
         | Annotated[Render, tyro.conf.subcommand("render")]
         | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
@@ -238,6 +253,18 @@ def _inspect(command: Inspect) -> int:
             print(json.dumps({"error": error.sentence, "hint": error.hint}))
         return REFUSED
     print(inspection.as_json(found) if command.json else inspection.as_text(found))
+    return 0
+
+
+def _imagine(command: Imagine) -> int:
+    from .animate import imagine
+    from .run.progress import show
+
+    drawn = imagine.imagine(
+        command.words, command.out, command.config, command.machine, command.matting
+    )
+    for path in show(drawn):
+        print(path)
     return 0
 
 
@@ -314,6 +341,7 @@ RUNNERS = {
     Generate: _generate,
     Inspect: _inspect,
     Animate: _animate,
+    Imagine: _imagine,
     Render: _render,
     Export: _export,
     Evaluate: _evaluate,

@@ -276,8 +276,14 @@ class FourdConfig:
 class AnimateConfig:
     """A clip that is made of a picture; the chain takes it like any other clip."""
 
-    engine: Literal["auto", "puppet"] = "auto"
-    """Engine of the motion: puppet (warps of the cut-out, no weights)."""
+    engine: Literal["auto", "wan", "svd", "puppet"] = "auto"
+    """Engine of the motion: wan (Wan 2.2), svd (Stable Video Diffusion), puppet (no weights)."""
+    prompt: str = ""
+    """Words for the motion, for wan: "the fox turns its head and wags its tail"."""
+    seeds: Annotated[tuple[int, ...], Range(0, 2**32)] = (0,)
+    """Seeds of wan and svd; several give a clip each, and one that shows them side by side."""
+    steps: Annotated[int | None, Range(1, 1000)] = None
+    """Denoising steps; None = 40 for wan, 25 for svd."""
     motion: Literal["auto", "breathe", "sway", "hop", "nod", "wave", "walk"] = "auto"
     """Motion of puppet; auto = one that suits the object's outline."""
     frames: Annotated[int, Range(2, 240)] = 24
@@ -286,6 +292,18 @@ class AnimateConfig:
     """Frames per second of the clip."""
     size: Annotated[int, Range(64, 2048)] = 512
     """Side of the square frames, pixels."""
+
+
+@dataclass(frozen=True)
+class ImagineConfig:
+    """Pictures that are made from words."""
+
+    seeds: Annotated[tuple[int, ...], Range(0, 2**32)] = (0, 1, 2, 3)
+    """Seeds; each gives a picture."""
+    steps: Annotated[int, Range(1, 1000)] = 30
+    """Denoising steps."""
+    size: Annotated[int, Range(64, 2048)] = 1024
+    """Side of the pictures, pixels; a multiple of 8."""
 
 
 @dataclass(frozen=True)

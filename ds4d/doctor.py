@@ -25,6 +25,7 @@ DISK_GB = 1.0  # a run folder, generously
 
 EMBEDDED = {
     "matting": "alpha (clips that have it), classical (background model and graph cut)",
+    "animate": "puppet (warps of a picture's cut-out)",
     "multiview": "given (case folders), inflate (a shape prior that is part of the program)",
     "features": "descriptors (colour, gradients, coverage)",
     "mesh": "given (a file of yours), inflated (with the views), visual_hull (carved from them)",
@@ -48,13 +49,16 @@ class Pretrained:
     gpu_gb: float  # GPU memory that it needs
     cached_on_cpu: bool = False  # as `engines.usable` takes it
     extras: tuple[str, ...] = ()  # in the catalogue; read if they are on this machine
+    on_demand: bool = False  # not part of a run: --download leaves its weights out
 
 
 def pretrained(low_memory: bool = False) -> list[Pretrained]:
     """The pretrained engines, with the weights that the settings choose by default."""
-    from . import features, guidance, matting, mesh, multiview
+    from . import animate, features, guidance, matting, mesh, multiview
+    from .animate import imagine
 
     config = PRESETS["paper"]
+    clip_gb = animate.LOW_GB if low_memory else animate.GPU_GB
     views_gb = multiview.ZERO123PLUS_LOW_GB if low_memory else multiview.ZERO123PLUS_GB
     return [
         Pretrained("matting", "rembg", (f"rembg-{config.matting.model}",), "onnxruntime",
@@ -68,6 +72,10 @@ def pretrained(low_memory: bool = False) -> list[Pretrained]:
         Pretrained("guidance", "zero123 (SDS)", (config.fourd.sds_model,), "diffusers",
                    guidance.SDS_GB),
         Pretrained("perceptual loss", "lpips", (guidance.LPIPS,), "lpips", guidance.LPIPS_GB),
+        *(Pretrained("animate", name, (weights,), "diffusers", clip_gb[name], on_demand=True)
+          for name, weights in animate.WEIGHTS.items()),
+        Pretrained("imagine", "sdxl", (imagine.WEIGHTS,), "diffusers", imagine.GPU_GB,
+                   on_demand=True),
     ]  # fmt: skip
 
 
@@ -125,7 +133,7 @@ def _print_pretrained(machine: MachineConfig) -> None:
     for engine in engines:
         fine, message = _readiness(engine, found)
         print(f"{'ok ' if fine else 'NO '} {engine.stage:16} {engine.name:14} {message}")
-        if fine:
+        if fine and not engine.on_demand:
             taken, why = usable(
                 engine.weights, machine, gpu_gb=engine.gpu_gb, cached_on_cpu=engine.cached_on_cpu
             )
@@ -161,7 +169,8 @@ def _fetch_all(machine: MachineConfig) -> bool:
     """Print names, sizes and licences of all weights, then fetch those that are not here."""
     from .weights import CATALOGUE, fetch, size
 
-    names = [name for engine in pretrained() for name in (*engine.weights, *engine.extras)]
+    engines = [engine for engine in pretrained() if not engine.on_demand]
+    names = [name for engine in engines for name in (*engine.weights, *engine.extras)]
     found = _find_all(names, machine)
     states = {"folder": "here", "cache": "here", "hub": "to download", "missing": "missing"}
     print("Weights of the pretrained engines")

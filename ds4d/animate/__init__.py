@@ -1,48 +1,119 @@
-"""Picture to clip: the object of a single picture is cut out and moved in a seamless loop."""
+"""Picture to clip, and words to picture: the object is cut out and moves before a still camera."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from .. import ranges
 from ..config import AnimateConfig, MachineConfig, MattingConfig
 from ..errors import UserError
-from ..run.engines import Engine, check_name
+from ..images import over, tile
+from ..run.engines import Engine, check_name, usable
 from ..run.events import Event, Stage
 from ..run.workspace import replacing
+from ..weights import fetching
 from . import picture, puppet
+from .needs import check_machine, fitted
+
+WEIGHTS = {"wan": "wan2.2-ti2v-5b", "svd": "svd-xt"}
+GPU_GB = {"wan": 24.0, "svd": 16.0}  # GPU memory that an engine needs; not measured
+LOW_GB = {"wan": 16.0, "svd": 12.0}  # and with low_memory
+PREVIEW = 256  # pixels; side of each clip where several are shown side by side
 
 
-def choose(config: AnimateConfig) -> Engine:
-    """Choose the engine; its run(cut_out [S, S, 4]) returns frames [T, S, S, 4], both uint8."""
-    check_name(config.engine, "auto", "puppet")
-    run = partial(puppet.run, motion=config.motion, frames=config.frames)
-    return Engine("puppet", "needs no weights", run)
+def choose(config: AnimateConfig, machine: MachineConfig, matting: MattingConfig) -> Engine:
+    """Choose the engine; its run(cut_out [S, S, 4], seed) returns frames [T, S, S, 4], both uint8.
 
+    "auto" takes Wan 2.2 where it can run on a GPU, else the puppet. The terms of Stable Video
+    Diffusion are to be agreed to, so it runs only when it is asked for.
 
-def check(config: AnimateConfig, out: Path) -> None:
-    """Raise UserError for settings that make no clip, before anything is computed."""
-    ranges.check(config)
-    if out.suffix != ".webp":
-        raise UserError(f"{out.name} is not a name of a clip.", "Give a name that ends in .webp.")
+    Raises:
+        UserError: the weights of a requested engine are missing, or it needs a GPU.
+    """
+    check_name(config.engine, "auto", "puppet", *WEIGHTS)
+    name, why = config.engine, "asked for"
+    if name == "auto":
+        gb = (LOW_GB if machine.low_memory else GPU_GB)["wan"]
+        can_run, why = usable((WEIGHTS["wan"],), machine, gpu_gb=gb)
+        name = "wan" if can_run else "puppet"
+    if name == "puppet":
+        return Engine(name, why, partial(_puppet, config=config))
+    check_machine(name, WEIGHTS[name], machine, "Take the engine puppet, which needs neither.")
+    run = partial(_filmed, name=name, config=config, machine=machine, matting=matting)
+    return Engine(name, why, run, weights=(WEIGHTS[name],))
 
 
 def animate(
     file: Path, out: Path, config: AnimateConfig, machine: MachineConfig, matting: MattingConfig
-) -> Stage[str]:
+) -> Stage[list[Path]]:
     """Make an animated WebP with alpha, which `generate` takes, from a picture of one object.
 
-    Returns the name of the engine.
+    With several seeds, NAME_seedN.webp for each, and `out` shows them side by side over white.
+
+    Returns the clips.
 
     Raises:
-        UserError: the picture or the settings cannot be used.
+        UserError: the picture or the settings cannot be used, or the engine cannot run.
     """
-    check(config, out)
-    engine = choose(config)
+    ranges.check(config)
+    if out.suffix != ".webp":
+        raise UserError(f"{out.name} is not a name of a clip.", "Give a name that ends in .webp.")
+    machine = fitted(machine)
+    engine = choose(config, machine, matting)
+    if engine.name == "puppet" and len(config.seeds) > 1:
+        raise UserError(
+            "The puppet has no chance in it, so all seeds give the same clip.",
+            "Leave out --seeds, and choose another --motion.",
+        )
     cut_out = yield from picture.cut_out(file, config.size, machine, matting)
     yield Event("animate", message=engine.message)
-    frames = yield from engine.run(cut_out)
-    with replacing(out) as path:
-        picture.save_clip(path, frames, config.fps)
-    return engine.name
+    for weight in engine.weights:
+        yield from fetching("animate", weight, machine.weights)
+    clips, shown = [], []
+    for seed in config.seeds:
+        frames = yield from engine.run(cut_out, seed)
+        alone = len(config.seeds) == 1
+        clips.append(out if alone else out.with_name(f"{out.stem}_seed{seed}.webp"))
+        with replacing(clips[-1]) as path:
+            picture.save_clip(path, frames, config.fps)
+        shown.append(frames)
+    if len(shown) > 1:
+        with replacing(out) as path:
+            picture.save_clip(path, _side_by_side(shown), config.fps)
+    return clips
+
+
+def _puppet(cut_out: np.ndarray, seed: int, config: AnimateConfig) -> Stage[np.ndarray]:
+    return puppet.run(cut_out, config.motion, config.frames)
+
+
+def _filmed(
+    cut_out: np.ndarray,
+    seed: int,
+    name: str,
+    config: AnimateConfig,
+    machine: MachineConfig,
+    matting: MattingConfig,
+) -> Stage[np.ndarray]:
+    """Frames of a video network, whose object is cut out again in one square for all frames."""
+    from . import video
+
+    frames = yield from getattr(video, name)(cut_out, seed, config, machine)
+    return (yield from picture.squares(frames, config.size, machine, matting))
+
+
+def _side_by_side(clips: list[np.ndarray]) -> np.ndarray:
+    """Clips [T, S, S, 4] in the order of their seeds, small, over white: [T, P, N * P, 3]."""
+    import cv2
+
+    count = min(map(len, clips))
+    return np.stack([
+        tile(np.stack([
+            cv2.resize(over(clip[index]), (PREVIEW, PREVIEW), interpolation=cv2.INTER_AREA)
+            for clip in clips
+        ]), len(clips))
+        for index in range(count)
+    ])  # fmt: skip

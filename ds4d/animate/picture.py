@@ -25,22 +25,37 @@ def cut_out(
     Raises:
         UserError: the file is no picture, or shows no object.
     """
-    pixels = clip.read_image(file, ClipConfig())[None]
-    engine = matting.choose(config, machine, pixels)
+    pixels = clip.read_image(file, ClipConfig())
+    return (yield from squares(pixels[None], size, machine, config))[0]
+
+
+def squares(
+    frames: np.ndarray,  # [T, H, W, 3 or 4] uint8
+    size: int,
+    machine: MachineConfig,
+    config: MattingConfig,
+) -> Stage[np.ndarray]:
+    """The object of all frames in one square around it, [T, S, S, 4] uint8.
+
+    A warning tells where the border of a frame cuts the object off, or where it is not visible.
+    Raises UserError if no frame shows an object.
+    """
+    engine = matting.choose(config, machine, frames)
     yield Event("matting", message=engine.message)
     for weight in engine.weights:
         yield from fetching("matting", weight, machine.weights)
-    alphas = yield from engine.run(pixels)
-    one = np.zeros(1)
-    read = clip.Clip(pixels, one, one.astype(np.int64), 1, None, prepared=False)
-    frames, _, warnings = clip.square(read, alphas, ClipConfig(size=size, margin=MARGIN))
+    alphas = yield from engine.run(frames)
+    count = len(frames)
+    numbers = np.arange(count)
+    read = clip.Clip(frames, numbers / max(count - 1, 1), numbers, count, None, prepared=False)
+    cut, _, warnings = clip.square(read, alphas, ClipConfig(size=size, margin=MARGIN))
     for warning in warnings:
-        yield Event("matting", 1, 1, warning, warning=True)
-    return clip.resized(frames[0], size)
+        yield Event("matting", count, count, warning, warning=True)
+    return np.stack([clip.resized(frame, size) for frame in cut])
 
 
 def save_clip(path: Path, frames: np.ndarray, fps: float) -> None:
-    """Write frames [T, H, W, 4] uint8 as an animated WebP that loops; its alpha is exact."""
+    """Write frames [T, H, W, 3 or 4] uint8 as an animated WebP that loops; its alpha is exact."""
     images = [Image.fromarray(frame) for frame in frames]
     images[0].save(
         path, format="WEBP", save_all=True, append_images=images[1:], loop=0,

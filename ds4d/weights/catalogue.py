@@ -54,6 +54,45 @@ _ZERO123_FILES = (
     "vae/config.json",
     "vae/diffusion_pytorch_model.safetensors",
 )
+_WAN_FILES = (
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors.index.json",
+    *(f"text_encoder/model-{part:05d}-of-00003.safetensors" for part in range(1, 4)),
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/spiece.model",
+    "tokenizer/tokenizer.json",
+    "tokenizer/tokenizer_config.json",
+    "transformer/config.json",
+    "transformer/diffusion_pytorch_model.safetensors.index.json",
+    *(f"transformer/diffusion_pytorch_model-{n:05d}-of-00005.safetensors" for n in range(1, 6)),
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+)
+_SVD_FILES = (
+    "model_index.json",
+    "feature_extractor/preprocessor_config.json",
+    "image_encoder/config.json",
+    "image_encoder/model.fp16.safetensors",
+    "scheduler/scheduler_config.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.fp16.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.fp16.safetensors",
+)
+_SDXL_FILES = (
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    *(f"{encoder}/{file}" for encoder in ("text_encoder", "text_encoder_2")
+      for file in ("config.json", "model.fp16.safetensors")),
+    *(f"{tokenizer}/{file}" for tokenizer in ("tokenizer", "tokenizer_2")
+      for file in ("merges.txt", "special_tokens_map.json", "tokenizer_config.json", "vocab.json")),
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.fp16.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.fp16.safetensors",
+)  # fmt: skip
 _DINOV2_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 
 
@@ -148,6 +187,33 @@ _ALL = (
         "MIT, according to the converter; Stability AI gave the original for research and "
         "non-commercial use",
         "guidance (score distillation by Stable Zero123)",
+    ),
+    Weights(
+        "wan2.2-ti2v-5b",
+        "Wan-AI/Wan2.2-TI2V-5B-Diffusers",
+        "b8fff7315c768468a5333511427288870b2e9635",
+        _WAN_FILES,
+        34_200_000_000,
+        _APACHE,
+        "picture to clip (Wan 2.2 TI2V 5B)",
+    ),
+    Weights(
+        "svd-xt",
+        "stabilityai/stable-video-diffusion-img2vid-xt",
+        "9e43909513c6714f1bc78bcb44d96e733cd242aa",
+        _SVD_FILES,
+        4_510_000_000,
+        "Stability AI Community: commercial use only below a yearly revenue that it states",
+        "picture to clip (Stable Video Diffusion XT)",
+    ),
+    Weights(
+        "sdxl-base",
+        "stabilityai/stable-diffusion-xl-base-1.0",
+        "462165984030d82259a11f4367a4eed129e94a7b",
+        _SDXL_FILES,
+        6_940_000_000,
+        "OpenRAIL++-M: open, with restrictions on use",
+        "words to picture (Stable Diffusion XL base 1.0)",
     ),
     _rembg(
         "isnet-general-use", "isnet-general-use.onnx", "fc16ebd8b0c10d971d3513d564d01e29",

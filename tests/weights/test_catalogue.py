@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from ds4d import animate
+from ds4d.animate import imagine
 from ds4d.config import FeaturesConfig, FourdConfig, MattingConfig, MeshConfig, MultiviewConfig
 from ds4d.weights import CATALOGUE
 from ds4d.weights.catalogue import size
@@ -20,6 +22,7 @@ def test_every_choice_in_the_settings_has_its_weights():
     names += [f"instantmesh-{model}" for model in choices(MeshConfig, "model")]
     names += choices(FourdConfig, "sds_model")
     names += ["instantmesh-unet", "dino-vitb16", "lpips-vgg16"]
+    names += [*animate.WEIGHTS.values(), imagine.WEIGHTS]
     assert sorted(names) == sorted(CATALOGUE)
 
 

@@ -62,6 +62,16 @@ def test_what_stands_on_the_ground_does_not_slide(motion, figure):
         assert lowest > -0.02
 
 
+@each_motion
+@each_figure
+def test_no_two_frames_are_alike(motion, figure):
+    """Frames that are alike would be merged in the file, and the clip would lose its pace."""
+    puppet = PUPPETS[figure]
+    move = motions.MOTIONS[motion]
+    places = [puppet._vertices(move(puppet.shape, frame / 24, 1.0)) for frame in range(25)]
+    assert min(np.abs(np.diff(places, axis=0)).max(1)) * puppet.height > 0.1
+
+
 def test_bending_keeps_area():
     shape = PUPPETS["pot"].shape
     step = 1e-4
