@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+from collections.abc import Iterator
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -50,3 +53,22 @@ def of_the_machine(error: BaseException) -> UserError | None:
         hint = "Check the path and its permissions." if named else ""
         return UserError(f"{name}{error.strerror}.", hint)
     return None
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Read a file or folder that a run has written; damaged ones raise UserError.
+
+    Readers of damaged files raise errors of all kinds. Those of the machine stay what they are.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not isinstance(error, FileNotFoundError) and of_the_machine(error) is not None:
+            raise
+        raise UserError(
+            f"{path} is damaged or incomplete.",
+            "Delete it, then start the same generate again: it makes again what is missing.",
+        ) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 
+from .errors import reading
 from .run.parallel import each
 
 
@@ -28,13 +29,23 @@ def save_pngs(paths: Iterable[Path], images: Iterable[np.ndarray]) -> None:
 
 
 def load_images(folder: Path) -> np.ndarray:
-    """Read the PNGs of a folder in the order of their names, [T, H, W, 3 or 4] uint8."""
-    return load_pngs(sorted(folder.glob("*.png")))
+    """Read the PNGs of a folder in the order of their names, [T, H, W, 3 or 4] uint8.
+
+    Raises:
+        UserError: one of them, or the folder, is damaged.
+    """
+    with reading(folder):
+        return load_pngs(sorted(folder.glob("*.png")))
 
 
 def load_pngs(paths: Iterable[Path]) -> np.ndarray:
     """Read images of one size, [N, H, W, 3 or 4] uint8."""
-    return np.stack(list(each(iio.imread, paths)))
+    return np.stack(list(each(_load, paths)))
+
+
+def _load(path: Path) -> np.ndarray:
+    with reading(path.parent):
+        return iio.imread(path)
 
 
 def over(images: np.ndarray, background: np.ndarray | int = 255) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..errors import reading
 from ..images import load_images, save_images
 
 
@@ -46,12 +47,14 @@ def save(folder: Path, clip: Clip) -> None:
 
 def load(folder: Path) -> Clip:
     """Read what `save` wrote."""
-    facts = json.loads((folder / "clip.json").read_text())
-    seconds = facts.pop("seconds", None)  # runs of earlier versions have none
-    return Clip(
-        frames=load_images(folder),
-        positions=np.array(facts.pop("positions")),
-        indices=np.array(facts.pop("indices"), np.int64),
-        seconds=None if seconds is None else np.array(seconds),
-        **{name: tuple(fact) if isinstance(fact, list) else fact for name, fact in facts.items()},
-    )
+    with reading(folder / "clip.json"):
+        facts = json.loads((folder / "clip.json").read_text())
+        seconds = facts.pop("seconds", None)  # runs of earlier versions have none
+        named = {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
+        return Clip(
+            frames=load_images(folder),
+            positions=np.array(named.pop("positions"), float),
+            indices=np.array(named.pop("indices"), np.int64),
+            seconds=None if seconds is None else np.array(seconds, float),
+            **named,
+        )

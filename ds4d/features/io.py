@@ -8,6 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..errors import reading
+
 
 def save_features(path: Path, features: Tensor) -> None:
     """Write features [T, V, h, w, D] in half precision."""
@@ -16,4 +18,5 @@ def save_features(path: Path, features: Tensor) -> None:
 
 def load_features(path: Path) -> Tensor:
     """Read features that `save_features` wrote, [T, V, h, w, D] float32."""
-    return load_file(path)["features"].float()
+    with reading(path):
+        return load_file(path)["features"].float()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..cameras import Cameras, Similarity
 from ..config import FourdConfig
-from ..errors import UserError
+from ..errors import UserError, reading
 from ..run.structure import structure
 from ..splatting.splats import Splats
 from .checkpoint import part
@@ -110,7 +110,8 @@ class Asset:
             raise UserError(f"{path.name} cannot be read: {error}.") from error
         if metadata.get("format") != FORMAT:
             raise UserError(f"{path.name} is not a 4D asset of this version.")
-        return cls._from(tensors, metadata)
+        with reading(path):
+            return cls._from(tensors, metadata)
 
     @classmethod
     def _from(cls, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Asset:

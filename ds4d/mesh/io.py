@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UserError
+from ..errors import UserError, reading
 from .mesh import Mesh
 
 # glTF is Y up and its models face +Z; our world is Z up and the front view looks along +Y.
@@ -55,7 +55,7 @@ def save_npz(path: Path, mesh: Mesh) -> None:
 
 def load_npz(path: Path) -> Mesh:
     """Read a mesh that `save_npz` wrote."""
-    with np.load(path) as file:
+    with reading(path), np.load(path) as file:
         return Mesh(*(torch.from_numpy(file[name]) for name in ("vertices", "faces", "colors")))
 
 

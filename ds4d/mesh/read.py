@@ -186,7 +186,8 @@ def _parts(loaded, file: Path) -> Iterator[tuple]:
         transform, name = loaded.graph[node]
         shape = loaded.geometry[name]
         if isinstance(shape, trimesh.Trimesh) and len(shape.faces):
-            if shape.faces.min() < 0 or shape.faces.max() >= len(shape.vertices):
+            flat = shape.vertices.shape[1:] != (3,)
+            if flat or shape.faces.min() < 0 or shape.faces.max() >= len(shape.vertices):
                 raise _broken(file)
             yield shape, np.asarray(transform)
         else:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..cameras import Cameras, Similarity, load_cameras, save_cameras
 from ..clip.datasets import image_files
+from ..errors import reading
 from ..images import load_images, load_pngs, save_pngs
 from ..mesh.io import save_npz, save_points_ply
 from ..mesh.mesh import Mesh
@@ -68,11 +69,12 @@ def load_views(run: Path) -> Views:
     The mesh and the point cloud are left on the disk.
     """
     folder = run / "multiview"
-    frames = [image_files(path) for path in sorted(folder.iterdir()) if path.is_dir()]
-    images = load_pngs(itertools.chain(*frames))
-    images = images.reshape(len(frames), -1, *images.shape[1:])
-    views = join(load_images(run / "frames"), images, load_cameras(folder / CAMERAS_FILE))
-    capture = folder / CAPTURE_FILE
-    if not capture.exists():
-        return views
-    return replace(views, capture_to_world=Similarity.from_json(capture.read_text()))
+    with reading(folder):
+        frames = [image_files(path) for path in sorted(folder.iterdir()) if path.is_dir()]
+        images = load_pngs(itertools.chain(*frames))
+        images = images.reshape(len(frames), -1, *images.shape[1:])
+        views = join(load_images(run / "frames"), images, load_cameras(folder / CAMERAS_FILE))
+        capture = folder / CAPTURE_FILE
+        if not capture.exists():
+            return views
+        return replace(views, capture_to_world=Similarity.from_json(capture.read_text()))
