@@ -71,6 +71,8 @@ def inspect(path: Path, config: ClipConfig) -> Video:
             if container.streams.audio:
                 raise UserError(f"{path.name} holds only sound.", "Give a video of an object.")
             raise _unreadable(path)
+        if stream.codec_context is None:  # a codec that FFmpeg does not know
+            raise _unreadable(path)
         width, height = stream.codec_context.width, stream.codec_context.height
         if not width or not height:
             raise UserError(
@@ -80,6 +82,8 @@ def inspect(path: Path, config: ClipConfig) -> Video:
         if stream.duration and stream.time_base:
             check_seconds(path.name, float(stream.duration * stream.time_base), config)
         stamps, lasts, shown, keys = _packets(path, container, stream, config)
+        if not shown.any():
+            raise UserError(f"{path.name} has no frame that can be read.", "Export it again.")
         order, times, stamped = _timeline(stamps, shown, stream)
         ranks = np.full(len(stamps), -1)
         ranks[order] = np.arange(len(order))

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
+from PIL.Image import DecompressionBombError
 
 from ..config import ClipConfig
 from ..errors import UserError
@@ -23,7 +24,10 @@ LONGEST = 1080  # pixels; larger frames are scaled down while they are read
 SIDEWAYS = 5  # EXIF orientations from here on swap width and height
 ORIENTATION = 0x0112  # EXIF tag
 # What Pillow raises for broken files.
-DAMAGED = (OSError, SyntaxError, EOFError, ValueError, struct.error, OverflowError, MemoryError)
+DAMAGED = (
+    OSError, SyntaxError, EOFError, ValueError, struct.error, OverflowError, MemoryError,
+    IndexError, RuntimeError, DecompressionBombError,
+)  # fmt: skip
 
 
 def open_image(file: IO[bytes], name: str, config: ClipConfig) -> Image.Image:
