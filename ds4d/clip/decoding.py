@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -23,8 +23,15 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 FLAGS = "area+accurate_rnd+full_chroma_int"  # of the scaler
+COMBED = 12  # frames at the beginning that are searched for combs
+MOVES = 20  # grey levels between two frames, or two rows
+MOVING = 0.003  # share of the pixels that have to move
+COMB = 0.08  # share of the moving pixels that differ from the rows above and below
 FIRST = 100  # frames among which one has to be readable
 TICK = Fraction(1, 25)  # time base of frames in filters, which carry numbers
+
+
+Combs = Literal["", "all", "interlaced"]  # frames that consist of two moments
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Look:
     """Properties of a video's first frame, which its header does not tell."""
 
     size: tuple[int, int]  # width and height as shown, pixels
-    interlaced: bool
+    combs: Combs
 
 
 def first_look(video: Video) -> Look:
@@ -41,22 +48,50 @@ def first_look(video: Video) -> Look:
     Raises:
         UserError: no frame can be decoded.
     """
-    for _, frame in raw_frames(video, range(min(video.count, FIRST))):
-        width, height = shown_size(video, frame)
-        interlaced = video.interlaced or bool(frame.interlaced_frame)
-        return Look((_rounded(width), _rounded(height)), interlaced)
+    size = before = None
+    found: list[bool] = []
+    for number, (_, frame) in enumerate(raw_frames(video, range(min(video.count, FIRST)))):
+        if size is None:
+            width, height = shown_size(video, frame)
+            size = (_rounded(width), _rounded(height))
+        if video.interlaced or frame.interlaced_frame:
+            return Look(size, "all" if video.interlaced else "interlaced")
+        grey = frame.reformat(format="gray").to_ndarray().astype(np.int16)
+        if before is not None and (combed := _combed(before, grey)) is not None:
+            found.append(combed)
+        before = grey
+        if found[-1:] == [False] or len(found) == 3 or number == COMBED - 1:
+            break
+    if size is not None:
+        return Look(size, "all" if found and all(found) else "")
     raise UserError(f"{video.path.name} has no frame that can be read.", "Export it again.")
 
 
+def _combed(before: np.ndarray, frame: np.ndarray) -> bool | None:
+    """True if a frame [H, W] int16 consists of two moments; None if too little moves to tell.
+
+    Where something has moved, every other row then differs from both of its neighbours, but not
+    from the row after the next; where nothing moves, rows do not.
+    """
+    moves = np.abs(frame - before)[2:-2] > MOVES
+    if moves.mean() < MOVING:
+        return None
+    up, down = frame[1:-3] - frame[2:-2], frame[3:-1] - frame[2:-2]
+    comb = (up * down > 0) & (np.minimum(np.abs(up), np.abs(down)) > MOVES)
+    comb &= np.abs(frame[:-4] - frame[2:-2]) < MOVES
+    return bool(comb[moves].mean() > COMB and comb[~moves].mean() < COMB / 10)
+
+
 def decode(
-    video: Video, indices: Sequence[int], longest: int, interlaced: bool = False
+    video: Video, indices: Sequence[int], longest: int, combs: Combs = ""
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Decode frames one by one: upright, square pixels, 8 bit, at most `longest` pixels long.
 
     Args:
         indices: increasing numbers of frames in time; those that cannot be decoded are left out.
         longest: longest side of the frames, pixels.
-        interlaced: make whole frames of interlaced ones, for which their neighbours are decoded.
+        combs: make whole frames of all frames, or of those that are flagged as interlaced. Their
+            neighbours are decoded for it.
 
     Yields: numbers with [H, W, 3] uint8, or [H, W, 4] with alpha for a video that has it.
 
@@ -64,13 +99,13 @@ def decode(
         UserError: the size of the frames changes.
     """
     wanted = {int(index) for index in indices}
-    if not interlaced:
+    if not combs:
         for index, frame in raw_frames(video, sorted(wanted)):
             yield index, _converted(video, frame, longest)
         return
     around = {near for index in wanted for near in (index - 1, index, index + 1)}
     around &= set(range(video.count))
-    for index, frame in _deinterlaced(video, sorted(around)):
+    for index, frame in _deinterlaced(video, sorted(around), combs):
         if index in wanted:
             yield index, _converted(video, frame, longest)
 
@@ -202,14 +237,15 @@ def _fed(packets: Iterator, needed: np.ndarray) -> Iterator:
                 yield None
 
 
-def _deinterlaced(video: Video, indices: list[int]) -> Iterator[tuple[int, VideoFrame]]:
+def _deinterlaced(
+    video: Video, indices: list[int], combs: Combs
+) -> Iterator[tuple[int, VideoFrame]]:
     """The frames without combs, for which bwdif needs the frames before and after each."""
     graph = None
     for index, frame in raw_frames(video, indices):
         frame.pts, frame.time_base = index, TICK
         if graph is None:
-            which = "all" if video.interlaced else "interlaced"
-            graph = _graph(frame, Fraction(1), [("bwdif", f"mode=send_frame:deint={which}")])
+            graph = _graph(frame, Fraction(1), [("bwdif", f"mode=send_frame:deint={combs}")])
         graph.push(frame)
         yield from _pulled(graph)
     if graph is not None:

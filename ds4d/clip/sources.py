@@ -74,7 +74,7 @@ def _open_video(path: Path, config: ClipConfig) -> Source:
     notes = []
     if video.times is None:
         notes.append(f"{path.name} states no frame rate that can be right: frames count as even.")
-    if first.interlaced:
+    if first.combs:
         notes.append("The clip is interlaced: whole frames are made of its half frames.")
     if video.others:
         notes.append(f"{path.name} also holds {' and '.join(video.others)}, which is not used.")
@@ -85,7 +85,7 @@ def _open_video(path: Path, config: ClipConfig) -> Source:
         seconds=video.seconds,
         fps=video.fps,
         size=first.size,
-        pick=lambda indices: decoding.decode(video, indices, LONGEST, first.interlaced),
+        pick=lambda indices: decoding.decode(video, indices, LONGEST, first.combs),
         look=lambda indices: decoding.small_frames(video, indices, SMALL),
         affordable=lambda indices, frames: decoding.affordable(video, indices, frames),
         promised=video.promised,

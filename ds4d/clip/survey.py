@@ -123,9 +123,12 @@ def _part(source: Source, config: ClipConfig) -> np.ndarray:
 def _longer(source: Source, part: np.ndarray) -> Usable:
     """The same for a part that is too long to look at every frame: its blank ends are cut."""
     looked = np.unique(affordable(source, evenly(part, LOOKS)).clip(part[0]))
-    seen = {index: _shows(grey) for index, grey in source.look(looked.tolist())}
-    found = np.array(sorted(index for index, shows in seen.items() if shows))
     notes = _cut_off(source)
+    seen = {index: _shows(grey) for index, grey in source.look(looked[[0, -1]].tolist())}
+    if all(seen.values()):
+        return Usable(part, tuple(notes))
+    seen |= {index: _shows(grey) for index, grey in source.look(looked[1:-1].tolist())}
+    found = np.array(sorted(index for index, shows in seen.items() if shows))
     if not len(found):
         return Usable(part, tuple(notes))
     first, last = part[0], part[-1]

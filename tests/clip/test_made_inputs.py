@@ -192,6 +192,18 @@ def test_a_rectangle_that_moves_is_an_object(tmp_path):
     assert read(save_images(tmp_path / "shots", moving(4, alpha=True))).frames.shape[-1] == 4
 
 
+def test_half_frames_are_found_without_a_flag(tmp_path):
+    path = tmp_path / "a.mp4"
+    frames = moving(40, step=1)
+    filters = ["-vf", "interlace=scan=tff,setfield=prog", "-pix_fmt", "yuv420p", "-qp", "5"]
+    encode(path, frames, *filters)
+    read_clip = read(path, WHOLE)
+    assert "interlaced" in read_clip.warnings[0]
+    grey = read_clip.frames.astype(int).mean(-1)
+    combs = np.abs(grey[:, :-2] - 2 * grey[:, 1:-1] + grey[:, 2:])[:, 22:36] > 120
+    assert combs.mean() < 0.004
+
+
 # --- folders ------------------------------------------------------------------------------------
 
 
