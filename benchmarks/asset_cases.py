@@ -77,7 +77,7 @@ def draw_case(asset: Asset, turn: float, folder: Path, size: int) -> None:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
         save_pngs(paths, draw(asset, vertices, cameras))
-    corners, weights, _ = surface_points(asset, POINTS)
+    corners, weights = (array.numpy() for array in surface_points(asset, POINTS)[:2])
     tracks = (poses[:, corners] * weights[..., None]).sum(2)
     np.savez_compressed(folder / "gt_vertices.npz", vertices=tracks.astype(np.float16))
     write_cameras(folder / "cameras.json", names, cameras, FRAMES)
@@ -135,7 +135,8 @@ def draw(asset: Asset, vertices: np.ndarray, cameras: Cameras) -> np.ndarray:
         weights = np.clip(weights / weights.sum(1, keepdims=True), 0, 1)
         colors = asset.face_colors[face] / 255
         if asset.atlas is not None:
-            colors = colors * texture_colors(asset, face, asset.faces[face], weights) / 255
+            hit = (torch.from_numpy(array) for array in (face, asset.faces[face], weights))
+            colors = colors * texture_colors(asset, *hit).numpy() / 255
         facing = normals[face] * -np.sign((normals[face] * rays).sum(1, keepdims=True))
         light = AMBIENT + (1 - AMBIENT) * np.maximum(facing @ LIGHT, 0)
         samples[index, row, column, :3] = colors * light[:, None]

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 HELD_OUT = Path(__file__).with_name("held_out.json")
 UNIT = 4095  # stored vertex coordinates per world unit
@@ -104,38 +106,44 @@ def split(assets: list[Asset]) -> tuple[list[Asset], list[Asset]]:
 
 
 def surface_points(
-    asset: Asset, count: int, pose: int = 0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points evenly over the area of a pose: corners [N, 3] int32 of each point's triangle (indices
-    of vertices), barycentric weights [N, 3] float32 and colours [N, 3] uint8.
+    asset: Asset, count: int, device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Points evenly over the area of the first pose: corners [N, 3] int64 of each point's triangle
+    (indices of vertices), barycentric weights [N, 3] float32 and colours [N, 3] uint8.
 
     Triangles are drawn by stratified sampling, points inside them by an additive recurrence (R2:
     Roberts 2018), which leaves smaller holes than independent draws.
     """
-    a, b, c = (asset.poses[pose][asset.faces[:, i]] for i in range(3))
-    area = np.linalg.norm(np.cross(b - a, c - a), axis=1) + 1e-12
-    index = np.arange(count)
-    face = np.searchsorted(area.cumsum() / area.sum(), (index + 0.5) / count).clip(0, len(area) - 1)
-    s, t = np.mod(0.5 + index * 0.7548776662466927, 1), np.mod(0.5 + index * 0.5698402909980532, 1)
-    s, t = np.where(s + t > 1, 1 - s, s), np.where(s + t > 1, 1 - t, t)
-    weights = np.stack([1 - s - t, s, t], 1).astype(np.float32)
-    corners = asset.faces[face]
-    colors = asset.face_colors[face]
+    vertices = torch.from_numpy(asset.poses[0]).to(device, torch.float64)
+    faces = torch.from_numpy(asset.faces).to(device)
+    a, b, c = vertices[faces].unbind(1)
+    area = torch.linalg.cross(b - a, c - a).norm(dim=1) + 1e-12
+    index = torch.arange(count, device=device, dtype=torch.float64)
+    upto = area.cumsum(0)
+    face = torch.searchsorted(upto / upto[-1], (index + 0.5) / count).clamp(max=len(area) - 1)
+    s, t = (0.5 + index * 0.7548776662466927) % 1, (0.5 + index * 0.5698402909980532) % 1
+    beyond = s + t > 1
+    s, t = torch.where(beyond, 1 - s, s), torch.where(beyond, 1 - t, t)
+    weights = torch.stack([1 - s - t, s, t], 1).float()
+    corners = faces[face]
+    colors = torch.from_numpy(asset.face_colors).to(device)[face].float()
     if asset.atlas is not None:
-        colors = colors * (texture_colors(asset, face, corners, weights) / 255)
-    return corners.astype(np.int32), weights, colors.round().astype(np.uint8)
+        colors = colors * texture_colors(asset, face, corners, weights) / 255
+    return corners, weights, colors.round().byte()
 
 
-def texture_colors(
-    asset: Asset, face: np.ndarray, corners: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
+def texture_colors(asset: Asset, face: Tensor, corners: Tensor, weights: Tensor) -> Tensor:
     """Texture colours [N, 3] of points, white where their triangle has none."""
-    uv = (asset.uvs[corners] * weights[..., None]).sum(1)
-    cell = asset.face_cells[face].astype(int)
-    side = len(asset.atlas) // asset.cells
-    within = (np.mod(uv, 1) * side).astype(int).clip(0, side - 1)
+    uvs, cells, atlas = (
+        torch.from_numpy(x.copy()).to(face.device)
+        for x in (asset.uvs, asset.face_cells, asset.atlas)
+    )
+    uv = (uvs[corners] * weights[..., None]).sum(1)
+    cell = cells[face].long()
+    side = len(atlas) // asset.cells
+    within = (uv % 1 * side).long().clamp(0, side - 1)
     has = cell < asset.cells**2
-    cell = np.where(has, cell, 0)
+    cell = torch.where(has, cell, 0)
     row, column = cell // asset.cells * side, cell % asset.cells * side
-    texels = asset.atlas[row + within[:, 1], column + within[:, 0]]
-    return np.where(has[:, None], texels, 255)
+    texels = atlas[row + within[:, 1], column + within[:, 0]]
+    return torch.where(has[:, None], texels, 255)

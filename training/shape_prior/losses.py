@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, cross_entropy
+from torch.nn.functional import avg_pool2d
 
-from ds4d.multiview.shape_prior.network import Surfaces, soft_targets
+from ds4d.multiview.shape_prior.network import (
+    Encoded,
+    Surfaces,
+    azimuth_targets,
+    soft_targets,
+)
 
 from .views import Clips
 
@@ -21,12 +26,13 @@ WEIGHTS = {
     "steps": 1.0,
     "colors": 0.5,
     "regions": 0.5,
-    "slants": 0.05,
+    "slants": 0.2,
+    "azimuths": 0.05,
     "spreads": 0.02,
 }
 
 
-def losses(surfaces: Surfaces, logits: Tensor, clips: Clips) -> dict[str, Tensor]:
+def losses(surfaces: Surfaces, encoded: Encoded, clips: Clips) -> dict[str, Tensor]:
     """Each term of the loss, before its weight; every frame weighs the same."""
     mask = clips.mask.flatten(0, 1)
     front, back = clips.front.flatten(0, 1), clips.back.flatten(0, 1)
@@ -43,6 +49,7 @@ def losses(surfaces: Surfaces, logits: Tensor, clips: Clips) -> dict[str, Tensor
     spreads = surfaces.log_spreads.clamp(*SPREADS)
     likelihood = (errors * (-spreads).exp() + spreads).mean(1)
     known = mask[:, None].float()
+    faces = clips.faces[:, None].float()
     return {
         "front": mean(front_error),
         "back": mean(back_error),
@@ -51,9 +58,8 @@ def losses(surfaces: Surfaces, logits: Tensor, clips: Clips) -> dict[str, Tensor
         "steps": _steps(surfaces.front, front, mask) + _steps(surfaces.back, back, mask),
         "colors": mean(color_error),
         "regions": sum(_regions(surfaces.back_colors, colors, known, size) for size in (4, 16)),
-        "slants": cross_entropy(
-            logits.flatten(0, 1).float(), soft_targets(clips.slants).flatten(0, 1)
-        ),
+        "slants": _surprise(encoded.slants, soft_targets(clips.slants)).mean(),
+        "azimuths": (_surprise(encoded.azimuths, azimuth_targets(clips.azimuths)) * faces).mean(),
         "spreads": mean(likelihood),
     }
 
@@ -61,6 +67,11 @@ def losses(surfaces: Surfaces, logits: Tensor, clips: Clips) -> dict[str, Tensor
 def total(terms: dict[str, Tensor]) -> Tensor:
     """The weighted sum."""
     return sum(weight * terms[name] for name, weight in WEIGHTS.items())
+
+
+def _surprise(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy [B, T] of logits [B, T, bins]."""
+    return -(targets * logits.float().log_softmax(-1)).sum(-1)
 
 
 def _steps(predicted: Tensor, true: Tensor, mask: Tensor) -> Tensor:

@@ -1,14 +1,16 @@
 """Walking figures of random build, made by a program: there are few open animals to learn from.
 
-A figure is a chain of tubes: a trunk that is level (four legs, or two and a long tail) or upright
-(two legs and arms), neck, head, muzzle, ears, eyes, tail. Legs swing from the hips and bend at the
-knees, the lowest foot stands on the floor.
+A figure is made of tubes: a trunk that is level (four legs, or two and a long tail) or upright (two
+legs and arms), neck, head with a face, tail, and what may grow on it or be worn. Legs swing from
+the hips and bend at the knees, the lowest foot stands on the floor. People are upright without a
+muzzle and dressed; some figures are square, as robots are.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,13 @@ from .assets import CLIP_POSES, Asset
 RING = 10  # vertices around a tube
 CLIPS = 2  # of each figure: two gaits
 
-Tube = tuple[np.ndarray, np.ndarray]  # places [n, 3] along it, radii [n, 2] across and upright
+
+class Tube(NamedTuple):
+    """A part of a figure."""
+
+    kind: str  # name of the part
+    places: np.ndarray  # [n, 3] along its middle
+    radii: np.ndarray  # [n, 2] across and upright
 
 
 def figures(count: int, seed: int) -> list[Asset]:
@@ -32,7 +40,8 @@ def _figure(seed: int, index: int) -> Asset:
     poses = []
     for _ in range(CLIPS):
         gait = _Gait(rng, build)
-        clip = [_vertices(build.tubes(gait, moment / CLIP_POSES)) for moment in range(CLIP_POSES)]
+        moments = [build.tubes(gait, moment / CLIP_POSES) for moment in range(CLIP_POSES)]
+        clip = [_vertices(tubes, build.square) for tubes in moments]
         clip = np.stack(clip)
         low, high = clip.min((0, 1)), clip.max((0, 1))
         clip -= (low + high) / 2
@@ -44,8 +53,8 @@ def _figure(seed: int, index: int) -> Asset:
         about={"repo": "procedural", "path": str(index)},
         poses=np.concatenate(poses).astype(np.float32),
         clips=CLIPS,
-        faces=_faces([len(places) for places, _ in tubes]),
-        face_colors=build.colors([len(places) for places, _ in tubes], rng),
+        faces=_faces([len(tube.places) for tube in tubes]),
+        face_colors=build.colors(tubes, rng),
         uvs=None,
         face_cells=None,
         atlas=None,
@@ -57,9 +66,12 @@ class _Build:
 
     def __init__(self, rng: np.random.Generator):
         u = rng.uniform
-        kind = rng.choice(["four", "two", "upright"], p=[0.7, 0.15, 0.15])
-        self.upright, self.four = kind == "upright", kind == "four"
-        self.pitch = {"four": u(-0.12, 0.2), "two": u(0.1, 0.9), "upright": u(1.3, 1.6)}[kind]
+        kind = rng.choice(["four", "two", "beast", "person"], p=[0.6, 0.12, 0.1, 0.18])
+        self.person, self.four = kind == "person", kind == "four"
+        self.upright = self.person or kind == "beast"
+        low, high = {"four": (-0.12, 0.2), "two": (0.1, 0.9)}.get(kind, (1.35, 1.6))
+        self.pitch = u(low, high)
+        self.square = u(4, 12) if rng.random() < 0.2 else 2.0  # exponent of the sections' outline
         self.girth = u(0.13, 0.3) * (0.8 if self.upright else 1)
         self.flat = u(0.75, 1.2)  # height of the trunk over its width
         self.waist, self.chest, self.belly = u(0.7, 1.1), u(0.9, 1.25), u(0.9, 1.3)
@@ -70,15 +82,40 @@ class _Build:
         self.neck = u(0.05, 0.25) if self.upright or rng.random() < 0.5 else u(0.2, 0.7)
         self.rise = u(0.1, 1.3)  # pitch of the neck, added to the trunk's
         self.head = u(0.1, 0.24) * (1.4 if self.upright else 1)
-        self.muzzle = u(0.0, 1.6)
-        self.nod = u(-0.6, 0.2)
+        self.muzzle = u(0.0, 0.15) if self.person else u(0.0, 1.6)
+        self.nod = u(-0.6, 0.2) * (0.4 if self.person else 1)
         self.ear, self.spread = u(0.02, 0.25) * rng.choice([0.4, 1, 1]), u(0.2, 0.9)
-        self.tail = u(0.05, 1.0) * (0.15 if self.upright else 1) * (1 if self.four else 1.3)
+        self.ear *= 0.3 if self.person else 1
+        self.eye = u(0.08, 0.26)
+        self.tail = u(0.05, 1.0) * (0.1 if self.upright else 1) * (1 if self.four else 1.3)
         self.droop, self.curl = u(-1.2, 0.9), u(-1.5, 1.5)
         self.bushy = u(0.2, 1.0)
-        self.main = rng.uniform(0.08, 0.95) * rng.uniform(0.5, 1, 3)
+        self.main = rng.uniform(0.15, 1) * rng.uniform(0.5, 1, 3)
         self.second = np.clip(self.main * u(0.4, 1.8) + rng.normal(0, 0.12, 3), 0, 1)
         self.markings = rng.random(8) < 0.35
+        self.horn = u(0.1, 0.5) if rng.random() < 0.2 and not self.person else 0.0
+        self.wing = u(0.3, 0.9) if rng.random() < (0.06 if self.four else 0.2) else 0.0
+        self.hair = u(0.1, 1.0) if rng.random() < (0.8 if self.person else 0.25) else 0.0
+        self.pack = u(0.4, 1.0) if self.upright and rng.random() < 0.25 else 0.0
+        self.whites, self.mouth = rng.random(2) < 0.5
+        self.paint = self._paint(rng)
+
+    def _paint(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Colours [3] of parts that have their own."""
+
+        def any_color() -> np.ndarray:
+            return rng.uniform(0.05, 0.95) * rng.uniform(0.4, 1, 3)
+
+        dark = rng.uniform(0, 0.15, 3)
+        paint = {"eye": dark, "nose": dark, "mouth": dark + [0.2, 0, 0], "white": np.full(3, 0.93)}
+        paint |= {"hair": any_color(), "pack": any_color()}
+        paint["horn"] = rng.uniform(0.4, 0.9) * np.array([1, 0.93, 0.8])
+        if self.person:
+            self.main = rng.uniform(0.25, 1) * np.array([0.98, rng.uniform(0.65, 0.85), 0.6])
+            paint |= {"trunk": any_color(), "leg": any_color()}
+            if rng.random() < 0.6:
+                paint["arm"] = paint["trunk"]
+        return paint
 
     def tubes(self, gait: _Gait, time: float) -> list[Tube]:
         """The figure at a moment of its gait in [0, 1): facing -Y, its lowest foot at height 0."""
@@ -99,7 +136,7 @@ class _Build:
         profile = np.interp(
             along, [0, 0.1, 0.5, 0.9, 1], [0.35, self.waist, self.belly, self.chest, 0.4]
         )
-        trunk = (spine, g * profile[:, None] * [1, self.flat])
+        trunk = Tube("trunk", spine, g * profile[:, None] * [1, self.flat])
 
         aim = pitch + self.rise + gait.nod * np.sin(2 * np.pi * (time + gait.lag))
         aim = min(aim, 1.6)
@@ -107,7 +144,7 @@ class _Build:
         ahead = np.array([np.sin(turn) * np.cos(aim), -np.cos(turn) * np.cos(aim), np.sin(aim)])
         base = spine[-2] + [0, 0, 0.3 * g]
         skull = base + ahead * (self.neck + 0.8 * g)
-        neck = _line(base, skull, [0.75 * g, 0.55 * g + 0.2 * self.head, 0.6 * self.head])
+        neck = _line("neck", base, skull, [0.75 * g, 0.55 * g + 0.2 * self.head, 0.6 * self.head])
         level = 0.25 * aim + self.nod
         nose = np.array(
             [np.sin(turn) * np.cos(level), -np.cos(turn) * np.cos(level), np.sin(level)]
@@ -115,29 +152,67 @@ class _Build:
         side = np.cross(nose, [0, 0, 1.0])
         side /= np.linalg.norm(side)
         crown = np.cross(side, nose)
-        h = self.head
-        head = _line(
-            skull - 0.8 * h * nose, skull + 0.9 * h * nose,
-            np.array([0.3, 0.85, 1, 0.8, 0.3]) * h,
-        )  # fmt: skip
-        muzzle = _line(
-            skull + 0.3 * h * nose - 0.2 * h * crown,
-            skull + (0.9 + self.muzzle) * h * nose - 0.3 * h * crown,
-            np.array([0.6, 0.5, 0.4, 0.2]) * h,
-        )
-        parts = [trunk, neck, head, muzzle]
-        for sign in (-1, 1):
-            root = skull + 0.6 * h * crown + sign * 0.5 * h * side - 0.2 * h * nose
-            tip = root + self.ear * (crown + sign * self.spread * side)
-            parts.append(_line(root, tip, np.array([0.3, 0.3, 0.05]) * h))
-            eye = skull + 0.45 * h * nose + 0.35 * h * crown + sign * 0.62 * h * side
-            parts.append(_line(eye, eye + 0.3 * h * nose, np.array([0.02, 0.17, 0.17, 0.02]) * h))
+        parts = [trunk, neck, *self._head(skull, nose, side, crown)]
         parts.append(self._tail(spine[0], wag, pitch))
+        parts += self._worn(spine, pitch, gait, time)
         parts += self._legs(spine, gait, time)
-        floor = min((p[:, 2] - r[:, 1]).min() for p, r in parts[-4:-2])
-        if self.four:
-            floor = min(floor, min((p[:, 2] - r[:, 1]).min() for p, r in parts[-2:]))
-        return [(places - [0, 0, floor], radii) for places, radii in parts]
+        floor = min((p.places[:, 2] - p.radii[:, 1]).min() for p in parts if p.kind == "leg")
+        return [part._replace(places=part.places - [0, 0, floor]) for part in parts]
+
+    def _head(
+        self, skull: np.ndarray, nose: np.ndarray, side: np.ndarray, crown: np.ndarray
+    ) -> list[Tube]:
+        """Head and face around the middle of the skull; all directions are unit vectors."""
+        h = self.head
+
+        def at(forward: float, up: float, across: float = 0.0) -> np.ndarray:
+            return skull + h * (forward * nose + up * crown + across * side)
+
+        tip = 0.9 + self.muzzle
+        parts = [
+            _line("head", at(-0.8, 0), at(0.9, 0), np.array([0.3, 0.85, 1, 0.8, 0.3]) * h),
+            _line("muzzle", at(0.3, -0.2), at(tip, -0.3), np.array([0.6, 0.5, 0.4, 0.2]) * h),
+            _line("nose", at(tip - 0.1, -0.2), at(tip + 0.08, -0.2), [0.05 * h, 0.15 * h, 0.1 * h]),
+        ]
+        if self.mouth:
+            reach = 0.35 + 0.9 * self.muzzle if self.muzzle > 0.3 else 0.83
+            ends = at(reach, -0.5, -0.3), at(reach, -0.5, 0.3)
+            parts.append(_line("mouth", *ends, np.array([0.05, 0.1, 0.05]) * h))
+        if self.hair:
+            size = np.array([0.3, 0.8, 1.05, 0.7]) * h
+            parts.append(_line("hair", at(-0.75, 0.5 - self.hair), at(0.45, 0.55), size))
+        for sign in (-1, 1):
+            root = at(-0.2, 0.6, 0.5 * sign)
+            ear = root + self.ear * (crown + sign * self.spread * side)
+            parts.append(_line("ear", root, ear, np.array([0.3, 0.3, 0.05]) * h))
+            if self.horn:
+                end = at(0.1 - self.horn, 0.8 + 2 * self.horn, 0.6 * sign)
+                size = np.array([0.15, 0.1, 0.02]) * h
+                parts.append(_line("horn", at(0.1, 0.7, 0.3 * sign), end, size))
+            ball = np.array([0.02, 1, 1, 0.02]) * self.eye * h
+            if self.whites:
+                ends = at(0.42, 0.33, 0.58 * sign), at(0.68, 0.33, 0.58 * sign)
+                parts.append(_line("white", *ends, 1.4 * ball))
+            ends = at(0.45, 0.35, 0.62 * sign), at(0.78, 0.35, 0.62 * sign)
+            parts.append(_line("eye", *ends, ball))
+        return parts
+
+    def _worn(self, spine: np.ndarray, pitch: float, gait: _Gait, time: float) -> list[Tube]:
+        """Wings and a pack on the back."""
+        g, parts = self.girth, []
+        back = np.array([0, np.sin(pitch), np.cos(pitch)])
+        if self.pack:
+            ends = spine[2] + 1.2 * g * back, spine[5] + 1.2 * g * back
+            size = np.array([[0.3, 0.2], [0.8, 0.5], [0.8, 0.5], [0.3, 0.2]]) * self.pack * g
+            parts.append(Tube("pack", _line("pack", *ends, np.ones(4)).places, size))
+        for sign in (-1, 1) if self.wing else ():
+            lift = gait.beat * np.sin(2 * np.pi * time) + 0.4
+            out = np.array([sign * np.cos(lift), 0, 0]) + np.sin(lift) * back
+            root = spine[4] + 0.7 * g * back
+            wing = _line("wing", root, root + self.wing * (out + [0, 0.3, 0]), np.ones(4))
+            size = np.array([[0.2, 0.04], [0.3, 0.03], [0.25, 0.03], [0.05, 0.01]]) * self.wing
+            parts.append(Tube("wing", wing.places, size[:, ::-1] if self.upright else size))
+        return parts
 
     def _tail(self, root: np.ndarray, wag: float, pitch: float) -> Tube:
         s = np.linspace(0, 1, 6)
@@ -145,7 +220,7 @@ class _Build:
         steps = np.stack([2 * wag * s, np.cos(angle), np.sin(angle)], 1) * self.tail / 5
         places = root + np.concatenate([[[0, 0, 0]], steps[:-1].cumsum(0)])
         radii = np.interp(s, [0, 0.6, 1], [0.3, 0.3 * self.bushy + 0.05, 0.05]) * self.girth
-        return places, radii[:, None] * [1, 1]
+        return Tube("tail", places, radii[:, None] * [1, 1])
 
     def _legs(self, spine: np.ndarray, gait: _Gait, time: float) -> list[Tube]:
         """Hind legs, then forelegs or arms."""
@@ -170,33 +245,35 @@ class _Build:
                 toe = foot + [0, -self.paw * thick, -0.3 * thick]
                 places = np.stack([hip, (hip + knee) / 2, knee, (knee + foot) / 2, foot, toe])
                 radii = np.array([1.3 + 0.8 * (not arm), 1.4, 0.95, 0.75, 0.85, 0.5]) * thick
-                legs.append((places, radii[:, None] * [1, 1]))
+                legs.append(Tube("arm" if arm else "leg", places, radii[:, None] * [1, 1]))
+                if arm:
+                    size = np.array([0.3, 1, 1, 0.4]) * 1.3 * thick
+                    end = foot + 1.5 * (foot - knee) * thick / length
+                    legs.append(_line("hand", foot, end, size))
         return legs
 
-    def colors(self, lengths: list[int], rng: np.random.Generator) -> np.ndarray:
+    def colors(self, tubes: list[Tube], rng: np.random.Generator) -> np.ndarray:
         """Colours [F, 3] uint8 of the tubes' faces."""
         colors = []
-        for part, length in enumerate(lengths):
-            rings = np.repeat(np.arange(length - 1), 2 * RING)
-            around = np.tile(np.repeat(np.arange(RING), 2), length - 1)
-            if part in (5, 7):  # eyes
-                color = np.full((len(rings), 3), 0.04)
-            else:
-                pick = np.zeros(len(rings), bool)
-                if self.markings[0]:
-                    pick |= (rings % 2 == 1) & (part in (0, 1, 8))  # stripes
-                if self.markings[1]:
-                    pick |= (np.abs(around - 7.5) < 2) & (part < 4)  # belly
-                if self.markings[2]:
-                    pick |= (rings >= 3) & (part >= 9)  # feet
-                if self.markings[3]:
-                    pick |= part in (2, 3, 4, 6)  # face
-                if self.markings[4]:
-                    pick |= rng.random(len(rings)) < 0.2  # spots
-                if self.markings[5]:
-                    pick |= (part == 0) & (rings > 2) | (part >= 9) & (rings < 2)  # shirt
-                color = np.where(pick[:, None], self.second, self.main)
-            colors.append(color)
+        for kind, places, _ in tubes:
+            rings = np.repeat(np.arange(len(places) - 1), 2 * RING)
+            around = np.tile(np.repeat(np.arange(RING), 2), len(places) - 1)
+            pick = np.zeros(len(rings), bool)
+            if self.markings[0]:
+                pick |= (rings % 2 == 1) & (kind in ("trunk", "neck", "tail"))  # stripes
+            if self.markings[1]:
+                pick |= (np.abs(around - 7.5) < 2) & (kind in ("trunk", "neck", "head"))  # belly
+            if self.markings[2]:
+                pick |= (rings >= 3) & (kind in ("leg", "arm"))  # feet
+            if self.markings[3]:
+                pick |= kind in ("head", "muzzle", "ear", "wing")
+            if self.markings[4]:
+                pick |= rng.random(len(rings)) < 0.2  # spots
+            if self.markings[5]:
+                pick |= (kind == "trunk") & (rings > 2) | (kind == "leg") & (rings < 2)  # shirt
+            own = self.paint.get(kind)
+            color = np.where(pick[:, None] & (own is None), self.second, self.main)
+            colors.append(color if own is None else np.broadcast_to(own, color.shape))
         return (np.concatenate(colors) * 255).clip(0, 255).round().astype(np.uint8)
 
 
@@ -215,22 +292,25 @@ class _Gait:
         self.wag, self.lag = u(0, 0.12), u(0, 1)
         self.bob, self.rock = u(0, 0.04), u(0, 0.05)
         self.nod, self.look = u(0, 0.25), u(0, 0.3)
-        self.turn = rng.normal(0, 0.3)
+        self.turn, self.beat = rng.normal(0, 0.3), u(0, 0.9)
         self.arm = u(0.5, 0.9) if build.upright else u(0.2, 0.5)
         self.out = u(0.0, 0.5) if rng.random() < 0.7 else u(0.8, 2.0)
 
 
-def _line(start: np.ndarray, end: np.ndarray, radii) -> Tube:
+def _line(kind: str, start: np.ndarray, end: np.ndarray, radii) -> Tube:
     radii = np.asarray(radii, float)
     share = np.linspace(0, 1, len(radii))[:, None]
-    return start + share * (end - start), radii[:, None] * [1, 1]
+    return Tube(kind, start + share * (end - start), radii[:, None] * [1, 1])
 
 
-def _vertices(tubes: list[Tube]) -> np.ndarray:
-    """Rings around all tubes, [V, 3]."""
-    angle = np.arange(RING) * 2 * np.pi / RING
+def _vertices(tubes: list[Tube], square: float) -> np.ndarray:
+    """Rings around all tubes, [V, 3]: superellipses with this exponent (2 = round)."""
+    angle = np.arange(RING) * 2 * np.pi / RING + (np.pi / RING if square > 2 else 0)
+    cos, sin = np.cos(angle), np.sin(angle)
+    far = (np.abs(cos) ** square + np.abs(sin) ** square) ** (-1 / square)
+    cos, sin = (far * cos)[None, :, None], (far * sin)[None, :, None]
     rings = []
-    for places, radii in tubes:
+    for _, places, radii in tubes:
         forward = np.gradient(places, axis=0)
         forward /= np.linalg.norm(forward, axis=1, keepdims=True) + 1e-9
         across = np.cross(forward, [0, 0, 1.0]) + 1e-3 * np.array([1.0, 0, 0])
@@ -239,8 +319,8 @@ def _vertices(tubes: list[Tube]) -> np.ndarray:
         across /= np.linalg.norm(across, axis=1, keepdims=True)
         across *= np.where(across[:, :1] < 0, -1, 1)
         upright = np.cross(across, forward)
-        circle = across[:, None] * np.cos(angle)[:, None] * radii[:, None, :1]
-        circle = circle + upright[:, None] * np.sin(angle)[:, None] * radii[:, None, 1:]
+        circle = across[:, None] * cos * radii[:, None, :1]
+        circle = circle + upright[:, None] * sin * radii[:, None, 1:]
         rings.append((places[:, None] + circle).reshape(-1, 3))
     return np.concatenate(rings)
 

@@ -1,7 +1,9 @@
 """Train the shape prior on a folder of open 3D objects.
 
     python -m training.shape_prior.train --assets ASSETS --out RUN --budget 1140 --piece 560
+    torchrun --nproc-per-node gpu -m training.shape_prior.train --assets ASSETS --out RUN
 
+The second line trains on all GPUs of the machine: every process has its own figures and batches.
 One piece of the training at a time: a piece ends after its seconds and leaves RUN/checkpoint.pt,
 from which the next call goes on; the learning rate falls over the whole budget. When the budget
 is spent, RUN/shape_prior.safetensors holds the averaged weights.
@@ -18,7 +20,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from ds4d.multiview.shape_prior.network import STEEPEST, ShapePrior, Sizes, parameters
 from ds4d.multiview.shape_prior.weights import load_weights, save_weights
@@ -34,8 +38,9 @@ FISH = (
     "grouper", "humphead", "gramma", "whale", "dolphin",
 )  # fmt: skip
 SHARES = {
-    "animal": 0.24, "fish": 0.05, "human": 0.16, "creature": 0.12, "figure": 0.25, "other": 0.18,
+    "animal": 0.22, "fish": 0.05, "human": 0.15, "creature": 0.12, "figure": 0.28, "other": 0.18,
 }  # fmt: skip
+CLOCK = 10  # steps between looks at the clock
 
 
 @dataclass(frozen=True)
@@ -46,18 +51,16 @@ class Training:
     out: Path  # folder of checkpoints and logs
     budget: float = 1140.0  # seconds of the whole training
     piece: float = 560.0  # seconds of this call
-    clips: int = 30  # in a batch
+    clips: int = 30  # in a batch of each process
     frames: int = 6  # of each clip
     single: float = 0.15  # share of the steps on single frames
     points: int = 131_072  # on each object
-    figures: int = 1500  # animals made by a program
-    learning_rate: float = 6e-4
+    figures: int = 2000  # made by a program, for each process
+    learning_rate: float = 1e-3
     warmup: int = 400  # steps
-    weight_decay: float = 0.02
+    weight_decay: float = 0.05
     average: float = 0.999  # decay of the averaged weights, per step
-    slant_noise: float = math.radians(
-        4
-    )  # standard deviation of the noise on the slants that condition the decoder
+    slant_noise: float = 0.07  # radians: deviation of the slants that condition the decoder
     seed: int = 0
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
     save_every: float = 120.0  # seconds
@@ -69,25 +72,36 @@ class Training:
 def main(settings: Training) -> None:
     """One piece of a training."""
     begun = time.monotonic()
+    rank = join(settings.device)
     settings.out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(settings.seed)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     assets, _ = split(read_folder(settings.assets))
-    assets = assets[: settings.limit] + figures(settings.figures, settings.seed)
+    assets = assets[: settings.limit] + figures(settings.figures, settings.seed + rank)
     chances = torch.tensor(shares(assets), device=settings.device)
     clouds = PointClouds(assets, settings.points, settings.device)
-    state = State(settings)
-    print(
+    state = State(settings, rank)
+    ready = time.monotonic() - begun
+    state.say(
         f"{len(assets)} objects, {parameters(state.network) / 1e6:.2f} M weights, ready after "
-        f"{time.monotonic() - begun:.0f} s; {state.seconds:.0f} s trained before",
-        flush=True,
+        f"{ready:.0f} s; {state.seconds:.0f} s trained before"
     )
-    ends = min(settings.budget, state.seconds + settings.piece - (time.monotonic() - begun))
-    state.train(clouds, chances, ends)
+    state.train(clouds, chances, min(settings.budget, state.seconds + settings.piece - ready))
     state.save()
     if state.seconds >= settings.budget:
         state.export()
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def join(device: str) -> int:
+    """Rank of this process among those that torchrun started; 0 where it is the only one."""
+    if "RANK" not in os.environ:
+        return 0
+    if device == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    return dist.get_rank()
 
 
 def shares(assets: list[Asset]) -> list[float]:
@@ -116,8 +130,9 @@ def group(asset: Asset) -> str:
 class State:
     """A training in progress."""
 
-    def __init__(self, settings: Training):
-        self.settings = settings
+    def __init__(self, settings: Training, rank: int = 0):
+        self.settings, self.rank = settings, rank
+        torch.manual_seed(settings.seed)
         self.network = ShapePrior(settings.sizes).to(
             settings.device, memory_format=torch.channels_last
         )
@@ -127,38 +142,51 @@ class State:
         self.optimizer = torch.optim.AdamW(
             _decayed(self.network, settings.weight_decay), settings.learning_rate, (0.9, 0.98)
         )
-        self.rng = torch.Generator(settings.device).manual_seed(settings.seed)
         self.step, self.seconds = 0, 0.0
         self.checkpoint = settings.out / "checkpoint.pt"
         if self.checkpoint.exists():
             self._load()
+        self.model = (
+            DistributedDataParallel(self.network) if dist.is_initialized() else self.network
+        )
+        seed = 1_000_003 * self.step + 1009 * rank + settings.seed
+        self.rng = torch.Generator(settings.device).manual_seed(seed)
 
     def train(self, clouds: PointClouds, chances: Tensor, ends: float) -> None:
         """Steps until `ends` seconds of training."""
-        settings, last = self.settings, time.monotonic()
+        settings, begun, before = self.settings, time.monotonic(), self.seconds
         saved = shown = self.seconds
         sums: dict[str, Tensor] = {}
         count = 0
-        log = (settings.out / "log.jsonl").open("a")
         while self.seconds < ends:
-            terms = self._step(clouds, chances)
-            sums = {name: sums.get(name, 0) + value.detach() for name, value in terms.items()}
-            count += 1
-            if self.step % 20 == 0 and settings.device == "cuda":
-                torch.cuda.synchronize()
-            now = time.monotonic()
-            self.seconds, last = self.seconds + now - last, now
+            for _ in range(CLOCK):
+                terms = self._step(clouds, chances)
+                sums = {name: sums.get(name, 0) + value.detach() for name, value in terms.items()}
+                count += 1
+            self.seconds = before + self._agreed(time.monotonic() - begun)
             if self.seconds - shown > 20 or self.seconds >= ends:
                 means = {name: round(float(value) / count, 5) for name, value in sums.items()}
-                pace = (self.seconds - shown) / count
-                line = {"step": self.step, "seconds": round(self.seconds), "pace": pace, **means}
-                print(json.dumps(line), file=log, flush=True)
-                print(json.dumps(line), flush=True)
+                pace = round((self.seconds - shown) / count, 4)
+                about = {"step": self.step, "seconds": round(self.seconds), "pace": pace}
+                self.say(json.dumps(about | means))
                 shown, sums, count = self.seconds, {}, 0
             if self.seconds - saved > settings.save_every:
                 self.save()
                 saved = self.seconds
-        log.close()
+
+    def say(self, line: str) -> None:
+        """Print a line of the first process and keep it in its log."""
+        if self.rank == 0:
+            print(line, flush=True)
+            with (self.settings.out / "log.txt").open("a") as log:
+                print(line, file=log)
+
+    def _agreed(self, seconds: float) -> float:
+        """The first process's clock: the learning rate and the end have to be the same in all."""
+        clock = torch.tensor(seconds, device=self.settings.device, dtype=torch.float64)
+        if dist.is_initialized():
+            dist.broadcast(clock, 0)
+        return float(clock)
 
     def _step(self, clouds: PointClouds, chances: Tensor) -> dict[str, Tensor]:
         settings = self.settings
@@ -172,8 +200,8 @@ class State:
             conditions = (clips.slants + settings.slant_noise * off).clamp(-STEEPEST, STEEPEST)
         cuda = settings.device == "cuda"
         with torch.autocast("cuda", torch.bfloat16) if cuda else nullcontext():
-            surfaces, logits = self.network(clips.images, conditions)
-        terms = losses(surfaces, logits, clips)
+            surfaces, encoded = self.model(clips.images, conditions)
+        terms = losses(surfaces, encoded, clips)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         self.optimizer.zero_grad(set_to_none=True)
@@ -198,14 +226,15 @@ class State:
         )
 
     def save(self) -> None:
-        """Write the checkpoint, aside first."""
+        """Write the checkpoint, aside first; one process does."""
+        if self.rank:
+            return
         aside = self.checkpoint.with_suffix(".part")
         torch.save(
             {
                 "network": self.network.state_dict(),
                 "average": self.average,
                 "optimizer": self.optimizer.state_dict(),
-                "rng": self.rng.get_state(),
                 "step": self.step,
                 "seconds": self.seconds,
             },
@@ -214,7 +243,9 @@ class State:
         os.replace(aside, self.checkpoint)
 
     def export(self) -> None:
-        """Write the averaged weights as they are shipped."""
+        """Write the averaged weights as they are shipped; one process does."""
+        if self.rank:
+            return
         about = {"sizes": json.dumps(asdict(self.settings.sizes)), "steps": str(self.step)}
         save_weights(self.settings.out / "shape_prior.safetensors", self.average, about)
 
@@ -223,7 +254,6 @@ class State:
         self.network.load_state_dict(stored["network"])
         self.average = stored["average"]
         self.optimizer.load_state_dict(stored["optimizer"])
-        self.rng.set_state(stored["rng"].cpu())
         self.step, self.seconds = stored["step"], stored["seconds"]
 
 

