@@ -19,7 +19,8 @@ from ds4d.multiview.shape_prior.inference import GROUP, WEIGHTS, Prior
 
 from .assets import read_folder, split
 from .validate import ROUND, inflated
-from .views import PointClouds, Variation, render_clips, splat
+from .motion import Variation
+from .views import PointClouds, render_clips, splat
 
 AZIMUTHS = (0, 45, 90, 135, 180, 270)  # degrees
 DISTANCE = 0.5 / math.tan(math.radians(15))  # of the camera, in widths of the frame

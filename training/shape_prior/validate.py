@@ -8,6 +8,7 @@ Writes FOLDER/validation.json: errors in thousandths of the frame's width.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from ds4d.multiview.shape_prior.inference import GROUP, WEIGHTS, Prior, likely_s
 from ds4d.multiview.shape_prior.network import Surfaces
 
 from .assets import read_folder, split
-from .views import Clips, PointClouds, Variation, render_clips
+from .motion import Variation
+from .views import Clips, PointClouds, render_clips
 
 ROUND = 0.9  # thickness of an inflated shape over that of a sphere of the same outline
 LEANING = 15.0  # degrees: slants beyond this have a sign
@@ -48,24 +50,24 @@ def main(settings: Validation) -> None:
     assets = assets[: settings.limit]
     prior = Prior.load(settings.weights, settings.device)
     clouds = PointClouds(assets, settings.points, settings.device)
-    rng = torch.Generator(settings.device).manual_seed(0)
     rows = []
-    for _ in range(settings.azimuths):
-        for index, asset in enumerate(assets):
-            object_ = torch.tensor([index], device=settings.device)
-            yaw = 6.2832 * torch.rand(1, device=settings.device, generator=rng)
-            clips = render_clips(
-                clouds,
-                object_,
-                GROUP if asset.clips else 1,
-                prior.network.sizes.pixels,
-                rng,
-                Variation.none(),
-                yaw,
-                0.0,
-            )
-            about = {"name": asset.name, "category": asset.category, "animated": asset.clips > 0}
-            rows.append(about | {"azimuth": float(yaw)} | measure(prior, clips))
+    for number in range(settings.azimuths * len(assets)):
+        index = number % len(assets)
+        asset = assets[index]
+        rng = torch.Generator(settings.device).manual_seed(number)
+        yaw = 2 * math.pi * torch.rand(1, device=settings.device, generator=rng)
+        clips = render_clips(
+            clouds,
+            torch.tensor([index], device=settings.device),
+            GROUP if asset.clips else 1,
+            prior.network.sizes.pixels,
+            rng,
+            Variation.none(),
+            yaw,
+            0.0,
+        )
+        about = {"name": asset.name, "category": asset.category, "animated": asset.clips > 0}
+        rows.append(about | {"azimuth": float(yaw)} | measure(prior, clips))
     summary = summarize(rows)
     (settings.out / "validation.json").write_text(json.dumps({"summary": summary, "clips": rows}))
     print(json.dumps(summary, indent=1))

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from training.shape_prior.assets import Asset
-from training.shape_prior.views import Clips, PointClouds, Variation, render_clips
+from training.shape_prior.motion import Variation
+from training.shape_prior.views import Clips, PointClouds, render_clips
 
 
 def box(name="box", size=(0.5, 0.25, 0.3), path=None) -> Asset:
