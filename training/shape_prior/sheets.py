@@ -18,8 +18,8 @@ from torch.nn.functional import interpolate, max_pool2d
 from ds4d.multiview.shape_prior.inference import GROUP, WEIGHTS, Prior
 
 from .assets import read_folder, split
-from .validate import ROUND, inflated
 from .motion import Variation
+from .validate import ROUND, inflated
 from .views import PointClouds, render_clips, splat
 
 AZIMUTHS = (0, 45, 90, 135, 180, 270)  # degrees
