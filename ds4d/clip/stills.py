@@ -122,9 +122,18 @@ def _transform(profile: bytes, source: str, target: str) -> ImageCms.ImageCmsTra
     space = given.profile.xcolor_space.strip()
     if space != {"RGBA": "RGB"}.get(source, source):
         return None  # a grey profile of an image that is RGB by now
-    if "srgb" in ImageCms.getProfileDescription(given).lower():
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    named = "srgb" in ImageCms.getProfileDescription(given).lower()
+    if named and given.profile.red_colorant and _colorants(given) == _colorants(srgb):
         return None
     return ImageCms.buildTransform(
-        given, ImageCms.createProfile("sRGB"), source, target,
+        given, srgb, source, target,
         ImageCms.Intent.RELATIVE_COLORIMETRIC, ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )  # fmt: skip
+
+
+def _colorants(profile: ImageCms.ImageCmsProfile) -> list[float]:
+    """XYZ of the primaries of a profile, as far as two programs agree on those of sRGB."""
+    core = profile.profile
+    colorants = (core.red_colorant, core.green_colorant, core.blue_colorant)
+    return [round(value, 2) for colorant in colorants for value in colorant[0]]

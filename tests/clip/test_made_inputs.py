@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
@@ -109,11 +112,33 @@ def test_hdr_without_other_tags_is_tone_mapped(tmp_path, transfer):
     )
 
 
-def test_a_profile_is_brought_to_srgb(tmp_path):
-    """An image whose profile has a gamma of 1 is brightened by what sRGB's curve does."""
+def display_p3() -> bytes:
+    """The profile of sRGB with the primaries of Display P3, adapted to D50."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    colorants = {b"rXYZ": (0.5151, 0.2412, -0.0011), b"gXYZ": (0.2920, 0.6922, 0.0419),
+                 b"bXYZ": (0.1571, 0.0666, 0.7841)}  # fmt: skip
+    for entry in range(int.from_bytes(data[128:132], "big")):
+        name, offset, _ = struct.unpack_from(">4sII", data, 132 + 12 * entry)
+        if name in colorants:
+            fixed = [round(value * 65536) for value in colorants[name]]
+            struct.pack_into(">3i", data, offset + 8, *fixed)
+    return bytes(data)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "avif", "heic"])
+def test_wide_colours_of_images_are_brought_to_srgb(tmp_path, suffix):
+    pillow_heif.register_heif_opener()
+    for index, frame in enumerate(plain()):
+        path = tmp_path / f"{index}.{suffix}"
+        Image.fromarray(frame).save(path, icc_profile=display_p3(), quality=98)
+    seen = read(tmp_path).frames[:, 40:].reshape(-1, 3).astype(int)
+    assert np.abs(seen - (213, 115, 42)).max() <= 5  # of (200, 120, 60)
+
+
+def test_a_profile_that_does_not_fit_is_ignored(tmp_path):
     folder = save_images(tmp_path / "plain", moving(3))
     linear = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    for index in range(3):  # a profile that does not fit the image is ignored
+    for index in range(3):
         Image.open(folder / f"{index}.png").save(folder / f"{index}.png", icc_profile=linear)
     np.testing.assert_array_equal(read(folder).frames, moving(3))
 
