@@ -26,14 +26,14 @@ def check(config: Any, prefix: str = "--") -> None:
             check(value, f"{option}.")
         for number in _numbers(value):
             if not fits(number, ranges[field.name]):
-                raise UserError(f"{option} cannot be {_text(number)}.", hint(ranges[field.name]))
+                raise UserError(f"{option} cannot be {text(number)}.", hint(ranges[field.name]))
 
 
 def hint(allowed: Range) -> str:
     """Advice to choose a value of a range."""
     if allowed is ANY:
         return "Choose 0 or a larger number."
-    return f"Choose a value from {_text(allowed.least)} to {_text(allowed.most)}."
+    return f"Choose a value from {text(allowed.least)} to {text(allowed.most)}."
 
 
 def of(kind: type) -> dict[str, Range]:
@@ -55,9 +55,10 @@ def fits(number: float, allowed: Range) -> bool:
     return allowed.least <= number <= allowed.most
 
 
-def _text(number: float) -> str:
-    text = f"{number:,}" if isinstance(number, int) or number >= 1e4 else f"{number:g}"
-    return text.removesuffix(".0") if len(text) < 30 else f"{text[:12]}..."
+def text(number: float) -> str:
+    """A number as people write it, with thousands separated, cut off where it is endless."""
+    shown = f"{number:,}" if isinstance(number, int) or number >= 1e4 else f"{number:g}"
+    return shown.removesuffix(".0") if len(shown) < 30 else f"{shown[:12]}..."
 
 
 def _numbers(value: Any) -> Iterator[float]:

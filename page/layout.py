@@ -12,6 +12,7 @@ from ds4d.render import VIDEOS
 from . import about, api, hardware, looks
 from .components import matte_editor, preflight, views_panel, webcam
 from .components.browser_video import BrowserVideo
+from .components.number import Number
 from .components.panel import panel
 from .errors import explain
 from .examples import CLIPS, RESULTS, all_examples
@@ -87,9 +88,7 @@ def _build_controls() -> Components:
     ui["preflight"] = preflight.build()
     ui["preset"] = gr.Radio(preset_choices(), value="preview", label="Preset", elem_id="preset")
     with gr.Accordion("More settings", open=False, elem_id="more"):
-        ui["seed"] = gr.Number(
-            0, precision=0, label="Seed", info="Another seed gives another result."
-        )
+        ui["seed"] = Number(0, precision=0, label="Seed", info="Another seed gives another result.")
         engine = "zero123plus" if hardware.runs_zero123plus() else "inflate"
         for part, title in PARTS.items():
             panel(f'<h3 class="part">{title}</h3>')
@@ -122,7 +121,7 @@ def _build_setting(name: str, setting: Setting, engine: str) -> gr.components.Co
     options = {"label": setting.label, "elem_id": f"set-{name}", "info": setting.hint}
     if setting.is_list:
         return gr.Textbox(**options, visible="hidden")
-    return gr.Number(
+    return Number(
         **options, min_width=120, precision=0 if setting.is_integer else None,
         visible=True if setting.engine in ("", engine) else "hidden",
     )  # fmt: skip

@@ -76,7 +76,9 @@ class Setting:
         if not ranges.is_number(value):
             raise UserError(f"{self.label} must be a number.", ranges.hint(allowed))
         if not ranges.fits(value, allowed):
-            raise UserError(f"{self.label} cannot be {value:g} here.", ranges.hint(allowed))
+            raise UserError(
+                f"{self.label} cannot be {ranges.text(value)} here.", ranges.hint(allowed)
+            )
 
 
 SETTINGS = {  # by the name of the API's parameter, in the API's order

@@ -3,6 +3,7 @@
 const MAGIC = 0x44345344; // "DS4D", little-endian
 const VERSION = 1;
 const FRAME_BYTES = 13;
+const MOST = 1 << 28; // Gaussians, and bytes of a block
 
 /**
  * Parse the header, then each frame as soon as it is complete.
@@ -17,7 +18,7 @@ export async function readPacked(chunks, onHeader, onFrame) {
   if (start.getUint32(0, true) !== MAGIC || start.getUint32(4, true) !== VERSION) {
     throw new Error("This is not a packed 4D file of this version.");
   }
-  const header = JSON.parse(new TextDecoder().decode(await bytes.take(start.getUint32(8, true))));
+  const header = parsed(await bytes.take(start.getUint32(8, true)));
   const count = header.gaussians;
   const [first, ...rest] = header.blocks;
   onHeader(header, appearanceOf(await inflated(await bytes.take(first), 4 * count), count));
@@ -82,10 +83,31 @@ class Incoming {
   }
 }
 
+const damage = () => new Error("The 4D file is damaged.");
+
+/** The header, whose numbers decide what is reserved and read. */
+function parsed(bytes) {
+  let header;
+  try {
+    header = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw damage();
+  }
+  const { gaussians, blocks } = header ?? {};
+  const sizes = [gaussians, ...(Array.isArray(blocks) ? blocks : [0])];
+  if (!sizes.every((size) => Number.isInteger(size) && size > 0 && size < MOST)) throw damage();
+  return header;
+}
+
 async function inflated(block, size) {
-  const stream = new Blob([block]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
-  if (bytes.length !== size) throw new Error("The 4D file is damaged.");
+  let bytes;
+  try {
+    const stream = new Blob([block]).stream().pipeThrough(new DecompressionStream("deflate"));
+    bytes = new Uint8Array(await new Response(stream).arrayBuffer());
+  } catch {
+    throw damage(); // in the words of the decoder otherwise
+  }
+  if (bytes.length !== size) throw damage();
   return bytes;
 }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from ds4d.config import PRESETS, Config
 from ds4d.errors import UserError
+from page.components.number import Number
 from page.limits import Limits
 from page.settings import SETTINGS, configure, preset_changes, preset_choices, values_of
 
@@ -89,7 +91,22 @@ def test_ranges_follow_the_limits_of_the_page():
         configure(replace(LIMITS, frames=8), frames=96)
 
 
-@pytest.mark.parametrize("seed", [-1, None])
+@pytest.mark.parametrize(
+    "wrong", [math.nan, math.inf, -math.inf, "4", [4], {}, True, pytest.param(10**400, id="huge")]
+)
+@pytest.mark.parametrize("name", [name for name in SETTINGS if not SETTINGS[name].is_list])
+def test_what_is_no_number_in_range_is_refused_by_the_control_and_the_config(name, wrong):
+    control = Number(precision=0 if SETTINGS[name].is_integer else None)
+    with pytest.raises(UserError) as refused:
+        configure(LIMITS, **{name: control.preprocess(wrong)})
+    assert SETTINGS[name].label in refused.value.sentence and refused.value.hint
+
+
+def test_whole_numbers_are_rounded():
+    assert Number(precision=0).preprocess(2.7) == 3 and Number().preprocess(None) is None
+
+
+@pytest.mark.parametrize("seed", [-1, None, math.nan, math.inf, "x", 2**40])
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(UserError, match="seed"):
         configure(LIMITS, seed=seed)
