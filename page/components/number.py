@@ -1,4 +1,4 @@
-"""A number field that hands on whatever was sent, so that a wrong value is refused in a sentence."""
+"""A number field that hands on whatever was sent, so that wrong values are refused in words."""
 
 from __future__ import annotations
 
