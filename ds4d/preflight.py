@@ -182,7 +182,7 @@ def _mattes(thumbnails: np.ndarray) -> tuple[np.ndarray, str]:
         return thumbnails[..., 3], ""
     small = np.stack([shrunk(image, MATTE_SIZE) for image in thumbnails])
     events: list[Event] = []
-    mattes = result(classical.run(small, soft_edges=False), events.append)
+    mattes = result(classical.run(small), events.append)
     return mattes, " ".join(event.message for event in events if event.warning)
 
 

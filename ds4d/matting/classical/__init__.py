@@ -1,4 +1,4 @@
-"""Classical matting without a network: a clean plate, a graph cut, closed-form soft edges."""
+"""Classical matting without a network: a clean plate, a graph cut, soft edges by colour."""
 
 from .engine import run
 

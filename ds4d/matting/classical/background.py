@@ -12,9 +12,10 @@ from .color_models import length
 from .stabilization import IDENTITY
 
 FLAT = 0.8  # Lab units per pixel, blurred, in images of 256 pixels: a backdrop has no edges
-PLAIN = 0.93  # share of the border that a backdrop covers
+PLAIN = 0.8  # share of the border that a backdrop covers; the object may touch the rest
 PASSAGE = np.ones((7, 7), np.uint8)
 PATCH = 8.0  # Lab units by which a backdrop's colour departs from its surroundings, at most
+TYPICAL = 1.27  # mean square of a Gaussian vector's length by the median square, 3 channels
 EXTRAPOLATED = 0.8  # confidence in a backdrop where no frame shows it
 
 
@@ -127,9 +128,9 @@ def backdrop(small: np.ndarray, flooded: np.ndarray) -> tuple[np.ndarray, np.nda
 def _nanmedian(values: np.ndarray) -> np.ndarray:
     """Median over the first axis without NaN; faster than numpy's."""
     ordered = np.sort(values, axis=0)  # NaN last
-    numbers = np.isfinite(values).sum(axis=0)
-    middle = np.maximum(numbers - 1, 0)[None] // 2
-    return np.take_along_axis(ordered, middle, axis=0)[0]
+    last = np.maximum(np.isfinite(values).sum(axis=0) - 1, 0)[None]
+    low, high = (np.take_along_axis(ordered, k, axis=0)[0] for k in (last // 2, (last + 1) // 2))
+    return (low + high) / 2
 
 
 def extrapolate(image: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -173,39 +174,41 @@ def backdrop_plate(
     return Plate(lab, confidence, noise, transforms, lab.shape[:2])
 
 
-def mean_plate(
+def median_plate(
     lab: np.ndarray,  # [T, h, w, 3] float32
     free: np.ndarray,  # [T, h, w] bool, where the frames show the background
     transforms: np.ndarray,  # [T, 2, 3] frame -> middle frame
     fallback: Plate | None = None,  # of the same transforms, for pixels that no frame shows
 ) -> Plate:
-    """The mean over the frames of the background's pixels."""
+    """The median over the frames of the background's pixels.
+
+    A limb that `free` has missed in some frames changes neither the median nor the noise, which
+    is a median over the frames, too.
+    """
     size = lab.shape[1:3]
     shifted, canvas = fit_canvas(transforms, size)
-    times = np.zeros(canvas, np.float32)
-    total = np.zeros((*canvas, 3), np.float32)
-    squares = np.zeros(canvas, np.float32)
-    for frame, mask, transform in zip(lab, free, shifted, strict=True):
+    shown = np.full((len(lab), *canvas, 3), np.nan, np.float32)
+    for values, frame, mask, transform in zip(shown, lab, free, shifted, strict=True):
         # Only whole pixels count: at the rim of the mask, the object would mix in.
-        weight = (to_plate(mask.astype(np.float32), transform, canvas) > 0.99).astype(np.float32)
-        moved = to_plate(frame, transform, canvas)
-        times += weight
-        total += moved * weight[..., None]
-        squares += (moved**2).sum(axis=-1) * weight
-    mean = total / np.maximum(times, 1)[..., None]
-    variance = np.maximum(squares / np.maximum(times, 1) - (mean**2).sum(axis=-1), 0)
+        whole = to_plate(mask.astype(np.float32), transform, canvas) > 0.99
+        values[whole] = to_plate(frame, transform, canvas)[whole]
+    times = np.isfinite(shown[..., 0]).sum(axis=0)
+    median = np.nan_to_num(_nanmedian(shown))
+    variance = TYPICAL * np.nan_to_num(_nanmedian(((shown - median) ** 2).sum(axis=-1)))
     # Few frames make a poor estimate of the noise: pixels around take part in it.
-    weight = np.maximum(times - 1, 0)
+    weight = np.maximum(times - 1, 0).astype(np.float32)
     around = cv2.blur(weight, (7, 7))
     overall = float(np.sqrt((variance * weight).sum() / max(1.0, weight.sum())))
     local = np.sqrt(cv2.blur(variance * weight, (7, 7)) / np.maximum(around, 0.05))
     noise = np.where(around > 0.5, np.maximum(local, 0.5 * overall), overall).astype(np.float32)
     enough = times >= 2
     if fallback is None:
-        return Plate(mean, enough.astype(np.float32), noise, shifted, size)
-    mean = np.where(enough[..., None], mean, fallback.lab)
+        around = extrapolate(median, enough.astype(np.float32))
+        median = np.where(enough[..., None], median, around)
+        return Plate(median, enough.astype(np.float32), noise, shifted, size)
+    median = np.where(enough[..., None], median, fallback.lab)
     noise = np.where(enough, noise, fallback.noise)
-    return Plate(mean, np.maximum(enough, fallback.confidence), noise, shifted, size)
+    return Plate(median, np.maximum(enough, fallback.confidence), noise, shifted, size)
 
 
 def border_mask(shape: tuple[int, int]) -> np.ndarray:

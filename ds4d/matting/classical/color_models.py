@@ -42,5 +42,6 @@ def log_odds(
 
 def _bins(lab: np.ndarray) -> np.ndarray:
     """Flat bin numbers [...] of colours [..., 3]."""
-    bins = (lab * (0.2, 0.15, 0.15) + (0, BINS / 2, BINS / 2)).clip(0, BINS - 1).astype(np.intp)
-    return np.ravel_multi_index(tuple(np.moveaxis(bins, -1, 0)), (BINS,) * 3)
+    scale, middle = np.float32([0.2, 0.15, 0.15]), np.float32([0, BINS / 2, BINS / 2])
+    bins = (lab * scale + middle).clip(0, BINS - 1).astype(np.int32)
+    return (bins[..., 0] * BINS + bins[..., 1]) * BINS + bins[..., 2]

@@ -3,12 +3,12 @@
 1. Background (background.py, stabilization.py, motion_prior.py). A plain one is everything that is
    connected to the border without an edge between. In front of a textured one, motion and colours
    give first masks. The motion of a camera that drifts is estimated and undone.
-2. Clean plate: the mean over time, per pixel, of everything outside the first masks.
+2. Clean plate: the median over time, per pixel, of everything outside the first masks.
 3. Pixels that differ from the plate are the object, unless they lie in a shadow (likelihood.py,
    shadow.py); where the plate is not known, colours decide. Log-odds are smoothed over time
    (temporal.py). A graph cut (graph_cut.py) finds the outline.
 4. The largest connected body in (time, y, x) is kept, and what is large beside it.
-5. Opacity at the edge by closed-form matting (alpha_edges.py).
+5. Opacity at the edge by the colours of both sides (alpha_edges.py).
 """
 
 from __future__ import annotations
@@ -35,11 +35,8 @@ UNSURE = 0.11  # share of the object that may come or go when all log-odds shift
 SHIFT = 1.0  # nats
 
 
-def run(
-    frames: np.ndarray,  # [T, H, W, 3 or 4] uint8; an alpha channel: over white
-    soft_edges: bool = True,  # else the mattes are masks
-) -> Stage[np.ndarray]:
-    """Mattes [T, H, W] uint8 of a clip's frames."""
+def run(frames: np.ndarray) -> Stage[np.ndarray]:
+    """Mattes [T, H, W] uint8 of frames [T, H, W, 3 or 4] uint8; an alpha channel: over white."""
     count, height, width = frames.shape[:3]
     total = 4 * count
     yield Event("matting", 0, total, "analysing the background")
@@ -58,8 +55,14 @@ def run(
     log_odds = yield from gathered(each(frame_log_odds, range(count)), event)
     log_odds = list(smooth(np.stack(log_odds), work))
 
+    def contrast(index: int) -> np.ndarray:
+        """The frame without the background's own edges, which the outline shall not follow."""
+        difference = lab[index] - plate.in_frame(index)[0]
+        difference[..., 0] += 50  # lightness around its middle, as the cut expects it
+        return shrunk(difference, CUT_LONGEST)
+
     def outline(index: int) -> np.ndarray:
-        mask = _resize(cut(log_odds[index], shrunk(lab[index], CUT_LONGEST)), masks.shape[1:])
+        mask = _resize(cut(log_odds[index], contrast(index)), masks.shape[1:])
         clean, confidence, _ = plate.in_frame(index)
         return likelihood.fill_holes(mask, lab[index], clean, confidence)
 
@@ -67,7 +70,7 @@ def run(
     outlines = yield from gathered(each(outline, range(count)), event)
     masks = _keep_bodies(np.stack(outlines))
     sample = range(min(4, count // 2), count, 8)
-    unsure = float(np.median([_unsure(log_odds[i], shrunk(lab[i], CUT_LONGEST)) for i in sample]))
+    unsure = float(np.median([_unsure(log_odds[i], contrast(i)) for i in sample]))
     if unsure > UNSURE:
         message = (
             f"The object is hard to tell from the background: {unsure:.0%} of its area is unsure."
@@ -75,9 +78,9 @@ def run(
         yield Event("matting", 3 * count, total, message, warning=True)
 
     def finish(index: int) -> np.ndarray:
-        mask = masks[index]
-        alpha = alpha_edges.estimate_alpha(work[index], mask) if soft_edges else mask
-        alpha = cv2.resize(alpha.astype(np.float32), (width, height))
+        clean, confidence, _ = plate.in_frame(index)
+        alpha = alpha_edges.estimate_alpha(lab[index], masks[index], clean, confidence)
+        alpha = cv2.resize(alpha, (width, height))
         return (alpha * 255 + 0.5).astype(np.uint8)
 
     yield Event("matting", 3 * count, total, "edges")
@@ -131,7 +134,7 @@ def _plain_background(
     clean, known = (cv2.resize(image, size[::-1]) for image in (clean, known))
     fallback = background.backdrop_plate(clean, known, lab)
     free = ~_dilate(masks, 4)
-    return background.mean_plate(lab, free, fallback.transforms, fallback), masks
+    return background.median_plate(lab, free, fallback.transforms, fallback), masks
 
 
 def _textured_background(
@@ -159,7 +162,7 @@ def _textured_background(
     scale = size[1] / small_size[1]
     transforms = np.stack([stabilization.rescale(transform, scale) for transform in transforms])
     free = ~_dilate(masks, 4) & still  # a background that is not still has no mean
-    return background.mean_plate(lab, free, transforms), masks
+    return background.median_plate(lab, free, transforms), masks
 
 
 def _histograms(lab: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from . import color_models
 from .background import border_mask, to_plate, visible
 from .color_models import length
 from .graph_cut import cut
+from .likelihood import difference_log_odds
 
 SAME = 6.0  # Lab units within which two frames show the same thing
 MAX_COLOR = 3.0  # nats of a colour's log-odds, at most
@@ -50,7 +51,7 @@ def first_masks(
     for step in range(ROUNDS):
         color = _color_log_odds(scales, models)
         usual = _usual_colors(stack, votes * np.exp(-0.5 * np.minimum(color + 1, 0)), shown)
-        difference = length(stack - usual)
+        noise = np.median(length(stack - usual), axis=0)
         # Log-odds that the object stands in front of the background all the time.
         static = _color_log_odds([scale[0] for scale in _scales(usual[None])], models)
         distance = _distance(ever_masked | ever_moving) / (REACH * max(size))
@@ -59,8 +60,7 @@ def first_masks(
         covered = cut(np.where(shown.any(axis=0), static, nowhere), usual) | (not still)
         masks = np.empty_like(shown)
         for index, frame in enumerate(stack):
-            by_motion = np.minimum(3 * difference[index] / (2 * SAME) - 3, 6)
-            by_motion += 0.5 * color[index]
+            by_motion = difference_log_odds(frame, usual, noise) + 0.5 * color[index]
             log_odds = np.where(covered, color[index] + still, by_motion)
             masks[index] = cut(np.where(shown[index], log_odds, nowhere), frame)
             yield Event("matting", (step * len(lab) + index) // ROUNDS, total, "first guess")
