@@ -18,7 +18,7 @@ STATIC = -0.8  # nats for pixels that never move, near moving ones
 STATIC_FAR = -2.6  # nats for pixels that never move, far from moving ones
 BLUR = 4.0  # pixels; of the image that shows a colour's surroundings
 REACH = 0.08  # of the image's size; far is beyond
-ROUNDS = 3
+ROUNDS = 2
 
 
 def first_masks(
