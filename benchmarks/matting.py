@@ -3,9 +3,9 @@
 python -m benchmarks.matting [CASE ...] [--only white,wood] [--frames 24] [--size 512]
 python -m benchmarks.matting --assets FOLDER --half report --size 384
 
-A case is any input of `generate` with an alpha channel, or one of the held-out animated objects of
-a folder (held_out_objects.py). It is composed over each background with sensor noise, encoded as
-H.264 and read back as a user's clip would be.
+A case is any input of `generate` with an alpha channel, or one of the shape prior's held-out
+objects that move. It is composed over each background with sensor noise, encoded as H.264 and read
+back as a user's clip would be.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ import imageio_ffmpeg
 import numpy as np
 import tyro
 
-from benchmarks import held_out_objects, matting_backgrounds
+from benchmarks import asset_cases, matting_backgrounds
 from ds4d import clip
+from ds4d.cameras import orbit_cameras
 from ds4d.config import ClipConfig
 from ds4d.matting import classical
 from ds4d.run.events import Event, Stage, result
+from training.shape_prior.assets import CLIP_POSES, Asset, read_folder, split
 
 OCTOPUS = Path(__file__).parents[1] / "examples" / "clips" / "octopus.webp"
 NOISE = 2.5  # grey levels, standard deviation
@@ -100,6 +102,18 @@ def _object(case: Path, frames: int, size: int) -> tuple[np.ndarray, np.ndarray]
     layers = np.stack(layers)
     opacity = layers[..., 3]
     return layers[..., :3] / np.maximum(opacity, 1e-3)[..., None], opacity
+
+
+def _drawn(asset: Asset, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """One of an object's clips from a random side, as `_object` returns it."""
+    rng = np.random.default_rng(seed)
+    first = CLIP_POSES * rng.integers(asset.clips)
+    turn, elevation = rng.uniform(0, 2 * np.pi), rng.uniform(0, 15)
+    poses = asset_cases.centred(asset.poses[first : first + CLIP_POSES])
+    camera = orbit_cameras([0], elevation, size=size)
+    frames = [asset_cases.draw(asset, p, camera)[0] for p in asset_cases.turned(poses, turn)]
+    rgba = np.stack(frames).astype(np.float32)
+    return rgba[..., :3], rgba[..., 3] / 255
 
 
 def _recorded(pictures: np.ndarray) -> np.ndarray:
@@ -204,9 +218,11 @@ def _objects(options: Options) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         for case in options.cases:
             yield case.resolve().stem, *_object(case, options.frames, options.size)
         return
-    for seed, asset in enumerate(held_out_objects.animated(options.assets)):
-        if options.half == "both" or options.half == ("decide", "report")[seed % 2]:
-            yield asset.name, *held_out_objects.draw(asset, options.size, seed)
+    _, held_out = split(read_folder(options.assets))
+    animated = sorted((asset for asset in held_out if asset.clips), key=lambda asset: asset.key)
+    for seed, asset in enumerate(animated):
+        if options.half in ("both", ("decide", "report")[seed % 2]):
+            yield asset.name, *_drawn(asset, options.size, seed)
 
 
 def main(options: Options) -> None:

@@ -1,10 +1,10 @@
-"""Drawing of held-out objects, and the measures of mattes."""
+"""Drawing of held-out objects, and measures of mattes."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from benchmarks import held_out_objects, matting
+from benchmarks import matting
 from training.shape_prior.assets import Asset
 
 SIZE = 64
@@ -28,7 +28,7 @@ def cube(height: float, atlas: np.ndarray | None = None) -> Asset:
 
 
 def test_a_clip_is_whole_and_moves():
-    colors, opacity = held_out_objects.draw(cube(0.5), SIZE, seed=1)
+    colors, opacity = matting._drawn(cube(0.5), SIZE, 1)
     assert colors.shape == (8, SIZE, SIZE, 3) and opacity.shape == (8, SIZE, SIZE)
     border = np.ones((SIZE, SIZE), bool)
     border[2:-2, 2:-2] = False
@@ -43,7 +43,7 @@ def test_a_clip_is_whole_and_moves():
 def test_a_texture_is_looked_up_in_the_face_s_cell():
     atlas = np.zeros((8, 8, 3), np.uint8)
     atlas[4:, 4:] = (0, 200, 100)  # the last of four cells
-    colors, opacity = held_out_objects.draw(cube(0.5, atlas), SIZE, seed=1)
+    colors, opacity = matting._drawn(cube(0.5, atlas), SIZE, 1)
     solid = colors[opacity == 1]
     assert not solid[:, 0].any()
     np.testing.assert_allclose(solid[:, 1], 2 * solid[:, 2], rtol=0.02)
