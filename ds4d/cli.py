@@ -32,7 +32,7 @@ from .errors import UserError, of_the_machine
 from .fourd.ablations import ABLATIONS
 
 View = Literal["orbit", "front", "back", "left", "right", "bullet"]
-Format = Literal["ply", "splat", "glb", "cache", "player", "zip"]
+Format = Literal["ply", "splat", "glb", "cache", "path", "player", "zip"]
 REFUSED = 2  # exit code of inspect for a clip that a run would refuse
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 OUTPUT_CLOSED = 141  # and after a broken pipe
@@ -113,8 +113,8 @@ class Export:
     """Run folder with a finished optimization."""
     formats: tuple[Format, ...] = get_args(Format)
     """Formats to write: ply (a splat file per frame), splat (one moment for web viewers), glb (an
-    animated mesh), cache (numpy arrays and an import script for Blender), player (packed 4D file
-    and offline web page), zip (everything)."""
+    animated mesh), cache (numpy arrays and an import script for Blender), path (of an object that
+    crosses the frame), player (packed 4D file and offline web page), zip (everything)."""
     moment: float = 0.5
     """Moment that splat shows, from 0 = start to 1 = end of the clip."""
 

@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..fourd.asset import Asset
 from ..run.events import Event, Stage
 from ..run.workspace import Workspace
-from . import animated_glb, archive, packed, ply, points_cache, splat
+from . import animated_glb, archive, packed, ply, points_cache, root_motion, splat
 from .context import ExportContext
 
 # Writers: each writes files into the run folder and yields their names, repeatedly while a large
@@ -19,6 +19,7 @@ FORMATS: dict[str, Callable[[ExportContext], Iterator[str]]] = {
     "splat": splat.write,
     "glb": animated_glb.write,
     "cache": points_cache.write,
+    "path": root_motion.write,
     "player": packed.write,
     "zip": archive.write,
 }

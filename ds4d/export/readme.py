@@ -31,6 +31,8 @@ FILES = {
     "exports/points_cache.npz": "the Gaussians of every frame as numpy arrays, Z up, front at -Y",
     "exports/import_ds4d.py": "imports points_cache.npz into Blender: blender --python "
     "import_ds4d.py -- points_cache.npz",
+    "exports/root_motion.json": "times, and the translations by which the object crossed the "
+    "clip's frame: Z up, front at -Y",
     "frames/*": "the cut-out input frames",
     "multiview/*": "the views of every frame that the optimization used",
 }
