@@ -7,6 +7,7 @@ it is. Reference white therefore lands at 239 of 255, and highlights above it.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -62,13 +63,7 @@ def matrix(tags: Tags, height: int) -> str:
 
 def to_srgb(image: np.ndarray, tags: Tags) -> np.ndarray:
     """Convert an image [H, W, 3] uint16 of HDR or of a wide gamut to sRGB, [H, W, 3] uint8."""
-    values = image.astype(np.float32) / 65535
-    if tags.transfer == HLG:
-        light = _hlg(values)
-    elif tags.transfer == PQ:
-        light = _pq(values)
-    else:
-        light = _linear(values)
+    light = _table(tags.transfer)[image]
     primaries = BT2020 if tags.hdr and tags.primaries == UNSPECIFIED else tags.primaries
     if primaries in _TO_BT709:
         light = light @ _TO_BT709[primaries].T.astype(np.float32)
@@ -78,6 +73,14 @@ def to_srgb(image: np.ndarray, tags: Tags) -> np.ndarray:
     else:
         shown = _encoded(light.clip(0, 1))
     return (shown.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+@lru_cache(4)
+def _table(transfer: int) -> np.ndarray:
+    """Light of every value of 16 bits, [65536] float32."""
+    values = np.arange(65536) / 65535
+    curve = {HLG: _hlg, PQ: _pq}.get(transfer, _linear)
+    return curve(values).astype(np.float32)
 
 
 def _hlg(signal: np.ndarray) -> np.ndarray:

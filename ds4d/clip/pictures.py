@@ -33,6 +33,7 @@ BESIDE = (
 FRAMES = "rgba rgb images image frames frame color colors input pictures photos".split()
 SYSTEM = {"thumbs.db", "desktop.ini"}
 ENTRIES = 20_000  # of a zip
+Sequences = dict[tuple[str, str], dict[int, "Picture"]]  # by what surrounds their numbers
 
 
 @dataclass(frozen=True)
@@ -162,13 +163,17 @@ def _frames(images: list[Picture], name: str) -> tuple[list[Picture], bool]:
         frames[_key(entry)].append(entry)
     if any(len(files) > 1 for files in frames.values()):
         plain = _one_each(frames)
-    sequences: dict[tuple[str, str], dict[int, Picture]] = defaultdict(dict)
-    for entry in plain:
-        before, number, after = _parts(_key(entry))
+    numbered = [entry for entry in plain if _parts(_key(entry)) is not None]
+    if len(plain) - len(numbered) <= len(numbered) / 2:
+        plain = numbered  # a title picture or a contact sheet beside the frames
+    sequences: Sequences = defaultdict(dict)
+    for entry in numbered:
+        before, number, after = _parts(_key(entry)) or ("", 0, "")
         sequences[before, after][number] = entry
-    together = sum(len(sequence) for sequence in sequences.values())
-    if len(set().union(*sequences.values())) < together:  # a number stands in two sequences
-        plain = list(_main(sequences, name).values())
+    clips = {words: sequence for words, sequence in sequences.items() if len(sequence) > 1}
+    together = sum(len(sequence) for sequence in clips.values())
+    if len(set().union(*clips.values())) < together:  # a number stands in two of them
+        plain = list(_main(clips, name).values())
     return plain, len(plain) < len(images)
 
 
@@ -185,7 +190,7 @@ def _one_each(frames: dict[str, list[Picture]]) -> list[Picture]:
     return [min(files, key=rank) for files in frames.values()]
 
 
-def _main(sequences: dict[tuple[str, str], dict[int, Picture]], name: str) -> dict[int, Picture]:
+def _main(sequences: Sequences, name: str) -> dict[int, Picture]:
     """The one of several numbered sequences that the others were derived from, or the longest."""
     shortest = min(sequences, key=lambda words: len("".join(words)))
     if all(shortest[0] in words[0] and shortest[1] in words[1] for words in sequences):
@@ -208,10 +213,10 @@ def _key(entry: Picture) -> str:
     return re.sub(r"[ _.-]*(?<![a-z])rgba?(?![a-z])", "", entry.path.stem.lower())
 
 
-def _parts(key: str) -> tuple[str, int, str]:
-    """The last number of a name, and what stands before and behind it; -1 without a number."""
+def _parts(key: str) -> tuple[str, int, str] | None:
+    """The last number of a name between what stands before and behind it; None without one."""
     found = re.fullmatch(r"(.*?)([0-9]+)([^0-9]*)", key)
-    return (found[1], int(found[2]), found[3]) if found else (key, -1, "")
+    return (found[1], int(found[2]), found[3]) if found else None
 
 
 def _numbers(files: list[Picture]) -> tuple[np.ndarray, list[int]]:
@@ -220,12 +225,11 @@ def _numbers(files: list[Picture]) -> tuple[np.ndarray, list[int]]:
     Numbers are taken for time where most of them are there.
     """
     even = np.arange(len(files), dtype=np.float64)
-    parts = [_parts(_key(entry)) for entry in files]
+    parts = [part for entry in files if (part := _parts(_key(entry))) is not None]
     numbers = np.array([number for _, number, _ in parts], np.float64)
     steps = np.diff(numbers)
-    if len({(before, after) for before, _, after in parts}) > 1 or (steps <= 0).any():
-        return even, []
-    if not len(steps):
+    one = len(parts) == len(files) and len({(before, after) for before, _, after in parts}) == 1
+    if not one or not len(steps) or (steps <= 0).any():
         return even, []
     step = steps.min()
     absent = int((steps / step - 1).sum())

@@ -265,6 +265,21 @@ def test_two_clips_in_one_folder_are_refused(tmp_path):
         read(two)
 
 
+def test_names_without_numbers_are_in_the_order_of_the_alphabet(tmp_path):
+    folder = tmp_path / "shots"
+    folder.mkdir()
+    for name, frame in zip("bca", moving(3)[[1, 2, 0]], strict=True):
+        Image.fromarray(frame).save(folder / f"{name}.png")
+    np.testing.assert_array_equal(read(folder).frames, moving(3))
+
+
+def test_a_picture_without_a_number_beside_numbered_ones_is_left_out(tmp_path):
+    folder = save_images(tmp_path / "shots", moving(4), "2026-01-02 10.11.{:02d}.png")
+    Image.new("RGB", (300, 200)).save(folder / "contact sheet.png")
+    read_clip = read(folder)
+    assert read_clip.source_frames == 4 and read_clip.left_out == ("contact sheet.png",)
+
+
 def test_a_zip_without_images_is_refused(tmp_path):
     import zipfile
 
