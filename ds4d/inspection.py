@@ -100,6 +100,8 @@ def write_pictures(
     from . import clip
     from .matting import alpha, classical
 
+    if frames_folder is not None and frames_folder == mattes_folder:
+        raise UserError("Frames and mattes have the same names.", "Give a folder for each.")
     for folder in (frames_folder, mattes_folder):
         if (
             folder is not None

@@ -73,6 +73,8 @@ def test_a_folder_with_other_things_is_not_written_to(tmp_path, capsys):
     assert cli.main(["inspect", str(INPUTS / "dg"), "--frames", str(tmp_path)]) == 2
     assert "not empty" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    both = ["--frames", str(tmp_path / "new"), "--mattes", str(tmp_path / "new")]
+    assert cli.main(["inspect", str(INPUTS / "dg"), *both]) == 2
 
 
 @pytest.mark.parametrize("name", ["sixty.mp4", "many.ts", "nothing.mp4"])

@@ -10,7 +10,7 @@ from ..errors import UserError
 
 # Pixels x frames of an animated image: its frames build on each other, and Pillow decodes them one
 # by one at some 100 million pixels per second.
-ANIMATION_PIXELS = 3_000_000_000
+ANIMATION_PIXELS = 1_000_000_000
 
 
 def check_bytes(name: str, size: int, config: ClipConfig) -> None:

@@ -11,7 +11,8 @@ import re
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -33,6 +34,7 @@ BESIDE = (
 FRAMES = "rgba rgb images image frames frame color colors input pictures photos".split()
 SYSTEM = {"thumbs.db", "desktop.ini"}
 ENTRIES = 20_000  # of a zip
+DEEPEST = 3  # levels of subfolders that are looked into
 Sequences = dict[tuple[str, str], dict[int, "Picture"]]  # by what surrounds their numbers
 
 
@@ -95,16 +97,16 @@ def find_pictures(path: Path) -> Pictures:
     return Pictures(tuple(chosen), numbers, tuple(left_out), tuple(notes))
 
 
-def _in_folder(folder: Path) -> list[Picture]:
-    """Files of a folder and of its subfolders."""
+def _in_folder(folder: Path, depth: int = 0) -> list[Picture]:
+    """Files of a folder and of its subfolders; run folders, which may lie in it, are no part."""
     found = []
     for path in sorted(folder.iterdir()):
-        for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-            if file.is_file():
-                inside = PurePosixPath(file.relative_to(folder).as_posix())
-                found.append(
-                    Picture(inside, file.stat().st_size, lambda file=file: file.open("rb"))
-                )
+        if path.is_file():
+            size, opens = path.stat().st_size, partial(path.open, "rb")
+            found.append(Picture(PurePosixPath(path.name), size, opens))
+        elif path.is_dir() and depth < DEEPEST and not (path / "run.json").exists():
+            for entry in _in_folder(path, depth + 1):
+                found.append(replace(entry, path=PurePosixPath(path.name) / entry.path))
     return found
 
 
@@ -120,10 +122,14 @@ def _in_zip(path: Path) -> list[Picture]:
     return [
         Picture(
             PurePosixPath(entry.filename), entry.file_size,
-            lambda entry=entry: io.BytesIO(archive.read(entry)),
+            partial(_unpacked, archive, entry),
         )
         for entry in entries
     ]  # fmt: skip
+
+
+def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
+    return io.BytesIO(archive.read(entry))
 
 
 def _hidden(path: PurePosixPath) -> bool:

@@ -17,7 +17,8 @@ from ..errors import UserError
 from .sources import Source
 
 WHOLE = 8  # times config.frames: parts of at most so many frames are looked at frame by frame
-LOOK_PIXELS = 1_500_000_000  # pixels that are decoded at most to look at every frame
+LOOK_PIXELS = 1_500_000_000  # pixels that are decoded at most to look at every frame of a video
+STILL_PIXELS = 300_000_000  # the same of images, which are decoded more slowly
 SPARSE_PIXELS = 1_000_000_000  # the same to look at some frames of a longer part
 LOOKS = 12  # frames that are looked at in a longer part
 BLANK = 16  # grey levels; a frame whose small grey image spans no more shows nothing
@@ -49,8 +50,9 @@ def usable(source: Source, config: ClipConfig) -> Usable:
     part = _part(source, config)
     if source.kind == "prepared":
         return Usable(part)
-    pixels = math.prod(source.size)
-    if len(part) > WHOLE * config.frames or len(part) * pixels > LOOK_PIXELS:
+    pixels = len(part) * math.prod(source.size)
+    most = LOOK_PIXELS if source.kind == "video" else STILL_PIXELS
+    if len(part) > WHOLE * config.frames or pixels > most:
         return _longer(source, part)
     seen = dict(source.look(part.tolist()))
     if len(seen) < 2:

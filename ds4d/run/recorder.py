@@ -23,7 +23,7 @@ from .workspace import Workspace, content_key, hash_parts
 
 VERSIONED = (
     "torch", "diffusers", "transformers", "numpy", "numba", "opencv-python-headless",
-    "scikit-image", "gradio",
+    "scikit-image", "av", "pillow", "gradio",
 )  # fmt: skip
 
 

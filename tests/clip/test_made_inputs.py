@@ -245,6 +245,16 @@ def test_images_in_a_subfolder_and_in_a_zip(tmp_path):
     np.testing.assert_array_equal(made(tmp_path, "pictures.zip").frames, moving(5))
 
 
+def test_deeper_folders_are_found_and_run_folders_are_not(tmp_path):
+    save_images(tmp_path / "scene" / "clip" / "rgb", moving(4))
+    assert read(tmp_path / "scene").source_frames == 4
+    folder = save_images(tmp_path / "shots", moving(4))
+    save_images(folder / "run" / "frames", moving(4))
+    (folder / "run" / "run.json").write_text("{}")
+    read_clip = read(folder)
+    assert read_clip.source_frames == 4 and read_clip.warnings == read_clip.left_out == ()
+
+
 def test_missing_numbers_are_named_and_keep_their_time(tmp_path):
     folder = save_images(tmp_path / "shots", moving(6), "f{:03d}.png")
     (folder / "f002.png").unlink()
