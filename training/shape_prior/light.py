@@ -70,8 +70,8 @@ class Light:
         diffuse = (normal @ self.direction[:, None, :, None]).clamp(min=0)
         ambient = self.ambient[:, None, None]
         hollow = (depth - _mean(depth, mask, HOLLOW)).clamp(min=0).flatten(2)[..., None]
-        open_ = (-self.occlusion[:, None, None] * hollow).exp()
-        shade = (ambient + (1 - ambient) * diffuse) * open_
+        sheltered = (-self.occlusion[:, None, None] * hollow).exp()
+        shade = (ambient + (1 - ambient) * diffuse) * sheltered
         halfway = self.direction - torch.tensor([0.0, 0.0, 1.0], device=albedo.device)
         halfway = halfway / halfway.norm(dim=1, keepdim=True)
         shine = (normal @ halfway[:, None, :, None]).clamp(min=0) ** 20

@@ -81,7 +81,7 @@ def main(settings: Training) -> None:
     chances = torch.tensor(shares(assets), device=settings.device)
     clouds = PointClouds(assets, settings.points, settings.device)
     state = State(settings, rank)
-    ready = time.monotonic() - begun
+    ready = agreed(time.monotonic() - begun, settings.device)
     state.say(
         f"{len(assets)} objects, {parameters(state.network) / 1e6:.2f} M weights, ready after "
         f"{ready:.0f} s; {state.seconds:.0f} s trained before"
@@ -102,6 +102,14 @@ def join(device: str) -> int:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     return dist.get_rank()
+
+
+def agreed(seconds: float, device: str) -> float:
+    """The first process's clock: the learning rate and the end have to be the same in all."""
+    clock = torch.tensor(seconds, device=device, dtype=torch.float64)
+    if dist.is_initialized():
+        dist.broadcast(clock, 0)
+    return float(clock)
 
 
 def shares(assets: list[Asset]) -> list[float]:
@@ -163,7 +171,7 @@ class State:
                 terms = self._step(clouds, chances)
                 sums = {name: sums.get(name, 0) + value.detach() for name, value in terms.items()}
                 count += 1
-            self.seconds = before + self._agreed(time.monotonic() - begun)
+            self.seconds = before + agreed(time.monotonic() - begun, settings.device)
             if self.seconds - shown > 20 or self.seconds >= ends:
                 means = {name: round(float(value) / count, 5) for name, value in sums.items()}
                 pace = round((self.seconds - shown) / count, 4)
@@ -180,13 +188,6 @@ class State:
             print(line, flush=True)
             with (self.settings.out / "log.txt").open("a") as log:
                 print(line, file=log)
-
-    def _agreed(self, seconds: float) -> float:
-        """The first process's clock: the learning rate and the end have to be the same in all."""
-        clock = torch.tensor(seconds, device=self.settings.device, dtype=torch.float64)
-        if dist.is_initialized():
-            dist.broadcast(clock, 0)
-        return float(clock)
 
     def _step(self, clouds: PointClouds, chances: Tensor) -> dict[str, Tensor]:
         settings = self.settings

@@ -1,9 +1,14 @@
 import json
 import math
+import os
+import socket
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
+from torch.multiprocessing import spawn
 
 from ds4d.multiview.shape_prior.inference import Prior
 from ds4d.multiview.shape_prior.network import ShapePrior, Sizes
@@ -11,7 +16,7 @@ from tests.training.shape_prior.boxes import box, clips_of
 from training.shape_prior.assets import CLIP_POSES, HELD_OUT, Asset, split
 from training.shape_prior.losses import losses, total
 from training.shape_prior.procedural import figures
-from training.shape_prior.train import State, Training, shares
+from training.shape_prior.train import State, Training, join, shares
 from training.shape_prior.validate import inflated
 from training.shape_prior.views import PointClouds, slants
 
@@ -97,6 +102,28 @@ def test_training_resumes_where_it_stopped(tmp_path):
     more = State(replace(settings, out=tmp_path / "more", start=start))
     for name, value in more.average.items():
         assert (value - again.average[name]).abs().max() < 0.02 * (1 + value.abs().max())
+
+
+def train_beside(rank: int, folder: Path, port: int) -> None:
+    """One of two processes that train together; its weights are written."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost"}
+    os.environ["MASTER_PORT"] = str(port)
+    assert join("cpu") == rank
+    settings = Training(folder, folder, clips=1, frames=2, sizes=TINY, device="cpu", budget=100)
+    state = State(settings, rank)
+    state.train(PointClouds([box()], 2000), torch.tensor(shares([box()])), 0.1)
+    torch.save((state.step, state.network.state_dict()), folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_processes_that_train_together_keep_the_same_weights(tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    spawn(train_beside, (tmp_path, port), nprocs=2)
+    (step, weights), (other_step, other) = (torch.load(tmp_path / f"{r}.pt") for r in (0, 1))
+    assert step == other_step > 0
+    assert all(torch.equal(weight, other[n]) for n, weight in weights.items() if "running" not in n)
 
 
 def test_a_disc_inflates_to_a_sphere():
