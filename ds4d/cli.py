@@ -22,6 +22,7 @@ from .config import (
     PRESETS,
     AnimateConfig,
     Config,
+    ExportConfig,
     FourdConfig,
     ImagineConfig,
     MachineConfig,
@@ -112,11 +113,13 @@ class Export:
     run: tyro.conf.Positional[Path]
     """Run folder with a finished optimization."""
     formats: tuple[Format, ...] = get_args(Format)
-    """Formats to write: ply (a splat file per frame), splat (one moment for web viewers), glb (an
-    animated mesh), cache (numpy arrays and an import script for Blender), path (of an object that
-    crosses the frame), player (packed 4D file and offline web page), zip (everything)."""
+    """Formats to write: ply (a splat file per frame), splat (one moment for splat viewers: splat,
+    spz, glb), glb (one mesh that moves, also as usdz), cache (numpy arrays and an import script for
+    Blender), path (of an object that crosses the frame), player (packed 4D file and offline web
+    page), zip (everything)."""
     moment: float = 0.5
     """Moment that splat shows, from 0 = start to 1 = end of the clip."""
+    export: ExportConfig = dataclasses.field(default_factory=ExportConfig)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,15 +293,18 @@ def _render(command: Render) -> int:
 
 
 def _export(command: Export) -> int:
-    from . import export
+    from . import export, ranges
     from .run.progress import show
     from .run.structure import structure
 
     asset, workspace = _finished(command.run, MachineConfig())
+    ranges.check(command.export, "--export.")
     recorded = workspace.record.get("config", {}).get("videos", {})
     seconds = structure(recorded, VideoConfig).seconds
     with workspace.lock():
-        files = show(export.run(asset, workspace, seconds, command.formats, command.moment))
+        files = show(
+            export.run(asset, workspace, seconds, command.formats, command.moment, command.export)
+        )
     for path in files:
         print(path)
     return 0

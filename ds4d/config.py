@@ -115,6 +115,21 @@ class MeshConfig:
 
 
 @dataclass(frozen=True)
+class ExportConfig:
+    """The files for other programs: the mesh that moves, and splats."""
+
+    triangles: Annotated[int, Range(2000, 20_000)] = 8000
+    """Triangles of the moving mesh, at most about this many."""
+    texture: Annotated[int, Range(64, 4096)] = 1024
+    """Side of its texture, texels."""
+    bones: Annotated[int, Range(1, 128)] = 48
+    """Bones of its skeleton at most."""
+    ply_sh: Literal[0, 3] = 0
+    """Degree of the spherical harmonics in the splat files (ply); 3 = with columns of zeros that
+    some importers insist on, for example Unity's."""
+
+
+@dataclass(frozen=True)
 class VideoConfig:
     size: Annotated[int, Range(2, 4096)] = 384
     """Side of the videos, pixels (even)."""
@@ -323,6 +338,7 @@ class Config:
     mesh: MeshConfig = field(default_factory=MeshConfig)
     fourd: FourdConfig = field(default_factory=FourdConfig)
     videos: VideoConfig = field(default_factory=VideoConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
     machine: MachineConfig = field(default_factory=MachineConfig)
 
 

@@ -29,9 +29,11 @@ from . import (
     multiview,
     ranges,
 )
-from .config import Config
+from .config import Config, ExportConfig
 from .errors import UserError
 from .evaluation import comparison
+from .export.animated_glb import write_morphing
+from .export.object_mesh import GIVEN
 from .features.io import load_features, save_features
 from .fourd import stage as fourd
 from .fourd import visualize
@@ -40,6 +42,7 @@ from .images import checkerboard, load_images, over, save_images, tile
 from .matting import corrections
 from .mesh.io import load_points_ply, save_glb, save_points_ply
 from .mesh.sampling import resample_cloud, sample_points
+from .moving_mesh.given import place_given
 from .multiview import capture
 from .multiview.grid import grids
 from .multiview.outliers import describe, find_outliers
@@ -259,12 +262,17 @@ class _Pipeline:
     def export(self) -> Iterator[Event]:
         """exports/: files for other programs, and the zip of everything."""
 
+        config = self.config.export
+        former = () if config == ExportConfig() else None  # runs from before there were settings
+
         def make() -> Stage[dict[str, Any]]:
             seconds = self.config.videos.seconds
-            files = yield from export.run(self._asset(), self.workspace, seconds)
+            files = yield from export.run(self._asset(), self.workspace, seconds, config=config)
             return {"files": [str(path.relative_to(self.workspace.root)) for path in files]}
 
-        yield from self.recorder.run("export", (), ("videos",), ["exports"], make)
+        yield from self.recorder.run(
+            "export", (config,), ("videos",), ["exports"], make, former_inputs=former
+        )
 
     @cached_property
     def views(self) -> Views:
@@ -343,6 +351,11 @@ class ObjectPipeline(_Pipeline):
                 save_glb(path, shape)
             with self.workspace.replacing("points.ply") as path:
                 save_points_ply(path, points, colors)
+            placed = self.workspace / GIVEN
+            placed.unlink(missing_ok=True)
+            if engine.name == "given":
+                with self.workspace.replacing(GIVEN) as path:
+                    write_morphing(path, place_given(file, shape), [0.0])
             return {"vertices": len(shape.vertices)}
 
         yield from self.recorder.run(

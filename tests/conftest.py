@@ -31,6 +31,7 @@ TINY = [
     "--fourd.static-iterations", "60", "--fourd.dynamic-iterations", "240",
     "--fourd.plane-size", "8", "--fourd.plane-width", "16",
     "--fourd.checkpoint-every", "50", "--videos.size", "64", "--videos.seconds", "0.5",
+    "--export.triangles", "2000", "--export.texture", "64", "--export.bones", "2",
 ]  # fmt: skip
 
 

@@ -110,7 +110,7 @@ def test_videos_and_exports_are_those_of_the_scene(made, folder):
     small = true[: 72 // 3 * 3].reshape(24, 3, 32, 3, 3).mean((1, 3))
     assert np.abs(front.reshape(24, 2, 32, 2, 3).mean((1, 3)) - small).mean() < 25
     assert (made / "exports/ds4d.zip").exists() and (made / "exports/ply").is_dir()
-    assert not (made / "mesh.glb").exists() and not (made / "exports/animated.glb").exists()
+    assert not (made / "mesh.glb").exists() and not (made / "exports/object.glb").exists()
     assert made.record["stages"]["multiview"]["engine"] == "given"
 
 

@@ -102,10 +102,12 @@ def test_one_video_can_be_had_as_a_gif_or_transparent(run, tmp_path):
 
 
 def test_exports_can_be_chosen_and_are_named(run, capsys):
-    (run / "exports/animated.glb").unlink()
+    (run / "exports/object.glb").unlink()
     assert main(["export", str(run), "--formats", "glb", "splat", "--moment", "0"]) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert printed == [str(run / f"exports/{name}") for name in ("moment.splat", "animated.glb")]
+    names = "moment.splat", "moment.spz", "moment.glb"
+    names += "object.glb", "object_morph.glb", "object.usdz"
+    assert printed == [str(run / f"exports/{name}") for name in names]
     assert all(Path(line).exists() for line in printed)
 
 

@@ -39,6 +39,7 @@ SMALL = [
     "--fourd.image-size", "32", "--fourd.static-iterations", "4",
     "--fourd.dynamic-iterations", "12", "--fourd.plane-size", "8", "--fourd.plane-width", "16",
     "--fourd.sds", "1e-4", "--videos.size", "64", "--videos.seconds", "0.25", "--device", "cpu",
+    "--export.triangles", "2000", "--export.texture", "64", "--export.bones", "2",
 ]  # fmt: skip
 LPIPS = ["--fourd.perceptual-loss", "lpips"]  # "auto" spares a CPU its cost
 

@@ -1,177 +1,189 @@
-"""Animated binary glTF: one coloured mesh per frame, toggled by animated node scales of 0 and 1.
-
-Only core glTF 2.0 animation is used, so the file plays in modelling programs and on the web.
-"""
+"""One mesh that moves, as binary glTF: object.glb with a skeleton, object_morph.glb with a morph
+target per frame. Axes follow glTF: Y up, front towards +Z."""
 
 from __future__ import annotations
 
-import json
-import math
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
-from ..mesh.io import TO_GLTF, srgb_to_linear
-from ..mesh.mesh import Mesh
-from ..splatting.splats import Splats
-from .context import ExportContext
-from .density_mesh import density_mesh
+from ..mesh.io import TO_GLTF
+from ..moving_mesh.geometry import vertex_normals
+from ..moving_mesh.model import Material, MovingMesh, Part
+from ..moving_mesh.rigidity import welded
+from ..moving_mesh.skinning import Skin
+from .gltf import FLOAT, SHORT, VERTICES, Buffer
 
-NAME = "exports/animated.glb"
-CELLS = 80  # grid cells per world unit, which is roughly the object's longest side
-MAX_VERTICES = 8000  # per frame, roughly; denser meshes get a coarser grid
-
-FLOAT, USHORT, UINT = 5126, 5123, 5125  # glTF component types
-VERTICES, INDICES = 34962, 34963  # glTF buffer view targets
+UNLIT = "KHR_materials_unlit"
 
 
-def write(context: ExportContext) -> Iterator[str]:
-    """Write exports/animated.glb. Viewers without animation show the middle frame."""
-    frames = list(context.frames())
-    middle = len(frames) // 2
-    cell = _cell(frames[middle])
-    meshes = []
-    for splats in frames:
-        meshes.append(density_mesh(splats, cell))
-        yield NAME
-    with context.workspace.replacing(NAME) as path:
-        write_animated_glb(path, meshes, context.times, context.seconds, middle)
-    yield NAME
-
-
-def _cell(splats: Splats) -> float:
-    """Grid spacing that keeps the mesh near MAX_VERTICES, world units."""
-    vertices = density_mesh(splats, 1 / CELLS).vertices
-    return max(1.0, math.sqrt(len(vertices) / MAX_VERTICES)) / CELLS
-
-
-def write_animated_glb(
+def write_skinned(
     path: Path,
-    meshes: Sequence[Mesh],  # T
-    times: Sequence[float],  # [T] time of each mesh, seconds, increasing from 0
-    seconds: float,  # duration of the animation
-    still: int,  # index of the mesh that viewers without animation show
+    moving: MovingMesh,
+    skin: Skin,  # of its vertices
+    times: Sequence[float],  # [T] seconds, increasing
 ) -> None:
-    """Write the meshes as nodes of one glTF; each is visible while it is the nearest in time.
+    """Write the rest pose, bones without a hierarchy, and their keyframes at the clip's times."""
+    buffer = Buffer()
+    primitives = [
+        _primitive(buffer, moving, part)
+        | {"attributes": _attributes(buffer, moving, part) | _influences(buffer, skin, part)}
+        for part in moving.parts
+    ]
+    centres = skin.centres @ TO_GLTF.T
+    places, turns = bone_keys(skin)
+    inverse = np.tile(np.eye(4), (len(centres), 1, 1))
+    inverse[:, :3, 3] = -centres
+    joints = list(range(2, 2 + len(centres)))
+    nodes = [
+        {"name": "object", "mesh": 0, "skin": 0},
+        {"name": "skeleton", "children": joints},
+        *(
+            {"name": f"bone_{number + 1:02d}", "translation": centre.tolist()}
+            for number, centre in enumerate(centres)
+        ),
+    ]
+    key_times = buffer.add(np.asarray(times), limits=True)
+    channels, samplers = [], []
+    for bone, joint in enumerate(joints):
+        for kind, values in (("translation", places[:, bone]), ("rotation", turns[:, bone])):
+            samplers.append({"input": key_times, "output": buffer.add(values)})
+            channels.append({"sampler": len(samplers) - 1, "target": {"node": joint, "path": kind}})
+    matrices = buffer.add(inverse.swapaxes(1, 2).reshape(-1, 16))
+    _save(
+        path, buffer, moving, nodes, [0, 1], {"name": "object", "primitives": primitives},
+        channels, samplers,
+        {"skins": [{"inverseBindMatrices": matrices, "joints": joints, "skeleton": 1}]},
+    )  # fmt: skip
 
-    Axes follow glTF (Y up, front towards +Z); colours are linear, the material is unlit.
+
+def bone_keys(skin: Skin) -> tuple[np.ndarray, np.ndarray]:
+    """Places [T, B, 3] and rotations [T, B, 4] (x, y, z, w) of the bones, in the axes of glTF.
+
+    Neighbouring rotations have the same sign: interpolation takes the short way.
     """
-    gltf = _GltfBuilder()
-    boundaries = [0.0, *((a + b) / 2 for a, b in zip(times, times[1:], strict=False)), seconds]
-    channels, samplers, nodes, shapes = [], [], [], []
-    for number, mesh in enumerate(meshes):
-        if not len(mesh.faces):
-            continue
-        keys = sorted({0.0, *boundaries[number : number + 2], seconds})
-        shown = [float(boundaries[number] <= key < boundaries[number + 1]) for key in keys]
-        if number == len(meshes) - 1:
-            shown[-1] = 1.0
-        samplers.append(
-            {
-                "input": gltf.accessor(np.array(keys, "<f4"), FLOAT, "SCALAR", limits=True),
-                "output": gltf.accessor(np.repeat(shown, 3).reshape(-1, 3), FLOAT, "VEC3"),
-                "interpolation": "STEP",
-            }
+    moved = np.einsum("tbij,bj->tbi", skin.transforms[..., :3, :3], skin.centres)
+    places = (moved + skin.transforms[..., :3, 3]) @ TO_GLTF.T
+    matrices = TO_GLTF @ skin.transforms[..., :3, :3] @ TO_GLTF.T
+    turns = Rotation.from_matrix(matrices.reshape(-1, 3, 3)).as_quat().reshape(*places.shape[:2], 4)
+    for before, after in zip(turns, turns[1:], strict=False):
+        after *= np.where((before * after).sum(-1, keepdims=True) < 0, -1.0, 1.0)
+    return places, turns
+
+
+def write_morphing(
+    path: Path,
+    moving: MovingMesh,
+    times: Sequence[float],  # [T] seconds, increasing
+) -> None:
+    """Write the rest pose and the way of every vertex to its place in each other frame."""
+    buffer = Buffer()
+    others = [frame for frame in range(len(moving.vertices)) if frame != moving.rest]
+    ways = (moving.vertices[others] - moving.vertices[moving.rest]) @ TO_GLTF.T
+    primitives = []
+    for part in moving.parts:
+        mine = ways[:, part.start : part.stop]
+        targets = [{"POSITION": buffer.add(way, FLOAT, VERTICES, limits=True)} for way in mine]
+        attributes = _attributes(buffer, moving, part)
+        primitives.append(
+            _primitive(buffer, moving, part)
+            | {"attributes": attributes}
+            | ({"targets": targets} if targets else {})
         )
-        target = {"node": len(nodes) + 1, "path": "scale"}
-        channels.append({"sampler": len(samplers) - 1, "target": target})
-        name = f"frame_{number + 1:04d}"
-        nodes.append({"name": name, "mesh": len(shapes), "scale": [float(number == still)] * 3})
-        shapes.append({"name": name, "primitives": [_primitive(gltf, mesh)]})
-    gltf.save(
-        path,
-        {
-            "scene": 0,
-            "scenes": [{"nodes": [0]}],
-            "nodes": [{"name": "DS4D", "children": list(range(1, len(nodes) + 1))}, *nodes],
-            "meshes": shapes,
-            "materials": [
-                {
-                    "name": "unlit",
-                    "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 1.0},
-                    "extensions": {"KHR_materials_unlit": {}},
-                }
-            ],
-            "extensionsUsed": ["KHR_materials_unlit"],
-            "animations": [{"name": "clip", "channels": channels, "samplers": samplers}],
-        },
-    )
+    channels, samplers = [], []
+    if others:
+        shares = np.delete(np.eye(len(moving.vertices)), moving.rest, axis=1)  # [T, T - 1]
+        keys, values = buffer.add(np.asarray(times), limits=True), buffer.add(shares.ravel())
+        samplers = [{"input": keys, "output": values}]
+        channels = [{"sampler": 0, "target": {"node": 0, "path": "weights"}}]
+    names = [f"frame_{frame + 1:04d}" for frame in others]
+    mesh = {"name": "object", "primitives": primitives, "extras": {"targetNames": names}}
+    nodes = [{"name": "object", "mesh": 0}]
+    _save(path, buffer, moving, nodes, [0], mesh, channels, samplers, {})
 
 
-def _primitive(gltf: _GltfBuilder, mesh: Mesh) -> dict[str, Any]:
-    vertices = mesh.vertices.numpy() @ TO_GLTF.T
-    colors = np.ones((len(vertices), 4))
-    colors[:, :3] = srgb_to_linear(mesh.colors.numpy())
-    small = len(vertices) < 65535  # 65535 itself means "primitive restart"
-    kind, width = (USHORT, "<u2") if small else (UINT, "<u4")
-    faces = mesh.faces.numpy().astype(width).ravel()
+def _primitive(buffer: Buffer, moving: MovingMesh, part: Part) -> dict[str, Any]:
+    """Triangles of a part, and the number of its material."""
+    number = next(n for n, other in enumerate(moving.parts) if other is part)
+    return {"indices": buffer.indices(part.faces), "material": number}
+
+
+def _attributes(buffer: Buffer, moving: MovingMesh, part: Part) -> dict[str, int]:
+    """Accessors of a part's vertices in the rest pose."""
+    surface = moving.surface(moving.rest)
+    point, points = welded(surface.vertices)  # normals are smooth across seams of the texture
+    normals = vertex_normals(points, point[surface.faces])[point]
+    normals[np.linalg.norm(normals, axis=1) < 0.5] = [0, 0, 1]  # of vertices without a face
+    mine = slice(part.start, part.stop)
+    found = {
+        "POSITION": buffer.add(surface.vertices[mine] @ TO_GLTF.T, FLOAT, VERTICES, limits=True),
+        "NORMAL": buffer.add(normals[mine] @ TO_GLTF.T, FLOAT, VERTICES),
+    }
+    if part.uv is not None:
+        found["TEXCOORD_0"] = buffer.add(part.uv, FLOAT, VERTICES)
+    if part.colors is not None:
+        found["COLOR_0"] = buffer.add(
+            np.round(part.colors * 65535), SHORT, VERTICES, normalized=True
+        )
+    return found
+
+
+def _influences(buffer: Buffer, skin: Skin, part: Part) -> dict[str, int]:
+    """Accessors of the bones of a part's vertices."""
+    mine = slice(part.start, part.stop)
     return {
-        "attributes": {
-            "POSITION": gltf.accessor(vertices, FLOAT, "VEC3", VERTICES, limits=True),
-            # 16 bits: with 8, dark colours in linear light would show banding.
-            "COLOR_0": gltf.accessor(np.round(colors * 65535), USHORT, "VEC4", VERTICES),
-        },
-        "indices": gltf.accessor(faces, kind, "SCALAR", INDICES),
-        "material": 0,
+        "JOINTS_0": buffer.add(skin.bones[mine], SHORT, VERTICES),
+        "WEIGHTS_0": buffer.add(skin.weights[mine], FLOAT, VERTICES),
     }
 
 
-class _GltfBuilder:
-    """Binary buffer of a file under construction, with the accessors that point into it."""
+def _save(
+    path: Path,
+    buffer: Buffer,
+    moving: MovingMesh,
+    nodes: list[dict],
+    roots: list[int],
+    mesh: dict[str, Any],
+    channels: list[dict],
+    samplers: list[dict],
+    more: dict[str, Any],
+) -> None:
+    materials, images = [], []
+    for part in moving.parts:
+        materials.append(_material(part.material, len(images)))
+        if part.material.image is not None:
+            view = buffer.view(part.material.image)
+            images.append({"bufferView": view, "mimeType": part.material.kind})
+    unlit = any(part.material.unlit for part in moving.parts)
+    tree = {
+        "scene": 0,
+        "scenes": [{"name": "DS4D", "nodes": roots}],
+        "nodes": nodes,
+        "meshes": [mesh],
+        "materials": materials,
+        "images": images,
+        "samplers": [{"magFilter": 9729, "minFilter": 9987}] if images else [],
+        "textures": [{"source": number, "sampler": 0} for number in range(len(images))],
+        "extensionsUsed": [UNLIT] if unlit else [],
+        "animations": [{"name": "clip", "channels": channels, "samplers": samplers}]
+        * bool(channels),
+        **more,
+    }
+    buffer.save(path, tree)
 
-    TYPES = {FLOAT: "<f4", USHORT: "<u2", UINT: "<u4"}
 
-    def __init__(self):
-        self.data = bytearray()
-        self.views: list[dict[str, int]] = []
-        self.accessors: list[dict[str, Any]] = []
-
-    def accessor(
-        self,
-        values: np.ndarray,  # [K] or [K, width]
-        component: int,
-        kind: str,
-        target: int | None = None,
-        limits: bool = False,
-    ) -> int:
-        """Append an array; returns the index of its accessor."""
-        values = values.astype(self.TYPES[component])
-        view = {"buffer": 0, "byteOffset": len(self.data), "byteLength": values.nbytes}
-        self.views.append(view | ({} if target is None else {"target": target}))
-        self.data += values.tobytes() + bytes(-values.nbytes % 4)
-        entry = {
-            "bufferView": len(self.views) - 1,
-            "componentType": component,
-            "count": len(values),
-            "type": kind,
-        }
-        if component == USHORT and kind == "VEC4":
-            entry["normalized"] = True
-        if limits:
-            columns = values.reshape(len(values), -1)
-            entry |= {"min": columns.min(0).tolist(), "max": columns.max(0).tolist()}
-        self.accessors.append(entry)
-        return len(self.accessors) - 1
-
-    def save(self, path: Path, tree: dict[str, Any]) -> None:
-        """Write the glTF tree, completed by accessors and buffer views, and the binary buffer."""
-        tree = {
-            "asset": {"version": "2.0", "generator": "DS4D"},
-            **tree,
-            "accessors": self.accessors,
-            "bufferViews": self.views,
-            "buffers": [{"byteLength": len(self.data)}],
-        }
-        text = json.dumps(tree, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 4)
-        length = 12 + 8 + len(text) + 8 + len(self.data)
-        path.write_bytes(
-            struct.pack("<4sII", b"glTF", 2, length)
-            + struct.pack("<I4s", len(text), b"JSON")
-            + text
-            + struct.pack("<I4s", len(self.data), b"BIN\0")
-            + self.data
-        )
+def _material(material: Material, image: int) -> dict[str, Any]:
+    """Unlit where readers know the extension, otherwise matt."""
+    base: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
+    base["baseColorFactor"] = list(material.color)
+    if material.image is not None:
+        base["baseColorTexture"] = {"index": image}
+    made: dict[str, Any] = {"pbrMetallicRoughness": base}
+    if material.unlit:
+        made["extensions"] = {UNLIT: {}}
+    if material.two_sided:
+        made["doubleSided"] = True
+    return made

@@ -1,10 +1,13 @@
-"""Import a points cache of DS4D into Blender 4.0 or later, as moving coloured ellipsoids.
+"""Import what DS4D exports into Blender 4.0 or later, and write it on as FBX or USD.
 
-    blender --python import_ds4d.py -- points_cache.npz
-
+    blender --python import_ds4d.py -- object.glb                  # the mesh with its skeleton
+    blender --python import_ds4d.py -- object_morph.glb            # the mesh with shape keys
+    blender --python import_ds4d.py -- points_cache.npz            # moving coloured ellipsoids
+    blender -b --python import_ds4d.py -- object.glb object.fbx    # a second file is written: fbx,
+                                                                   # usdc, usdz or blend
 Or run this file in Blender's text editor; it then expects points_cache.npz in the same folder. The
-animation consists of geometry nodes only: the saved .blend plays and renders anywhere, without this
-script and without the cache.
+animation of the ellipsoids consists of geometry nodes only: the saved .blend plays and renders
+anywhere, without this script and without the cache.
 """
 
 from __future__ import annotations
@@ -190,15 +193,41 @@ def build(path):
     return thing
 
 
-def cache_path():
-    """Path of the cache: the argument after "--", or points_cache.npz beside this script."""
+def arguments():
+    """Paths of the file to read and of the one to write, or None: the arguments after "--", or
+    points_cache.npz beside this script."""
     named = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     if named:
-        return Path(named[0])
+        return Path(named[0]), Path(named[1]) if len(named) > 1 else None
     text = getattr(bpy.context.space_data, "text", None)
     script = Path(bpy.path.abspath(text.filepath)) if text else Path(__file__)
-    return script.with_name("points_cache.npz")
+    return script.with_name("points_cache.npz"), None
+
+
+def load_mesh(path):
+    """Import a glb in place of the start-up cube; the scene ends with the animation."""
+    for thing in list(bpy.data.objects):
+        bpy.data.objects.remove(thing)
+    bpy.ops.import_scene.gltf(filepath=str(path))
+    ends = [action.frame_range[1] for action in bpy.data.actions]
+    bpy.context.scene.frame_end = round(max(ends, default=1))
+
+
+def save(path):
+    """Write the scene as fbx, usdc, usdz or blend."""
+    if path.suffix == ".fbx":
+        bpy.ops.export_scene.fbx(filepath=str(path), path_mode="COPY", embed_textures=True)
+    elif path.suffix == ".blend":
+        bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    else:
+        bpy.ops.wm.usd_export(filepath=str(path), export_animation=True)
 
 
 if __name__ == "__main__":
-    build(cache_path())
+    source, target = arguments()
+    if source.suffix == ".glb":
+        load_mesh(source)
+    else:
+        build(source)
+    if target is not None:
+        save(target.resolve())

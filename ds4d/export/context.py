@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ..config import ExportConfig
 from ..fourd.asset import Asset
 from ..run.workspace import Workspace
 from ..splatting.splats import Splats
@@ -18,6 +19,7 @@ class ExportContext:
     workspace: Workspace
     seconds: float  # duration of the animation, as in the videos
     moment: float = 0.5  # position in the clip, in [0, 1], for formats that hold one moment
+    config: ExportConfig = field(default_factory=ExportConfig)
 
     def frames(self) -> Iterator[Splats]:
         """Gaussians of each training frame, in order."""

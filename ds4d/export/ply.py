@@ -22,10 +22,13 @@ PROPERTIES = (
     *("x", "y", "z"),
     *("nx", "ny", "nz"),  # always 0; readers expect them
     *("f_dc_0", "f_dc_1", "f_dc_2"),
+    # Here a file of harmonics up to degree 3 has f_rest_0 to f_rest_44.
     "opacity",
     *("scale_0", "scale_1", "scale_2"),
     *("rot_0", "rot_1", "rot_2", "rot_3"),  # w, x, y, z
 )
+REST = tuple(f"f_rest_{number}" for number in range(45))  # coefficients of degrees 1 to 3
+BEFORE_REST = PROPERTIES.index("opacity")
 SH_CONSTANT = 0.28209479177387814  # the first spherical harmonic, 1 / (2 sqrt(pi))
 OPACITY_MARGIN = 1e-6  # keeps the logits of 0 and 1 finite
 SMALLEST_SCALE = 1e-9  # world units; keeps the logarithm of 0 finite
@@ -43,7 +46,8 @@ def write(context: ExportContext) -> Iterator[str]:
     with context.workspace.replacing("exports/ply") as folder:
         folder.mkdir()
         for number, splats in enumerate(context.frames(), 1):
-            write_ply(folder / f"frame_{number:04d}.ply", to_ply_axes(splats))
+            path = folder / f"frame_{number:04d}.ply"
+            write_ply(path, to_ply_axes(splats), context.config.ply_sh)
             yield f"exports/ply/frame_{number:04d}.ply"
 
 
@@ -52,14 +56,14 @@ def to_ply_axes(splats: Splats) -> Splats:
     rotation = PLY_FROM_WORLD.to(splats.means)
     return Splats(
         splats.means @ rotation.T,
-        _multiply(PLY_FROM_WORLD_QUAT.to(splats.quats), splats.quats),
+        multiply(PLY_FROM_WORLD_QUAT.to(splats.quats), splats.quats),
         splats.scales,
         splats.opacities,
         splats.colors,
     )
 
 
-def _multiply(
+def multiply(
     a: Tensor,  # [..., 4] w, x, y, z
     b: Tensor,  # [..., 4]
 ) -> Tensor:
@@ -77,29 +81,43 @@ def _multiply(
     )
 
 
-def write_ply(path: Path, splats: Splats) -> None:
-    """Write the Gaussians unchanged; for editors, convert them with `to_ply_axes` first."""
+def write_ply(path: Path, splats: Splats, degree: int = 0) -> None:
+    """Write the Gaussians unchanged; for editors, convert them with `to_ply_axes` first.
+
+    The colours do not depend on the direction, so the harmonics of degree 3 that some importers
+    insist on are zeros.
+    """
     columns = torch.cat(
         [
             splats.means,
             torch.zeros_like(splats.means),
             (splats.colors - 0.5) / SH_CONSTANT,
+            splats.means.new_zeros(len(splats), len(_rest(degree))),
             splats.opacities.clamp(OPACITY_MARGIN, 1 - OPACITY_MARGIN).logit()[:, None],
             splats.scales.clamp(min=SMALLEST_SCALE).log(),
             splats.quats,
         ],
         dim=1,
-    )  # [N, 17]
+    )  # [N, 17 or 62]
     header = [
         "ply",
         "format binary_little_endian 1.0",
         f"element vertex {len(splats)}",
-        *(f"property float {name}" for name in PROPERTIES),
+        *(f"property float {name}" for name in _properties(degree)),
         "end_header",
     ]
     with open(path, "wb") as file:
         file.write(("\n".join(header) + "\n").encode("ascii"))
         file.write(columns.detach().cpu().numpy().astype("<f4").tobytes())
+
+
+def _properties(degree: int) -> tuple[str, ...]:
+    """Names of the columns of a file with harmonics up to a degree, 0 or 3."""
+    return (*PROPERTIES[:BEFORE_REST], *_rest(degree), *PROPERTIES[BEFORE_REST:])
+
+
+def _rest(degree: int) -> tuple[str, ...]:
+    return REST if degree == 3 else ()
 
 
 def read_ply(path: Path) -> Splats:
@@ -114,15 +132,16 @@ def read_ply(path: Path) -> Splats:
     readable = (
         found
         and lines[:2] == ["ply", "format binary_little_endian 1.0"]
-        and tuple(names) == PROPERTIES
-        and counts == [len(body) // (4 * len(PROPERTIES))]
-        and len(body) % (4 * len(PROPERTIES)) == 0
+        and tuple(names) in (_properties(0), _properties(3))
+        and counts == [len(body) // (4 * len(names))]
+        and len(body) % (4 * len(names)) == 0
     )
     if not readable:
         raise UserError(
             f"{path} is not a splat file written by DS4D, or it is truncated.", "Export it again."
         )
-    columns = np.frombuffer(body, "<f4").reshape(-1, len(PROPERTIES)).astype(np.float32)
+    columns = np.frombuffer(body, "<f4").reshape(-1, len(names)).astype(np.float32)
+    columns = columns[:, [names.index(name) for name in PROPERTIES]]
     means, _, dc, opacity, scales, quats = torch.from_numpy(columns).split([3, 3, 3, 1, 3, 4], 1)
     return Splats(
         means=means,

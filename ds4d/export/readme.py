@@ -24,13 +24,22 @@ FILES = {
     "previews/compare_*.png": "input and render of the middle frame, for an image slider",
     "exports/object.ds4d": "packed 4D file: all frames in a few megabytes, for the web player",
     "exports/player.html": "the web player with the object in it: open it in any browser, offline",
+    "exports/object.glb": "one textured mesh that moves, with a skeleton: Blender, Unity, Unreal, "
+    "Godot, three.js, Babylon.js, <model-viewer>",
+    "exports/object_morph.glb": "the same mesh with a morph target per frame, the motion without "
+    "the approximation by bones: Blender, three.js, Babylon.js, <model-viewer>",
+    "exports/object.usdz": "the mesh with its skeleton for iPhone, iPad and Vision Pro, and for "
+    "programs that read USD",
+    "mesh_given.glb": "the mesh that was given, placed as the views of the middle frame show it",
     "exports/moment.splat": "one moment for splat viewers (antimatter15's layout)",
-    "exports/ply/*": "one file per frame, for splat editors such as SuperSplat (stored Y down)",
-    "exports/animated.glb": "one coloured mesh per frame, played in sequence: Blender, three.js, "
-    "Babylon.js, <model-viewer>",
+    "exports/moment.spz": "the same moment, compressed (Niantic's layout)",
+    "exports/moment.glb": "the same moment as glTF with KHR_gaussian_splatting; readers without "
+    "the extension show coloured points",
+    "exports/ply/*": "one file per frame, for splat editors (stored Y down). SuperSplat plays "
+    "them: drag the whole folder into its window, then press play on the timeline.",
     "exports/points_cache.npz": "the Gaussians of every frame as numpy arrays, Z up, front at -Y",
-    "exports/import_ds4d.py": "imports points_cache.npz into Blender: blender --python "
-    "import_ds4d.py -- points_cache.npz",
+    "exports/import_ds4d.py": "imports object.glb, object_morph.glb or points_cache.npz into "
+    "Blender, and writes FBX or USD: blender -b --python import_ds4d.py -- object.glb object.fbx",
     "exports/root_motion.json": "times, and the translations by which the object crossed the "
     "clip's frame: Z up, front at -Y",
     "frames/*": "the cut-out input frames",

@@ -1,4 +1,4 @@
-"""Gaussians of one moment as a .splat file, a compact format for web viewers."""
+"""Gaussians of one moment: a .splat file, a compact format for web viewers, .spz and .glb."""
 
 from __future__ import annotations
 
@@ -10,18 +10,27 @@ import numpy as np
 from ..splatting.splats import Splats
 from .context import ExportContext
 from .ply import to_ply_axes
+from .splat_glb import write_splat_glb
+from .spz import write_spz
 
-NAME = "exports/moment.splat"
+NAME, SPZ, GLB = "exports/moment.splat", "exports/moment.spz", "exports/moment.glb"
 ROW = np.dtype(
     [("mean", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("quat", "u1", 4)]
 )  # 32 bytes
 
 
 def write(context: ExportContext) -> Iterator[str]:
-    """Write exports/moment.splat: the Gaussians at the chosen moment."""
+    """Write exports/moment.splat, .spz and .glb: the Gaussians at the chosen moment."""
+    splats = context.asset.splats(context.moment)
     with context.workspace.replacing(NAME) as path:
-        write_splat(path, to_ply_axes(context.asset.splats(context.moment)))
+        write_splat(path, to_ply_axes(splats))
     yield NAME
+    with context.workspace.replacing(SPZ) as path:
+        write_spz(path, to_ply_axes(splats))
+    yield SPZ
+    with context.workspace.replacing(GLB) as path:
+        write_splat_glb(path, splats)
+    yield GLB
 
 
 def write_splat(path: Path, splats: Splats) -> None:

@@ -34,6 +34,19 @@ UNREADABLE = (
 GREY = 0.5  # colour of parts without one, in each channel
 
 
+def shapes(file: Path) -> list[tuple]:
+    """Triangle meshes of a file as trimesh.Trimesh, with their transforms [4, 4].
+
+    Raises:
+        UserError: the file is not a mesh, or cannot be read.
+    """
+    file = Path(file)
+    _check(file)
+    references = References(file)
+    _, data = _opened(file, references)
+    return list(parts_of(_read(file, data, references), file))
+
+
 def load(file: Path) -> tuple[Mesh, bool, list[str]]:
     """Load a mesh file; Y is taken as up, as in glTF.
 
@@ -54,7 +67,7 @@ def load(file: Path) -> tuple[Mesh, bool, list[str]]:
         "are lost."
         for name in references.missing
     ]
-    parts = list(_parts(loaded, file))
+    parts = list(parts_of(loaded, file))
     if not parts:
         raise UserError(f"The mesh {file.name} is empty.", "Export it again, with its faces.")
     if sum(len(shape.faces) for shape, _ in parts) > MAX_FACES:
@@ -177,7 +190,7 @@ def _read(file: Path, data: bytes, references: References):
             raise references.refused
 
 
-def _parts(loaded, file: Path) -> Iterator[tuple]:
+def parts_of(loaded, file: Path) -> Iterator[tuple]:
     """Triangle meshes of a trimesh.Scene with their transforms [4, 4]."""
     import trimesh
 
@@ -203,7 +216,7 @@ def _size(parts: list[tuple]) -> tuple[float, float]:
     """Longest side of the bounding box of all parts, and their area, in the file's units."""
     lows, highs, area = [], [], 0.0
     for shape, transform in parts:
-        corners = _transformed(shape.vertices, transform)[shape.faces]
+        corners = transformed(shape.vertices, transform)[shape.faces]
         corners = corners[np.isfinite(corners).all((1, 2))]
         if len(corners):
             lows.append(corners.min((0, 1)))
@@ -220,7 +233,7 @@ def _areas(corners: np.ndarray) -> np.ndarray:
     return np.linalg.norm(cross, axis=-1) / 2
 
 
-def _transformed(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
+def transformed(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
     return vertices @ transform[:3, :3].T + transform[:3, 3]
 
 
@@ -252,9 +265,9 @@ def _colored(
     """
     from trimesh.visual.color import uv_to_interpolated_color
 
-    vertices, faces = _transformed(shape.vertices, transform), np.asarray(shape.faces)
-    painted, uv = _vertex_colors(shape), getattr(shape.visual, "uv", None)
-    texture, flat = _material(shape.visual, is_gltf, lost_textures)
+    vertices, faces = transformed(shape.vertices, transform), np.asarray(shape.faces)
+    painted, uv = vertex_colors_of(shape), getattr(shape.visual, "uv", None)
+    texture, flat = material_of(shape.visual, is_gltf, lost_textures)
     if uv is None or len(uv) != len(vertices):
         texture = None
     if shape.visual.kind == "face":  # every face gets vertices of its own
@@ -279,7 +292,7 @@ def _colored(
     return vertices, faces, linear_to_srgb(colors)
 
 
-def _vertex_colors(shape) -> np.ndarray | None:
+def vertex_colors_of(shape) -> np.ndarray | None:
     """Vertex colours [M, 3] in [0, 1]; next to a material, trimesh keeps them as an attribute."""
     if shape.visual.kind == "vertex":
         return _unit(shape.visual.vertex_colors)
@@ -290,7 +303,7 @@ def _vertex_colors(shape) -> np.ndarray | None:
     return None
 
 
-def _material(visual, is_gltf: bool, lost_textures: bool) -> tuple:
+def material_of(visual, is_gltf: bool, lost_textures: bool) -> tuple:
     """Texture (a PIL image) and flat colour [3] in [0, 1] of a material; None if missing.
 
     A white material of a glTF without its texture has no colour, if textures were lost.

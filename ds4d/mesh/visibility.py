@@ -26,6 +26,41 @@ def visible_faces(mesh: Mesh, cameras: Cameras) -> np.ndarray:
     return visible
 
 
+def barycentric(
+    mesh: Mesh,
+    cameras: Cameras,  # C
+    visible: np.ndarray,  # [C, H, W] from `visible_faces`
+) -> np.ndarray:
+    """Weights of the three vertices of the face at each pixel's centre, [C, H, W, 3], sum 1.
+
+    They are exact in perspective. Pixels without a face have weights of no meaning.
+    """
+    rows, columns = np.mgrid[: cameras.height, : cameras.width] + 0.5
+    pixels = np.stack([columns, rows, np.ones_like(rows)], -1)
+    rotations = cameras.viewmats[:, :3, :3].double().numpy()
+    to_rays = rotations.swapaxes(1, 2) @ np.linalg.inv(cameras.Ks.double().numpy())
+    centres, corners = cameras.centres().double().numpy(), mesh.corners().double().numpy()
+    weights = np.empty((*visible.shape, 3))
+    for c, faces in enumerate(visible):
+        ray = pixels @ to_rays[c].T
+        a, b, d = np.moveaxis(corners[faces] - centres[c], 2, 0)
+        # The ray's coefficients in the directions of the corners, by Cramer's rule.
+        volumes = [(ray * np.cross(*pair)).sum(-1) for pair in ((b, d), (d, a), (a, b))]
+        total = np.sum(volumes, 0)
+        weights[c] = np.stack(volumes, -1) / np.where(total == 0, 1.0, total)[..., None]
+    return weights
+
+
+def depth_of_faces(mesh: Mesh, cameras: Cameras, visible: np.ndarray) -> np.ndarray:
+    """Depth of the visible face at each pixel's centre, infinite without one, [C, H, W]."""
+    forward = cameras.viewmats[:, 2].double().numpy()
+    depths = forward[:, :3] @ mesh.vertices.double().numpy().T + forward[:, 3:]
+    corner = mesh.faces.numpy()[visible]  # [C, H, W, 3]
+    at = np.take_along_axis(depths, corner.reshape(len(visible), -1), 1).reshape(corner.shape)
+    depth = (barycentric(mesh, cameras, visible) * at).sum(-1)
+    return np.where(visible >= 0, depth, np.inf)
+
+
 def no_object() -> UserError:
     """Error for a middle frame with an empty matte."""
     return UserError(

@@ -1,125 +1,194 @@
-"""The animated glTF: closed coloured surfaces, exactly one of them seen at any time."""
+"""The mesh that moves as glTF: one mesh in valid files, moved by bones as by morph targets."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import struct
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import trimesh
+from scipy.spatial.transform import Rotation
 
-from ds4d.export import animated_glb
-from ds4d.export.context import ExportContext
-from ds4d.export.density_mesh import density_mesh
-from ds4d.mesh.io import linear_to_srgb
-from ds4d.run.workspace import Workspace
-from ds4d.splatting.splats import Splats
-from tests.export.balls import COLOR, balls
+from ds4d.export.animated_glb import write_morphing, write_skinned
+from ds4d.export.usdz import write_usdz
+from ds4d.mesh.io import TO_GLTF
+from ds4d.moving_mesh.given import read_given
+from ds4d.moving_mesh.model import Material, MovingMesh, Part
+from ds4d.moving_mesh.skinning import Skin, decompose
+from ds4d.moving_mesh.texture import jpeg
 
-
-class Asset:
-    """A ball that jumps to the right."""
-
-    positions = torch.tensor([0.0, 0.5, 1.0])
-
-    def splats(self, position: float) -> Splats:
-        return balls((position * 0.3, -0.2, 0.1))
+TIMES = [0.0, 0.5, 1.5, 2.0]
+BEND = [0.0, 0.2, 0.5, 0.9]  # radians of the upper end
 
 
 @pytest.fixture(scope="module")
-def glb(tmp_path_factory) -> tuple[dict, bytes]:
-    """The tree of an animated glb of 4 seconds and its binary part; the frame of the file holds."""
-    context = ExportContext(Asset(), Workspace(tmp_path_factory.mktemp("run")), 4.0)
-    names = list(animated_glb.write(context))
-    assert set(names) == {animated_glb.NAME}
-    data = (context.workspace / animated_glb.NAME).read_bytes()
-    magic, version, length, text, kind = struct.unpack("<4sIII4s", data[:20])
-    assert (magic, version, length, kind) == (b"glTF", 2, len(data), b"JSON")
-    size, kind = struct.unpack("<I4s", data[20 + text : 28 + text])
-    assert kind == b"BIN\0" and size == len(data) - 28 - text and text % 4 == size % 4 == 0
-    return json.loads(data[20 : 20 + text]), data[28 + text :]
+def arm() -> MovingMesh:
+    """A textured rod along z that bends about the x axis in its middle."""
+    rod = trimesh.creation.cylinder(0.05, 0.8, sections=12).subdivide_to_size(0.05)
+    rest = np.asarray(rod.vertices)
+    frames = []
+    for angle in BEND:
+        share = np.clip(rest[:, 2:] / 0.4 + 0.5, 0, 1)
+        frames.append(Rotation.from_rotvec(share * [angle, 0, 0]).apply(rest))
+    uv = np.stack([0.5 + rest[:, 0], 0.5 - rest[:, 2]], 1)
+    texture = np.zeros((64, 64, 3), np.uint8)
+    texture[:32] = (200, 60, 30)
+    part = Part(0, len(rest), np.asarray(rod.faces), Material(jpeg(texture), unlit=True), uv)
+    return MovingMesh(np.stack(frames), (part,), rest=0)
 
 
-def values(glb: tuple[dict, bytes], number: int) -> np.ndarray:
-    """Array of an accessor, read as the specification says."""
-    tree, data = glb
-    accessor = tree["accessors"][number]
-    view = tree["bufferViews"][accessor["bufferView"]]
-    kind = {5126: "<f4", 5123: "<u2", 5125: "<u4"}[accessor["componentType"]]
-    width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor["type"]]
-    assert view["byteOffset"] % 4 == 0
-    count = accessor["count"] * width
-    assert view["byteLength"] == count * np.dtype(kind).itemsize
-    found = np.frombuffer(data, kind, count, view["byteOffset"]).reshape(-1, width)
-    if "min" in accessor:
-        assert found.min(0).tolist() == accessor["min"] and found.max(0).tolist() == accessor["max"]
-    return found
+@pytest.fixture(scope="module")
+def skin(arm) -> Skin:
+    return decompose(arm.surface(0), arm.vertices, 4)
 
 
-def shown(glb: tuple[dict, bytes], time: float) -> list[int]:
-    """The frames that a viewer shows at a time, by step interpolation."""
-    (animation,) = glb[0]["animations"]
-    seen = []
-    for channel in animation["channels"]:
-        sampler = animation["samplers"][channel["sampler"]]
-        assert sampler["interpolation"] == "STEP" and channel["target"]["path"] == "scale"
-        keys, scales = values(glb, sampler["input"])[:, 0], values(glb, sampler["output"])
-        assert (np.diff(keys) > 0).all() and keys[0] == 0 and keys[-1] == 4 and len(keys) < 5
-        scale = scales[np.searchsorted(keys, time, side="right") - 1]
-        assert scale.tolist() in ([0, 0, 0], [1, 1, 1])
-        if scale.any():
-            seen.append(glb[0]["nodes"][channel["target"]["node"]]["name"])
-    return seen
+@pytest.fixture(scope="module")
+def files(arm, skin, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("files")
+    write_skinned(folder / "object.glb", arm, skin, TIMES)
+    write_morphing(folder / "object_morph.glb", arm, TIMES)
+    write_usdz(folder / "object.usdz", arm, skin, TIMES)
+    return folder
 
 
-@pytest.mark.parametrize(
-    ("time", "frame"), [(0.0, 1), (0.9, 1), (1.1, 2), (2.9, 2), (3.1, 3), (4.0, 3)]
-)
-def test_one_frame_is_seen_at_a_time_the_nearest(glb, time, frame):
-    assert shown(glb, time) == [f"frame_{frame:04d}"]
+class Reader:
+    """A glTF file, played as the specification says."""
+
+    def __init__(self, path: Path):
+        data = path.read_bytes()
+        (length,) = struct.unpack("<I", data[12:16])
+        self.tree, self.binary = json.loads(data[20 : 20 + length]), data[28 + length :]
+        (self.animation,) = self.tree["animations"]
+        ((self.primitive,),) = [mesh["primitives"] for mesh in self.tree["meshes"]]
+
+    def values(self, number: int) -> np.ndarray:
+        accessor = self.tree["accessors"][number]
+        view = self.tree["bufferViews"][accessor["bufferView"]]
+        kind = {5126: "<f4", 5123: "<u2", 5125: "<u4"}[accessor["componentType"]]
+        width = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}[accessor["type"]]
+        found = np.frombuffer(self.binary, kind, accessor["count"] * width, view["byteOffset"])
+        return found.reshape(-1, width)
+
+    def attribute(self, name: str) -> np.ndarray:
+        return self.values(self.primitive["attributes"][name])
+
+    def keys(self, kind: str) -> dict[int, np.ndarray]:
+        """Keyframes of a property by node; all have the times of the clip."""
+        found = {}
+        for channel in self.animation["channels"]:
+            sampler = self.animation["samplers"][channel["sampler"]]
+            assert sampler.get("interpolation", "LINEAR") == "LINEAR"
+            assert self.values(sampler["input"])[:, 0].tolist() == TIMES
+            if channel["target"]["path"] == kind:
+                found[channel["target"]["node"]] = self.values(sampler["output"])
+        return found
+
+    def skinned(self, frame: int) -> np.ndarray:
+        (skin,) = self.tree["skins"]
+        inverse = self.values(skin["inverseBindMatrices"]).reshape(-1, 4, 4).swapaxes(1, 2)
+        places, turns = self.keys("translation"), self.keys("rotation")
+        points = np.concatenate([self.attribute("POSITION"), np.ones((len(self), 1))], 1)
+        moved = []
+        for joint, bind in zip(skin["joints"], inverse, strict=True):
+            pose = np.eye(4)
+            pose[:3, :3] = Rotation.from_quat(turns[joint][frame]).as_matrix()
+            pose[:3, 3] = places[joint][frame]
+            moved.append(points @ (pose @ bind)[:3].T)
+        joints, weights = self.attribute("JOINTS_0"), self.attribute("WEIGHTS_0")
+        assert np.allclose(weights.sum(1), 1, atol=1e-5)
+        chosen = np.stack(moved)[joints, np.arange(len(self))[:, None]]
+        return (weights[..., None] * chosen).sum(1)
+
+    def __len__(self) -> int:
+        return len(self.attribute("POSITION"))
 
 
-def test_where_nothing_moves_the_middle_frame_is_seen(glb):
-    root, *frames = glb[0]["nodes"]
-    assert root["children"] == [1, 2, 3]
-    assert [node["scale"][0] for node in frames] == [0.0, 1.0, 0.0]
+def test_morphs_are_exact_at_the_times_of_the_frames(files, arm):
+    reader = Reader(files / "object_morph.glb")
+    ways = np.stack([reader.values(t["POSITION"]) for t in reader.primitive["targets"]])
+    (weights,) = reader.keys("weights").values()
+    for frame, shares in enumerate(weights.reshape(len(TIMES), -1)):
+        found = reader.attribute("POSITION") + np.tensordot(shares, ways, 1)
+        assert np.allclose(found, arm.vertices[frame] @ TO_GLTF.T, atol=1e-6)
 
 
-def test_frames_move_in_the_axes_of_gltf(glb):
-    """Right stays right, what is in front of the object faces +Z, and up is +Y."""
-    for mesh, x in zip(glb[0]["meshes"], (0.0, 0.15, 0.3), strict=True):
-        (primitive,) = mesh["primitives"]
-        centre = values(glb, primitive["attributes"]["POSITION"]).mean(0)
-        assert centre == pytest.approx((x, 0.1, 0.2), abs=0.005)
+def test_viewers_compute_what_the_skin_says(files, arm, skin):
+    reader = Reader(files / "object.glb")
+    for frame, places in enumerate(skin.vertices(arm.vertices[0])):
+        assert np.allclose(reader.skinned(frame), places @ TO_GLTF.T, atol=1e-5)
 
 
-def test_vertices_have_the_colour_of_their_gaussians(glb):
-    (primitive,) = glb[0]["meshes"][0]["primitives"]
-    number = primitive["attributes"]["COLOR_0"]
-    assert glb[0]["accessors"][number]["normalized"]
-    colors = linear_to_srgb(values(glb, number) / 65535)  # glTF's are linear
-    assert np.abs(colors - (*COLOR, 1.0)).max() < 0.01
+def test_bones_follow_a_mesh_that_bends(arm, skin):
+    """Half a pixel of 256 is 0.002."""
+    apart = np.linalg.norm(skin.vertices(arm.vertices[0]) - arm.vertices, axis=-1)
+    assert apart.mean() < 0.002
+    assert np.allclose(skin.weights.sum(1), 1) and skin.weights.min() >= 0
 
 
-def test_other_programs_read_it(glb, tmp_path):
-    context = ExportContext(Asset(), Workspace(tmp_path), 4.0)
-    list(animated_glb.write(context))
-    shapes = trimesh.load_scene(tmp_path / animated_glb.NAME).geometry
-    assert set(shapes) == {"frame_0001", "frame_0002", "frame_0003"}
-    assert all(shape.is_watertight and shape.volume > 0 for shape in shapes.values())
+def test_neighbouring_rotations_take_the_short_way(files):
+    for turns in Reader(files / "object.glb").keys("rotation").values():
+        assert (turns[1:] * turns[:-1]).sum(1).min() > 0
 
 
-def test_a_large_object_gets_a_coarser_grid(tmp_path, monkeypatch):
-    monkeypatch.setattr(animated_glb, "MAX_VERTICES", 300)
-    cell = animated_glb._cell(balls((0, 0, 0)))
-    assert len(density_mesh(balls((0, 0, 0)), cell).vertices) == pytest.approx(300, rel=0.3)
+@pytest.mark.parametrize("name", ["object.glb", "object_morph.glb"])
+def test_other_programs_find_one_textured_mesh(files, name):
+    (shape,) = trimesh.load_scene(files / name).geometry.values()
+    assert shape.visual.material.baseColorTexture.size == (64, 64)
+    assert shape.visual.uv[:, 1].min() < 0.2 and shape.visual.uv[:, 1].max() > 0.8
+    tree = Reader(files / name).tree
+    assert tree["materials"][0]["extensions"] == {"KHR_materials_unlit": {}}
+    assert tree["materials"][0]["pbrMetallicRoughness"]["metallicFactor"] == 0
 
 
-def test_an_invisible_object_has_no_surface_and_leaves_a_frame_out(tmp_path):
-    empty = density_mesh(balls((0.0, 0.0, 0.0), opacity=0.1), 0.02)
-    assert len(empty.vertices) == len(empty.faces) == 0
-    full = density_mesh(balls((0.0, 0.0, 0.0)), 0.02)
-    animated_glb.write_animated_glb(tmp_path / "a.glb", [full, empty], [0.0, 2.0], 2.0, 0)
-    assert set(trimesh.load_scene(tmp_path / "a.glb").geometry) == {"frame_0001"}
+def test_a_written_mesh_is_read_back(files, arm):
+    back = read_given(files / "object_morph.glb")
+    assert np.allclose(back.vertices[0], arm.vertices[0], atol=1e-6)
+    assert np.array_equal(back.faces, arm.faces)
+    assert np.allclose(back.parts[0].uv, arm.parts[0].uv, atol=1e-6)
+
+
+def test_a_single_frame_has_no_animation(arm, tmp_path):
+    still = MovingMesh(arm.vertices[:1], arm.parts, 0)
+    write_morphing(tmp_path / "still.glb", still, [0.0])
+    data = (tmp_path / "still.glb").read_bytes()
+    assert b"animations" not in data and b"targets" not in data
+
+
+def test_usdz_has_the_skeleton_its_keys_and_the_texture(files, arm):
+    from pxr import Usd, UsdSkel, UsdValidation
+
+    stage = Usd.Stage.Open(str(files / "object.usdz"))
+    animation = UsdSkel.Animation(stage.GetPrimAtPath("/object/skeleton/clip"))
+    rate = stage.GetTimeCodesPerSecond()
+    keys = animation.GetRotationsAttr().GetTimeSamples()
+    assert [key / rate for key in keys] == pytest.approx(TIMES)
+    mesh = stage.GetPrimAtPath("/object/part_0")
+    assert len(mesh.GetAttribute("points").Get()) == arm.vertices.shape[1]
+    context = UsdValidation.ValidationContext(
+        UsdValidation.ValidationRegistry().GetOrLoadAllValidators()
+    )
+    errors = [error.GetErrorAsString() for error in context.Validate(stage)]
+    assert not errors
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+def test_the_validator_of_khronos_finds_no_error(files):
+    """Needs `npm install --global gltf-validator`."""
+    script = (
+        "const v = require('gltf-validator'), fs = require('fs');"
+        "Promise.all(process.argv.slice(1).map(f => v.validateBytes(new Uint8Array("
+        "fs.readFileSync(f))))).then(r => console.log(r.map(x => x.issues.numErrors"
+        " + x.issues.numWarnings).join(' ')))"
+    )
+    names = ["object.glb", "object_morph.glb"]
+    ran = subprocess.run(
+        ["node", "-e", script, *(str(files / name) for name in names)],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if "Cannot find module" in ran.stderr:
+        pytest.skip("gltf-validator is not installed")
+    assert ran.stdout.split() == ["0", "0"], ran.stdout + ran.stderr

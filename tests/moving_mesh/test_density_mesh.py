@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from ds4d.export.density_mesh import LEVEL, density_mesh
+from ds4d.moving_mesh.density_mesh import LEVEL, density_mesh
 from ds4d.splatting.splats import Splats
 from tests.export.balls import balls
 

@@ -1,0 +1,109 @@
+"""The user's own mesh as the topology: its vertices, uv and materials, where the views show it."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from ..mesh import read
+from ..mesh.io import TO_GLTF, srgb_to_linear
+from ..mesh.mesh import Mesh
+from .model import Material, MovingMesh, Part
+
+MOST_VERTICES = 100_000  # of a mesh that is animated; one key of each per frame is written
+MOST_TEXELS = 4096  # along a side of a texture; larger ones are reduced
+PLAIN = (0.5, 0.5, 0.5, 1.0)  # linear colour of parts without one
+
+
+def read_given(file: Path) -> MovingMesh:
+    """Read a mesh file as a mesh of one frame, in the axes of the world and its own units.
+
+    Parts of more than one instance are repeated.
+
+    Raises:
+        UserError: the file cannot be used, or has too many vertices.
+    """
+    shapes = read.shapes(file)
+    if sum(len(shape.vertices) for shape, _ in shapes) > MOST_VERTICES:
+        raise UserError(
+            f"The mesh {file.name} has more than {MOST_VERTICES:,} vertices, too many to animate.",
+            "Simplify it, for example with a decimate modifier, and run again.",
+        )
+    gltf = file.suffix.lower() in (".glb", ".gltf")
+    parts, places, start = [], [], 0
+    for shape, transform in shapes:
+        faces = np.asarray(shape.faces, np.int64)
+        if np.linalg.det(transform[:3, :3]) < 0:  # a mirrored part
+            faces = faces[:, ::-1]
+        places.append(read.transformed(np.asarray(shape.vertices, np.float64), transform))
+        parts.append(_part(shape, faces, start, gltf))
+        start += len(shape.vertices)
+    return MovingMesh((np.concatenate(places) @ TO_GLTF)[None], tuple(parts), 0)
+
+
+def place_given(file: Path, aligned: Mesh) -> MovingMesh:
+    """Read a mesh file and move it to where the mesh stage found it.
+
+    Args:
+        file: of the user.
+        aligned: what the mesh stage made of it, in world coordinates.
+
+    Raises:
+        UserError: the file cannot be used, or has too many vertices.
+    """
+    mesh = read_given(file)
+    raw = mesh.vertices[0]
+    used = raw[mesh.faces.ravel()]
+    used = used[np.isfinite(used).all(1)]
+    low, high = used.min(0), used.max(0)
+    normalized = np.nan_to_num((raw - (low + high) / 2) / (high - low).max())
+    same, _, _ = read.load(file)  # the vertices that were aligned, before they were
+    scale, rotation, shift = similarity(same.vertices.numpy(), aligned.vertices.numpy())
+    return replace(mesh, vertices=(scale * normalized @ rotation.T + shift)[None])
+
+
+def similarity(points: np.ndarray, moved: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Scale, rotation [3, 3] and shift [3] from points [P, 3] to others (Umeyama 1991)."""
+    a, b = points.astype(np.float64), moved.astype(np.float64)
+    from_mean, to_mean = a.mean(0), b.mean(0)
+    a, b = a - from_mean, b - to_mean
+    u, values, vt = np.linalg.svd(b.T @ a)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation = (u * signs) @ vt
+    scale = float((values * signs).sum() / (a**2).sum())
+    return scale, rotation, to_mean - scale * rotation @ from_mean
+
+
+def _part(shape, faces: np.ndarray, start: int, gltf: bool) -> Part:
+    """A part with the texture, flat colour or vertex colours of a trimesh.Trimesh."""
+    visual = shape.visual
+    image, flat = read.material_of(visual, gltf, lost_textures=False)
+    uv = getattr(visual, "uv", None)
+    if uv is None or len(uv) != len(shape.vertices):
+        image = uv = None
+    painted = read.vertex_colors_of(shape) if image is None or gltf else None
+    colors = None
+    if painted is not None:
+        colors = np.concatenate([srgb_to_linear(painted), np.ones((len(painted), 1))], 1)
+    if flat is not None:
+        color = tuple((flat if gltf else srgb_to_linear(flat)).tolist()) + (1.0,)
+    else:
+        color = PLAIN if image is None and colors is None else (1.0,) * 4
+    if image is not None and not gltf:
+        color = (1.0,) * 4  # as most programs read the material of an obj file
+    material = Material(None if image is None else _file_of(image), color, two_sided=True)
+    flipped = None if uv is None else np.stack([uv[:, 0], 1 - uv[:, 1]], 1)
+    return Part(start, start + len(shape.vertices), faces, material, flipped, colors)
+
+
+def _file_of(image) -> bytes:
+    """A texture as a PNG file of at most MOST_TEXELS along a side."""
+    picture = image.convert("RGBA" if "A" in image.getbands() else "RGB")
+    picture.thumbnail((MOST_TEXELS, MOST_TEXELS))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()

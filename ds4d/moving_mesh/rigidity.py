@@ -1,0 +1,103 @@
+"""As-rigid-as-possible deformation of a mesh (Sorkine and Alexa 2007) towards target points."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import coo_matrix, csr_matrix, diags
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import SuperLU, splu
+from scipy.spatial import cKDTree
+
+WELD = 1e-4  # world units; closer vertices are one point of the mesh
+BRIDGES = 4  # links of a vertex to the nearest vertices of other components
+BRIDGE_WEIGHT = 0.3  # of such a link; an edge of the mesh has 1
+
+
+class RigidMesh:
+    """Rest shape of a mesh, with a solver that bends it as little as possible.
+
+    Vertices at equal places (seams of uv or of normals) move as one. Components of a mesh whose
+    parts are not connected are held together by links between the places where they touch.
+
+    Args:
+        vertices: [M, 3] rest positions, world units.
+        faces: [F, 3] indices.
+        reach: longest link between two components, world units.
+    """
+
+    def __init__(self, vertices: np.ndarray, faces: np.ndarray, reach: float = 0.03):
+        self.point, self.rest = welded(vertices)
+        faces = self.point[faces]
+        edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+        edges = np.unique(np.sort(edges[edges[:, 0] != edges[:, 1]], 1), axis=0)
+        weights = np.ones(len(edges))
+        links = _bridges(self.rest, edges, reach)
+        edges = np.concatenate([edges, links])
+        weights = np.concatenate([weights, np.full(len(links), BRIDGE_WEIGHT)])
+        i, j = edges.T
+        count = len(self.rest)
+        both = np.concatenate([i, j]), np.concatenate([j, i])
+        self.weights = csr_matrix((np.tile(weights, 2), both), shape=(count, count))
+        self.degree = np.asarray(self.weights.sum(1))[:, 0]
+        self.start, self.end = self.weights.nonzero()
+        self.edge_weights = np.asarray(self.weights[self.start, self.end])[0]
+        self.edge_vectors = self.rest[self.start] - self.rest[self.end]
+        self.first = np.searchsorted(self.start, np.arange(count))
+        self._solvers: dict[float, SuperLU] = {}
+
+    def bend(
+        self,
+        points: np.ndarray,  # [P, 3] present places of the points
+        targets: np.ndarray,  # [P, 3] where they are pulled to
+        pull: float,  # weight of a target against that of an edge of the mesh
+        iterations: int = 1,
+    ) -> np.ndarray:
+        """Points [P, 3] near the targets, with every neighbourhood nearly rigid."""
+        if pull not in self._solvers:
+            matrix = diags(self.degree + pull) - self.weights
+            self._solvers[pull] = splu(matrix.tocsc())
+        for _ in range(iterations):
+            turns = self.rotations(points)
+            means = (turns[self.start] + turns[self.end]) / 2
+            pulls = self.edge_weights[:, None] * np.einsum("eij,ej->ei", means, self.edge_vectors)
+            points = self._solvers[pull].solve(self._sum(pulls) + pull * targets)
+        return points
+
+    def rotations(self, points: np.ndarray) -> np.ndarray:
+        """Rotation of the neighbourhood of each point from the rest shape, [P, 3, 3]."""
+        now = points[self.start] - points[self.end]
+        outer = self.edge_weights[:, None, None] * now[:, :, None] * self.edge_vectors[:, None]
+        u, _, vt = np.linalg.svd(self._sum(outer))
+        u[..., 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
+        return u @ vt
+
+    def _sum(self, values: np.ndarray) -> np.ndarray:
+        """Sums over the edges of each point; edges are sorted by their start."""
+        return np.add.reduceat(values, np.minimum(self.first, len(values) - 1))
+
+
+def welded(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The point of each vertex [M], and the points [P, 3]: vertices at equal places are one."""
+    keys = np.round(vertices / WELD).astype(np.int64)
+    _, first, point = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    return point.ravel(), vertices[first].astype(np.float64)
+
+
+def _bridges(points: np.ndarray, edges: np.ndarray, reach: float) -> np.ndarray:
+    """Links [L, 2] from points to near points of other components."""
+    count = len(points)
+    graph = coo_matrix((np.ones(len(edges)), edges.T), shape=(count, count))
+    parts, label = connected_components(graph, directed=False)
+    links = []
+    for part in range(parts if parts > 1 else 0):
+        inside, others = np.flatnonzero(label == part), np.flatnonzero(label != part)
+        near = min(BRIDGES, len(others))
+        distance, index = cKDTree(points[others]).query(points[inside], k=near)
+        distance, index = distance.reshape(-1, near), index.reshape(-1, near)
+        # The nearest place of all is linked even out of reach: no part is left alone.
+        close = (distance < reach) | (distance == distance.min())
+        start = np.repeat(inside, close.sum(1))
+        links.append(np.stack([start, others[index[close]]], 1))
+    if not links:
+        return np.zeros((0, 2), np.int64)
+    return np.unique(np.sort(np.concatenate(links), 1), axis=0)

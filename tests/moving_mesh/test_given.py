@@ -1,0 +1,59 @@
+"""The user's own mesh as the topology: its vertices, uv and materials, where it was placed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+from scipy.spatial.transform import Rotation
+
+from ds4d.mesh.mesh import Mesh
+from ds4d.mesh.read import load
+from ds4d.moving_mesh.given import place_given, read_given, similarity
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Two parts: a textured box, and a red ball beside it."""
+    box = trimesh.creation.box((1, 2, 3))
+    picture = Image.new("RGB", (8, 8), (10, 200, 30))
+    box.visual = trimesh.visual.TextureVisuals(
+        np.random.default_rng(0).random((len(box.vertices), 2)),
+        trimesh.visual.material.PBRMaterial(baseColorTexture=picture),
+    )
+    ball = trimesh.creation.icosphere(1, 0.5).apply_translation([2, 0, 0])
+    ball.visual = trimesh.visual.TextureVisuals(
+        material=trimesh.visual.material.PBRMaterial(baseColorFactor=[255, 0, 0, 255])
+    )
+    path = tmp_path / "mesh.glb"
+    trimesh.Scene({"box": box, "ball": ball}).export(path)
+    return path
+
+
+def test_vertices_uv_and_materials_are_kept(file):
+    scene, mesh = trimesh.load_scene(file, process=False), read_given(file)
+    counts = [len(scene.geometry[name].vertices) for name in ("box", "ball")]
+    assert sorted(part.stop - part.start for part in mesh.parts) == sorted(counts)
+    (textured,) = [part for part in mesh.parts if part.material.image]
+    (plain,) = [part for part in mesh.parts if not part.material.image]
+    assert np.allclose(textured.uv[:, 1], 1 - scene.geometry["box"].visual.uv[:, 1], atol=1e-6)
+    assert plain.material.color == pytest.approx((1, 0, 0, 1), abs=0.01)
+    assert not textured.material.unlit
+
+
+def test_it_is_placed_as_the_mesh_stage_placed_it(file):
+    plain, _, _ = load(file)
+    turn, shift = Rotation.from_rotvec([0, 0, 0.5]).as_matrix(), np.array([0.1, 0.2, -0.05])
+    moved = 0.7 * plain.vertices.numpy() @ turn.T + shift
+    aligned = Mesh(torch.from_numpy(moved).float(), plain.faces, plain.colors)
+    placed = place_given(file, aligned)
+    bounds = placed.vertices[0].min(0), placed.vertices[0].max(0)
+    assert np.allclose(bounds, (moved.min(0), moved.max(0)), atol=1e-4)
+
+
+def test_a_mirrored_cloud_is_not_matched_by_a_mirror():
+    points = np.random.default_rng(0).normal(size=(50, 3))
+    _, rotation, _ = similarity(points, points * [-1, 1, 1])
+    assert np.linalg.det(rotation) == pytest.approx(1)

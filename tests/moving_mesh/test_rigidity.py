@@ -1,0 +1,50 @@
+"""As-rigid-as-possible bending: rigid motions are exact, seams stay closed, parts stay together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from ds4d.moving_mesh.rigidity import RigidMesh, welded
+
+
+@pytest.fixture
+def ball() -> trimesh.Trimesh:
+    return trimesh.creation.icosphere(2, 0.3)
+
+
+def test_targets_of_a_rigid_motion_are_reached_exactly(ball):
+    rigid = RigidMesh(np.asarray(ball.vertices), ball.faces)
+    turn = Rotation.from_rotvec([0.3, -0.2, 0.4])
+    goal = turn.apply(rigid.rest) + [0.1, 0.0, -0.2]
+    assert np.allclose(rigid.bend(goal, goal, pull=0.5), goal, atol=1e-9)
+    assert np.allclose(rigid.rotations(goal), turn.as_matrix(), atol=1e-9)
+
+
+def test_a_single_bad_target_hardly_bends_the_mesh(ball):
+    rigid = RigidMesh(np.asarray(ball.vertices), ball.faces)
+    targets = rigid.rest.copy()
+    targets[0] += 0.2
+    bent = rigid.bend(rigid.rest, targets, pull=0.1, iterations=3)
+    assert np.linalg.norm(bent - rigid.rest, axis=1).max() < 0.02
+
+
+def test_vertices_at_equal_places_are_one_point():
+    point, points = welded(np.array([[0.0, 0, 0], [1, 0, 0], [0, 0, 1e-6], [1, 0, 0]]))
+    assert point[0] == point[2] and point[1] == point[3] and len(points) == 2
+
+
+def test_parts_that_do_not_touch_move_together(ball):
+    other = ball.copy().apply_translation([0.61, 0, 0])
+    both = trimesh.util.concatenate([ball, other])
+    rigid = RigidMesh(np.asarray(both.vertices), both.faces)
+    targets = rigid.rest.copy()
+    first = rigid.rest[:, 0] < 0.305
+    targets[first] += [0, 0, 0.3]
+    points = rigid.rest
+    for _ in range(30):  # only the first part is pulled; the other one stays where it is now
+        targets[~first] = points[~first]
+        points = rigid.bend(points, targets, pull=0.1)
+    assert points[~first].mean(0)[2] > 0.05

@@ -1,0 +1,107 @@
+"""Tracking: the mesh follows the surface, one limb to each, without folds."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from ds4d.cameras import orbit_cameras
+from ds4d.config import ExportConfig
+from ds4d.moving_mesh.geometry import Surface, face_normals
+from ds4d.moving_mesh.make import NoSurface, make
+from ds4d.moving_mesh.tracking import track, transport
+from tests.export.balls import balls
+
+
+def value(making):
+    while True:
+        try:
+            next(making)
+        except StopIteration as end:
+            return end.value
+
+
+def asset(*frames, cameras: int = 4) -> SimpleNamespace:
+    """A stand-in for an asset: Gaussians per frame, seen from all sides."""
+    positions = torch.linspace(0, 1, len(frames))
+    return SimpleNamespace(
+        positions=positions,
+        cameras=orbit_cameras(np.arange(cameras) * 360 / cameras, size=64),
+        splats=lambda position: frames[round(position * (len(frames) - 1))],
+    )
+
+
+@pytest.fixture(scope="module")
+def snake():
+    """A row of balls that bends to one side, in four frames."""
+    frames = []
+    for bend in (0.0, 0.1, 0.2, 0.3):
+        row = np.linspace(-0.3, 0.3, 13).tolist()
+        frames.append(balls(*((x, bend * x * abs(x) / 0.3, 0.0) for x in row), sigma=0.05))
+    return asset(*frames)
+
+
+@pytest.fixture(scope="module")
+def moving(snake):
+    return value(make(snake, ExportConfig(triangles=2000, texture=128)))
+
+
+def test_the_mesh_has_one_closed_surface_outside_out(moving):
+    surface = moving.surface(moving.rest)
+    _, point = np.unique(surface.vertices.round(6), axis=0, return_inverse=True)
+    shape = trimesh.Trimesh(surface.vertices, surface.faces, process=True, merge_tex=True)
+    assert point.max() < len(surface.vertices)
+    assert shape.is_watertight and shape.volume > 0 and shape.body_count == 1
+    assert 1000 < len(surface.faces) <= 2000
+
+
+def test_it_lies_on_the_surface_of_every_frame(moving, snake):
+    from ds4d.moving_mesh.surface import surface_of
+
+    for frame, position in enumerate(snake.positions.tolist()):
+        goal = surface_of(snake.splats(position))
+        distance, _ = goal.tree.query(moving.vertices[frame])
+        assert distance.mean() < 0.006 and distance.max() < 0.02
+
+
+def test_no_triangle_is_flipped_or_collapsed(moving):
+    areas = np.linalg.norm(face_normals(moving.vertices, moving.faces), axis=-1)
+    assert (areas > 0.05 * areas[moving.rest]).all()
+    for frame in range(len(moving.vertices)):
+        assert trimesh.Trimesh(moving.vertices[frame], moving.faces).volume > 0
+
+
+def test_the_texture_has_the_colour_of_the_gaussians(moving):
+    from ds4d.moving_mesh.rendering import render
+    from tests.export.balls import COLOR
+
+    images = render(moving, 0, orbit_cameras([0, 180], size=64))
+    inside = images[..., 3] == 255
+    assert inside.sum() > 200
+    assert np.abs(images[inside][:, :3] / 255 - COLOR).max() < 0.06
+
+
+def test_two_limbs_go_to_a_limb_each():
+    """Both are nearer to the same one; every goal has to be reached."""
+    points, goals = np.array([[0.0, 0, 0], [0.03, 0, 0]]), np.array([[0.02, 0, 0], [0.06, 0, 0]])
+    cost = ((points[:, None] - goals) ** 2).sum(-1)
+    assert cost.argmin(1).tolist() == [0, 0]
+    assert transport(cost, goals, 0.015) == pytest.approx(goals, abs=0.01)
+
+
+def test_a_frame_without_a_surface_keeps_the_mesh_where_it_was():
+    ball = trimesh.creation.icosphere(3, 0.1)
+    mesh = Surface(np.asarray(ball.vertices), np.asarray(ball.faces))
+    frames = [balls((0.0, 0, 0))] * 2
+    vertices = value(track(mesh, 0, frames, [mesh, None]))
+    assert np.allclose(vertices[0], vertices[1]) and vertices.shape == (2, *mesh.vertices.shape)
+
+
+def test_an_object_too_faint_has_no_mesh():
+    faint = asset(balls((0.0, 0, 0), opacity=0.1), balls((0.0, 0, 0), opacity=0.1))
+    with pytest.raises(NoSurface):
+        value(make(faint, ExportConfig()))
