@@ -15,12 +15,14 @@ FILES = {
     "fourd.safetensors": "the 4D asset itself, read by the render, export and evaluate commands",
     "run.json": "all settings, the seed, the engine of each stage, versions and timings",
     "log.txt": "log of the run, with times",
-    "mesh.glb": "mesh of the middle frame, from which the optimization started",
-    "points.ply": "points sampled on that mesh",
-    "videos/compare.mp4": "input and render from the same camera, side by side",
-    "videos/bullet.mp4": "the middle frame, frozen, while the camera circles the object",
-    "videos/orbit.mp4": "time plays while the camera circles the object",
-    "videos/*": "time plays, seen from the side that the name states",
+    "mesh.glb": "mesh of the middle frame, from which the optimization started: Blender, three.js, "
+    "and other programs that read glTF",
+    "points.ply": "points sampled on that mesh: MeshLab, CloudCompare, Blender",
+    "videos/compare.mp4": "input and render from the same camera, side by side: any video player",
+    "videos/bullet.mp4": "the middle frame, frozen, while the camera circles the object: any video "
+    "player",
+    "videos/orbit.mp4": "time plays while the camera circles the object: any video player",
+    "videos/*": "time plays, seen from the side that the name states: any video player",
     "previews/compare_*.png": "input and render of the middle frame, for an image slider",
     "exports/object.ds4d": "packed 4D file: all frames in a few megabytes, for the web player",
     "exports/player.html": "the web player with the object in it: open it in any browser, offline",
@@ -31,7 +33,8 @@ FILES = {
     "exports/object.usdz": "the mesh with its skeleton for iPhone, iPad and Vision Pro, and for "
     "programs that read USD",
     "mesh_given.glb": "the mesh that was given, placed as the views of the middle frame show it",
-    "exports/moment.splat": "one moment for splat viewers (antimatter15's layout)",
+    "exports/moment.splat": "one moment in antimatter15's layout: SuperSplat and other viewers of "
+    ".splat files in a browser",
     "exports/moment.spz": "the same moment, compressed (Niantic's layout)",
     "exports/moment.glb": "the same moment as glTF with KHR_gaussian_splatting; readers without "
     "the extension show coloured points",
@@ -42,7 +45,7 @@ FILES = {
     "Blender, and writes FBX or USD: blender -b --python import_ds4d.py -- object.glb object.fbx",
     "exports/root_motion.json": "times, and the translations by which the object crossed the "
     "clip's frame: Z up, front at -Y",
-    "frames/*": "the cut-out input frames",
+    "frames/*": "the cut-out input frames, PNG with transparency: any image program",
     "multiview/*": "the views of every frame that the optimization used",
 }
 NO_WEIGHTS = "No pretrained weights were used."
