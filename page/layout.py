@@ -23,7 +23,7 @@ from .navigation import READ_ADDRESS, SCROLL_TO_RESULTS, WRITE_ADDRESS
 from .outputs import OUTPUTS, Values
 from .progress import Progress
 from .settings import PARTS, SETTINGS, Setting, preset_choices
-from .uploads import ClipFile
+from .uploads import clip_file
 
 Components = dict[str, gr.components.Component | gr.blocks.BlockContext]  # by name
 
@@ -82,7 +82,7 @@ def _build(service: Service) -> Components:
 def _build_controls() -> Components:
     """The clip, the settings and the buttons of a run."""
     ui: Components = {}
-    ui["clip"] = ClipFile(label="Your clip", elem_id="clip", height=130)
+    ui["clip"] = clip_file(label="Your clip", elem_id="clip", height=130)
     ui["camera"] = webcam.build()
     ui["preview"] = panel(script="clip_preview")
     ui["preflight"] = preflight.build()
@@ -245,6 +245,7 @@ def _connect_clip(on: Callable, ui: Components, handlers: Handlers) -> None:
     chosen = ("preview", "run")
     on(ui["clip"].upload, handlers.choose_clip, ("clip",), chosen, **QUICK)
     on(ui["clip"].clear, handlers.choose_clip, ("clip",), chosen, **QUICK)
+    on(ui["clip"].delete, handlers.choose_clip, ("clip",), chosen, **QUICK)
     recorded = on(ui["camera"].submit, handlers.use_recording, (), ("clip",), **QUICK)
     on(recorded.success, handlers.choose_clip, ("clip",), chosen, **QUICK)
 

@@ -41,10 +41,6 @@ class ClipFile(gr.File):
 
     is_template = True  # in the browser it is a gr.File
 
-    def __init__(self, **options):
-        super().__init__(file_count="multiple", file_types=CLIP_TYPES, **options)
-        self.data_model = ClipData
-
     def preprocess(self, payload: ClipData | None) -> Clip:
         """Path of a file, or paths of several."""
         if payload is None:
@@ -57,6 +53,13 @@ class ClipFile(gr.File):
         """The files at paths."""
         shown = super().postprocess(value)
         return None if shown is None else ClipData(getattr(shown, "root", shown))
+
+
+def clip_file(**options) -> ClipFile:
+    """The component, with the options of gr.File."""
+    component = ClipFile(file_count="multiple", file_types=CLIP_TYPES, **options)
+    component.data_model = ClipData
+    return component
 
 
 def one_file(clip: Clip, limits: Limits) -> str | None:

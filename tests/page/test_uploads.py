@@ -13,7 +13,8 @@ from PIL import Image
 from ds4d.errors import UserError
 from page import uploads
 from page.limits import Limits
-from page.uploads import CLIP_TYPES, ClipData, ClipFile, one_file
+from page.uploads import CLIP_TYPES, ClipData, clip_file, one_file
+from tests.paths import ROOT
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def test_every_kind_of_clip_is_taken_alone_and_among_others(tmp_path, suffix, ca
     file = tmp_path / f"clip{suffix.upper() if capitals else suffix}"
     file.touch()
     data = FileData(path=str(file), orig_name=file.name)
-    component = ClipFile()
+    component = clip_file()
     assert component.preprocess(ClipData(data)) == str(file)
     assert component.preprocess(ClipData([data])) == str(file)
     assert component.preprocess(ClipData([data, data])) == [str(file)] * 2
@@ -51,7 +52,7 @@ def test_kinds_that_people_have_are_among_them(suffix):
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(gr.Error, match="Invalid file type"):
-        ClipFile().preprocess(ClipData(FileData(path=str(tmp_path / "notes.txt"))))
+        clip_file().preprocess(ClipData(FileData(path=str(tmp_path / "notes.txt"))))
 
 
 def test_several_pictures_become_one_zip_whatever_their_order(pictures):
@@ -75,3 +76,18 @@ def test_mixed_or_too_many_files_are_refused(pictures):
         one_file([*pictures, "clip.mp4"], Limits())
     with pytest.raises(UserError, match="too large"):
         one_file(pictures, Limits(clip_mb=1e-5))
+
+
+@pytest.mark.slow
+def test_a_browser_uploads_capitals_and_several_pictures(visit, red_clip, tmp_path):
+    inputs = ROOT / "tests/inputs"
+    capitals = tmp_path / "CLIP.M4V"
+    capitals.write_bytes(red_clip.read_bytes())
+    for files, words in (
+        ([capitals], "8 of 8 frames are used"),
+        (sorted((inputs / "avif").iterdir()), "4 of 4 frames are used"),
+    ):
+        page = visit()
+        page.set_input_files("#clip input[type=file]", files)
+        page.wait_for_selector("#run:enabled")
+        page.wait_for_selector(f"#preflight :text('{words}')")
