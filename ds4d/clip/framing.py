@@ -21,7 +21,8 @@ TEXT_ROW = 0.5  # the same of a row that text crosses
 INSIDE = 0.7  # share of the pixels of the picture's first rows that differ from the bar
 LARGEST_BAR = 0.45  # share of the frame's side
 SMALLEST_BAR = 0.02
-STILL_TEXT = 20  # grey levels; what changes more in a bar on one side only is no caption
+STILL_TEXT = 60  # grey levels by which compression changes the letters of a caption
+MOVING_TEXT = 0.002  # share of a bar on one side only; if more of it changes, it is no caption
 WINDOW = 0.2  # share of the frame; a static opaque rectangle of more than this is no object
 SOFT = (26, 230)  # alpha between which a pixel counts as an edge
 Cut = tuple[int, int, int, int]  # pixels at top, bottom, left, right
@@ -65,7 +66,8 @@ def framed(frames: list[np.ndarray], source: Source) -> Framed:
             cuts.append(cut)
             stack = _without(stack, cut)
             size = f"{stack.shape[2]} x {stack.shape[1]}"
-            notes.append(f"{' and '.join(found)} cut off: {size} pixels are left.")
+            verb = "is" if len(found) == 1 and found[0].startswith("A ") else "are"
+            notes.append(f"{' and '.join(found)} {verb} cut off: {size} pixels are left.")
     top, bottom, left, right = np.sum(cuts, axis=0).tolist()
     return Framed(stack, (top, bottom, left, right), tuple(notes))
 
@@ -163,8 +165,8 @@ def _around(frames: np.ndarray) -> tuple[Cut, list[str]]:
 
 def _named(first: int, second: int, text: bool, where: str) -> list[str]:
     if first and second:
-        return [f"Bars{' with captions' if text else ''} {where} the picture are"]
-    return ["A caption beside the picture is"] if first or second else []
+        return [f"Bars{' with captions' if text else ''} {where} the picture"]
+    return ["A caption beside the picture"] if first or second else []
 
 
 def _bars(frames: np.ndarray) -> tuple[int, int, bool]:
@@ -180,9 +182,14 @@ def _bars(frames: np.ndarray) -> tuple[int, int, bool]:
     if above and below and alike:
         return above, below, text_above or text_below
     still = np.ptp(frames.astype(np.int16), axis=0).max(-1)  # [H, W]
-    above = above if text_above and still[:above].max() < STILL_TEXT else 0
-    below = below if text_below and still[len(still) - below :].max() < STILL_TEXT else 0
+    above = above if text_above and _stands(still[:above]) else 0
+    below = below if text_below and _stands(still[len(still) - below :]) else 0
     return above, below, bool(above or below)
+
+
+def _stands(changes: np.ndarray) -> bool:
+    """True if a bar [h, W] changes no more over time than compression explains."""
+    return float((changes > STILL_TEXT).mean()) < MOVING_TEXT
 
 
 def _bar(frames: np.ndarray, color: np.ndarray) -> tuple[int, bool]:
@@ -194,7 +201,8 @@ def _bar(frames: np.ndarray, color: np.ndarray) -> tuple[int, bool]:
     inside = np.median(share, axis=0) <= 1 - INSIDE
     most = int(LARGEST_BAR * height)
     end = int(crossed.argmin()) if not crossed.all() else 0
-    bar = SMALLEST_BAR * height <= end <= most and plain[max(0, end - 2) : end].all()
+    # Compression mixes the rows on both sides of the picture's edge.
+    bar = SMALLEST_BAR * height <= end <= most and plain[max(0, end - 4) : end - 1].all()
     if not bar or not inside[end + 1 : end + 3].all():
         return 0, False
-    return end + 1, not plain[:end].all()  # the picture's first row is a mixture of both
+    return end + 1, not plain[: end - 1].all()
