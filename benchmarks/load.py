@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -33,6 +34,7 @@ from .speed.measure import machine
 
 CLIP = Path("examples/clips/frog.mp4")
 HOSTILE = 3
+QUIET = 15.0  # seconds of the probe without hostile files, for comparison
 PAUSE = 0.2  # seconds between two requests of the probe
 BROKEN = ("Something went wrong", "Traceback")  # in an answer
 
@@ -63,7 +65,9 @@ class Client:
             self.answers[type(error).__name__] += 1
             return None
         self.times.append(time.perf_counter() - started)
-        broken = answer.status_code >= 500 or any(words in answer.text for words in BROKEN)
+        busy = answer.status_code == 503  # as many requests wait as are accepted
+        broken = answer.status_code >= 500 and not busy
+        broken |= any(words in answer.text for words in BROKEN)
         self.answers["broken" if broken else f"status {answer.status_code}"] += 1
         return answer
 
@@ -101,9 +105,19 @@ def hostile_files(folder: Path) -> list[Path]:
     return files
 
 
+async def watch(visitor: Client, until: Callable[[], bool]) -> None:
+    """Ask for the page again and again."""
+    while not until():
+        await visitor.ask("GET", "/")
+        await visitor.ask("GET", "/config")
+        await asyncio.sleep(PAUSE)
+
+
 async def probe(url: str, folder: Path, seconds: float) -> dict:
     """Time requests of one visitor while others have hostile files looked at."""
-    answers, times, unused = Counter(), [], []
+    answers, alone, times, unused = Counter(), [], [], []
+    end = time.perf_counter() + QUIET
+    await watch(Client(url, 1, answers, alone), lambda: time.perf_counter() > end)
     attackers = [Client(url, 1000 + index, answers, unused) for index in range(HOSTILE)]
 
     async def attack(client: Client, file: Path) -> float:
@@ -116,14 +130,15 @@ async def probe(url: str, folder: Path, seconds: float) -> dict:
         asyncio.create_task(attack(client, file))
         for client, file in zip(attackers, files, strict=True)
     ]
-    visitor = Client(url, 1, answers, times)
-    started = time.perf_counter()
-    while not all(look.done() for look in looks) and time.perf_counter() - started < seconds:
-        await visitor.ask("GET", "/")
-        await visitor.ask("GET", "/config")
-        await asyncio.sleep(PAUSE)
+    end = time.perf_counter() + seconds
+    await watch(
+        Client(url, 2, answers, times),
+        lambda: all(look.done() for look in looks) or time.perf_counter() > end,
+    )
     looked = [round(seconds, 1) for seconds in await asyncio.gather(*looks)]
-    return {"looks_s": looked, **summary(answers, times)}
+    return {
+        "looks_s": looked, "alone": summary(Counter(), alone), "meanwhile": summary(answers, times),
+    }  # fmt: skip
 
 
 async def flood(url: str, options: Options) -> dict:

@@ -27,7 +27,7 @@ from .uploads import clip_file
 
 Components = dict[str, gr.components.Component | gr.blocks.BlockContext]  # by name
 
-MAX_REQUESTS = 64  # that may wait to be answered; runs have a queue of their own
+MAX_REQUESTS = 200  # that may wait to be answered; runs have a queue of their own
 POLL_SECONDS = 1.0  # between two updates of a run
 MESH_TYPES = [".glb", ".obj", ".ply"]
 VIDEO_LABELS = {

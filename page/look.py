@@ -17,6 +17,7 @@ import resource
 import sys
 import threading
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import numpy as np
@@ -27,15 +28,13 @@ KEPT = ("name", "seconds", "fps", "width", "height", "source_frames")  # of a Re
 
 
 def main() -> None:
-    from ds4d import preflight  # noqa: F401  takes a second, so before the clip comes
-
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever libraries print is not the answer
-    line = sys.stdin.readline()
-    if not line:
-        return
-    threading.Thread(target=_end_with_input, daemon=True).start()
-    order = json.loads(line)
+    orders: Queue[str] = Queue()
+    threading.Thread(target=_listen, args=(orders,), daemon=True).start()
+    from ds4d import preflight  # noqa: F401  takes a second, so before the clip comes
+
+    order = json.loads(orders.get())
     limit(order["cpu_seconds"], order["memory_bytes"])
     found = answer(Path(order["clip"]), order["config"])
     print(json.dumps(found, default=np.generic.item), file=answers, flush=True)
@@ -92,8 +91,12 @@ def _thumbnail(picture: np.ndarray) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
-def _end_with_input() -> None:
-    sys.stdin.read()
+def _listen(orders: Queue[str]) -> None:
+    """Hand on the order; end the process when standard input is closed."""
+    line = sys.stdin.readline()
+    if line:
+        orders.put(line)
+        sys.stdin.read()
     os._exit(1)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ds4d import intake, pipeline
+from ds4d import clip, intake, pipeline
 from ds4d.cli import main
 from ds4d.config import ClipConfig, Config, MattingConfig
 from ds4d.errors import UserError, of_the_machine
@@ -90,8 +90,8 @@ def test_a_path_that_leads_nowhere_is_a_sentence(tmp_path, capsys, name):
 
 def test_devices_and_pipes_are_no_clips(tmp_path, capsys):
     os.mkfifo(tmp_path / "pipe.mp4")
-    for clip in (tmp_path / "pipe.mp4", Path("/dev/zero"), Path("/dev/stdin")):
-        said = generate(clip, tmp_path / "run", capsys)
+    for device in (tmp_path / "pipe.mp4", Path("/dev/zero"), Path("/dev/stdin")):
+        said = generate(device, tmp_path / "run", capsys)
         assert "device or a pipe" in said or "There is no clip" in said
 
 
@@ -115,8 +115,8 @@ def test_a_folder_of_too_many_files_is_refused(tmp_path, monkeypatch):
 def test_names_in_any_encoding_and_locale(tmp_path, pictures):
     """A clip whose name is not UTF-8, under a locale that knows ASCII only."""
     ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    clip = os.fsencode(tmp_path) + b"/cl\xff\xc3\xa9p"
-    os.rename(pictures, clip)
+    folder = os.fsencode(tmp_path) + b"/cl\xff\xc3\xa9p"
+    os.rename(pictures, folder)
     code = (
         "import sys; from pathlib import Path; from ds4d import pipeline\n"
         "from ds4d.config import *; from ds4d.run.workspace import Workspace\n"
@@ -125,11 +125,11 @@ def test_names_in_any_encoding_and_locale(tmp_path, pictures):
         "list(pipeline.generate(clip, run, config, until='matting')); print(run.root.name)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, clip], cwd=ROOT, env=os.environ | ascii_only,
+        [sys.executable, "-c", code, folder], cwd=ROOT, env=os.environ | ascii_only,
         capture_output=True, text=True, errors="replace",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert os.path.exists(clip + b"/run/frames/0003.png")
+    assert os.path.exists(folder + b"/run/frames/0003.png")
 
 
 @pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null/run", "/dev/null"])
@@ -159,3 +159,12 @@ def test_settings_of_a_run_that_are_out_of_range_are_refused_by_the_pipeline(pic
     config = replace(Config(), clip=replace(Config().clip, frames=-3))
     with pytest.raises(UserError, match="--clip.frames cannot be -3"):
         list(pipeline.generate(pictures, Workspace(tmp_path / "run"), config))
+
+
+def test_videos_are_written_into_folders_with_colons(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frames = np.zeros((3, 16, 16, 3), np.uint8)
+    for name in ("a:b/x.mp4", "http:/y.mp4", "-z.mp4", "a%03d.mp4"):
+        Path(name).parent.mkdir(exist_ok=True)
+        clip.write_video(Path(name), frames, fps=8)
+        assert Path(name).stat().st_size > 0

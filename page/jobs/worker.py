@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
+from queue import Queue
 
 from ds4d.run.events import Event
 from ds4d.run.workspace import Workspace
@@ -28,13 +29,12 @@ GRACE = 8.0  # seconds for a stage to reach its next event after the job was can
 
 def main() -> None:
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    orders: Queue[str] = Queue()
+    stop = threading.Event()
+    threading.Thread(target=_listen, args=(orders, stop), daemon=True).start()
     from ds4d import pipeline  # takes seconds, so before the job comes
 
-    folder = sys.stdin.readline().strip()
-    if not folder:
-        return
-    stop = threading.Event()
-    threading.Thread(target=_stop_with_input, args=(stop,), daemon=True).start()
+    folder = orders.get()
     job = load(Path(folder))
 
     def run() -> Generator[Event, None, None]:
@@ -43,8 +43,13 @@ def main() -> None:
     compute(job, run, stop.is_set)
 
 
-def _stop_with_input(stop: threading.Event) -> None:
-    """Ask the run to stop once standard input is closed; end the process if it does not."""
+def _listen(orders: Queue[str], stop: threading.Event) -> None:
+    """Hand on the folder, and ask the run to stop once standard input is closed; end the process if
+    it does not, and at once if there was no folder."""
+    folder = sys.stdin.readline().strip()
+    if not folder:
+        os._exit(0)
+    orders.put(folder)
     sys.stdin.read()
     stop.set()
     time.sleep(GRACE)

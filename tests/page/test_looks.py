@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import psutil
 import pytest
 
 from ds4d.config import ClipConfig
 from ds4d.errors import UserError
+from page import look
 from page import looks as looks_module
 from page.limits import Limits
 from page.looks import LEFT, Looks
+from tests.paths import ROOT
 
 # Stand-ins for the process: what each does with its order.
 ANSWERS = """
@@ -124,3 +126,10 @@ def test_memory_and_time_are_limited_by_the_system(tmp_path):
         assert "cannot be looked at" in sentence(looks, file) or "memory" in sentence(looks, file)
     finally:
         looks.close()
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_without_unpacking_it():
+    found = look.answer(ROOT / "tests/inputs/bomb1000.gif", asdict(ClipConfig()))
+    assert "lasts 100 s" in found["sentence"] and found["hint"]
+    longer = look.answer(ROOT / "tests/inputs/bomb1000.gif", asdict(ClipConfig(max_seconds=1000.0)))
+    assert "unpacks to too much" in longer["sentence"]
