@@ -10,7 +10,7 @@ import gradio as gr
 from ds4d.render import VIDEOS
 
 from . import about, api, hardware, looks
-from .components import matte_editor, preflight, views_panel, webcam
+from .components import matte_editor, moving_mesh, preflight, views_panel, webcam
 from .components.browser_video import BrowserVideo
 from .components.number import Number
 from .components.panel import panel
@@ -137,7 +137,9 @@ def _build_results() -> Components:
     ui["strip"] = panel(Progress().strip(), label="Stages", elem_id="strip")
     ui["welcome"] = panel(render("welcome"), label="Advice")
     ui["head"] = panel(label="Summary", elem_id="head")
-    ui["player"] = panel(label="The object in four dimensions", elem_id="player")
+    with gr.Row():
+        ui["player"] = panel(label="The object in four dimensions", elem_id="player")
+        ui["moving"], ui["moving_lines"], ui["wireframe"] = moving_mesh.build()
     with gr.Row():
         ui["compare"] = gr.ImageSlider(
             label="Input and render", elem_id="compare", height=300, **hidden

@@ -27,6 +27,7 @@ ARTIFACTS = {
     "matte": ("matting", "previews/matting.jpg"),
     "grid": ("multiview", "multiview/grid.mp4"),
     "model": ("mesh", results.MESH),
+    "moving": ("export", results.MOVING),
     **{name: ("videos", file) for name, file in results.VIDEOS.items()},
 }
 
@@ -88,7 +89,12 @@ def no_results() -> Values:
     """Values that empty and hide all results."""
     hidden = gr.update(value=None, visible="hidden")
     panels = dict.fromkeys(("player", "downloads", "insight", "delete"), "")
-    return dict.fromkeys((*ARTIFACTS, "compare"), hidden) | panels
+    switch = gr.update(value=False, visible="hidden")
+    return (
+        dict.fromkeys((*ARTIFACTS, "compare", "moving_lines"), hidden)
+        | panels
+        | {"wireframe": switch}
+    )
 
 
 OUTPUTS = tuple(idle())
@@ -128,6 +134,8 @@ def artifacts(folder: Path, stages: Set[str]) -> Values:
         for name, (stage, file) in ARTIFACTS.items()
         if stage in stages and (folder / file).exists()
     }
+    if "moving" in values:
+        values["wireframe"] = gr.update(visible=True)
     if "videos" in stages and (comparison := results.comparison(folder)):
         pair, label = comparison
         values["compare"] = gr.update(value=pair, label=label, visible=True)

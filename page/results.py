@@ -13,7 +13,7 @@ from .html import render, served_fresh
 
 VIDEOS = {name: f"videos/{name}.mp4" for name in VIDEO_NAMES}  # name -> file in the run folder
 ARCHIVE, ASSET, MESH = "exports/ds4d.zip", "fourd.safetensors", "mesh.glb"
-PACKED = "exports/object.ds4d"
+PACKED, MOVING = "exports/object.ds4d", "exports/object.glb"
 
 
 class Download(NamedTuple):
