@@ -44,7 +44,7 @@ class Generate:
     """Make a 4D asset, videos and exports from a clip; continues an earlier run in the folder."""
 
     clip: tyro.conf.Positional[Path]
-    """Video (mp4, mov, webm, mkv), GIF, WebP, folder of images, or case folder."""
+    """Video, animated image, folder or zip of images, or case folder (docs/clips.md)."""
     out: Path
     """Run folder; created if it does not exist."""
     config: Annotated[Config, tyro.conf.arg(name="")]

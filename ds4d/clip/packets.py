@@ -144,7 +144,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
 def _unreadable(path: Path) -> UserError:
     return UserError(
         f"{path.name} is not a video that can be read.",
-        "Give an mp4, mov, webm or mkv video, a GIF, a WebP or a folder of images.",
+        "Give an mp4, mov, webm or mkv video, a GIF, a WebP, or a folder or zip of images.",
     )
 
 
