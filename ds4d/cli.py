@@ -33,6 +33,7 @@ from .errors import UserError, of_the_machine
 from .fourd.ablations import ABLATIONS
 
 View = Literal["orbit", "front", "back", "left", "right", "bullet"]
+Metric = Literal["clip", "lpips", "fvd", "ms-ssim", "d-ssim", "clip-t", "clip-d"]
 Format = Literal["ply", "splat", "glb", "cache", "path", "player", "zip"]
 REFUSED = 2  # exit code of inspect for a clip that a run would refuse
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
@@ -131,6 +132,9 @@ class Evaluate:
     case: tyro.conf.Positional[Path]
     """Case folder with cameras.json, heldout/ and orbit/."""
     machine: Annotated[MachineConfig, tyro.conf.arg(name="")]
+    metrics: tuple[Metric, ...] = ()
+    """Scores of the papers to add: clip, lpips and fvd (networks, held-out views), ms-ssim, d-ssim,
+    clip-t and clip-d (networks, renders of the asset)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -312,12 +316,19 @@ def _export(command: Export) -> int:
 
 def _evaluate(command: Evaluate) -> int:
     from . import evaluation
+    from .evaluation import papers
+    from .images import load_images
     from .run.progress import show
 
     asset, workspace = _finished(command.run, command.machine)
     folder = workspace.root / "evaluation" / command.case.resolve().name
     with workspace.lock():
         scores = show(evaluation.evaluate(asset, command.case, folder, command.machine.rasterizer))
+        if command.metrics:
+            frames = load_images(workspace / "frames")
+            scores["papers"] = show(papers.score(
+                command.metrics, folder, command.case, asset, frames, command.machine
+            ))  # fmt: skip
     print(json.dumps(scores, indent=1))
     return 0
 

@@ -56,6 +56,7 @@ def pretrained(low_memory: bool = False) -> list[Pretrained]:
     """The pretrained engines, with the weights that the settings choose by default."""
     from . import animate, features, guidance, matting, mesh, multiview
     from .animate import imagine
+    from .evaluation import papers
 
     config = PRESETS["paper"]
     clip_gb = animate.LOW_GB if low_memory else animate.GPU_GB
@@ -74,6 +75,8 @@ def pretrained(low_memory: bool = False) -> list[Pretrained]:
         Pretrained("perceptual loss", "lpips", (guidance.LPIPS,), "lpips", guidance.LPIPS_GB),
         *(Pretrained("animate", name, (weights,), "diffusers", clip_gb[name], on_demand=True)
           for name, weights in animate.WEIGHTS.items()),
+        *(Pretrained("evaluate", name, (name,), "transformers", 0.0, on_demand=True)
+          for name in dict.fromkeys(papers.WEIGHTS.values()) if name != guidance.LPIPS),
         Pretrained("imagine", "sdxl", (imagine.WEIGHTS,), "diffusers", imagine.GPU_GB,
                    on_demand=True),
     ]  # fmt: skip

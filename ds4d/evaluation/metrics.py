@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import UserError
+
 SMALLEST_ERROR = 1e-10  # mean squared error that counts as none: psnr ends at 100 dB
 FOREGROUND_MARGIN = 5  # pixels around the object that psnr_fg includes
 MOTION_THRESHOLD = 0.10  # change of any colour channel that counts as motion
 MOTION_MARGIN = 3  # pixels around the region that moves at any time in the clip
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales
+MS_SSIM_LEAST = 161  # pixels: the window has to fit the smallest scale
 FRAME_MOTION_MARGIN = 2  # pixels around what moves at one frame
 
 
@@ -65,6 +69,44 @@ def ssim(prediction: np.ndarray, truth: np.ndarray) -> float:
             use_sample_covariance=False,
         )
     )
+
+
+def ms_ssim(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """Multi-scale SSIM of two images [H, W, 3] uint8, at most 1 (Wang et al. 2003).
+
+    Five scales, Gaussian window of 11 pixels and sigma 1.5 without padding; negative contrasts
+    count as 0. D-SSIM is (1 - MS-SSIM) / 2.
+
+    Raises:
+        UserError: an image has fewer than MS_SSIM_LEAST pixels on a side.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    if min(prediction.shape[:2]) < MS_SSIM_LEAST:
+        raise UserError(
+            f"MS-SSIM needs images of at least {MS_SSIM_LEAST} pixels.",
+            "Leave it out of --metrics.",
+        )
+    pair = [torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1)[:, None]
+            for image in (prediction, truth)]  # fmt: skip
+    offsets = torch.arange(11) - 5
+    line = torch.exp(-(offsets**2) / (2 * 1.5**2))
+    window = torch.outer(line, line)[None, None] / line.sum() ** 2
+    result = torch.ones(3)
+    for scale, weight in enumerate(MS_SSIM_WEIGHTS):
+        a, b = pair
+        ma, mb = F.conv2d(a, window), F.conv2d(b, window)
+        va, vb = F.conv2d(a * a, window) - ma**2, F.conv2d(b * b, window) - mb**2
+        together = F.conv2d(a * b, window) - ma * mb
+        contrast = (2 * together + 0.03**2) / (va + vb + 0.03**2)
+        light = (2 * ma * mb + 0.01**2) / (ma**2 + mb**2 + 0.01**2)
+        last = scale == len(MS_SSIM_WEIGHTS) - 1
+        value = (contrast * light if last else contrast).mean((1, 2, 3))
+        result = result * value.clamp(min=0) ** weight
+        padding = [side % 2 for side in a.shape[2:]]
+        pair = [F.avg_pool2d(image, 2, padding=padding) for image in pair]
+    return float(result.mean())
 
 
 def psnr_fg(

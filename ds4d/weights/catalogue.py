@@ -93,6 +93,7 @@ _SDXL_FILES = (
     "vae/config.json",
     "vae/diffusion_pytorch_model.fp16.safetensors",
 )  # fmt: skip
+_CLIP_FILES = ("config.json", "preprocessor_config.json", "pytorch_model.bin")
 _DINOV2_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 
 
@@ -226,6 +227,35 @@ _ALL = (
     _rembg(
         "u2net", "u2net.onnx", "60024c5c889badc19c04ad937298a77b",
         175_997_641, "Apache-2.0 (U-2-Net)",
+    ),
+    Weights(
+        "clip-vit-b32",
+        "openai/clip-vit-base-patch32",
+        "3d74acf9a28c67741b2f4f2ea7635f0aaf6f0268",
+        _CLIP_FILES,
+        605_000_000,
+        "MIT (OpenAI CLIP)",
+        "evaluation (CLIP, as Consistent4D)",
+    ),
+    Weights(
+        "clip-vit-b32-laion",
+        "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+        "1a25a446712ba5ee05982a381eed697ef9b435cf",
+        _CLIP_FILES,
+        605_000_000,
+        "MIT (LAION)",
+        "evaluation (CLIP-T, as 4DGen)",
+    ),
+    Weights(
+        "i3d-kinetics400",
+        "i3d",
+        "",
+        ("i3d.pt",),
+        50_883_138,
+        "Apache-2.0, according to the repository",
+        "evaluation (FVD's I3D)",
+        "https://huggingface.co/zhengchong/VFID/resolve/main/i3d.pt",
+        "sha256:2609088c2e8c868187c9921c50bc225329a9057ed75e76120e0b4a397a2c7538",
     ),
     Weights(
         "lpips-vgg16",

@@ -74,7 +74,7 @@ def cache_folders(weights: Weights) -> list[Path]:
     """Folders outside the user's own one that can hold the weights; the first is downloaded to."""
     if weights.repo == "rembg":
         return _rembg_folders(weights.files[0])
-    if weights.repo == "torchvision":
+    if weights.url:
         import torch
 
         return [Path(torch.hub.get_dir()) / "checkpoints"]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_dilation
+from scipy.signal import convolve2d
 from skimage.metrics import structural_similarity
 
 MOTION = 0.10  # change of a colour channel, in [0, 1]
@@ -121,3 +122,31 @@ def disc(radius: int) -> np.ndarray:
     """Footprint of a dilation by a radius in pixels."""
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     return x**2 + y**2 <= radius**2 + 0.5
+
+
+def ms_ssim(color: np.ndarray, truth: np.ndarray) -> float:
+    """Multi-scale SSIM of two images [H, W, 3] uint8, by its definition in float64."""
+    line = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
+    window = np.outer(line, line) / line.sum() ** 2
+    totals = []
+    for channel in range(3):
+        a, b = (image[..., channel] / 255 for image in (color, truth))
+        total = 1.0
+        for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+            ma, mb, aa, bb, ab = (
+                convolve2d(image, window, mode="valid") for image in (a, b, a * a, b * b, a * b)
+            )
+            part = (2 * (ab - ma * mb) + 9e-4) / (aa - ma**2 + bb - mb**2 + 9e-4)
+            if scale == 4:
+                part = part * (2 * ma * mb + 1e-4) / (ma**2 + mb**2 + 1e-4)
+            total *= max(part.mean(), 0) ** weight
+            a, b = (_halved(image) for image in (a, b))
+        totals.append(total)
+    return float(np.mean(totals))
+
+
+def _halved(image: np.ndarray) -> np.ndarray:
+    """Means of 2 x 2 pixels; an odd side gets a row of zeros on both ends first."""
+    image = np.pad(image, [(side % 2, side % 2) for side in image.shape])
+    rows, columns = (side // 2 * 2 for side in image.shape)
+    return image[:rows, :columns].reshape(rows // 2, 2, columns // 2, 2).mean((1, 3))

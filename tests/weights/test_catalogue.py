@@ -7,6 +7,7 @@ import pytest
 from ds4d import animate
 from ds4d.animate import imagine
 from ds4d.config import FeaturesConfig, FourdConfig, MattingConfig, MeshConfig, MultiviewConfig
+from ds4d.evaluation import papers
 from ds4d.weights import CATALOGUE
 from ds4d.weights.catalogue import size
 
@@ -22,6 +23,7 @@ def test_every_choice_in_the_settings_has_its_weights():
     names += [f"instantmesh-{model}" for model in choices(MeshConfig, "model")]
     names += choices(FourdConfig, "sds_model")
     names += ["instantmesh-unet", "dino-vitb16", "lpips-vgg16"]
+    names += set(papers.WEIGHTS.values()) - set(names)
     names += [*animate.WEIGHTS.values(), imagine.WEIGHTS]
     assert sorted(names) == sorted(CATALOGUE)
 

@@ -1,0 +1,41 @@
+"""CLIP and I3D with random weights in the published layouts, to score images with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from transformers import CLIPConfig, CLIPModel
+
+from ds4d.evaluation.i3d import I3D
+from ds4d.weights import CATALOGUE
+
+CLIPS = (CATALOGUE["clip-vit-b32"], CATALOGUE["clip-vit-b32-laion"])
+I3D_FILE = CATALOGUE["i3d-kinetics400"]
+NARROW = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+          "num_attention_heads": 2}  # fmt: skip
+
+
+def make(folder: Path) -> None:
+    """Write both CLIPs and I3D, the latter at its real size, into a folder of weights."""
+    with torch.random.fork_rng(devices=[]):
+        for seed, weights in enumerate(CLIPS):
+            torch.manual_seed(seed)
+            _write_clip(folder / weights.repo, "gelu" if seed else "quick_gelu")
+        torch.manual_seed(2)
+        place = folder / I3D_FILE.repo
+        place.mkdir(parents=True)
+        torch.save(I3D().state_dict(), place / I3D_FILE.files[0])
+
+
+def _write_clip(repo: Path, activation: str) -> None:
+    text = NARROW | {"vocab_size": 99, "hidden_act": activation}
+    vision = NARROW | {"image_size": 224, "patch_size": 56, "hidden_act": activation}
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)
+    repo.mkdir(parents=True)
+    (repo / "config.json").write_text(json.dumps(config.to_dict(), default=str))
+    (repo / "preprocessor_config.json").write_text(json.dumps({"size": 224, "resample": 3}))
+    state = CLIPModel(config).state_dict()
+    state["vision_model.embeddings.position_ids"] = torch.arange(17)[None]  # as older files have it
+    torch.save(state, repo / "pytorch_model.bin")
