@@ -130,7 +130,7 @@ class Evaluate:
     run: tyro.conf.Positional[Path]
     """Run folder with a finished optimization."""
     case: tyro.conf.Positional[Path]
-    """Case folder with cameras.json, heldout/ and orbit/."""
+    """Case folder with cameras.json, heldout/ and orbit/, or Consistent4D's eval_0/ to eval_3/."""
     machine: Annotated[MachineConfig, tyro.conf.arg(name="")]
     metrics: tuple[Metric, ...] = ()
     """Scores of the papers to add: clip, lpips and fvd (networks, held-out views), ms-ssim, d-ssim,
@@ -323,7 +323,9 @@ def _evaluate(command: Evaluate) -> int:
     asset, workspace = _finished(command.run, command.machine)
     folder = workspace.root / "evaluation" / command.case.resolve().name
     with workspace.lock():
-        scores = show(evaluation.evaluate(asset, command.case, folder, command.machine.rasterizer))
+        scores = show(evaluation.evaluate(
+            asset, command.case, folder, command.machine.rasterizer, workspace
+        ))  # fmt: skip
         if command.metrics:
             frames = load_images(workspace / "frames")
             scores["papers"] = show(papers.score(

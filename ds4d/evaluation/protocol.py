@@ -24,8 +24,8 @@ from ..images import over
 from ..render.turntable import render_views
 from ..run.events import Event, Stage, gathered
 from ..run.parallel import each
-from ..run.workspace import replacing
-from . import metrics
+from ..run.workspace import Workspace, replacing
+from . import consistent4d, metrics
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,11 @@ class Picture:
 
 
 def evaluate(
-    asset: Asset, case: Path, folder: Path, rasterizer: str = "auto"
+    asset: Asset,
+    case: Path,
+    folder: Path,
+    rasterizer: str = "auto",
+    workspace: Workspace | None = None,  # of the run; needed for Consistent4D's layout
 ) -> Stage[dict[str, Any]]:
     """Render the held-out and orbit views of a case into `folder`, and score them (`score`).
 
@@ -55,12 +59,15 @@ def evaluate(
     """
     shots = sorted(case_shots(case), key=_moment)
     drawn = 0
+    moved = asset.capture_to_world
+    if workspace is not None and consistent4d.truth_sets(case):
+        moved = consistent4d.placement(workspace)
     with replacing(folder) as aside:
         for (position, _), group in groupby(shots, _moment):  # one deformation per moment
             together = list(group)
             cameras = concatenate([shot.camera for shot in together])
-            if asset.capture_to_world is not None:
-                cameras = asset.capture_to_world.cameras(cameras)
+            if moved is not None:
+                cameras = moved.cameras(cameras)
             images = render_views(asset, cameras, [position] * len(together), rasterizer)
             for shot, image in zip(together, images, strict=True):
                 path = aside / shot.name
@@ -117,6 +124,8 @@ def truth_sets(case: Path) -> dict[str, list[str]]:
 
     Raises UserError if the case has none.
     """
+    if sets := consistent4d.truth_sets(case):
+        return sets
     folders = [*sorted((case / "heldout").glob("*")), case / "orbit"]
     sets = {
         folder.relative_to(case).as_posix(): sorted(
@@ -140,6 +149,8 @@ def case_shots(case: Path) -> list[Shot]:
     the orbit are named orbit/NNNN, and their entries state the frame.
     """
     sets = truth_sets(case)
+    if consistent4d.truth_sets(case):
+        return _consistent4d_shots(case, sets)
     path = case / "cameras.json"
     if not path.exists():
         raise UserError(
@@ -170,6 +181,17 @@ def case_shots(case: Path) -> list[Shot]:
             with Image.open(case / file) as image:
                 resized = cameras[camera].resized(*image.size)
             shots.append(Shot(file, resized, frame / last))
+    return shots
+
+
+def _consistent4d_shots(case: Path, sets: dict[str, list[str]]) -> list[Shot]:
+    """Shots of Consistent4D's layout: the k-th of n images of a view is at position k / (n - 1)."""
+    shots = []
+    for name, files in sets.items():
+        with Image.open(case / files[0]) as image:
+            camera = consistent4d.cameras(image.width)[int(name[-1])]
+        last = max(len(files) - 1, 1)
+        shots += [Shot(file, camera, frame / last) for frame, file in enumerate(files)]
     return shots
 
 
