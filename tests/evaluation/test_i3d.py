@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from ds4d.evaluation.i3d import CLASSES, I3D, _padded
+from tests.fakes import judges
 
 
 @pytest.fixture(scope="module")
 def narrow() -> I3D:
     torch.manual_seed(0)
-    return I3D(narrower=16).eval()
+    return judges.narrow_i3d().eval()
 
 
 def test_names_and_shapes_are_those_of_the_published_file():

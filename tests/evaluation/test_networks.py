@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
@@ -13,18 +13,10 @@ from transformers import CLIPImageProcessorPil
 
 from ds4d.errors import UserError
 from ds4d.evaluation import networks
-from tests.fakes import judges, lpips
+from tests.fakes import judges
 
 CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 90, 90, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    judges.make(folder)
-    lpips.make(folder)
-    return folder
 
 
 class Seen(nn.Module):
@@ -107,7 +99,8 @@ def test_the_two_clips_are_different_networks(weights):
     assert one.config.hidden_act == "quick_gelu" and other.config.hidden_act == "gelu"
 
 
-def test_weights_that_do_not_fit_are_refused(weights):
+def test_weights_that_do_not_fit_are_refused(weights, tmp_path):
+    weights = shutil.copytree(weights, tmp_path / "weights")
     file = weights / judges.I3D_FILE.repo / "i3d.pt"
     state = torch.load(file, weights_only=True)
     networks.load_i3d(str(weights), CPU)

@@ -17,18 +17,9 @@ from ds4d.config import MachineConfig
 from ds4d.evaluation import metrics, papers
 from ds4d.run.events import result
 from tests.evaluation import reference_scorer
-from tests.fakes import judges, lpips
 
 FRAMES, SIZE = 9, 176
 OLD = Path(__file__).parents[1] / "run/old_runs"
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("weights")
-    judges.make(folder)
-    lpips.make(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

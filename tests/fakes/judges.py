@@ -1,4 +1,4 @@
-"""CLIP and I3D with random weights in the published layouts, to score images with."""
+"""CLIP and I3D with random weights in the published layouts, narrow, to score images with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import torch
+from torch import nn
 from transformers import CLIPConfig, CLIPModel
 
 from ds4d.evaluation.i3d import I3D
@@ -18,7 +19,7 @@ NARROW = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
 
 
 def make(folder: Path) -> None:
-    """Write both CLIPs and I3D, the latter at its real size, into a folder of weights."""
+    """Write both CLIPs and I3D into a folder of weights."""
     with torch.random.fork_rng(devices=[]):
         for seed, weights in enumerate(CLIPS):
             torch.manual_seed(seed)
@@ -26,7 +27,16 @@ def make(folder: Path) -> None:
         torch.manual_seed(2)
         place = folder / I3D_FILE.repo
         place.mkdir(parents=True)
-        torch.save(I3D().state_dict(), place / I3D_FILE.files[0])
+        torch.save(narrow_i3d().state_dict(), place / I3D_FILE.files[0])
+
+
+def narrow_i3d() -> I3D:
+    """I3D with few channels, whose random weights neither drown nor blow up what they see."""
+    network = I3D(narrower=16)
+    for part in network.modules():
+        if isinstance(part, nn.Conv3d):
+            nn.init.kaiming_normal_(part.weight)
+    return network
 
 
 def _write_clip(repo: Path, activation: str) -> None:
