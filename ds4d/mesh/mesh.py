@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,13 +40,3 @@ class Mesh:
     def face_colors(self) -> Tensor:
         """Mean colour of each face, [F, 3] in [0, 1]."""
         return self.colors[self.faces].mean(1)
-
-
-def concatenate(meshes: Sequence[Mesh]) -> Mesh:
-    """One mesh with the parts of several."""
-    starts = np.cumsum([0, *(len(mesh.vertices) for mesh in meshes)])
-    return Mesh(
-        torch.cat([mesh.vertices for mesh in meshes]),
-        torch.cat([mesh.faces + int(k) for mesh, k in zip(meshes, starts, strict=False)]),
-        torch.cat([mesh.colors for mesh in meshes]),
-    )

@@ -1,11 +1,11 @@
-"""The mesh type: conversion, geometry, concatenation."""
+"""The mesh type: conversion and geometry."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from ds4d.mesh.mesh import Mesh, concatenate
+from ds4d.mesh.mesh import Mesh
 from tests.mesh import boxes
 
 
@@ -26,10 +26,3 @@ def test_face_normals_point_outward_with_twice_the_area():
     normals = mesh.face_normals()
     assert torch.allclose(normals.norm(dim=-1), torch.full((12,), 4.0))
     assert ((normals * mesh.corners().mean(1)).sum(-1) > 0).all()
-
-
-def test_concatenate_keeps_the_parts():
-    parts = [boxes.mesh((box,)) for box in boxes.THING]
-    whole = concatenate(parts)
-    assert torch.equal(whole.corners(), torch.cat([part.corners() for part in parts]))
-    assert torch.equal(whole.face_colors(), torch.cat([part.face_colors() for part in parts]))
