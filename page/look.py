@@ -28,6 +28,7 @@ KEPT = ("name", "seconds", "fps", "width", "height", "source_frames")  # of a Re
 
 
 def main() -> None:
+    os.nice(NICE)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever libraries print is not the answer
     orders: Queue[str] = Queue()
@@ -46,7 +47,6 @@ def limit(cpu_seconds: int, memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    os.nice(NICE)
 
 
 def answer(clip: Path, settings: dict[str, Any]) -> dict[str, Any]:
