@@ -99,7 +99,7 @@ def hostile_files(folder: Path) -> list[Path]:
     """GIFs of some kilobytes that unpack to almost as many pixels as are accepted."""
     files = [folder / f"hostile{index}.gif" for index in range(HOSTILE)]
     for index, file in enumerate(files):
-        color = f"color=c=0x{index + 1:02x}0000:s=3000x3000:r=10:d=30"
+        color = f"color=c=0x{index + 1:02x}0000:s=3000x3000:r=10:d=11"
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", color, file]
         subprocess.run(command, check=True)
     return files
