@@ -156,6 +156,9 @@ class FourdConfig:
     shuffled: bool = True
     """Sample frames and views in shuffled epochs; otherwise independently, as in the code that the
     paper builds on."""
+    hard_frames: Annotated[float, Range(0, 2)] = 1.0
+    """Power of a frame's error in the front view with which shuffled sampling prefers it; 0 = all
+    frames equally often."""
     front_always: bool = False
     """Make the real front view one of each pair; otherwise sample both from all views."""
     image_size: Annotated[int, Range(16, 2048)] = 256
@@ -204,6 +207,9 @@ class FourdConfig:
     zero_heads: bool = True
     """Initialize the last layers of the deformation heads with zeros: nothing moves at first."""
 
+    color_knots: Annotated[int, Range(0, 1000)] = 24
+    """Moments, evenly spread over the clip, at which each Gaussian has a colour of its own, linear
+    between them; 0 = constant colours, as in the paper."""
     antialiased: bool = True
     """Render Gaussians smaller than a pixel fainter instead of larger (Mip-Splatting), so that
     training on small images and rendering large ones agree."""
@@ -377,6 +383,7 @@ PRESETS: dict[str, Config] = {
             dynamic_iterations=6000,
             times_per_step=4,
             shuffled=False,
+            hard_frames=0.0,
             front_always=True,
             image_size=512,
             feature_width=64,
@@ -387,6 +394,7 @@ PRESETS: dict[str, Config] = {
             bound=0.876,
             time_map="half",
             zero_heads=False,
+            color_knots=0,
             antialiased=False,
             warps="off",
             robust=False,

@@ -241,9 +241,12 @@ class _Pipeline:
             visualize.write(on_device, images, maps, self.workspace, rasterizer)
             return facts
 
+        former, fields = None, dataclasses.asdict(config.fourd)
+        if fields.pop("color_knots") == fields.pop("hard_frames") == 0:  # as it was without them
+            former = (dataclasses.make_dataclass("FourdConfig", fields)(**fields), config.seed)
         yield from self.recorder.run(
             "fourd", (config.fourd, config.seed), ("features", "mesh"), ["fourd.safetensors"],
-            make, lambda: guidance.choose(config.fourd, config.machine),
+            make, lambda: guidance.choose(config.fourd, config.machine), former_inputs=former,
         )  # fmt: skip
 
     def render_videos(self) -> Iterator[Event]:

@@ -121,11 +121,15 @@ def measure(training: Trainer, repeats: int) -> dict[str, dict[str, list[float]]
 
     offsets = _leaves(deform())
     gaussians = list(model.gaussians.tensors().values())
-    moments = deformed(model.gaussians, Offsets(*offsets))
-    moment = _leaves(x.repeat_interleave(2, 0) for x in moments)
+
+    def activate() -> list[Tensor]:
+        changes = Offsets(*offsets)
+        return [*deformed(model.gaussians, changes), model.gaussians.colors(changes.sh0)]
+
+    *moment, colors = _leaves(x.repeat_interleave(2, 0) for x in activate())
 
     def render_views() -> list[Tensor]:
-        return objective.render(model.gaussians, moment, targets.cameras[views])[:2]
+        return objective.render(model.gaussians, moment, targets.cameras[views], colors)[:2]
 
     drawn = _leaves(render_views())
     parameters = list(model.network.parameters())
@@ -143,10 +147,8 @@ def measure(training: Trainer, repeats: int) -> dict[str, dict[str, list[float]]
     parts = {
         "whole step": (step, []),
         "deformation network": (deform, parameters),
-        "activations": (
-            lambda: deformed(model.gaussians, Offsets(*offsets)), [*offsets, *gaussians]
-        ),
-        "rasterizer": (render_views, [*moment, *gaussians]),
+        "activations": (activate, [*offsets, *gaussians]),
+        "rasterizer": (render_views, [*moment, colors, *gaussians]),
         "targets": (lambda: targets.select(frames, views), []),
         "targets and losses": (lambda: [objective.image_loss(*drawn, frames, views)], drawn),
         "optimizer": (optimize, []),

@@ -27,13 +27,15 @@ from .context import ExportContext
 
 NAME, PAGE = "exports/object.ds4d", "exports/player.html"
 MAGIC = b"DS4D"
-VERSION = 1
+VERSION = 2
 MEAN_LEVELS = 2**14 - 1  # quantisation steps along the longest side of the bounding box
 SCALE_LEVELS = 255  # quantisation steps of log scales, from smallest to largest
 SMALLEST_SCALE = 1e-4  # world units: a twentieth of a pixel where the object spans 512 pixels
 QUAT_LEVELS = 127  # quantisation steps of each component, from 0 to 1
 NEAREST_TARGET = 0.25  # world units in front of a camera
-FRAME_BYTES = 13  # per Gaussian and frame: 3 x 2 for the mean, 4 for the rotation, 3 for scales
+# Per Gaussian and frame: 3 x 2 for the mean, 4 for the rotation, 3 for scales; since version 2
+# also 3 for the colour.
+FRAME_BYTES = {1: 13, 2: 16}
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,19 @@ def pack(
         [_array(frame.scales.clamp(min=SMALLEST_SCALE).log()) for frame in frames]
     )  # [T, N, 3]
     quats = np.stack([_array(frame.quats) for frame in frames])  # [T, N, 4]
+    colors = np.stack([_levels(frame.colors) for frame in frames])  # [T, N, 3]
     origin = means.min((0, 1))
     step = max(float((means.max((0, 1)) - origin).max()) / MEAN_LEVELS, 1e-9)
     smallest = math.log(SMALLEST_SCALE)
     scale_step = max((float(log_scales.max()) - smallest) / SCALE_LEVELS, 1e-9)
 
-    appearance = torch.cat([frames[0].colors, frames[0].opacities[:, None]], 1)
-    blocks = [zlib.compress(np.round(_array(appearance).T * 255).astype(np.uint8).tobytes())]
+    appearance = np.concatenate([colors[0], _levels(frames[0].opacities[:, None])], 1)
+    blocks = [zlib.compress(appearance.T.astype(np.uint8).tobytes())]
     blocks += _frame_blocks(
         np.round((means - origin) / step).astype(np.int32),
         np.round(quats * QUAT_LEVELS).astype(np.int32),
         np.round((log_scales - smallest) / scale_step).astype(np.int32),
+        colors,
     )
     header = {
         "gaussians": means.shape[1],
@@ -102,25 +106,28 @@ def unpack(data: bytes) -> Packed:
     """Decode a packed file.
 
     Raises:
-        UserError: not a packed 4D file of this version, or truncated.
+        UserError: not a packed 4D file of a known version, or truncated.
     """
-    header, blocks = _parse(data)
-    N, T = header["gaussians"], len(header["positions"])
-    appearance = torch.from_numpy(_inflate(blocks[0], 4 * N).reshape(4, N).T / np.float32(255))
+    version, header, blocks = _parse(data)
+    N, T, width = header["gaussians"], len(header["positions"]), FRAME_BYTES[version]
+    appearance = _inflate(blocks[0], 4 * N).reshape(4, N).T.astype(np.int32)
+    colors, opacities = appearance[:, :3], _share(appearance[:, 3])
     means, quats, log_scales = (np.zeros((N, width), np.int32) for width in (3, 4, 3))
     frames = []
     for block in blocks[1 : T + 1]:
-        planes = _inflate(block, FRAME_BYTES * N).reshape(FRAME_BYTES, N).astype(np.int32)
+        planes = _inflate(block, width * N).reshape(width, N).astype(np.int32)
         means = means + _unzigzag(planes[:3] * 256 + planes[3:6]).T
         quats = _signed(quats + _unzigzag(planes[6:10]).T)
-        log_scales = (log_scales + _unzigzag(planes[10:]).T) & 255
+        log_scales = (log_scales + _unzigzag(planes[10:13]).T) & 255
+        if version > 1:
+            colors = (colors + _unzigzag(planes[13:]).T) & 255
         frames.append(
             Splats(
                 torch.from_numpy(_scaled(means, header["means"])),
                 torch.nn.functional.normalize(torch.from_numpy(quats.astype(np.float32)), dim=-1),
                 torch.from_numpy(np.exp(_scaled(log_scales, header["log_scales"]))),
-                appearance[:, 3],
-                appearance[:, :3],
+                opacities,
+                _share(colors),
                 header["antialiased"],
             )
         )
@@ -152,14 +159,16 @@ def _frame_blocks(
     means: np.ndarray,  # [T, N, 3] int32
     quats: np.ndarray,  # [T, N, 4] int32
     log_scales: np.ndarray,  # [T, N, 3] int32
+    colors: np.ndarray,  # [T, N, 3] int32
 ) -> list[bytes]:
-    """Compressed differences of each frame from the previous one (the first: from zero)."""
+    """Compressed differences of each frame from the previous one; the first one's from zero, but
+    those of its colours from themselves, because the appearance holds them."""
     blocks = []
-    previous = [np.zeros_like(array[0]) for array in (means, quats, log_scales)]
-    for current in zip(means, quats, log_scales, strict=True):
-        moved, turned, grown = (a - b for a, b in zip(current, previous, strict=True))
+    previous = [*(np.zeros_like(array[0]) for array in (means, quats, log_scales)), colors[0]]
+    for current in zip(means, quats, log_scales, colors, strict=True):
+        moved, *others = (a - b for a, b in zip(current, previous, strict=True))
         moved = _zigzag(moved).T
-        planes = [moved >> 8, moved & 255, _zigzag(_signed(turned)).T, _zigzag(_signed(grown)).T]
+        planes = [moved >> 8, moved & 255, *(_zigzag(_signed(other)).T for other in others)]
         blocks.append(zlib.compress(np.concatenate(planes).astype(np.uint8).tobytes()))
         previous = current
     return blocks
@@ -183,13 +192,24 @@ def _scaled(levels: np.ndarray, scale: dict[str, Any]) -> np.ndarray:
     return (np.array(scale["origin"]) + levels * scale["step"]).astype(np.float32)
 
 
+def _levels(tensor: torch.Tensor) -> np.ndarray:
+    """Numbers in [0, 1] as int32 in [0, 255]."""
+    return np.round(_array(tensor) * 255).astype(np.int32)
+
+
+def _share(levels: np.ndarray) -> torch.Tensor:
+    """Integers in [0, 255] as numbers in [0, 1]."""
+    return torch.from_numpy(levels.astype(np.float32) / 255)
+
+
 def _array(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().cpu().numpy()
 
 
-def _parse(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
+def _parse(data: bytes) -> tuple[int, dict[str, Any], list[bytes]]:
+    """Version, header and compressed blocks."""
     version, length = np.frombuffer(data[4:12].ljust(8, b"\0"), "<u4").tolist()
-    if data[:4] != MAGIC or version != VERSION:
+    if data[:4] != MAGIC or version not in FRAME_BYTES:
         raise UserError("This is not a packed 4D file of a known version.", "Export it again.")
     try:
         header = json.loads(data[12 : 12 + length])
@@ -201,7 +221,7 @@ def _parse(data: bytes) -> tuple[dict[str, Any], list[bytes]]:
         start += size
     if start > len(data):
         raise _truncated()
-    return header, blocks
+    return version, header, blocks
 
 
 def _inflate(block: bytes, size: int) -> np.ndarray:

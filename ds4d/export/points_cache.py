@@ -20,15 +20,18 @@ def write(context: ExportContext) -> Iterator[str]:
 
     The arrays, in world coordinates (Z up, front towards -Y, lengths in units of roughly the
     object's size): means [T, N, 3], quats [T, N, 4] (w, x, y, z), scales [T, N, 3] (standard
-    deviations), opacities [N], colors [N, 3] in [0, 1] (sRGB), times [T] in seconds, all float32.
-    Index, colour and opacity of a Gaussian are constant over time.
+    deviations), opacities [N], frame_colors [T, N, 3] in [0, 1] (sRGB), their means over time
+    colors [N, 3], and times [T] in seconds, all float32. Index and opacity of a Gaussian are
+    constant over time. The script paints with the means.
     """
     frames = list(context.frames())
     arrays = {
         name: np.stack([getattr(splats, name).cpu().numpy() for splats in frames])
-        for name in ("means", "quats", "scales")
+        for name in ("means", "quats", "scales", "colors")
     }
-    arrays |= {name: getattr(frames[0], name).cpu().numpy() for name in ("opacities", "colors")}
+    arrays["frame_colors"] = arrays.pop("colors")
+    arrays["colors"] = arrays["frame_colors"].mean(0)
+    arrays["opacities"] = frames[0].opacities.cpu().numpy()
     arrays["times"] = np.array(context.times)
     with context.workspace.replacing(NAME) as path:
         np.savez_compressed(path, **{k: v.astype(np.float32) for k, v in arrays.items()})

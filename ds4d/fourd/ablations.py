@@ -33,7 +33,8 @@ H = {"features": "dsfd", "fusion": "da"}
 # at equal seconds.
 PLAIN = B | {
     "robust": True, "sds": 0.0, "smooth_time": 0.0, "smooth_space": 0.0, "sparse_time": 0.0,
-    "densify_until": 0, "warps": "off", "averaged": 0, "shuffled": False,
+    "densify_until": 0, "warps": "off", "averaged": 0, "shuffled": False, "color_knots": 0,
+    "hard_frames": 0.0,
 }  # fmt: skip
 
 

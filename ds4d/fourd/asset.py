@@ -57,9 +57,10 @@ class Asset:
     def _frame(self, frame: int) -> Offsets:
         """Offsets at a frame of the clip."""
         if frame not in self._offsets:
-            position = float(self.positions[frame])
-            maps = self.maps[frame].float()
-            self._offsets[frame] = self.network(self.gaussians.means, position, maps, self.lookup)
+            position, means = float(self.positions[frame]), self.gaussians.means
+            offsets = self.network(means, position, self.maps[frame].float(), self.lookup)
+            offsets.sh0 = self.gaussians.sh0_offsets(means.new_tensor([position]))
+            self._offsets[frame] = offsets
         return self._offsets[frame]
 
     def to(self, device: torch.device | str) -> Asset:

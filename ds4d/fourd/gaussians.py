@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
@@ -25,6 +25,12 @@ class Gaussians:
     quats: Tensor  # [N, 4] w, x, y, z, any length
     logits: Tensor  # [N] opacity before the sigmoid
     sh0: Tensor  # [N, 3] colour as the coefficient of the constant harmonic
+    # [N, B, 3] offsets of sh0 at B moments, evenly spread over the clip; none in older assets
+    sh0_knots: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 3))
+
+    def __post_init__(self):
+        if len(self.sh0_knots) != len(self.means):
+            self.sh0_knots = self.means.new_zeros(len(self.means), 0, 3)
 
     def __len__(self) -> int:
         return len(self.means)
@@ -33,9 +39,23 @@ class Gaussians:
         """Parameters by name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def colors(self) -> Tensor:
-        """Colours [N, 3], not below 0."""
-        return (0.5 + SH_C0 * self.sh0).clamp(min=0)
+    def colors(self, sh0_offsets: Tensor | None = None) -> Tensor:
+        """Colours [N, 3], not below 0; with offsets [..., N, 3] of sh0, those of moments."""
+        sh0 = self.sh0 if sh0_offsets is None else self.sh0 + sh0_offsets
+        return (0.5 + SH_C0 * sh0).clamp(min=0)
+
+    def sh0_offsets(self, positions: Tensor) -> Tensor | None:
+        """Offsets [K, N, 3] of sh0 at K places in the clip, linear between the knots; None where
+        colours are constant."""
+        knots = self.sh0_knots.shape[1]
+        if not knots:
+            return None
+        places = positions[:, None] * (knots - 1)
+        weights = 1 - (places - torch.arange(knots, device=positions.device)).abs()  # [K, B]
+        # One product of matrices for all channels: faster than a small one for each Gaussian.
+        mixer = torch.kron(weights.clamp(min=0), torch.eye(3, device=positions.device))
+        mixed = self.sh0_knots.flatten(1) @ mixer.T  # [N, 3 K]
+        return mixed.unflatten(1, (-1, 3)).transpose(0, 1)
 
 
 def random_points(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -49,6 +69,7 @@ def random_points(count: int, generator: torch.Generator) -> tuple[Tensor, Tenso
 def from_points(
     points: Tensor,  # [N, 3] world
     colors: Tensor,  # [N, 3] in [0, 1]
+    knots: int = 0,  # moments at which colours may differ
 ) -> Gaussians:
     """Isotropic, faint Gaussians on the points; their scale is the distance to the neighbours."""
     distances = mean_squared_neighbour_distance(points).sqrt()
@@ -60,16 +81,18 @@ def from_points(
         quats=quats,
         logits=points.new_full((len(points),), INITIAL_OPACITY).logit(),
         sh0=(colors - 0.5) / SH_C0,
+        sh0_knots=points.new_zeros(len(points), knots, 3),
     )
 
 
 @dataclass
 class Offsets:
-    """Offsets to the raw parameters at K moments, from the deformation network."""
+    """Offsets to the raw parameters at K moments: from the deformation network, but colours."""
 
     means: Tensor  # [K, N, 3]
     log_scales: Tensor  # [K, N, 3]
     quats: Tensor  # [K, N, 4]
+    sh0: Tensor | None = None  # [K, N, 3]; None where colours are constant
 
     def interpolate(self, other: Offsets, weight: float) -> Offsets:
         """Interpolate towards `other` with a weight in [0, 1].
@@ -84,6 +107,7 @@ class Offsets:
             torch.lerp(self.means, other.means, weights),
             torch.lerp(self.log_scales, other.log_scales, weights),
             torch.lerp(self.quats, other.quats, weights),
+            None if self.sh0 is None else torch.lerp(self.sh0, other.sh0, weights),
         )
 
 
@@ -104,6 +128,6 @@ def snapshot(gaussians: Gaussians, offsets: Offsets, antialiased: bool) -> Splat
         quats=torch.nn.functional.normalize(quats[0], dim=-1),
         scales=scales[0],
         opacities=gaussians.logits.sigmoid(),
-        colors=gaussians.colors().clamp(max=1),
+        colors=gaussians.colors(None if offsets.sh0 is None else offsets.sh0[0]).clamp(max=1),
         antialiased=antialiased,
     )

@@ -30,4 +30,6 @@ class Model:
             zero = torch.zeros(len(positions), 1, 1, device=positions.device)
             return Offsets(zero, zero, zero)
         reduced = self.network.reduced(features)
-        return self.network.at(self.gaussians.means, positions, reduced, lookup)
+        offsets = self.network.at(self.gaussians.means, positions, reduced, lookup)
+        offsets.sh0 = self.gaussians.sh0_offsets(positions)
+        return offsets

@@ -61,20 +61,17 @@ class Objective:
                 what `sds.sample` returned.
         """
         frames, views = inputs["frames"], inputs["views"]
-        moments = deformed(model.gaussians, self.offsets(model, frames, lookup))  # [K, N, ...]
-        if len(frames) == 1:  # both views share the Gaussians of a single moment
-            repeated = [moment.squeeze(0) for moment in moments]
-        else:  # repeat_interleave would gather, and scatter gradients
-            repeated = [moment[:, None].expand(-1, 2, -1, -1).flatten(0, 1) for moment in moments]
+        offsets = self.offsets(model, frames, lookup)
+        moments = deformed(model.gaussians, offsets)  # [K, N, ...]
+        shown = model.gaussians.colors(offsets.sh0)  # [N, 3] or [K, N, 3]
+        colors = shown if offsets.sh0 is None else _in_pairs(shown)
         image_frames, image_views = frames.repeat_interleave(2), views.flatten()
-        offsets, colors, regularizer = None, None, 0.0
+        warps, regularizer = None, 0.0
         if self.correction is not None and lookup is not None:
-            offsets, colors, regularizer = self._corrected(
-                model.gaussians, image_frames, image_views, lookup
-            )
+            warps, colors, regularizer = self._corrected(colors, image_frames, image_views, lookup)
         rgb, alpha, shifts = self.render(
-            model.gaussians, repeated, self.targets.cameras[image_views],
-            offsets=offsets, colors=colors,
+            model.gaussians, [_in_pairs(moment) for moment in moments],
+            self.targets.cameras[image_views], colors, warps=warps,
         )  # fmt: skip
         loss = self.image_loss(rgb, alpha, image_frames, image_views) + regularizer
         if lookup is not None:
@@ -82,7 +79,9 @@ class Objective:
         if self.sds is None:
             return loss, [shifts]
         cameras = Cameras(inputs["viewmats"], inputs["Ks"], sds_size, sds_size)
-        rgb, _, sds_shifts = self.render(model.gaussians, moments, cameras, inputs["backgrounds"])
+        rgb, _, sds_shifts = self.render(
+            model.gaussians, moments, cameras, shown, inputs["backgrounds"]
+        )
         distillation = self.config.sds * self.sds.distillation_loss(rgb, inputs)
         return loss + distillation, [shifts, sds_shifts]
 
@@ -95,9 +94,9 @@ class Objective:
         gaussians: Gaussians,
         moment: Sequence[Tensor],  # means, quats, scales; each [N, ...] or [B, N, ...]
         cameras: Cameras,  # B
+        colors: Tensor,  # [N, 3] or [B, N, 3]
         backgrounds: Tensor | None = None,  # [B, 3]; None is white
-        offsets: Tensor | None = None,  # [B, N, 2] of the projected centres, pixels
-        colors: Tensor | None = None,  # [B, N, 3]; None are the Gaussians' own
+        warps: Tensor | None = None,  # [B, N, 2] offsets of the projected centres, pixels
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Colours [B, H, W, 3], alphas [B, H, W, 1], and the zeros [B, N, 2] added to the
         projected centres, which collect their gradients."""
@@ -106,10 +105,10 @@ class Objective:
             backgrounds = torch.ones(len(cameras), 3, device=device)
         shifts = torch.zeros(len(cameras), len(gaussians), 2, requires_grad=True, device=device)
         rgb, alpha, _ = rasterize(
-            *moment, gaussians.logits.sigmoid(), gaussians.colors() if colors is None else colors,
+            *moment, gaussians.logits.sigmoid(), colors,
             cameras.viewmats, cameras.Ks, cameras.width, cameras.height, backgrounds,
             antialiased=self.config.antialiased,
-            means2d_offsets=shifts if offsets is None else shifts + offsets,
+            means2d_offsets=shifts if warps is None else shifts + warps,
             backend=self.rasterizer,
         )  # fmt: skip
         return rgb, alpha, shifts
@@ -138,11 +137,19 @@ class Objective:
         return image_loss(rgb, alpha, targets, weights, config.robust, self.perceptual)
 
     def _corrected(
-        self, gaussians: Gaussians, frames: Tensor, views: Tensor, lookup: Lookup
+        self, colors: Tensor, frames: Tensor, views: Tensor, lookup: Lookup
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Offsets [B, N, 2] in pixels, colours [B, N, 3] and the weighted regularizer []."""
         config = self.config
         offsets, warp_penalty = self.correction.offsets(frames, views, lookup.grid[views])
-        colors, color_penalty = self.correction.colors(frames, views, gaussians.colors())
+        colors, color_penalty = self.correction.colors(frames, views, colors)
         regularizer = config.warp_pull * warp_penalty + config.tint_pull * color_penalty
         return offsets * self.targets.cameras.width, colors, regularizer
+
+
+def _in_pairs(moments: Tensor) -> Tensor:  # [K, N, ...] -> [N, ...] or [2 K, N, ...]
+    """For both views of each moment, which share a single one."""
+    if len(moments) == 1:
+        return moments.squeeze(0)
+    # repeat_interleave would gather, and scatter gradients
+    return moments[:, None].expand(-1, 2, -1, -1).flatten(0, 1)

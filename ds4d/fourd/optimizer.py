@@ -36,6 +36,7 @@ class Optimizer:
             "quats": config.rotation_lr,
             "logits": config.opacity_lr,
             "sh0": config.color_lr,
+            "sh0_knots": config.color_lr,
         }
         groups = [
             {"name": name, "params": [tensor], "lr": constant.get(name, 0.0)}

@@ -30,14 +30,15 @@ def preview(
     targets, number = objective.targets, step // INTERVAL
     frames, device = len(objective.positions), model.gaussians.means.device
     frame = torch.tensor([frames // 2 if lookup is None else number % frames], device=device)
-    moment = deformed(model.gaussians, objective.offsets(model, frame, lookup))
+    offsets = objective.offsets(model, frame, lookup)
+    moment, colors = deformed(model.gaussians, offsets), model.gaussians.colors(offsets.sh0)
     if real:
         other = targets.cameras[1 + number % (len(targets.cameras) - 1)]
     else:
         other = orbit_cameras([number * 15], 10.0, size=targets.cameras.width).to(device)
     images = [targets.select(frame, torch.zeros_like(frame)).rgb[0] / 255]
     for camera in (targets.cameras[0], other):
-        rgb, _, _ = objective.render(model.gaussians, moment, camera)
+        rgb, _, _ = objective.render(model.gaussians, moment, camera, colors)
         images.append(rgb[0].clamp(0, 1))
     error = (images[1] - images[0]).square().mean().item()
     row = (torch.stack(images) * 255).round().to(torch.uint8).cpu().numpy()

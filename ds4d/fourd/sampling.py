@@ -10,6 +10,8 @@ import torch
 
 from ..config import FourdConfig
 
+AGAIN = 1_000_003  # more than the epochs of a run: where the views of a second visit are looked up
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -71,24 +73,37 @@ class EpochSampler:
     """Frames in shuffled epochs, and the views of each frame in shuffled epochs of their own.
 
     All images are seen equally often, and where one step pulls the parameters towards its frame,
-    the steps around it soon pull them back. Stateless: any index can be asked for at any time.
+    the steps around it soon pull them back. With `weights`, an epoch has a frame of weight 1.5 once
+    or twice, and one of weight 0.5 or not. Stateless but for them: any index can be asked for.
     """
 
     def __init__(self, frames: int, views: int, front_always: bool, seed: int):
         self.frames, self.views, self.front_always = frames, views, front_always
         self.seed = seed
+        self.weights: np.ndarray | None = None  # [frames], of mean 1; None = all equal
 
     def sample(self, index: int, frame: int | None = None) -> Pair:
         visit = index  # number of earlier pairs of the same frame
         if frame is None:
-            visit = index // self.frames
-            frame = self._shuffled(0, index, self.frames)
+            visit, place = divmod(index, self.frames)
+            order = self._order(visit)
+            frame = int(order[place])
+            visit += AGAIN * int((order[:place] == frame).sum())
         if self.front_always:
             return Pair(frame, 0, 1 + self._shuffled(1 + frame, visit, self.views - 1))
         first, second = (self._shuffled(1 + frame, 2 * visit + i, self.views) for i in (0, 1))
         if first == second:  # the last view of one epoch and the first of the next
             second = self._shuffled(1 + frame, 2 * visit + 2, self.views)
         return Pair(frame, first, second)
+
+    def _order(self, epoch: int) -> np.ndarray:
+        """The frames of an epoch [frames]."""
+        random = np.random.default_rng((self.seed, 0, epoch))
+        frames = np.arange(self.frames)
+        if self.weights is not None:  # systematic resampling
+            ends = np.cumsum(self.weights) / self.weights.sum()
+            frames = np.searchsorted(ends[:-1], (frames + random.random()) / self.frames)
+        return random.permutation(frames)
 
     def _shuffled(self, stream: int, index: int, size: int) -> int:
         """Item `index` of an endless row of permutations of range(size), one row per stream."""

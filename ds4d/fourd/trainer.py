@@ -14,6 +14,7 @@ from ..guidance.schedule import render_size
 from ..multiview.outliers import named_views
 from ..multiview.views import Views
 from ..splatting.rasterize import crowded, supports_cuda_graph, supports_offsets
+from . import frame_weights
 from .asset import Asset
 from .checkpoint import flatten, part
 from .cuda_graph import GraphedStep
@@ -65,6 +66,7 @@ class Trainer:
         self.cameras, self.capture_to_world = views.cameras.to(device), views.capture_to_world
         self.generator = torch.Generator().manual_seed(seed)  # on the CPU: the same on any device
         self.sampler = build_sampler(config, T, V, seed, self.generator)
+        self.weighs_frames = config.shuffled and config.hard_frames > 0
         included = ~named_views(config.exclude, T, V)
         self.targets = Targets(views, config.image_size, device, included)
         self.features = view_features(  # [T, V, h, w, 2D]
@@ -72,7 +74,7 @@ class Trainer:
         )
         if config.points_from == "random":
             points, colors = random_points(len(points), torch.Generator().manual_seed(seed))
-        gaussians = from_points(points.to(device), colors.to(device))
+        gaussians = from_points(points.to(device), colors.to(device), config.color_knots)
         for tensor in gaussians.tensors().values():
             tensor.requires_grad_()
         network = build_deformation(config, self.features.shape[-1])
@@ -114,6 +116,7 @@ class Trainer:
         """Take one step."""
         if self.dynamic:
             self.visibility.refresh(self.model.gaussians, self.step)
+            self._weigh_frames()
         self.optimizer.set_rates(self.step)
         inputs = {name: tensor.to(self.device) for name, tensor in self.sample().items()}
         if self.graph is None:
@@ -130,6 +133,14 @@ class Trainer:
             self.running_mean = None
             self.visibility.reset()
         self._update_mean()
+
+    def _weigh_frames(self) -> None:
+        """Update the sampler's weights where this dynamic step is due."""
+        step = self.step - self.config.static_iterations
+        if self.weighs_frames and step and step % frame_weights.INTERVAL == 0:
+            lookup, power = self.visibility.lookup, self.config.hard_frames
+            errors = frame_weights.front_errors(self.objective, self.model, lookup)
+            self.sampler.weights = frame_weights.weights(errors, power)
 
     def sample(self) -> dict[str, Tensor]:
         """Random inputs of a step, on the CPU: "frames" [K], "views" [K, 2], and those of SDS."""
@@ -187,6 +198,8 @@ class Trainer:
             parts["view_correction"] = self.correction.state_dict()
         if self.running_mean is not None:
             parts["averages"] = self.running_mean.state_dict()
+        if self.weighs_frames and self.sampler.weights is not None:
+            parts["sampler"] = {"weights": torch.from_numpy(self.sampler.weights)}
         return {"generator": self.generator.get_state()} | flatten(parts)
 
     def load_state_dict(self, state: dict[str, Tensor], step: int) -> None:
@@ -206,6 +219,8 @@ class Trainer:
             self.correction.load_state_dict(part(state, "view_correction."))
         self.densifier.load_state_dict(part(state, "statistics."))
         self.visibility.load_state_dict(part(state, "lookup."))
+        if "sampler.weights" in state:
+            self.sampler.weights = state["sampler.weights"].cpu().numpy()
         self.optimizer.load_state_dict(part(state, "optimizer."), self.model.gaussians)
         if averages := part(state, "averages."):
             self.running_mean = RunningMean(self.model, self._mean_steps)

@@ -71,7 +71,7 @@ class ViewCorrection(nn.Module):
         self,
         frames: Tensor,  # [B]
         views: Tensor,  # [B]
-        colors: Tensor,  # [N, 3]
+        colors: Tensor,  # [N, 3] or [B, N, 3]
     ) -> tuple[Tensor, Tensor]:
         """Colours as the views show them [B, N, 3], and the regularizer [], the mean squared
         length of the affine's parameters."""

@@ -157,13 +157,15 @@ def optimization_settings(config: FourdConfig) -> FourdConfig:
     """Adapt optimization settings to a capture.
 
     All views are real: they get equal weights (the front's, if the preset gives others no
-    photometric loss) and no score distillation. Distant background may have large Gaussians.
+    photometric loss), frames are sampled equally often, colours are constant, and there is no score
+    distillation. Distant background may have large Gaussians.
     """
     rgb, alpha = config.view_rgb or config.front_rgb, config.view_alpha or config.front_alpha
     smallest, largest = config.prune_scales
     return replace(
         config, front_always=False, front_rgb=rgb, view_rgb=rgb, front_alpha=alpha,
-        view_alpha=alpha, sds=0.0, prune_scales=(smallest, max(largest, MAX_SCALE)),
+        view_alpha=alpha, hard_frames=0.0, color_knots=0, sds=0.0,
+        prune_scales=(smallest, max(largest, MAX_SCALE)),
     )  # fmt: skip
 
 

@@ -1,36 +1,39 @@
 // Streaming reader of the packed 4D file (docs/packed_format.md).
 
 const MAGIC = 0x44345344; // "DS4D", little-endian
-const VERSION = 1;
-const FRAME_BYTES = 13;
+// By version: bytes per Gaussian and frame. Since version 2 colours change over time.
+const FRAME_BYTES = { 1: 13, 2: 16 };
 const MOST = 1 << 28; // Gaussians, and bytes of a block
 
 /**
  * Parse the header, then each frame as soon as it is complete.
  *
- * onHeader(header, appearance): appearance is N x 4 bytes, red, green, blue, opacity.
+ * onHeader(header, appearance): appearance is N x 4 bytes, first red, green, blue, and opacity.
  * onFrame(index, texels, means): N x 4 uint32 for the GPU (see renderer.js), and N x 3
  * uint16 levels of the means for sorting. Awaited: a slow consumer slows the reader down.
  */
 export async function readPacked(chunks, onHeader, onFrame) {
   const bytes = new Incoming(chunks);
   const start = new DataView((await bytes.take(12)).buffer);
-  if (start.getUint32(0, true) !== MAGIC || start.getUint32(4, true) !== VERSION) {
+  const frameBytes = FRAME_BYTES[start.getUint32(4, true)];
+  if (start.getUint32(0, true) !== MAGIC || !frameBytes) {
     throw new Error("This is not a packed 4D file of this version.");
   }
   const header = parsed(await bytes.take(start.getUint32(8, true)));
   const count = header.gaussians;
   const [first, ...rest] = header.blocks;
-  onHeader(header, appearanceOf(await inflated(await bytes.take(first), 4 * count), count));
+  const appearance = appearanceOf(await inflated(await bytes.take(first), 4 * count), count);
+  onHeader(header, appearance);
   const state = {
     means: new Int32Array(3 * count),
     quats: new Uint8Array(4 * count),
     scales: new Uint8Array(3 * count),
+    colors: Uint8Array.from({ length: 3 * count }, (_, i) => appearance[4 * ((i / 3) | 0) + (i % 3)]),
   };
   for (let index = 0; index < rest.length; index++) {
     addDifferences(
       state,
-      await inflated(await bytes.take(rest[index]), FRAME_BYTES * count),
+      await inflated(await bytes.take(rest[index]), frameBytes * count),
       count,
     );
     await onFrame(index, texelsOf(state, count), Uint16Array.from(state.means));
@@ -122,28 +125,32 @@ function appearanceOf(planes, count) {
 
 const unzigzag = (number) => (number >>> 1) ^ -(number & 1);
 
-function addDifferences({ means, quats, scales }, planes, count) {
+function addDifferences({ means, quats, scales, colors }, planes, count) {
+  const colored = planes.length > FRAME_BYTES[1] * count;
   for (let n = 0; n < count; n++) {
     for (let axis = 0; axis < 3; axis++) {
       const high = planes[axis * count + n],
         low = planes[(3 + axis) * count + n];
       means[3 * n + axis] += unzigzag((high << 8) | low);
       scales[3 * n + axis] += unzigzag(planes[(10 + axis) * count + n]);
+      if (colored) colors[3 * n + axis] += unzigzag(planes[(13 + axis) * count + n]);
     }
     for (let part = 0; part < 4; part++)
       quats[4 * n + part] += unzigzag(planes[(6 + part) * count + n]);
   }
 }
 
-/** x | y << 16, z | scale x << 16 | scale y << 24, quaternion w x y z from the lowest byte, scale z. */
-function texelsOf({ means, quats, scales }, count) {
+/** x | y << 16, z | scale x << 16 | scale y << 24, quaternion w x y z from the lowest byte, and
+ * scale z, red, green, blue from the lowest byte. */
+function texelsOf({ means, quats, scales, colors }, count) {
   const texels = new Uint32Array(4 * count);
   for (let n = 0; n < count; n++) {
     texels[4 * n] = means[3 * n] | (means[3 * n + 1] << 16);
     texels[4 * n + 1] = means[3 * n + 2] | (scales[3 * n] << 16) | (scales[3 * n + 1] << 24);
     texels[4 * n + 2] =
       quats[4 * n] | (quats[4 * n + 1] << 8) | (quats[4 * n + 2] << 16) | (quats[4 * n + 3] << 24);
-    texels[4 * n + 3] = scales[3 * n + 2];
+    texels[4 * n + 3] =
+      scales[3 * n + 2] | (colors[3 * n] << 8) | (colors[3 * n + 1] << 16) | (colors[3 * n + 2] << 24);
   }
   return texels;
 }

@@ -24,14 +24,15 @@ flat out vec4 color;
 
 const float NEAR = 0.01, BLUR = 0.3, MARGIN = 0.15, SMALLEST = 1.0 / 255.0, LEAST = 0.005;
 
-struct Gaussian { vec3 levels; vec4 quat; vec3 scales; };
+struct Gaussian { vec3 levels; vec4 quat; vec3 scales; vec3 color; };
 
 Gaussian unpack(uvec4 t) {
   vec4 quat = vec4((ivec4(t.b) << ivec4(24, 16, 8, 0)) >> 24);
   return Gaussian(
     vec3(t.r & 0xffffu, t.r >> 16, t.g & 0xffffu),
     quat / length(quat),
-    vec3((t.g >> 16) & 0xffu, t.g >> 24, t.a)
+    vec3((t.g >> 16) & 0xffu, t.g >> 24, t.a & 0xffu),
+    vec3((t.a >> 8) & 0xffu, (t.a >> 16) & 0xffu, t.a >> 24) / 255.0
   );
 }
 
@@ -50,13 +51,13 @@ void main() {
   if (turn >= count) return;
   int index = int(texelFetch(order, ivec2(turn % ${TEXTURE_WIDTH}, turn / ${TEXTURE_WIDTH}), 0).r);
   ivec2 texel = ivec2(index % ${TEXTURE_WIDTH}, index / ${TEXTURE_WIDTH});
-  color = texelFetch(appearance, texel, 0);
   Gaussian a = unpack(texelFetch(before, texel, 0)), b = unpack(texelFetch(after, texel, 0));
   // Means are interpolated, except for long moves, which switch halfway.
   float gone = distance(a.levels, b.levels) > glide ? step(0.5, share) : share;
   vec3 mean = meanOrigin + meanStep * mix(a.levels, b.levels, gone);
   vec3 scales = exp(scaleOrigin + scaleStep * mix(a.scales, b.scales, gone));
   vec4 quat = normalize(mix(a.quat, b.quat, gone));
+  color = vec4(mix(a.color, b.color, gone), texelFetch(appearance, texel, 0).a);
 
   vec3 p = toCamera * (mean - target) + vec3(0.0, 0.0, radius);
   if (p.z <= NEAR || color.a < SMALLEST) return;

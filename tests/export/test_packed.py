@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 
 import pytest
 import torch
 
 from ds4d.cameras import Cameras, orbit_cameras
 from ds4d.errors import UserError
-from ds4d.export.packed import SMALLEST_SCALE, input_camera, pack, unpack
+from ds4d.export.packed import FRAME_BYTES, SMALLEST_SCALE, VERSION, input_camera, pack, unpack
 from ds4d.splatting.splats import Splats
 
 
 class Asset:
-    """Gaussians that drift, turn and grow, smoothly and each in its own way."""
+    """Gaussians that drift, turn, grow and fade, smoothly and each in its own way."""
 
     def __init__(self, count: int = 300, frames: int = 6):
         random = torch.Generator().manual_seed(1)
@@ -28,6 +29,7 @@ class Asset:
         self.log_scales = torch.rand(count, 3, generator=random) * 5 - 8
         self.opacities = torch.rand(count, generator=random)
         self.colors = torch.rand(count, 3, generator=random)
+        self.fade = torch.randn(count, 3, generator=random) * 0.2
 
     def splats(self, position: float) -> Splats:
         return Splats(
@@ -35,7 +37,7 @@ class Asset:
             torch.nn.functional.normalize(self.quats + position * self.turn, dim=-1),
             (self.log_scales + 0.5 * position).exp(),
             self.opacities,
-            self.colors,
+            (self.colors + position * self.fade).clamp(0, 1),
         )
 
 
@@ -82,6 +84,20 @@ def test_a_frame_needs_only_those_before_it(asset):
     shortened = whole[:8] + len(text).to_bytes(4, "little") + text + cut[start:]
     for a, b in zip(unpack(shortened).frames, unpack(whole).frames, strict=False):
         assert torch.equal(a.means, b.means)
+
+
+def test_a_file_of_version_1_keeps_its_colours(asset):
+    now, before = pack(asset, seconds=1.0), as_version_1(pack(asset, seconds=1.0))
+    first, *_ = unpack(now).frames
+    for a, b in zip(unpack(before).frames, unpack(now).frames, strict=True):
+        assert torch.equal(a.means, b.means) and torch.equal(a.scales, b.scales)
+        assert torch.equal(a.colors, first.colors) and torch.equal(a.opacities, b.opacities)
+
+
+def test_a_file_of_a_later_version_is_told(asset):
+    packed = pack(asset, seconds=1.0)
+    with pytest.raises(UserError, match="known version"):
+        unpack(packed[:4] + (VERSION + 1).to_bytes(4, "little") + packed[8:])
 
 
 def test_thirty_thousand_gaussians_are_a_few_megabytes():
@@ -135,6 +151,20 @@ def test_a_file_that_is_cut_off_is_told(asset, kept):
 def test_other_files_are_told(asset):
     with pytest.raises(UserError, match="not a packed 4D file"):
         unpack(b"PK\3\4" + pack(asset, seconds=1.0))
+
+
+def as_version_1(packed: bytes) -> bytes:
+    """The file as version 1 wrote it, without planes for the colours of each frame."""
+    header, start = _header(packed), 12 + int.from_bytes(packed[8:12], "little")
+    blocks = []
+    for size in header["blocks"]:
+        blocks.append(packed[start : start + size])
+        start += size
+    count = FRAME_BYTES[1] * header["gaussians"]
+    blocks[1:] = [zlib.compress(zlib.decompress(block)[:count]) for block in blocks[1:]]
+    text = json.dumps(header | {"blocks": [len(block) for block in blocks]}).encode()
+    version = (1).to_bytes(4, "little")
+    return b"".join([packed[:4], version, len(text).to_bytes(4, "little"), text, *blocks])
 
 
 def _header(packed: bytes) -> dict:

@@ -27,7 +27,7 @@ class Asset:
             torch.tensor([[1.0, 0, 0, 0], [0.5, 0.5, 0.5, 0.5]]),
             torch.tensor([[0.01, 0.02, 0.03], [0.04, 0.05, 0.06]]) * (1 + position),
             torch.tensor([0.9, 0.05]),
-            torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.0, 1.0]]),
+            torch.tensor([[1.0, 0.5, 0.0], [0.0, 0.0, position]]),
         )
 
 
@@ -42,13 +42,14 @@ def test_the_cache_holds_every_gaussian_at_every_frame(context):
     with np.load(context.workspace / points_cache.NAME) as arrays:
         assert {name: values.shape for name, values in arrays.items()} == {
             "means": (3, 2, 3), "quats": (3, 2, 4), "scales": (3, 2, 3),
-            "opacities": (2,), "colors": (2, 3), "times": (3,),
+            "opacities": (2,), "colors": (2, 3), "frame_colors": (3, 2, 3), "times": (3,),
         }  # fmt: skip
         assert arrays["times"].tolist() == [0.0, 2.0, 4.0]
         for number, splats in enumerate(context.frames()):
             for name in ("means", "quats", "scales"):
                 np.testing.assert_array_equal(arrays[name][number], getattr(splats, name))
-        np.testing.assert_array_equal(arrays["colors"], Asset().splats(0).colors)
+            np.testing.assert_array_equal(arrays["frame_colors"][number], splats.colors)
+        np.testing.assert_array_equal(arrays["colors"], Asset().splats(0.5).colors)  # the means
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ CONFIG = dataclasses.replace(FourdConfig(), max_gaussians=1000, densify_share=0.
 @pytest.fixture
 def state():
     """Gaussians whose means are their index, an Adam that has stepped, and rising gradients."""
-    gaussians = from_points(torch.rand(N, 3), torch.rand(N, 3))
+    gaussians = from_points(torch.rand(N, 3), torch.rand(N, 3), knots=4)
     gaussians.means[:, 0] = torch.arange(N)
     gaussians.log_scales[:] = torch.tensor(0.01).log()
     for tensor in gaussians.tensors().values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,3 +67,16 @@ def test_a_batch_continues_where_the_step_before_ended():
     assert all(batch["views"].shape == (3, 2) for batch in batches)
     frames = torch.cat([batch["frames"] for batch in batches]).tolist()
     assert frames == [sampler().sample(index).frame for index in range(3 * FRAMES)]
+
+
+def test_weights_decide_how_often_a_frame_comes():
+    weighted = sampler()
+    weighted.weights = np.array([0.4, 0.4, 0.4, 2.9, 0.9])
+    epochs = 200
+    pairs = [weighted.sample(index) for index in range(FRAMES * epochs)]
+    counts = np.bincount([pair.frame for pair in pairs], minlength=FRAMES)
+    np.testing.assert_allclose(counts / epochs, weighted.weights, atol=0.12)
+    once = Counter(pair.frame for pair in pairs[:FRAMES])
+    assert 2 <= once[3] <= 3  # spread over the epochs
+    views = Counter(view for pair in pairs if pair.frame == 3 for view in (pair.first, pair.second))
+    assert min(views.values()) > 0.7 * max(views.values()) and len(views) == VIEWS

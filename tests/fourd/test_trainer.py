@@ -64,3 +64,23 @@ def test_every_preset_trains_on_the_default_kernels(scene, preset):
     after = trainer.model.network.parameters()
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert trainer.asset().splats(0.5).means.isfinite().all()
+
+
+def test_every_view_of_a_frame_teaches_the_colours_of_its_moment_alone(scene, small_config):
+    trainer = build(scene, dataclasses.replace(small_config, **SHORT))
+    trainer.step = trainer.config.static_iterations
+    trainer.visibility.refresh(trainer.model.gaussians, 0)
+    for views in ((0, 3), (2, 5)):
+        inputs = {"frames": torch.tensor([0, 4]), "views": torch.tensor([views, views])}
+        loss, _ = trainer.objective.loss(trainer.model, inputs, trainer.visibility.lookup, 0)
+        (taught,) = torch.autograd.grad(loss, trainer.model.gaussians.sh0_knots)  # [N, 24, 3]
+        assert taught.abs().sum((0, 2)).nonzero()[:, 0].tolist() == [0, 23]
+
+
+def test_constant_colours_are_constant(scene, small_config):
+    config = dataclasses.replace(small_config, **SHORT, color_knots=0)
+    trainer = build(scene, config)
+    while trainer.step < trainer.total:
+        trainer.advance()
+    asset = trainer.asset()
+    assert torch.equal(asset.splats(0.0).colors, asset.splats(1.0).colors)

@@ -14,7 +14,7 @@ SIZE = 160  # pixels of the canvas
 
 
 class Ball:
-    """A speckled ball of long and flat Gaussians that sways; some of them jump."""
+    """A speckled ball of long and flat Gaussians that sways and fades; some of them jump."""
 
     positions = torch.tensor([0.0, 0.2, 0.5, 0.8, 1.0])
     cameras = orbit_cameras([0.0], size=SIZE)
@@ -28,6 +28,7 @@ class Ball:
         self.opacities = torch.rand(count, generator=random) * 0.97 + 0.02
         self.colors = torch.rand(count, 3, generator=random) * (1 - hue)
         self.sway = 0.1 * torch.rand(count, 3, generator=random)
+        self.fade = 0.5 * torch.rand(count, 3, generator=random) - self.colors / 2
 
     def splats(self, position: float) -> Splats:
         """As an asset does it: in straight lines between frames, the far ones jump."""
@@ -36,8 +37,10 @@ class Ball:
         share = (position - start) / (end - start)
         way = (end - start) * self.sway
         far = way.norm(dim=-1, keepdim=True) > 0.04
-        moved = start * self.sway + torch.where(far, float(share >= 0.5), share) * way
-        return Splats(self.means + moved, self.quats, self.scales, self.opacities, self.colors)
+        share = torch.where(far, float(share >= 0.5), share)
+        moved = start * self.sway + share * way
+        colors = self.colors + (start + share * (end - start)) * self.fade
+        return Splats(self.means + moved, self.quats, self.scales, self.opacities, colors)
 
 
 def arrived(page, what: str) -> None:

@@ -11,6 +11,7 @@ from ds4d import viewer
 from ds4d.cameras import orbit_cameras
 from ds4d.export.packed import pack
 from ds4d.splatting.splats import render
+from tests.export.test_packed import as_version_1
 from tests.viewer.ball import SIZE, Ball, arrived, pixels, still
 
 NO_WEBGL = """
@@ -50,6 +51,20 @@ def test_its_pixels_are_those_of_the_rasterizer(visit, ball):
         assert drawn[..., 3].max() > 0.9
         error = np.square(drawn - expected).mean()
         assert -10 * math.log10(error) > 45, (azimuth, elevation, time)
+
+
+def test_a_file_of_version_1_keeps_its_colours(visit, site, packed):
+    (site.folder / "old.ds4d").write_bytes(as_version_1(packed))
+    drawn = []
+    for source in ("ball.ds4d", "old.ds4d"):
+        page = visit(source=source)
+        still(page)
+        first = pixels(page)
+        page.evaluate("player.time = 1")
+        drawn.append((first, pixels(page)))
+    (first, last), (old_first, old_last) = drawn
+    assert np.abs(first - old_first).max() == 0
+    assert np.abs(last - old_last).mean() > 0.005  # the new file's have faded
 
 
 def test_near_gaussians_hide_far_ones_from_every_side(visit):
