@@ -42,7 +42,7 @@ from .images import checkerboard, load_images, over, save_images, tile
 from .matting import corrections
 from .mesh.io import load_points_ply, save_glb, save_points_ply
 from .mesh.sampling import resample_cloud, sample_points
-from .moving_mesh.given import place_given
+from .moving_mesh.given import TooDense, place_given
 from .multiview import capture
 from .multiview.grid import grids
 from .multiview.outliers import describe, find_outliers
@@ -357,8 +357,14 @@ class ObjectPipeline(_Pipeline):
             placed = self.workspace / GIVEN
             placed.unlink(missing_ok=True)
             if engine.name == "given":
-                with self.workspace.replacing(GIVEN) as path:
-                    write_morphing(path, place_given(file, shape), [0.0])
+                try:
+                    mesh_in_place = place_given(file, shape)
+                except TooDense as error:
+                    message = f"{error.sentence} The mesh that moves is made from the Gaussians."
+                    yield Event("mesh", 1, 1, message, warning=True)
+                else:
+                    with self.workspace.replacing(GIVEN) as path:
+                        write_morphing(path, mesh_in_place, [0.0])
             return {"vertices": len(shape.vertices)}
 
         yield from self.recorder.run(

@@ -19,17 +19,22 @@ MOST_TEXELS = 4096  # along a side of a texture; larger ones are reduced
 PLAIN = (0.5, 0.5, 0.5, 1.0)  # linear colour of parts without one
 
 
+class TooDense(UserError):
+    """A mesh of too many vertices to be written once per frame."""
+
+
 def read_given(file: Path) -> MovingMesh:
     """Read a mesh file as a mesh of one frame, in the axes of the world and its own units.
 
     Parts of more than one instance are repeated.
 
     Raises:
-        UserError: the file cannot be used, or has too many vertices.
+        TooDense: it has more than MOST_VERTICES vertices.
+        UserError: the file cannot be used.
     """
     shapes = read.shapes(file)
     if sum(len(shape.vertices) for shape, _ in shapes) > MOST_VERTICES:
-        raise UserError(
+        raise TooDense(
             f"The mesh {file.name} has more than {MOST_VERTICES:,} vertices, too many to animate.",
             "Simplify it, for example with a decimate modifier, and run again.",
         )
@@ -53,7 +58,8 @@ def place_given(file: Path, aligned: Mesh) -> MovingMesh:
         aligned: what the mesh stage made of it, in world coordinates.
 
     Raises:
-        UserError: the file cannot be used, or has too many vertices.
+        TooDense: it has more than MOST_VERTICES vertices.
+        UserError: the file cannot be used.
     """
     mesh = read_given(file)
     raw = mesh.vertices[0]

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from ds4d.mesh.mesh import Mesh
 from ds4d.mesh.read import load
+from ds4d.moving_mesh import given
 from ds4d.moving_mesh.given import place_given, read_given, similarity
 
 
@@ -57,3 +58,9 @@ def test_a_mirrored_cloud_is_not_matched_by_a_mirror():
     points = np.random.default_rng(0).normal(size=(50, 3))
     _, rotation, _ = similarity(points, points * [-1, 1, 1])
     assert np.linalg.det(rotation) == pytest.approx(1)
+
+
+def test_a_mesh_too_dense_to_be_animated_is_named(file, monkeypatch):
+    monkeypatch.setattr(given, "MOST_VERTICES", 20)
+    with pytest.raises(given.TooDense, match="mesh.glb has more than 20 vertices"):
+        read_given(file)
