@@ -15,12 +15,12 @@ import tyro
 from tyro.conf import Positional
 
 from ds4d.cameras import orbit_cameras
-from ds4d.config import PRESETS
 from ds4d.images import load_images, over, tile
 from ds4d.multiview.given import front_camera
 from ds4d.multiview.inflate.model import fit
 from ds4d.multiview.inflate.solid import render
 from ds4d.pipeline import generate
+from ds4d.presets import PRESETS
 from ds4d.run.events import result
 from ds4d.run.workspace import Workspace
 

@@ -19,7 +19,6 @@ from typing import Annotated, Any, Literal, get_args
 import tyro
 
 from .config import (
-    PRESETS,
     AnimateConfig,
     Config,
     ExportConfig,
@@ -31,6 +30,7 @@ from .config import (
 )
 from .errors import UserError, of_the_machine
 from .fourd.ablations import ABLATIONS
+from .presets import PRESETS
 
 View = Literal["orbit", "front", "back", "left", "right", "bullet"]
 Metric = Literal["clip", "lpips", "fvd", "ms-ssim", "d-ssim", "clip-t", "clip-d"]

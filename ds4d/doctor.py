@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .config import PRESETS, MachineConfig
+from .config import MachineConfig
 from .errors import UserError
+from .presets import PRESETS
 
 if TYPE_CHECKING:
     from .weights import Found

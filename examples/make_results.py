@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from ds4d import pipeline
-from ds4d.config import PRESETS
+from ds4d.presets import PRESETS
 from ds4d.run.progress import show
 from ds4d.run.workspace import Workspace, replacing
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from ds4d.config import PRESETS
+from ds4d.presets import PRESETS
 from ds4d.run.estimate import expected
 from ds4d.weights import CATALOGUE
 

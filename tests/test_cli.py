@@ -16,9 +16,9 @@ from safetensors.numpy import load_file
 
 from ds4d import cli
 from ds4d.cli import INTERRUPTED, main
-from ds4d.config import PRESETS
 from ds4d.errors import UserError
 from ds4d.fourd.ablations import ABLATIONS
+from ds4d.presets import PRESETS
 from ds4d.run.workspace import replacing
 from tests.evaluation import reference_scorer
 

@@ -19,7 +19,7 @@ SHARED_TYPES = ("ds4d.mesh.mesh", "ds4d.mesh.io", "ds4d.mesh.visibility")
 FOUNDATIONS = {
     "kernels": {"kernels"},
     "splatting": {"splatting", "kernels", "cameras", "errors", "config"},
-    "run": {"run", "config", "errors", "weights", "images"},
+    "run": {"run", "config", "presets", "errors", "weights", "images"},
     "weights": {"weights", "errors", "run", "config"},
     "viewer": {"viewer"},
 }

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 
 from ds4d import pipeline
-from ds4d.config import PRESETS, Config
+from ds4d.config import Config
 from ds4d.fourd.ablations import ABLATIONS
 from ds4d.fourd.asset import Asset
+from ds4d.presets import PRESETS
 from ds4d.run.workspace import Workspace
 
 from . import scores

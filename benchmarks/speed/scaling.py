@@ -10,8 +10,9 @@ from pathlib import Path
 
 import torch
 
-from ds4d.config import PRESETS, Config
+from ds4d.config import Config
 from ds4d.pipeline import generate
+from ds4d.presets import PRESETS
 from ds4d.run.workspace import Workspace
 
 from . import rasterizer, training

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ds4d.cameras import rig_cameras
-from ds4d.config import PRESETS, FourdConfig
+from ds4d.config import FourdConfig
 from ds4d.features import descriptors
 from ds4d.fourd.densify import rotate
 from ds4d.fourd.losses import structural
@@ -20,6 +20,7 @@ from ds4d.fourd.stage import advance
 from ds4d.fourd.trainer import Trainer
 from ds4d.guidance import Perceptual, Zero123
 from ds4d.multiview.views import Views
+from ds4d.presets import PRESETS
 from ds4d.run import device as devices
 from ds4d.run.events import result
 from ds4d.splatting.splats import render

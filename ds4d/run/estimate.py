@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ..config import PRESETS, Config, FourdConfig
+from ..config import Config, FourdConfig
+from ..presets import PRESETS
 from .events import STAGES
 
 # Two x86-64 cores without a GPU, a bundled clip (24 frames, preview preset): seconds of each stage.

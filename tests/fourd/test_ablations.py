@@ -8,12 +8,13 @@ import tyro
 
 from ds4d import guidance
 from ds4d.cli import _commands
-from ds4d.config import PRESETS, FourdConfig, MachineConfig
+from ds4d.config import FourdConfig, MachineConfig
 from ds4d.fourd import stage as fourd_stage
 from ds4d.fourd.ablations import ABLATIONS
 from ds4d.fourd.asset import Asset
 from ds4d.fourd.gaussians import BALL
 from ds4d.fourd.trainer import Trainer
+from ds4d.presets import PRESETS
 from tests.stages import finished
 
 CPU = torch.device("cpu")

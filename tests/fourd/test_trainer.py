@@ -8,9 +8,10 @@ import warnings
 import pytest
 import torch
 
-from ds4d.config import PRESETS, FourdConfig
+from ds4d.config import FourdConfig
 from ds4d.fourd.losses import structural
 from ds4d.fourd.trainer import Trainer
+from ds4d.presets import PRESETS
 
 SHORT = {
     "static_iterations": 2,

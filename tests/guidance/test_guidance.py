@@ -11,8 +11,9 @@ import torch
 
 from ds4d import guidance
 from ds4d.cameras import rig_cameras
-from ds4d.config import PRESETS, FourdConfig, MachineConfig
+from ds4d.config import FourdConfig, MachineConfig
 from ds4d.errors import UserError
+from ds4d.presets import PRESETS
 from tests.fakes import zero123 as tiny
 from tests.stages import finished
 

@@ -14,10 +14,11 @@ import torch
 from ds4d import clip
 from ds4d.cameras import Similarity, orbit_cameras, project, read_case_cameras
 from ds4d.clip import datasets
-from ds4d.config import PRESETS, ClipConfig, MultiviewConfig
+from ds4d.config import ClipConfig, MultiviewConfig
 from ds4d.errors import UserError
 from ds4d.mesh.io import save_points_ply
 from ds4d.multiview import capture, given
+from ds4d.presets import PRESETS
 from tests.fakes.capture import HELD_OUT, RIG, UNIT, camera, outside, picture, room, write_room
 from tests.stages import finished
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from ds4d.config import PRESETS, Config
+from ds4d.config import Config
 from ds4d.errors import UserError
+from ds4d.presets import PRESETS
 from page.components.number import Number
 from page.limits import Limits
 from page.settings import SETTINGS, configure, preset_changes, preset_choices, values_of

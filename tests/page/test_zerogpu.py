@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from ds4d import pipeline
-from ds4d.config import PRESETS, Config
+from ds4d.config import Config
 from ds4d.errors import Paused, UserError
+from ds4d.presets import PRESETS
 from ds4d.run.events import STAGES, Event
 from ds4d.run.workspace import Workspace
 from page import about, hardware, zerogpu

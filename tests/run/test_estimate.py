@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ds4d.config import PRESETS
+from ds4d.presets import PRESETS
 from ds4d.run.estimate import expected, slowness
 from ds4d.run.events import STAGES
 

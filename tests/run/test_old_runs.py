@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ds4d import cli, clip, images, pipeline
+from ds4d import cli, clip, features, guidance, images, matting, mesh, multiview, pipeline
 from ds4d.config import Config
 from ds4d.export import packed
 from ds4d.fourd.asset import Asset
@@ -71,9 +71,8 @@ def test_a_current_run_loads_nothing_and_chooses_no_engine(name, run, monkeypatc
     def fails(*arguments, **options):
         raise AssertionError("a skipped stage has loaded something")
 
-    for module in (pipeline.matting, pipeline.multiview, pipeline.features, pipeline.mesh):
+    for module in (matting, multiview, features, mesh, guidance):
         monkeypatch.setattr(module, "choose", fails)
-    monkeypatch.setattr(pipeline.guidance, "choose", fails)
     monkeypatch.setattr(clip, "load", fails)
     monkeypatch.setattr(images, "load_pngs", fails)
     assert skipped(name, run, config) == list(STAGES)

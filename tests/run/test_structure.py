@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from ds4d.config import PRESETS, Config, FourdConfig
+from ds4d.config import Config, FourdConfig
+from ds4d.presets import PRESETS
 from ds4d.run.structure import structure
 from ds4d.run.workspace import content_key
 

@@ -9,8 +9,9 @@ import sys
 
 import pytest
 
-from ds4d.config import PRESETS, ClipConfig
+from ds4d.config import ClipConfig
 from ds4d.errors import UserError
+from ds4d.presets import PRESETS
 from ds4d.run import made
 from ds4d.run.workspace import Workspace, content_key, source_files
 from tests.paths import ROOT

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from ds4d import clip
-from ds4d.config import PRESETS
 from ds4d.errors import UserError
 from ds4d.images import load_images, save_images
 from ds4d.matting import corrections
+from ds4d.presets import PRESETS
 from ds4d.run.events import STAGES
 from ds4d.run.workspace import Workspace
 from page.components import matte_editor, views_panel

@@ -8,9 +8,9 @@ from html.parser import HTMLParser
 import gradio as gr
 import pytest
 
-from ds4d.config import PRESETS
 from ds4d.errors import UserError
 from ds4d.preflight import Check
+from ds4d.presets import PRESETS
 from page import look
 from page.api import Api
 from page.components import preflight

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ds4d.config import PRESETS
+from ds4d.presets import PRESETS
 from page.jobs import queue as queue_module
 from page.jobs.queue import Queue
 from page.jobs.store import Job, Store

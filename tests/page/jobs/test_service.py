@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ds4d.config import PRESETS
 from ds4d.errors import UserError
+from ds4d.presets import PRESETS
 from page.jobs.service import Service
 from page.settings import values_of
 

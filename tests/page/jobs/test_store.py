@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ds4d.config import PRESETS
 from ds4d.errors import UserError
+from ds4d.presets import PRESETS
 from page.handlers import Handlers
 from page.jobs.service import Service
 from page.jobs.store import RECORD, stored_name

@@ -1,0 +1,215 @@
+"""The stages that every kind of input has."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import clip, export, features, guidance, interpolation, matting, multiview
+from ..config import Config, ExportConfig
+from ..evaluation import comparison
+from ..features.io import load_features, save_features
+from ..fourd import stage as fourd
+from ..fourd import visualize
+from ..fourd.asset import Asset
+from ..images import checkerboard, load_images, over, tile
+from ..mesh.io import load_points_ply
+from ..multiview.grid import grids
+from ..multiview.outliers import describe, find_outliers
+from ..multiview.views import Views, load_views
+from ..render import animation, turntable
+from ..run import device
+from ..run.engines import Engine
+from ..run.events import Event, Stage
+from ..run.recorder import Recorder, versions
+from ..run.workspace import Workspace
+
+CLIP_LIMITS = ("max_seconds", "max_pixels", "max_bytes")  # fields of ClipConfig
+
+
+class Pipeline:
+    """Stages that every kind of input has; subclasses add how frames and points are made."""
+
+    def __init__(
+        self, source: Path, workspace: Workspace, config: Config, pause_after: float | None
+    ):
+        self.source, self.workspace, self.config = source, workspace, config
+        self.pause_after = pause_after
+        self.device = device.pick(config.machine.device)
+        self.recorder = Recorder(workspace, config.machine)
+        # Limits of the server were part of the clip's key once; runs of that time are recognized.
+        recorded = workspace.record.get("config", {}).get("clip", {})
+        limits = {name: recorded[name] for name in CLIP_LIMITS if name in recorded}
+        former = dataclasses.asdict(replace(config.clip, **limits))
+        former.pop("interpolate")  # those runs knew none, and it does not change the clip's frames
+        self.former_clip_config = dataclasses.make_dataclass("ClipConfig", former)(**former)
+
+    def stages(self) -> dict[str, Callable[[], Iterator[Event]]]:
+        """The stages in order, by their names in STAGES, under which events and run.json know them.
+
+        Each reads artifacts of earlier stages and leaves its own in the run folder.
+        """
+        raise NotImplementedError
+
+    def begin(self) -> None:
+        """Record what the run is about to do."""
+        source, config = self.source, self.config
+        self.workspace.record |= {
+            "source": source.name,
+            "config": dataclasses.asdict(config),
+            "seed": config.seed,
+            "versions": versions(),
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+            "device": str(self.device),
+        }
+        self.workspace.save()
+        self.workspace.log(f"generate {source.name}, preset {config.preset}, seed {config.seed}")
+
+    def read_clip(self) -> Iterator[Event]:
+        """clip/: the sampled frames."""
+
+        def make() -> Stage[dict[str, Any]]:
+            read = yield from clip.read(self.source, self.config.clip)
+            with self.workspace.replacing("clip") as folder:
+                clip.save(folder, read)
+            return {"frames": len(read.frames)}
+
+        config = self.config.clip
+        sampling = {"frames": config.frames, "start": config.start, "end": config.end}
+        yield from self.recorder.run(
+            "clip", (self.source, sampling), (), ["clip"], make,
+            former_inputs=(self.source, self.former_clip_config),
+        )  # fmt: skip
+
+    def make_views(self) -> Iterator[Event]:
+        """multiview/: the other views of each frame, with all cameras."""
+        config = self.config
+
+        def choose() -> Engine:
+            read = clip.load(self.workspace / "clip")
+            return multiview.choose(
+                config.multiview, config.machine, self.source, read, config.seed, self._cut_out
+            )
+
+        def make(engine: Engine) -> Stage[dict[str, Any]]:
+            frames = load_images(self.workspace / "frames")
+            views = yield from engine.run(frames, frames.shape[1])
+            real = views.capture_to_world is not None
+            flags = [] if real else find_outliers(views.images)
+            if flags:
+                yield Event("multiview", len(frames), len(frames), describe(flags), warning=True)
+            pictures = grids(views.images, flags)
+            with self.workspace.replacing("multiview") as folder:
+                views.save(folder)
+                clip.write_video(folder / "grid.mp4", pictures, fps=12)
+            message = f"{len(views.cameras)} cameras" if real else "six views"
+            preview = pictures[len(pictures) // 2]
+            yield Event("multiview", len(frames), len(frames), message, preview)
+            return {"flags": [[flag.frame, flag.view, flag.reason] for flag in flags]}
+
+        # Views that lie in the source folder are covered by the clip's key, which hashes it whole.
+        yield from self.recorder.run(
+            "multiview", (config.multiview,), ("matting",), ["multiview"], make, choose
+        )
+
+    def _cut_out(self, frames: np.ndarray) -> Stage[np.ndarray]:
+        """Mattes [T, H, W] of generated views [T, H, W, 3], by the best engine of this machine."""
+        config = replace(self.config.matting, engine="auto")
+        folder = self.workspace / "mattes"
+        return matting.choose(config, self.config.machine, frames, folder).run(frames)
+
+    def describe_views(self) -> Iterator[Event]:
+        """features.safetensors: feature maps of all views."""
+
+        def make(engine: Engine) -> Stage[dict[str, Any]]:
+            maps = yield from engine.run(self.views.images)
+            with self.workspace.replacing("features.safetensors") as path:
+                save_features(path, maps)
+            return {"shape": list(maps.shape)}
+
+        config = self.config.features
+        yield from self.recorder.run(
+            "features", (config,), ("multiview",), ["features.safetensors"], make,
+            lambda: features.choose(config, self.config.machine),
+        )  # fmt: skip
+
+    def optimize(self) -> Iterator[Event]:
+        """fourd.safetensors: the 4D asset; checkpoints/: the state of its optimization."""
+        config, rasterizer = self.config, self.config.machine.rasterizer
+
+        def make(guides: guidance.Guidance) -> Stage[dict[str, Any]]:
+            points, colors = load_points_ply(self.workspace / "points.ply")
+            maps = load_features(self.workspace / "features.safetensors")
+            moments = clip.load(self.workspace / "clip").positions
+            positions = interpolation.positions(moments, self.config.clip.interpolate)
+            asset, facts = yield from fourd.run(
+                self.views, torch.as_tensor(positions), maps, points, colors, config.fourd,
+                config.seed, self.workspace / "checkpoints", self.recorder.keys["fourd"],
+                self.device, guides, self.pause_after, rasterizer,
+            )  # fmt: skip
+            with self.workspace.replacing("fourd.safetensors") as path:
+                asset.save(path)
+            images, on_device = self.views.images, asset.to(self.device)
+            visualize.write(on_device, images, maps, self.workspace, rasterizer)
+            return facts
+
+        former, fields = None, dataclasses.asdict(config.fourd)
+        if fields.pop("color_knots") == fields.pop("hard_frames") == 0:  # as it was without them
+            former = (dataclasses.make_dataclass("FourdConfig", fields)(**fields), config.seed)
+        yield from self.recorder.run(
+            "fourd", (config.fourd, config.seed), ("features", "mesh"), ["fourd.safetensors"],
+            make, lambda: guidance.choose(config.fourd, config.machine), former_inputs=former,
+        )  # fmt: skip
+
+    def render_videos(self) -> Iterator[Event]:
+        """videos/: turntable videos, and the comparison of the asset with the clip."""
+
+        def make() -> Stage[dict[str, Any]]:
+            asset, frames = self._asset(), load_images(self.workspace / "frames")
+            config, rasterizer = self.config.videos, self.config.machine.rasterizer
+            self.workspace.remove(animation.FOLDER)  # of the old asset
+            facts = yield from comparison.run(asset, frames, self.workspace, config, rasterizer)
+            yield from turntable.run(asset, self.workspace, config, rasterizer)
+            return facts
+
+        yield from self.recorder.run("videos", (self.config.videos,), ("fourd",), ["videos"], make)
+
+    def export(self) -> Iterator[Event]:
+        """exports/: files for other programs, and the zip of everything."""
+
+        config = self.config.export
+        former = () if config == ExportConfig() else None  # runs from before there were settings
+
+        def make() -> Stage[dict[str, Any]]:
+            seconds = self.config.videos.seconds
+            files = yield from export.run(self._asset(), self.workspace, seconds, config=config)
+            return {"files": [str(path.relative_to(self.workspace.root)) for path in files]}
+
+        yield from self.recorder.run(
+            "export", (config,), ("videos",), ["exports"], make, former_inputs=former
+        )
+
+    @cached_property
+    def views(self) -> Views:
+        """The front frames and the other views of each, decoded once. Not before `make_views`."""
+        return load_views(self.workspace.root)
+
+    def _asset(self) -> Asset:
+        return Asset.load(self.workspace / "fourd.safetensors").to(self.device)
+
+
+def matte_strip(
+    frames: np.ndarray,  # [T, S, S, 4] uint8
+) -> np.ndarray:
+    """Up to eight of the frames side by side, over a checkerboard: [S, 8 * S, 3] uint8."""
+    indices = np.linspace(0, len(frames) - 1, min(8, len(frames))).round().astype(int)
+    board = checkerboard(*frames.shape[1:3])
+    return tile(over(frames[indices], board), columns=len(indices))
