@@ -19,12 +19,13 @@ import gradio as gr
 from ds4d.errors import UserError
 from ds4d.run.estimate import expected
 
-from . import looks, results
+from . import results
 from .errors import explain
 from .hardware import cores, gpu_name
 from .jobs.service import Service
 from .jobs.store import Job
 from .outputs import TabState
+from .preflight import pool
 from .settings import SETTINGS, Value, configure
 from .uploads import Clip, one_file
 
@@ -58,7 +59,7 @@ def build(service: Service, inputs: dict[str, gr.components.Component]) -> None:
         add(endpoint, {"job": job}, queue=False)
     add(
         api.preflight, {name: inputs[name] for name in PREFLIGHT_INPUTS},
-        concurrency_limit=looks.AT_ONCE * (1 + looks.WAITING),
+        concurrency_limit=pool.AT_ONCE * (1 + pool.WAITING),
     )  # fmt: skip
     add(api.generate, inputs, concurrency_limit=None)
 
@@ -93,7 +94,7 @@ class Api:
         file, visitor = one_file(clip, self.service.limits), self.service.visitor_of(request)
         if file is None:
             raise UserError("There is no clip.", "Send one.")
-        report = self.service.looks.look(file, config.clip, visitor)
+        report = self.service.preflight.report(file, config.clip, visitor)
         costs = expected(config, len(report.used), gpu_name(), cores())
         return {
             "seconds": report.seconds,

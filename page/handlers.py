@@ -23,8 +23,8 @@ from .html import notice, render
 from .jobs.queue import ROOT
 from .jobs.service import Service
 from .jobs.store import Job
-from .looks import LEFT
 from .outputs import CHOOSE_CLIP, TabState, Values, artifacts, idle, show
+from .preflight.pool import LEFT
 from .progress import Progress
 from .results import animation
 from .settings import Value, configure, preset_changes, values_of
@@ -181,8 +181,8 @@ class Handlers:
         visitor, tab = self.service.visitor_of(request), _tab_of(request)
         try:
             file = one_file(clip, self.service.limits)
-            look = partial(self.service.looks.look, file, visitor=visitor, tab=tab)
-            contents = preflight.contents(configure(self.service.limits, **settings), look)
+            report = partial(self.service.preflight.report, file, visitor=visitor, tab=tab)
+            contents = preflight.contents(configure(self.service.limits, **settings), report)
         except Exception as error:
             if error is LEFT:
                 return {}
@@ -191,7 +191,7 @@ class Handlers:
 
     def leave(self, request: gr.Request = None) -> None:
         """End what was done for a browser tab that was closed."""
-        self.service.looks.cancel(_tab_of(request))
+        self.service.preflight.cancel(_tab_of(request))
 
     def choose_part(self, event: gr.EventData) -> Values:
         return preflight.chosen_part(event)

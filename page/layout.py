@@ -9,7 +9,7 @@ import gradio as gr
 
 from ds4d.render import VIDEOS
 
-from . import about, api, hardware, looks
+from . import about, api, hardware
 from .components import matte_editor, moving_mesh, preflight, views_panel, webcam
 from .components.browser_video import BrowserVideo
 from .components.number import Number
@@ -21,6 +21,7 @@ from .html import render
 from .jobs.service import Service
 from .navigation import READ_ADDRESS, SCROLL_TO_RESULTS, WRITE_ADDRESS
 from .outputs import OUTPUTS, Values
+from .preflight import pool
 from .progress import Progress
 from .settings import PARTS, SETTINGS, Setting, preset_choices
 from .uploads import clip_file
@@ -262,7 +263,7 @@ def _connect_clip(on: Callable, ui: Components, handlers: Handlers) -> None:
     for listener in (inputs, *(change.then for change in changes)):
         on(
             listener, handlers.preflight, ORDER_INPUTS, ("preflight",),
-            trigger_mode="always_last", concurrency_limit=looks.AT_ONCE * (1 + looks.WAITING),
+            trigger_mode="always_last", concurrency_limit=pool.AT_ONCE * (1 + pool.WAITING),
             **QUIET,
         )  # fmt: skip
 

@@ -33,9 +33,9 @@ class Limits:
     """hours that a run is kept after its last visit"""
     disk_gb: float = 20
     """disk space for all runs together, GB; the oldest inactive ones are deleted to make room"""
-    look_seconds: float = 45
+    preflight_seconds: float = 45
     """longest time for the preflight of a clip, seconds"""
-    look_gb: float = 4
+    preflight_gb: float = 4
     """most memory for the preflight of a clip, GB of address space"""
     trusted_hops: int = 0
     """proxies in front of the page whose X-Forwarded-For header is believed"""

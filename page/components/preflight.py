@@ -14,7 +14,7 @@ from ds4d.run.estimate import expected
 
 from ..hardware import cores, gpu_name
 from ..html import render
-from ..looks import Look
+from ..preflight.pool import ClipReport
 from ..progress import CARD_OF
 from .panel import panel
 
@@ -24,14 +24,14 @@ def build() -> gr.HTML:
     return panel(script="preflight", elem_id="preflight")
 
 
-def contents(config: Config, look: Callable[[ClipConfig], Look]) -> str:
+def contents(config: Config, report: Callable[[ClipConfig], ClipReport]) -> str:
     """The report on a clip as HTML. Raises UserError for a clip that a run would refuse.
 
     Args:
-        look: looks at the clip as these settings say.
+        report: the report on the clip for these settings.
     """
-    whole = look(replace(config.clip, start=0.0, end=None))
-    part = look(config.clip)
+    whole = report(replace(config.clip, start=0.0, end=None))
+    part = report(config.clip)
     facts = [f"{whole.width} x {whole.height} pixels", f"{whole.source_frames} frames"]
     end = None
     if whole.seconds:

@@ -21,7 +21,7 @@ from ds4d.run.workspace import content_key
 
 from .. import visitors, zerogpu
 from ..limits import Limits
-from ..looks import Looks
+from ..preflight.pool import PreflightPool
 from ..settings import Value, configure
 from ..uploads import Clip, one_file
 from .queue import Queue
@@ -35,7 +35,7 @@ class Service:
     def __init__(self, store: Store, on_zerogpu: bool = False):
         self.store, self.limits = store, store.limits
         self.queue = Queue(store)
-        self.looks = Looks(store.limits)
+        self.preflight = PreflightPool(store.limits)
         self.on_zerogpu = on_zerogpu
         self._salt = secrets.token_hex()
 

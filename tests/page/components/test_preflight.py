@@ -11,7 +11,6 @@ import pytest
 from ds4d.errors import UserError
 from ds4d.preflight import Check
 from ds4d.presets import PRESETS
-from page import look
 from page.api import Api
 from page.components import preflight
 from page.components.webcam import recorded_clip
@@ -19,7 +18,8 @@ from page.handlers import Handlers
 from page.jobs.service import Service
 from page.jobs.store import Store
 from page.limits import Limits
-from page.looks import Look
+from page.preflight import process
+from page.preflight.pool import ClipReport
 from tests.browser import program
 from tests.page.conftest import PATIENCE
 
@@ -31,15 +31,15 @@ CONFIG = PRESETS["preview"]
 def service(tmp_path):
     made = Service(Store(tmp_path / "runs", Limits()))
     yield made
-    made.looks.close()
+    made.preflight.close()
 
 
 def contents(clip, config) -> str:
     """The panel of a clip, looked at in this process."""
 
     def looked(settings):
-        found = look.answer(clip, asdict(settings))
-        return Look(**found | {"checks": tuple(Check(**check) for check in found["checks"])})
+        found = process.answer(clip, asdict(settings))
+        return ClipReport(**found | {"checks": tuple(Check(**check) for check in found["checks"])})
 
     return preflight.contents(config, looked)
 

@@ -1,4 +1,4 @@
-"""Looking at uploaded clips in processes of their own, with limits on time, memory and number."""
+"""The processes that make preflight reports, with limits on time, memory and number."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from ds4d.config import ClipConfig
 from ds4d.errors import UserError
 from ds4d.preflight import Check
 
-from .limits import Limits
+from ..limits import Limits
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 AT_ONCE = 4  # processes
-WAITING = 2  # looks of one visitor that may wait for an earlier one of the same visitor
+WAITING = 2  # reports of one visitor that may wait for an earlier one of the same visitor
 KEPT_ANSWERS = 64
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -33,7 +33,7 @@ LEFT = UserError("Another clip was chosen.")
 
 
 @dataclass(frozen=True)
-class Look:
+class ClipReport:
     """The report on a clip, `ds4d.preflight.Report`, as the page shows it."""
 
     name: str
@@ -48,8 +48,8 @@ class Look:
     thumbnails: tuple[str, ...]  # data URLs
 
 
-class Looks:
-    """All looks of one app: one at a time for each visitor, and AT_ONCE in all."""
+class PreflightPool:
+    """All reports of one app: one at a time for each visitor, and AT_ONCE in all."""
 
     def __init__(self, limits: Limits):
         self.limits = limits
@@ -59,11 +59,11 @@ class Looks:
         self.answers: OrderedDict[tuple, dict[str, Any]] = OrderedDict()
         self.spare: subprocess.Popen | None = None
 
-    def look(self, clip: str, config: ClipConfig, visitor: str = "", tab: str = "") -> Look:
-        """Look at a clip; an earlier look of the same browser tab is cancelled.
+    def report(self, clip: str, config: ClipConfig, visitor: str = "", tab: str = "") -> ClipReport:
+        """The report on a clip; one that the same browser tab asked for earlier is cancelled.
 
         Raises:
-            UserError: a run would refuse the clip, the look took too much time or memory, or too
+            UserError: a run would refuse the clip, the report took too much time or memory, or too
                 many are waiting.
         """
         stamp = Path(clip).stat().st_mtime_ns
@@ -81,10 +81,10 @@ class Looks:
             raise UserError(answer["sentence"], answer["hint"])
         checks = tuple(Check(**check) for check in answer["checks"])
         lists = {name: tuple(answer[name]) for name in ("used", "marks", "thumbnails")}
-        return Look(**answer | lists | {"checks": checks})
+        return ClipReport(**answer | lists | {"checks": checks})
 
     def cancel(self, tab: str) -> None:
-        """Stop the look of a browser tab, if there is one."""
+        """Stop the report of a browser tab, if there is one."""
         with self.changed:
             place = self.running.get(tab)
             if place is not None:
@@ -100,7 +100,7 @@ class Looks:
 
     @contextlib.contextmanager
     def _turn(self, visitor: str, tab: str) -> Iterator[_Place]:
-        """Wait for a place; raises UserError if there is none within the time of a look."""
+        """Wait for a place; raises UserError if there is none within the time of a report."""
 
         def free() -> bool:
             others = [place.visitor for place in self.running.values()]
@@ -111,7 +111,7 @@ class Looks:
                 raise BUSY
             self.waiting[visitor] += 1
             try:
-                if not self.changed.wait_for(free, timeout=self.limits.look_seconds):
+                if not self.changed.wait_for(free, timeout=self.limits.preflight_seconds):
                     raise BUSY
                 place = self.running[tab] = _Place(visitor)
             finally:
@@ -132,12 +132,12 @@ class Looks:
             process = place.process = spare if spare and spare.poll() is None else _started()
             if place.stopped:
                 place.stop(place.stopped)
-        seconds = self.limits.look_seconds
+        seconds = self.limits.preflight_seconds
         order = {
             "clip": clip,
             "config": asdict(config),
             "cpu_seconds": round(seconds),
-            "memory_bytes": round(self.limits.look_gb * 1e9),
+            "memory_bytes": round(self.limits.preflight_gb * 1e9),
         }
         timer = threading.Timer(seconds, place.stop, ("timed out",))
         timer.start()
@@ -168,7 +168,7 @@ class Looks:
 
 
 class _Place:
-    """The place of a running look."""
+    """The place of a report that is being made."""
 
     def __init__(self, visitor: str):
         self.visitor = visitor
@@ -183,8 +183,8 @@ class _Place:
 
 def _started() -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "page.look"], cwd=ROOT, env=os.environ | ONE_THREAD, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+        [sys.executable, "-m", "page.preflight.process"], cwd=ROOT, env=os.environ | ONE_THREAD,
+        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A process that looks at one uploaded clip: `python -m page.look`.
+"""A process that makes the report on one uploaded clip: `python -m page.preflight.process`.
 
 It is started before there is a clip, so that slow imports are done when one comes. It reads one
 line of JSON from standard input (the clip's path, the settings of the clip, and limits), writes one
@@ -56,7 +56,7 @@ def answer(clip: Path, settings: dict[str, Any]) -> dict[str, Any]:
     from ds4d.preflight import inspect_clip
     from ds4d.run.structure import structure
 
-    from .errors import explain
+    from ..errors import explain
 
     try:
         report = inspect_clip(clip, structure(settings, ClipConfig))

@@ -1,0 +1,1 @@
+"""Preflight reports on uploaded clips, made in processes with limits."""
