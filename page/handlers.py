@@ -167,7 +167,7 @@ class Handlers:
     def use_recording(self, event: gr.EventData) -> Values:
         """Take a recording of the webcam as the clip."""
         try:
-            return {"clip": webcam.recorded_clip(event)}
+            return {"clip": [webcam.recorded_clip(event)]}  # the component takes several
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

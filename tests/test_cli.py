@@ -75,7 +75,8 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(run, case, tiny, capsy
     old = run / "exports/animations/orbit.gif"
     with replacing(old) as path:
         path.touch()
-    changed = [*tiny[:-1], "0.25"]  # shorter videos
+    changed = list(tiny)
+    changed[changed.index("--videos.seconds") + 1] = "0.25"
     assert main(["generate", str(case), "--out", str(run), *changed]) == 0
     assert capsys.readouterr().err.count("done before") == 6  # all but videos and export
     assert len(iio.imread(run / "videos/front.mp4")) == 6

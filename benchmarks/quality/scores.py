@@ -14,10 +14,11 @@ from ds4d.images import load_images
 from ds4d.render.turntable import render_views
 from ds4d.run.events import result
 
-from ..front_end import chamfer_distance, points
+from ..front_end import chamfer_distance
 
 METRICS = ("psnr_fg", "mask_iou", "motion_psnr", "psnr", "ssim", "temporal_psnr")
 AROUND = (-75.0, 15.0, 105.0, 195.0)  # azimuths of the flicker metric, degrees
+SOLID = 0.5  # smallest opacity of a Gaussian that counts as a point of the object
 
 
 def of(asset: Asset, case: Path, work: Path) -> dict[str, float]:
@@ -66,7 +67,8 @@ def chamfer(
     """Mean distance between solid Gaussians and true vertices, both ways, world units."""
     distances = []
     for position, truth in zip(asset.positions.tolist(), vertices.astype(np.float32), strict=True):
-        means = points(asset.splats(position))
+        splats = asset.splats(position)
+        means = splats.means[splats.opacities > SOLID].cpu().numpy()
         if not len(means):  # nothing is solid after a few steps
             return float("inf")
         distances.append(chamfer_distance(means, truth))

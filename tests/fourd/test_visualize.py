@@ -80,9 +80,9 @@ def test_a_run_has_the_pictures_of_what_was_at_work(
     )
     workspace = Workspace(tmp_path)
     previews = tmp_path / "previews"
-    previews.mkdir()
     for name in ("dynamics.mp4", "scores.jpg"):
-        (previews / name).write_text("of an earlier run")
+        with workspace.replacing(f"previews/{name}") as path:
+            path.write_text("of an earlier run")
     asset = trained(scene, config, tmp_path / "checkpoints")
     write(asset, scene.views.images, scene.features, workspace)
     assert {path.name for path in previews.iterdir()} == expected

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import asdict, replace
@@ -32,21 +34,30 @@ print(json.dumps({"sentence": what, "hint": ""}), flush=True)
 
 @pytest.fixture
 def pool(monkeypatch):
-    def started():
-        import subprocess
-        import sys
+    groups = set()  # of processes; each leads its own
 
-        return subprocess.Popen(
+    def started():
+        process = subprocess.Popen(
             [sys.executable, "-c", ANSWERS], text=True, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
+        groups.add(process.pid)
+        return process
 
     monkeypatch.setattr(pool_module, "_started", started)
     made = PreflightPool(replace(Limits(), preflight_seconds=30))
-    before = set(psutil.Process().children())
     yield made
     made.close()
-    assert set(psutil.Process().children(recursive=True)) <= before
+    assert not groups & {group for process in psutil.process_iter() if (group := _group(process))}
+
+
+def _group(process: psutil.Process) -> int | None:
+    """The process group of a running process."""
+    try:
+        alive = process.status() != psutil.STATUS_ZOMBIE
+        return os.getpgid(process.pid) if alive else None
+    except (psutil.Error, ProcessLookupError):
+        return None
 
 
 def clip(tmp_path, what: str, name: str = "") -> str:
