@@ -31,7 +31,7 @@ def write(context: ExportContext) -> Iterator[str]:
     with context.workspace.replacing(PHONES) as path:
         usdz.write_usdz(path, moving, skin, context.times)
     yield PHONES
-    (context.workspace / FORMER).unlink(missing_ok=True)
+    context.workspace.remove(FORMER)
 
 
 def _given(context: ExportContext) -> MovingMesh | None:

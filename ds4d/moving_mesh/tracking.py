@@ -31,7 +31,7 @@ TRANSPORT_PULL = 0.1  # of a transported point on a vertex, against 1 of an edge
 PULLS = (0.1, 0.1, 0.5, 0.5, 3.0, 3.0, 10.0, 10.0, 10.0)
 FAR = 0.08  # world units; a surface farther away is that of another part
 NORMAL_SHARE = 0.7  # of a target along the surface's normal; the rest is the nearest vertex itself
-MIN_OPACITY = 0.1  # of a Gaussian that colours a place
+MIN_OPACITY = 0.1  # of a Gaussian that colours a place, in that of the most opaque one
 NEAR = 4  # points or Gaussians whose values a place takes
 LONGEST_EDGE = 0.03  # world units; longer edges of a mesh are split for the fit
 MOST_TRIANGLES = 8000  # of a mesh that is fitted itself; a denser one follows a simplified copy
@@ -65,7 +65,7 @@ def track(
 
 def colors_at(points: np.ndarray, splats: Splats) -> np.ndarray:
     """Colours [P, 3] of places [P, 3]: those of the Gaussians nearest to them."""
-    solid = splats.opacities > MIN_OPACITY
+    solid = splats.opacities > MIN_OPACITY * splats.opacities.max()
     means, colors = (values[solid].cpu().numpy() for values in (splats.means, splats.colors))
     weights, near = _nearest_weights(cKDTree(means), points, blur=0.003)
     return (weights[..., None] * colors[near]).sum(1)

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from ds4d import cli, clip, features, guidance, images, matting, mesh, multiview, pipeline
-from ds4d.config import Config
+from ds4d.config import Config, FourdConfig
 from ds4d.export import packed
 from ds4d.fourd.asset import Asset
 from ds4d.multiview.views import load_views
 from ds4d.run.events import STAGES
-from ds4d.run.structure import structure
+from ds4d.run.structure import FORMER, structure
 from ds4d.run.workspace import Workspace
 
 OLD = Path(__file__).parent / "old_runs"
@@ -126,6 +126,8 @@ def test_a_packed_file_opens(run):
 def test_today_s_settings_start_with_the_optimization_of_an_object(run, name):
     """Its colours change over time now; those of a capture do not."""
     config = structure(json.loads((run / "run.json").read_text())["config"], Config)
+    today = {setting: getattr(FourdConfig(), setting) for setting in FORMER}
+    config = replace(config, fourd=replace(config.fourd, **today))
     events = pipeline.generate(SOURCES[name], Workspace(run), config, until="fourd")
     done = [] if name == "capture" else ["fourd"]
     skipped_stages = {event.stage for event in events if event.skipped}
