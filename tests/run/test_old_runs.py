@@ -38,9 +38,8 @@ def run(name, tmp_path) -> Path:
 
 
 def settings(run: Path) -> Config:
-    """The run's settings, with constant colours and all frames alike, as it was then."""
-    config = structure(json.loads((run / "run.json").read_text())["config"], Config)
-    return replace(config, fourd=replace(config.fourd, color_knots=0, hard_frames=0.0))
+    """The run's settings, as it was then."""
+    return structure(json.loads((run / "run.json").read_text())["config"], Config)
 
 
 def skipped(name: str, run: Path, config: Config) -> list[str]:
@@ -125,7 +124,7 @@ def test_a_packed_file_opens(run):
 
 def test_today_s_settings_start_with_the_optimization_of_an_object(run, name):
     """Its colours change over time now; those of a capture do not."""
-    config = structure(json.loads((run / "run.json").read_text())["config"], Config)
+    config = settings(run)
     today = {setting: getattr(FourdConfig(), setting) for setting in FORMER}
     config = replace(config, fourd=replace(config.fourd, **today))
     events = pipeline.generate(SOURCES[name], Workspace(run), config, until="fourd")
