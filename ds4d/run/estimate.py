@@ -19,7 +19,7 @@ ON_CPU = {
     "clip": 0.7, "matting": 4.8, "multiview": 4.8, "features": 0.7, "mesh": 0.3, "videos": 5.7,
     "export": 32.0,
 }  # fmt: skip
-STEP_ON_CPU = {"preview": 0.052, "standard": 0.09, "paper": 1.7}  # seconds of a step
+STEP_ON_CPU = {"preview": 0.039, "standard": 0.09, "paper": 1.7}  # seconds of a step
 CPU_GB = 1.5  # peak memory of a preview
 
 # One NVIDIA H200 with the pretrained networks.
