@@ -94,8 +94,8 @@ def test_an_object_without_a_surface_gets_all_other_files_and_a_word(workspace):
 
 
 def test_the_old_flip_book_goes_when_the_moving_mesh_comes(workspace):
-    (workspace / "exports").mkdir()
-    (workspace / "exports/animated.glb").write_bytes(b"of an earlier version")
+    with workspace.replacing("exports/animated.glb") as path:
+        path.write_bytes(b"of an earlier version")
     finished(export.run(Asset(), workspace, 2.0, ["glb"]))
     names = {path.name for path in (workspace / "exports").iterdir()}
     assert names == {"object.glb", "object_morph.glb", "object.usdz"}
