@@ -246,7 +246,7 @@ def _animate(command: Animate) -> int:
 
 
 def _inspect(command: Inspect) -> int:
-    from . import inspection, ranges
+    from .preflight import inspection, ranges
 
     try:
         ranges.check(command.config)
@@ -276,7 +276,7 @@ def _imagine(command: Imagine) -> int:
 
 
 def _render(command: Render) -> int:
-    from . import ranges
+    from .preflight import ranges
     from .render import animation, turntable
     from .run.progress import show
 
@@ -297,7 +297,8 @@ def _render(command: Render) -> int:
 
 
 def _export(command: Export) -> int:
-    from . import export, ranges
+    from . import export
+    from .preflight import ranges
     from .run.progress import show
     from .run.structure import structure
 

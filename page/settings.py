@@ -7,9 +7,9 @@ from functools import cache
 
 from docstring_parser import parse_from_object
 
-from ds4d import ranges
 from ds4d.config import Config, Range
 from ds4d.errors import UserError
+from ds4d.preflight import ranges
 from ds4d.presets import PRESETS
 
 from .limits import Limits

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import ranges
 from ..config import AnimateConfig, MachineConfig, MattingConfig
 from ..errors import UserError
 from ..images import over, tile
+from ..preflight import ranges
 from ..run.engines import Engine, check_name, usable
 from ..run.events import Event, Stage
 from ..run.workspace import replacing

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import ranges
 from ..config import ImagineConfig, MachineConfig, MattingConfig
 from ..errors import UserError
 from ..images import over, save_pngs, tile
+from ..preflight import ranges
 from ..run.device import network_dtype, pick
 from ..run.events import Event, Stage
 from ..run.workspace import replacing

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
-from .. import intake, multiview, ranges
+from .. import multiview
 from ..config import Config
 from ..errors import UserError
 from ..multiview import capture
+from ..preflight import paths, ranges
 from ..render import turntable
 from ..run import device
 from ..run.events import STAGES, Event
@@ -54,7 +55,7 @@ def generate(
         config = replace(config, machine=replace(machine, low_memory=True))
     recording = capture.find(source, config.multiview)
     with workspace.lock():
-        intake.check_apart(source, workspace.root)
+        paths.check_apart(source, workspace.root)
         if recording is None:
             pipeline = ObjectPipeline(source, workspace, config, pause_after)
         else:
@@ -72,7 +73,7 @@ def check(source: Path, config: Config) -> torch.device:
         UserError: a setting is out of range, or the clip or the device is not there.
     """
     ranges.check(config)
-    intake.check(source, config.clip)
+    paths.check(source, config.clip)
     turntable.frame_count(config.videos)
     place = device.pick(config.machine.device)
     check_rasterizer(config.machine.rasterizer, place)

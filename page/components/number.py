@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from ds4d import ranges
+from ds4d.preflight import ranges
 
 
 class Number(gr.Number):

@@ -9,7 +9,7 @@ import gradio as gr
 
 from ds4d.config import ClipConfig, Config
 from ds4d.errors import UserError
-from ds4d.preflight import Check
+from ds4d.preflight.checks import Check
 from ds4d.run.estimate import expected
 
 from ..hardware import cores, gpu_name

@@ -18,7 +18,7 @@ from typing import Any
 
 from ds4d.config import ClipConfig
 from ds4d.errors import UserError
-from ds4d.preflight import Check
+from ds4d.preflight.checks import Check
 
 from ..limits import Limits
 

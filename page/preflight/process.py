@@ -33,7 +33,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever libraries print is not the answer
     orders: Queue[str] = Queue()
     threading.Thread(target=_listen, args=(orders,), daemon=True).start()
-    from ds4d import preflight  # noqa: F401  takes a second, so before the clip comes
+    from ds4d.preflight import checks  # noqa: F401  takes a second, so before the clip comes
 
     order = json.loads(orders.get())
     limit(order["cpu_seconds"], order["memory_bytes"])
@@ -53,7 +53,7 @@ def answer(clip: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """The report on a clip, or {"sentence", "hint"} of the reason why it cannot be used."""
     from ds4d.config import ClipConfig
     from ds4d.errors import UserError
-    from ds4d.preflight import inspect_clip
+    from ds4d.preflight.checks import inspect_clip
     from ds4d.run.structure import structure
 
     from ..errors import explain

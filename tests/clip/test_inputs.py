@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ds4d import clip, preflight
+from ds4d import clip
 from ds4d.config import ClipConfig
 from ds4d.errors import UserError
 from ds4d.matting import alpha, classical
+from ds4d.preflight import checks
 from ds4d.run.events import result
 from tests.clip.clips import read
 
@@ -18,8 +19,8 @@ INPUTS = Path(__file__).parents[1] / "inputs"
 CONFIG = ClipConfig()
 
 
-def looked(name: str, config: ClipConfig = CONFIG) -> preflight.Report:
-    return preflight.inspect_clip(INPUTS / name, config)
+def looked(name: str, config: ClipConfig = CONFIG) -> checks.Report:
+    return checks.inspect_clip(INPUTS / name, config)
 
 
 def used(name: str, config: ClipConfig = CONFIG) -> clip.Clip:

@@ -9,7 +9,7 @@ import gradio as gr
 import pytest
 
 from ds4d.errors import UserError
-from ds4d.preflight import Check
+from ds4d.preflight.checks import Check
 from ds4d.presets import PRESETS
 from page.api import Api
 from page.components import preflight

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from ds4d import ranges
 from ds4d.cli import main
 from ds4d.config import Config
 from ds4d.errors import UserError
+from ds4d.preflight import ranges
 from ds4d.presets import PRESETS
 
 PARTS = {f.name for f in dataclasses.fields(Config) if dataclasses.is_dataclass(f.default_factory)}

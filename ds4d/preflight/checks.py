@@ -15,18 +15,18 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from .clip.crop import FEW, SMALLEST, travel
-from .clip.framing import framed
-from .clip.sampling import positions, sampled
-from .clip.sources import Kind, Source, open_source
-from .clip.survey import LOOKS, affordable, evenly, usable
-from .config import ClipConfig
-from .errors import UserError
-from .images import over
-from .matting import alpha, classical
-from .matting.classical import color_models, stabilization
-from .matting.cleanup import shrunk
-from .run.events import Event, result
+from ..clip.crop import FEW, SMALLEST, travel
+from ..clip.framing import framed
+from ..clip.sampling import positions, sampled
+from ..clip.sources import Kind, Source, open_source
+from ..clip.survey import LOOKS, affordable, evenly, usable
+from ..config import ClipConfig
+from ..errors import UserError
+from ..images import over
+from ..matting import alpha, classical
+from ..matting.classical import color_models, stabilization
+from ..matting.cleanup import shrunk
+from ..run.events import Event, result
 
 MATTED = 8  # of the thumbnails, of which there are as many as a survey LOOKS at
 THUMBNAIL_SIZE, MATTE_SIZE = 192, 144  # longest sides, pixels

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from . import intake
-from .config import Config
-from .errors import UserError
-from .images import save_images
-from .preflight import Report, inspect_clip
-from .run.estimate import expected
-from .run.events import result
-from .run.hardware import cores, gpu_name
+from ..config import Config
+from ..errors import UserError
+from ..images import save_images
+from ..run.estimate import expected
+from ..run.events import result
+from ..run.hardware import cores, gpu_name
+from . import paths
+from .checks import Report, inspect_clip
 
 
 def facts(path: Path, config: Config) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def facts(path: Path, config: Config) -> dict[str, Any]:
     Raises:
         UserError: a run would refuse the clip.
     """
-    intake.check(path, config.clip)
+    paths.check(path, config.clip)
     return _facts(inspect_clip(path, config.clip), config)
 
 
@@ -97,8 +97,8 @@ def write_pictures(
     Raises:
         UserError: a folder is not empty.
     """
-    from . import clip
-    from .matting import alpha, classical
+    from .. import clip
+    from ..matting import alpha, classical
 
     if frames_folder is not None and frames_folder == mattes_folder:
         raise UserError("Frames and mattes have the same names.", "Give a folder for each.")

@@ -12,7 +12,7 @@ import pytest
 from ds4d.clip.video import write_video
 from ds4d.config import ClipConfig
 from ds4d.errors import UserError
-from ds4d.preflight import Check, Report, inspect_clip
+from ds4d.preflight.checks import Check, Report, inspect_clip
 
 HEIGHT, WIDTH = 120, 160
 CONFIG = ClipConfig(frames=8)

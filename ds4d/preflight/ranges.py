@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, get_type_hints
 
-from .config import Range
-from .errors import UserError
+from ..config import Range
+from ..errors import UserError
 
 ANY = Range(0, 1e9)  # of fields that state none
 

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ds4d import clip, intake, pipeline
+from ds4d import clip, pipeline
 from ds4d.cli import main
 from ds4d.config import ClipConfig, Config, MattingConfig
 from ds4d.errors import UserError, of_the_machine
+from ds4d.preflight import paths
 from ds4d.run.made import OWN
 from ds4d.run.workspace import Workspace
 from tests.paths import ROOT
@@ -105,11 +106,11 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path, capsys):
 
 
 def test_a_folder_of_too_many_files_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(intake, "MAX_FILES", 3)
+    monkeypatch.setattr(paths, "MAX_FILES", 3)
     for index in range(5):
         (tmp_path / f"{index}.png").touch()
     with pytest.raises(UserError, match="more than 3 files"):
-        intake.check(tmp_path, ClipConfig())
+        paths.check(tmp_path, ClipConfig())
 
 
 def test_names_in_any_encoding_and_locale(tmp_path, pictures):
@@ -150,7 +151,7 @@ def test_errors_of_the_machine_are_sentences(error, words, monkeypatch, capsys, 
     def fails(*arguments):
         raise error
 
-    monkeypatch.setattr(intake, "check", fails)
+    monkeypatch.setattr(paths, "check", fails)
     assert words in generate("clip.mp4", tmp_path / "run", capsys)
     assert of_the_machine(ZeroDivisionError()) is None
 

@@ -6,11 +6,11 @@ import os
 import stat
 from pathlib import Path
 
-from .clip.limits import check_bytes
-from .config import ClipConfig
-from .errors import UserError
-from .run.made import Made
-from .run.workspace import source_files
+from ..clip.limits import check_bytes
+from ..config import ClipConfig
+from ..errors import UserError
+from ..run.made import Made
+from ..run.workspace import source_files
 
 # Of a folder, a case or a capture, beside the limits for each of its files.
 MAX_FILES = 100_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
@@ -13,8 +12,9 @@ import pytest
 
 from ds4d import cli
 from tests.clip.clips import encode, moving, save_images
+from tests.paths import ROOT
 
-INPUTS = Path(__file__).parent / "inputs"
+INPUTS = ROOT / "tests" / "inputs"
 KEYS = [
     "kind", "seconds", "fps", "source_frames", "width", "height", "frames", "alpha",
     "object_pixels", "crop", "checks", "warnings", "left_out", "expected",
