@@ -277,14 +277,17 @@ def _imagine(command: Imagine) -> int:
 
 def _render(command: Render) -> int:
     from .preflight import ranges
-    from .render import animation, turntable
+    from .render import animation, in_clip, turntable
     from .run.progress import show
 
     asset, workspace = _finished(command.run, command.machine)
     ranges.check(command.videos, "--videos.")
     rasterizer = command.machine.rasterizer
     if command.format == "mp4" and set(command.views) == set(turntable.VIDEOS):
-        work = [turntable.run(asset, workspace, command.videos, rasterizer)]
+        work = [
+            turntable.run(asset, workspace, command.videos, rasterizer),
+            in_clip.run(asset, workspace, command.videos, rasterizer),
+        ]
     else:
         work = [
             animation.run(asset, workspace, view, command.format, command.videos, rasterizer)

@@ -44,6 +44,7 @@ DOWNLOADS = (
     Download(ASSET, "4D asset", "input of the render and export commands"),
     Download(VIDEOS["orbit"], "Orbit", "once around while time plays (mp4)"),
     Download("videos/compare.mp4", "Comparison", "the input beside the render (mp4)"),
+    Download("videos/input.mp4", "Path", "the object where it crosses your clip (mp4)"),
     Download("exports/animations/orbit.gif", "Orbit", "for messages (GIF)"),
     Download("exports/animations/orbit.webm", "Orbit", "transparent, for web pages (webm)"),
 )

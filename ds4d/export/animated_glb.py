@@ -25,8 +25,12 @@ def write_skinned(
     moving: MovingMesh,
     skin: Skin,  # of its vertices
     times: Sequence[float],  # [T] seconds, increasing
+    motion: np.ndarray | None = None,  # [T, 3] translations of the whole object, in the world
 ) -> None:
-    """Write the rest pose, bones without a hierarchy, and their keyframes at the clip's times."""
+    """Write the rest pose, bones without a hierarchy, and their keyframes at the clip's times.
+
+    The root motion moves the node above the bones.
+    """
     buffer = Buffer()
     primitives = [
         _primitive(buffer, moving, part)
@@ -52,6 +56,11 @@ def write_skinned(
         for kind, values in (("translation", places[:, bone]), ("rotation", turns[:, bone])):
             samplers.append({"input": key_times, "output": buffer.add(values)})
             channels.append({"sampler": len(samplers) - 1, "target": {"node": joint, "path": kind}})
+    if motion is not None:
+        samplers.append({"input": key_times, "output": buffer.add(motion @ TO_GLTF.T)})
+        channels.append(
+            {"sampler": len(samplers) - 1, "target": {"node": 1, "path": "translation"}}
+        )
     matrices = buffer.add(inverse.swapaxes(1, 2).reshape(-1, 16))
     _save(
         path, buffer, moving, nodes, [0, 1], {"name": "object", "primitives": primitives},
@@ -78,8 +87,12 @@ def write_morphing(
     path: Path,
     moving: MovingMesh,
     times: Sequence[float],  # [T] seconds, increasing
+    motion: np.ndarray | None = None,  # [T, 3] translations of the whole object, in the world
 ) -> None:
-    """Write the rest pose and the way of every vertex to its place in each other frame."""
+    """Write the rest pose and the way of every vertex to its place in each other frame.
+
+    The root motion moves the mesh's node.
+    """
     buffer = Buffer()
     others = [frame for frame in range(len(moving.vertices)) if frame != moving.rest]
     ways = (moving.vertices[others] - moving.vertices[moving.rest]) @ TO_GLTF.T
@@ -99,6 +112,9 @@ def write_morphing(
         keys, values = buffer.add(np.asarray(times), limits=True), buffer.add(shares.ravel())
         samplers = [{"input": keys, "output": values}]
         channels = [{"sampler": 0, "target": {"node": 0, "path": "weights"}}]
+        if motion is not None:
+            samplers.append({"input": keys, "output": buffer.add(motion @ TO_GLTF.T)})
+            channels.append({"sampler": 1, "target": {"node": 0, "path": "translation"}})
     names = [f"frame_{frame + 1:04d}" for frame in others]
     mesh = {"name": "object", "primitives": primitives, "extras": {"targetNames": names}}
     nodes = [{"name": "object", "mesh": 0}]

@@ -157,15 +157,16 @@ def animation(frames, look, count, times, fps):
     return tree
 
 
-def linearize(tree):
-    """Interpolate the frame index linearly between its keyframes."""
-    action = tree.animation_data.action
+def linearize(animated):
+    """Interpolate linearly between the keyframes of a node tree or an object."""
+    action = animated.animation_data.action
     if hasattr(action, "fcurves"):
         curves = action.fcurves
     else:  # Blender 5
         curves = action.layers[0].strips[0].channelbags[0].fcurves
-    for key in curves[0].keyframe_points:
-        key.interpolation = "LINEAR"
+    for curve in curves:
+        for key in curve.keyframe_points:
+            key.interpolation = "LINEAR"
 
 
 def build(path):
@@ -189,6 +190,11 @@ def build(path):
     fps = scene.render.fps / scene.render.fps_base
     modifier = thing.modifiers.new(NAME, "NODES")
     modifier.node_group = animation(frames, material(), count, times, fps)
+    if "root_motion" in arrays:  # the object crossed the clip's frame
+        for time, place in zip(times, arrays["root_motion"].tolist(), strict=True):
+            thing.location = place
+            thing.keyframe_insert("location", frame=1 + time * fps)
+        linearize(thing)
     scene.frame_start, scene.frame_end = 1, round(1 + times[-1] * fps)
     return thing
 

@@ -8,7 +8,7 @@ from ..moving_mesh.given import read_given
 from ..moving_mesh.make import make
 from ..moving_mesh.model import MovingMesh
 from ..moving_mesh.skinning import decompose
-from . import usdz
+from . import root_motion, usdz
 from .animated_glb import write_morphing, write_skinned
 from .context import ExportContext
 
@@ -21,15 +21,16 @@ FORMER = "exports/animated.glb"  # what earlier versions wrote instead
 def write(context: ExportContext) -> Iterator[str]:
     """Write one mesh in three files. Viewers without animation show the frame it was made in."""
     moving = yield from worked(make(context.asset, context.config, _given(context)))
+    motion = root_motion.translations(context)
     with context.workspace.replacing(MORPHING) as path:
-        write_morphing(path, moving, context.times)
+        write_morphing(path, moving, context.times, motion)
     yield MORPHING
     skin = decompose(moving.surface(moving.rest), moving.vertices, context.config.bones)
     with context.workspace.replacing(SKINNED) as path:
-        write_skinned(path, moving, skin, context.times)
+        write_skinned(path, moving, skin, context.times, motion)
     yield SKINNED
     with context.workspace.replacing(PHONES) as path:
-        usdz.write_usdz(path, moving, skin, context.times)
+        usdz.write_usdz(path, moving, skin, context.times, motion)
     yield PHONES
     context.workspace.remove(FORMER)
 

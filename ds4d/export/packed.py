@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from ..cameras import Cameras
+from ..clip.travel import Travel, recorded
 from ..errors import UserError
 from ..fourd.asset import Asset
 from ..fourd.gaussians import LONGEST_GLIDE
@@ -50,7 +51,8 @@ class Packed:
 
 def write(context: ExportContext) -> Iterator[str]:
     """Write exports/object.ds4d, and exports/player.html, which plays it without a server."""
-    packed = pack(context.asset, context.seconds)
+    travel = recorded(context.workspace, len(context.times))
+    packed = pack(context.asset, context.seconds, travel)
     with context.workspace.replacing(NAME) as path:
         path.write_bytes(packed)
     yield NAME
@@ -63,6 +65,7 @@ def write(context: ExportContext) -> Iterator[str]:
 def pack(
     asset: Asset,
     seconds: float,  # duration of the animation
+    travel: Travel | None = None,  # of the square that followed the object
 ) -> bytes:
     """Encode the asset at its training frames as a packed 4D file."""
     positions = asset.positions.tolist()
@@ -97,6 +100,12 @@ def pack(
         "camera": input_camera(asset.cameras),
         "blocks": [len(block) for block in blocks],
     }
+    if travel is not None:
+        side = travel.squares[0, 2]
+        header["clip_frame"] = {
+            "width": travel.width / side, "height": travel.height / side,
+            "centres": travel.middles().round(5).tolist(),
+        }  # fmt: skip
     text = json.dumps(header, separators=(",", ":")).encode()
     start = MAGIC + np.array([VERSION, len(text)], "<u4").tobytes()
     return b"".join([start, text, *blocks])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import root_motion
 from .context import ExportContext
 
 NAME = "exports/points_cache.npz"
@@ -22,7 +23,8 @@ def write(context: ExportContext) -> Iterator[str]:
     object's size): means [T, N, 3], quats [T, N, 4] (w, x, y, z), scales [T, N, 3] (standard
     deviations), opacities [N], frame_colors [T, N, 3] in [0, 1] (sRGB), their means over time
     colors [N, 3], and times [T] in seconds, all float32. Index and opacity of a Gaussian are
-    constant over time. The script paints with the means.
+    constant over time. The script paints with the means. Of an object that crossed the clip's
+    frame also root_motion [T, 3], the translations that the script gives to the whole object.
     """
     frames = list(context.frames())
     arrays = {
@@ -33,6 +35,9 @@ def write(context: ExportContext) -> Iterator[str]:
     arrays["colors"] = arrays["frame_colors"].mean(0)
     arrays["opacities"] = frames[0].opacities.cpu().numpy()
     arrays["times"] = np.array(context.times)
+    motion = root_motion.translations(context)
+    if motion is not None:
+        arrays["root_motion"] = motion
     with context.workspace.replacing(NAME) as path:
         np.savez_compressed(path, **{k: v.astype(np.float32) for k, v in arrays.items()})
     yield NAME

@@ -19,6 +19,8 @@ FILES = {
     "and other programs that read glTF",
     "points.ply": "points sampled on that mesh: MeshLab, CloudCompare, Blender",
     "videos/compare.mp4": "input and render from the same camera, side by side: any video player",
+    "videos/input.mp4": "the object where it crosses the clip, over the clip's faded frames: any "
+    "video player",
     "videos/bullet.mp4": "the middle frame, frozen, while the camera circles the object: any video "
     "player",
     "videos/orbit.mp4": "time plays while the camera circles the object: any video player",
@@ -44,7 +46,7 @@ FILES = {
     "exports/import_ds4d.py": "imports object.glb, object_morph.glb or points_cache.npz into "
     "Blender, and writes FBX or USD: blender -b --python import_ds4d.py -- object.glb object.fbx",
     "exports/root_motion.json": "times, and the translations by which the object crossed the "
-    "clip's frame: Z up, front at -Y",
+    "clip's frame: Z up, front at -Y; object.glb, object_morph.glb and object.usdz move by them",
     "frames/*": "the cut-out input frames, PNG with transparency: any image program",
     "multiview/*": "the views of every frame that the optimization used",
 }

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..clip.travel import recorded
 from .context import ExportContext
 
 NAME = "exports/root_motion.json"
@@ -24,6 +25,7 @@ def write(context: ExportContext) -> Iterator[str]:
     """
     moved = translations(context)
     if moved is None:
+        context.workspace.remove(NAME)  # of an earlier run
         return
     with context.workspace.replacing(NAME) as path:
         path.write_text(json.dumps({"times": context.times, "translations": moved.tolist()}))
@@ -32,17 +34,12 @@ def write(context: ExportContext) -> Iterator[str]:
 
 def translations(context: ExportContext) -> np.ndarray | None:
     """Translations [T, 3] float64 from the first frame, in world units; None without a path."""
-    path = context.workspace.record.get("stages", {}).get("matting", {}).get("path")
-    if path is None:
-        return None
-    squares = np.array(path, np.float64)  # left, top, side in pixels of the clip
     frames = len(context.times)
-    # Frames that were made between those of the clip lie between their squares.
-    places = np.linspace(0, len(squares) - 1, frames)
-    pixels = np.stack([
-        np.interp(places, np.arange(len(squares)), squares[:, axis] - squares[0, axis])
-        for axis in (0, 1)
-    ], axis=1)  # fmt: skip
+    travel = recorded(context.workspace, frames)
+    if travel is None:
+        return None
+    squares = travel.squares
+    pixels = squares[:, :2] - squares[0, :2]
     cameras = context.asset.cameras
     viewmat, K = cameras.viewmats[0].cpu().double().numpy(), cameras.Ks[0].cpu().double().numpy()
     distance = viewmat[2, 3]  # of the world's origin, along the optical axis

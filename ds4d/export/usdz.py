@@ -21,9 +21,13 @@ def write_usdz(
     moving: MovingMesh,
     skin: Skin,  # of its vertices
     times: Sequence[float],  # [T] seconds, increasing
+    motion: np.ndarray | None = None,  # [T, 3] translations of the whole object, in the world
 ) -> None:
-    """Write the rest pose, its textures, bones without a hierarchy and their keyframes; Y up."""
-    from pxr import Sdf, Usd, UsdGeom, UsdSkel, UsdUtils
+    """Write the rest pose, its textures, bones without a hierarchy and their keyframes; Y up.
+
+    The root motion moves the prim that holds everything.
+    """
+    from pxr import Gf, Sdf, Usd, UsdGeom, UsdSkel, UsdUtils
 
     with tempfile.TemporaryDirectory() as folder:
         layer = Path(folder) / "object.usdc"
@@ -35,6 +39,10 @@ def write_usdz(
         stage.SetEndTimeCode(times[-1] * RATE)
         root = UsdSkel.Root.Define(stage, "/object")
         stage.SetDefaultPrim(root.GetPrim())
+        if motion is not None:
+            place = root.AddTranslateOp()
+            for time, where in zip(times, motion @ TO_GLTF.T, strict=True):
+                place.Set(Gf.Vec3d(*where.tolist()), time * RATE)
         _write_skeleton(stage, skin, times)
         for number, part in enumerate(moving.parts):
             mesh = _write_part(stage, number, part, moving, skin)

@@ -25,7 +25,7 @@ from ..mesh.io import load_points_ply
 from ..multiview.grid import grids
 from ..multiview.outliers import describe, find_outliers
 from ..multiview.views import Views, load_views
-from ..render import animation, turntable
+from ..render import animation, in_clip, turntable
 from ..run import device
 from ..run.engines import Engine
 from ..run.events import Event, Stage
@@ -178,6 +178,7 @@ class Pipeline:
             self.workspace.remove(animation.FOLDER)  # of the old asset
             facts = yield from comparison.run(asset, frames, self.workspace, config, rasterizer)
             yield from turntable.run(asset, self.workspace, config, rasterizer)
+            yield from in_clip.run(asset, self.workspace, config, rasterizer)
             return facts
 
         yield from self.recorder.run("videos", (self.config.videos,), ("fourd",), ["videos"], make)

@@ -25,6 +25,19 @@ export function focalLength({ fov }, width, height) {
   return Math.min(width, height) / 2 / Math.tan((fov * RADIANS) / 2);
 }
 
+/** Focal length in a canvas, and the place of the picture's middle from the canvas's, in pixels.
+ *
+ * Without a frame the square that the camera shows fills the canvas; with one, the frame around it
+ * does, as far as its share says. */
+export function projection(camera, frame, width, height) {
+  const focal = focalLength(camera, width, height);
+  if (!frame) return { focal, shift: [0, 0] };
+  const side = Math.min(width, height);
+  const within = Math.min(width / frame.width, height / frame.height); // the square in the frame
+  const shown = side * (within / side) ** frame.share;
+  return { focal: (focal * shown) / side, shift: frame.middle.map((x) => frame.share * shown * x) };
+}
+
 /** Clamp to the limits: radius relative to the start's, elevation short of the poles. */
 export function limited(camera, start) {
   const clamp = (value, low, high) => Math.min(Math.max(value, low), high);

@@ -2,7 +2,7 @@
 // An instance is a row of quads, because the overhead per instance is high, above all in software
 // renderers. Projection, low-pass filter and cut-offs match ds4d.splatting.rasterize.
 
-import { axes, focalLength } from "./camera.js";
+import { axes, projection } from "./camera.js";
 
 const TEXTURE_WIDTH = 1024;
 const QUADS = 256; // per instance
@@ -16,7 +16,7 @@ uniform sampler2D appearance;
 uniform float share, glide, meanStep, scaleOrigin, scaleStep, focal, radius;
 uniform vec3 meanOrigin, target;
 uniform mat3 toCamera;
-uniform vec2 size;
+uniform vec2 size, shift;
 uniform int count;
 uniform bool antialiased;
 out vec2 place;   // in standard deviations
@@ -79,7 +79,7 @@ void main() {
   vec2 major = vec2(cos(tilt), sin(tilt)), minor = vec2(-major.y, major.x);
   float reach = sqrt(2.0 * log(color.a / SMALLEST)) + 1e-3;
   place = reach * (2.0 * vec2(gl_VertexID & 1, (gl_VertexID >> 1) & 1) - 1.0);
-  vec2 pixel = focal * p.xy / p.z + place.x * sqrt(longest) * major + place.y * sqrt(shortest) * minor;
+  vec2 pixel = shift + focal * p.xy / p.z + place.x * sqrt(longest) * major + place.y * sqrt(shortest) * minor;
   gl_Position = vec4(2.0 * pixel / size * vec2(1.0, -1.0), 0.0, 1.0);
 }`;
 
@@ -171,13 +171,15 @@ export class Renderer {
     );
   }
 
-  /** Draw a moment { before, after, share } in an order, far to near. */
-  draw(camera, { before, after, share }, order) {
+  /** Draw a moment { before, after, share } in an order, far to near, within a frame or null. */
+  draw(camera, { before, after, share }, order, frame) {
     const { gl, at } = this;
     const { width, height } = this.canvas;
     gl.viewport(0, 0, width, height);
     gl.uniform2f(at.size, width, height);
-    gl.uniform1f(at.focal, focalLength(camera, width, height));
+    const { focal, shift } = projection(camera, frame, width, height);
+    gl.uniform1f(at.focal, focal);
+    gl.uniform2fv(at.shift, shift);
     gl.uniform1f(at.radius, camera.radius);
     gl.uniform3fv(at.target, camera.target);
     gl.uniformMatrix3fv(at.toCamera, true, axes(camera).flat());

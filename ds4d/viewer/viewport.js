@@ -10,6 +10,7 @@ const MAX_PIXELS = 1600; // along a side
 const SETTLE_MS = 250; // without motion until a full-resolution frame is drawn
 const MIN_SPEED = 0.004; // degrees per ms; slower inertia stops
 const ROTATION = 20 / 1000; // degrees per ms of the turntable
+const FLIGHT_MS = 600; // of a flight to another camera
 
 export class Viewport {
   /** changed(): called when camera, time or a mode changes; calm: no unsolicited motion. */
@@ -20,6 +21,7 @@ export class Viewport {
     this.camera = this.start = this.input = null;
     this.time = 0;
     this.playing = this.rotating = this.following = this.held = false;
+    this.travel = 0; // 1 shows the clip's whole frame, which the object crosses; 0 stays on the object
     this.visible = true;
     this.loaded = 0; // frames
     this.pace = new AdaptiveResolution();
@@ -94,7 +96,7 @@ export class Viewport {
       from: { ...this.camera },
       to: camera,
       began: performance.now(),
-      lasts: this.calm ? 0 : 600,
+      lasts: this.calm ? 0 : FLIGHT_MS,
     };
     this.wake(true);
   }
@@ -148,6 +150,19 @@ export class Viewport {
   frame() {
     const away = this.header.positions.map((position) => Math.abs(position - this.time));
     return away.indexOf(Math.min(...away));
+  }
+
+  /** The clip's frame around the square that the camera shows: its size, and the square's middle
+   * from the frame's, in sides of the square. `share`: how far the picture has gone there. */
+  frameAt({ before, after, share }) {
+    const { width, height, centres } = this.header.clip_frame;
+    const middle = centres[before].map((from, axis) => from + share * (centres[after][axis] - from));
+    return { width, height, middle, share: this.travel };
+  }
+
+  /** Where `travel` is going. */
+  get destination() {
+    return this.following && this.header.clip_frame ? 1 : 0;
   }
 
   passTime(ms) {
@@ -208,6 +223,7 @@ export class Viewport {
       this.rotating ||
       this.held ||
       Boolean(this.transition) ||
+      this.travel !== this.destination ||
       this.speed.azimuth !== 0 ||
       this.speed.elevation !== 0
     );
@@ -223,6 +239,9 @@ export class Viewport {
       this.camera = between(from, to, share * share * (3 - 2 * share));
       if (share >= 1) this.transition = null;
     }
+    const step = this.calm ? 1 : ms / FLIGHT_MS,
+      away = this.destination - this.travel;
+    this.travel += Math.sign(away) * Math.min(Math.abs(away), step);
     const { azimuth, elevation } = this.speed;
     if (azimuth || elevation) {
       this.camera = limited(
@@ -253,7 +272,8 @@ export class Viewport {
       this.order?.key === key ? this.order : { key, order: await this.sorted(moment, camera) };
     if (this.closed) return;
     this.order = order;
-    this.last = { camera, moment, order: order.order };
+    const frame = this.travel > 0 ? this.frameAt(moment) : null;
+    this.last = { camera, moment, order: order.order, frame };
     this.resize(sharp ? 1 : this.pace.sharpness);
     this.redraw();
     drawing.sent = true;
@@ -268,7 +288,8 @@ export class Viewport {
 
   /** Draw the last frame again. */
   redraw() {
-    this.renderer.draw(this.last.camera, this.last.moment, this.last.order);
+    const { camera, moment, order, frame } = this.last;
+    this.renderer.draw(camera, moment, order, frame);
   }
 
   resize(sharpness) {

@@ -23,6 +23,7 @@ from ds4d.moving_mesh.texture import jpeg
 
 TIMES = [0.0, 0.5, 1.5, 2.0]
 BEND = [0.0, 0.2, 0.5, 0.9]  # radians of the upper end
+PATH = np.array([[0, 0, 0], [1, 0, 0.5], [2, 0, 0], [3, -1, 0.5]])  # world units of the root
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,9 @@ def files(arm, skin, tmp_path_factory) -> Path:
     write_skinned(folder / "object.glb", arm, skin, TIMES)
     write_morphing(folder / "object_morph.glb", arm, TIMES)
     write_usdz(folder / "object.usdz", arm, skin, TIMES)
+    write_skinned(folder / "travels.glb", arm, skin, TIMES, PATH)
+    write_morphing(folder / "travels_morph.glb", arm, TIMES, PATH)
+    write_usdz(folder / "travels.usdz", arm, skin, TIMES, PATH)
     return folder
 
 
@@ -122,6 +126,27 @@ def test_viewers_compute_what_the_skin_says(files, arm, skin):
         assert np.allclose(reader.skinned(frame), places @ TO_GLTF.T, atol=1e-5)
 
 
+@pytest.mark.parametrize(("name", "node"), [("travels.glb", 1), ("travels_morph.glb", 0)])
+def test_a_path_moves_the_node_above_everything_that_moves(files, arm, skin, name, node):
+    reader = Reader(files / name)
+    places = reader.keys("translation")
+    assert np.allclose(places[node], PATH @ TO_GLTF.T)
+    if node:
+        (bound,) = reader.tree["skins"]
+        assert sorted(reader.tree["nodes"][node]["children"]) == sorted(bound["joints"])
+        still = Reader(files / "object.glb").keys("translation")
+        assert all(np.array_equal(places[joint], still[joint]) for joint in bound["joints"])
+
+
+def test_a_path_moves_the_prim_of_a_usdz(files):
+    from pxr import Usd, UsdGeom
+
+    stage = Usd.Stage.Open(str(files / "travels.usdz"))
+    (place,) = UsdGeom.Xformable(stage.GetDefaultPrim()).GetOrderedXformOps()
+    found = [place.Get(key) for key in place.GetTimeSamples()]
+    assert np.allclose(found, PATH @ TO_GLTF.T)
+
+
 def test_bones_follow_a_mesh_that_bends(arm, skin):
     """Half a pixel of 256 is 0.002."""
     apart = np.linalg.norm(skin.vertices(arm.vertices[0]) - arm.vertices, axis=-1)
@@ -158,10 +183,11 @@ def test_a_single_frame_has_no_animation(arm, tmp_path):
     assert b"animations" not in data and b"targets" not in data
 
 
-def test_usdz_has_the_skeleton_its_keys_and_the_texture(files, arm):
+@pytest.mark.parametrize("name", ["object.usdz", "travels.usdz"])
+def test_usdz_has_the_skeleton_its_keys_and_the_texture(files, arm, name):
     from pxr import Usd, UsdSkel, UsdValidation
 
-    stage = Usd.Stage.Open(str(files / "object.usdz"))
+    stage = Usd.Stage.Open(str(files / name))
     animation = UsdSkel.Animation(stage.GetPrimAtPath("/object/skeleton/clip"))
     rate = stage.GetTimeCodesPerSecond()
     keys = animation.GetRotationsAttr().GetTimeSamples()
@@ -184,11 +210,11 @@ def test_the_validator_of_khronos_finds_no_error(files):
         "fs.readFileSync(f))))).then(r => console.log(r.map(x => x.issues.numErrors"
         " + x.issues.numWarnings).join(' ')))"
     )
-    names = ["object.glb", "object_morph.glb"]
+    names = ["object.glb", "object_morph.glb", "travels.glb", "travels_morph.glb"]
     ran = subprocess.run(
         ["node", "-e", script, *(str(files / name) for name in names)],
         capture_output=True, text=True,
     )  # fmt: skip
     if "Cannot find module" in ran.stderr:
         pytest.skip("gltf-validator is not installed")
-    assert ran.stdout.split() == ["0", "0"], ran.stdout + ran.stderr
+    assert ran.stdout.split() == ["0"] * 4, ran.stdout + ran.stderr

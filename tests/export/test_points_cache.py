@@ -9,7 +9,9 @@ from unittest.mock import MagicMock
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from ds4d.cameras import orbit_cameras
 from ds4d.export import points_cache
 from ds4d.export.context import ExportContext
 from ds4d.run.workspace import Workspace
@@ -20,6 +22,7 @@ class Asset:
     """Two Gaussians that rise, of which one is too faint to be drawn as solid."""
 
     positions = torch.tensor([0.0, 0.5, 1.0])
+    cameras = orbit_cameras([0.0], size=64)
 
     def splats(self, position: float) -> Splats:
         return Splats(
@@ -96,6 +99,18 @@ def test_the_animation_lasts_as_long_as_the_clip(context, bpy, monkeypatch):
     node = bpy.data.node_groups.new.return_value.nodes.new.return_value
     keys = node.outputs[0].keyframe_insert.call_args_list
     assert [call.kwargs["frame"] for call in keys] == [1, 49, 97]
+
+
+def test_a_path_moves_the_object_in_blender(context, bpy, monkeypatch):
+    context.workspace.record["stages"] = {"matting": {"path": [[0, 0, 8], [8, 0, 8], [16, 0, 8]]}}
+    (context.workspace / "clip").mkdir()
+    Image.new("RGB", (24, 8)).save(context.workspace / "clip" / "0000.png")
+    list(points_cache.write(context))
+    run(context, monkeypatch)
+    thing = bpy.data.objects.new.return_value
+    keys = [call for call in thing.keyframe_insert.call_args_list if call.args[0] == "location"]
+    assert [call.kwargs["frame"] for call in keys] == [1, 49, 97]
+    assert thing.location[0] > 1 and thing.location[1:] == pytest.approx([0, 0])
 
 
 def test_without_a_name_the_cache_beside_the_script_is_taken(context, bpy, monkeypatch):

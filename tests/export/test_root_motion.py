@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ds4d.cameras import orbit_cameras
 from ds4d.export import root_motion
@@ -22,6 +23,8 @@ class Asset:
 def context(tmp_path, path: list | None) -> ExportContext:
     workspace = Workspace(tmp_path / "run")
     workspace.record["stages"] = {"matting": {} if path is None else {"path": path}}
+    (workspace / "clip").mkdir()
+    Image.new("RGB", (96, 64)).save(workspace / "clip" / "0000.png")
     return ExportContext(Asset(), workspace, 2.0)
 
 

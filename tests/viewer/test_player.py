@@ -9,6 +9,7 @@ import pytest
 
 from ds4d import viewer
 from ds4d.cameras import orbit_cameras
+from ds4d.clip.travel import Travel
 from ds4d.export.packed import pack
 from ds4d.splatting.splats import render
 from tests.export.test_packed import as_version_1
@@ -157,6 +158,35 @@ def test_the_input_view_and_the_start_are_a_press_away(visit):
     page.get_by_role("button", name="Back to the start").click()
     page.wait_for_function("player.camera.azimuth === 40 && player.camera.elevation === 15")
     assert pressed.count() == 0
+
+
+def test_the_input_view_shows_how_the_object_crosses_the_clip(visit, site, ball):
+    squares = np.array([[0, 0, 40.0]]).repeat(5, 0)
+    squares[:, 0] = np.linspace(0, 120, 5)  # in a frame of four by two squares
+    travel = Travel(squares, 160, 80)
+    (site.folder / "walk.ds4d").write_bytes(pack(ball, 2.0, travel))
+    page = visit(source="walk.ds4d")
+    still(page)
+
+    def seen(time: float) -> tuple[float, float, float]:
+        page.evaluate("(time) => { player.time = time; }", time)
+        alpha = pixels(page)[..., 3]
+        rows, columns = np.nonzero(alpha > 0.5)
+        return float(columns.mean()) / SIZE, float(rows.mean()) / SIZE, float(alpha.sum())
+
+    still_x, still_y, large = seen(1.0)
+    assert abs(seen(0.0)[0] - still_x) < 0.1  # the orbit stays on it
+    page.get_by_role("button", name="View from the input camera").click()
+    page.wait_for_function("player.viewport.travel === 1")
+    (first, height, small), (last, _, _) = seen(0.0), seen(1.0)
+    # The frame is as wide as the canvas, and the square a quarter of it.
+    assert (first, last) == (pytest.approx(0.125, abs=0.03), pytest.approx(0.875, abs=0.03))
+    assert height == pytest.approx(0.375, abs=0.03)
+    assert small == pytest.approx(large / 16, rel=0.2)
+    page.locator("ds4d-player canvas").press("ArrowRight")
+    page.wait_for_function("player.viewport.travel === 0")
+    page.evaluate("player.camera = { azimuth: 0 }")
+    assert seen(1.0)[0] == pytest.approx(still_x, abs=0.01)
 
 
 def test_it_turns_by_itself_until_a_hand_is_laid_on_it(visit):
