@@ -1,4 +1,4 @@
-"""The commands: generate, inspect, animate, imagine, render, export, evaluate, doctor.
+"""The commands: generate, batch, inspect, animate, imagine, render, export, evaluate, doctor.
 
 Heavy imports happen when a command runs, so that help appears at once.
 """
@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
+from .batch import command as batch
 from .config import (
     AnimateConfig,
     Config,
@@ -192,8 +193,10 @@ def _commands(arguments: list[str]) -> Any:
     config = dataclasses.replace(preset, fourd=ablation(preset.fourd))
     start = Generate(clip=tyro.MISSING, out=tyro.MISSING, config=config)
     look = Inspect(clip=tyro.MISSING, config=config)
+    many = batch.Batch(clips=tyro.MISSING, out=tyro.MISSING, config=config)
     return (
         Annotated[Generate, tyro.conf.subcommand("generate", default=start)]
+        | Annotated[batch.Batch, tyro.conf.subcommand("batch", default=many)]
         | Annotated[Inspect, tyro.conf.subcommand("inspect", default=look)]
         | Annotated[Animate, tyro.conf.subcommand("animate")]
         | Annotated[Imagine, tyro.conf.subcommand("imagine")]
@@ -362,6 +365,7 @@ def _finished(run: Path, machine: MachineConfig) -> tuple[Any, Any]:
 
 RUNNERS = {
     Generate: _generate,
+    batch.Batch: batch.run,
     Inspect: _inspect,
     Animate: _animate,
     Imagine: _imagine,

@@ -34,6 +34,9 @@ class MachineConfig:
         Literal["auto", "numba", "triton", "diff_gaussian"], tyro.conf.arg(prefix_name=False)
     ] = "auto"
     """Rasterizer of the 4D stage and the videos; auto = triton on a GPU, numba on a CPU."""
+    chosen_on: tyro.conf.Suppress[str] = ""
+    """Kind of device, cuda or cpu, on which engines are chosen, in a run whose stages are spread
+    over machines with and without a GPU; empty = this machine's."""
 
 
 @dataclass(frozen=True)

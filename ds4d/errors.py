@@ -23,6 +23,10 @@ class UserError(Exception):
         return f"{self.sentence} {self.hint}".strip()
 
 
+class Busy(UserError):
+    """Another process is at work in a run folder."""
+
+
 class Paused(Exception):
     """A stage has saved its state because its time was up; the same call continues from there."""
 

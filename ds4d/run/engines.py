@@ -113,7 +113,8 @@ def conditions(machine: MachineConfig) -> tuple:
     from .device import pick
 
     own = _sizes(Path(machine.weights)) if machine.weights else []
-    return pick(machine.device).type, machine.low_memory, machine.weights, own
+    kind = machine.chosen_on or pick(machine.device).type
+    return kind, machine.low_memory, machine.weights, own
 
 
 def _sizes(path: Path) -> list[tuple[str, int]]:

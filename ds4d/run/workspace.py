@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..errors import UserError
+from ..errors import Busy, UserError
 from . import made
 from .events import STAGES
 from .made import Made
@@ -62,8 +62,8 @@ class Workspace:
         """Keep other processes from working in the folder, and make it ready to be written to.
 
         Raises:
-            UserError: another process is at work there, or the folder holds files in places of
-                ours that are not ours.
+            Busy: another process is at work there.
+            UserError: the folder holds files in places of ours that are not ours.
         """
         self._claim()
         with open(self.root / LOCK, "a+", encoding="utf-8") as file:
@@ -86,7 +86,7 @@ class Workspace:
         except BlockingIOError as error:
             file.seek(0)
             process = file.read().strip()
-            raise UserError(
+            raise Busy(
                 f"Another command is at work in {self.root} (process {process}).",
                 "Wait until it has ended, or choose another folder with --out.",
             ) from error
