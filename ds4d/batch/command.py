@@ -19,7 +19,8 @@ class Batch:
     """Clips, folders of clips, patterns, addresses (s3://...), and manifests (txt, csv, json,
     jsonl)."""
     out: str
-    """Folder of all runs; the same command goes on with what is there."""
+    """Folder of all runs, or an address (s3://..., gs://..., hf://...); the same command goes on
+    with what is there."""
     config: Annotated[Config, tyro.conf.arg(name="")]
     address: str = ""
     """Ray cluster: auto, ray://HOST:PORT or HOST:PORT; empty = a local Ray on this machine."""
@@ -36,12 +37,12 @@ def run(command: Batch) -> int:
     from ..preflight import ranges
     from . import cluster, orders, sheet
     from .ledger import Ledger
+    from .places import open_runs
     from .progress import Progress
-    from .runs import Runs
 
     ranges.check(command.config)
     ranges.check(command)
-    runs = Runs(command.out)
+    runs = open_runs(command.out)
     with runs.lock():
         ledger = Ledger(runs)
         every = orders.collect(command.clips, command.config, ledger.names())

@@ -26,6 +26,7 @@ import tyro
 from ..config import Config
 from ..errors import UserError
 from ..presets import PRESETS
+from .addresses import is_address
 
 SUFFIXES = (".txt", ".csv", ".json", ".jsonl")
 MOST_BYTES = 100_000_000
@@ -42,22 +43,35 @@ class Row:
 
 
 def read(path: Path, config: Config) -> list[Row]:
-    """The rows of a manifest; `config` holds the settings that a row does not name.
+    """The rows of a manifest on the disk; see `rows`."""
+    if not path.is_file():
+        raise UserError(f"There is no manifest {path}.", "Check the path.")
+    if path.stat().st_size > MOST_BYTES:
+        raise UserError(f"{path.name} is too large for a manifest.", "Split it into several.")
+    return rows(str(path), path.read_bytes(), config)
+
+
+def rows(place: str, data: bytes, config: Config) -> list[Row]:
+    """The rows of a manifest at a path or an address.
+
+    Args:
+        config: settings that a row does not name.
 
     Raises:
         UserError: it cannot be read, a row has no clip, or a setting does not exist.
     """
-    if path.stat().st_size > MOST_BYTES:
-        raise UserError(f"{path.name} is too large for a manifest.", "Split it into several.")
+    folder, _, name = place.rpartition("/")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        entries = _entries(path.suffix.lower(), text)
+        entries = _entries(Path(name).suffix.lower(), data.decode("utf-8-sig"))
     except (UnicodeDecodeError, ValueError, csv.Error, RecursionError) as error:
         raise UserError(
-            f"The manifest {path.name} cannot be read: {error}.",
+            f"The manifest {name} cannot be read: {error}.",
             "A manifest is a text file with a path per line, or CSV, JSON or JSONL.",
         ) from error
-    return [_row(path, number, entry, config) for number, entry in enumerate(entries, 1)]
+    return [
+        _row(folder, f"entry {number} of {name}", entry, config)
+        for number, entry in enumerate(entries, 1)
+    ]
 
 
 def _entries(suffix: str, text: str) -> list[dict]:
@@ -75,10 +89,10 @@ def _entries(suffix: str, text: str) -> list[dict]:
     return [entry if isinstance(entry, dict) else {"clip": entry} for entry in found]
 
 
-def _row(path: Path, number: int, entry: dict, config: Config) -> Row:
+def _row(folder: str, place: str, entry: dict, config: Config) -> Row:
+    """A row from its entry; paths are relative to the folder."""
     settings = {key: value for key, value in entry.items() if value not in (None, "")}
     clip, name = settings.pop("clip", None), settings.pop("name", "")
-    place = f"entry {number} of {path.name}"
     if not isinstance(clip, str) or "\0" in clip or not isinstance(name, str):
         raise UserError(f"There is no path of a clip in {place}.", EXAMPLE)
     preset = settings.pop("preset", None)
@@ -96,8 +110,9 @@ def _row(path: Path, number: int, entry: dict, config: Config) -> Row:
                 f"The setting {str(key)!r} with {value!r} is not understood, in {place}.",
                 "Settings are the options of generate without their dashes, such as clip.frames.",
             ) from error
-    source = clip if "://" in clip else str(path.parent / Path(clip).expanduser())
-    return Row(source, config, name)
+    absolute = is_address(clip) or clip.startswith(("/", "~"))
+    source = clip if absolute or not folder else f"{folder}/{clip}"
+    return Row(source if is_address(source) else str(Path(source).expanduser()), config, name)
 
 
 def _words(value: object) -> Iterable[str]:

@@ -17,7 +17,8 @@ from ..config import Config
 from ..errors import UserError
 from ..run import made
 from ..run.workspace import content_key, source_files
-from . import manifest
+from . import addresses, manifest
+from .addresses import is_address
 
 VIDEOS = {
     ".mp4", ".m4v", ".mov", ".3gp", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".mts",
@@ -46,11 +47,6 @@ class Order:
         stats = [os.stat(file) for file in files if file.exists()]
         marks = [[stat.st_size, stat.st_mtime_ns] for stat in stats]
         return content_key(self.config, self.source, marks)
-
-
-def is_address(source: str) -> bool:
-    """True for s3://..., gs://..., hf://... and the like."""
-    return "://" in source
 
 
 def collect(clips: tuple[str, ...], config: Config, names: dict[str, str]) -> list[Order]:
@@ -84,30 +80,33 @@ def occurrence(source: str, count: int) -> str:
 
 
 def _rows(argument: str, config: Config) -> Iterator[manifest.Row]:
-    if is_address(argument):
-        yield manifest.Row(argument, config)
-        return
-    path = Path(argument)
-    if path.is_file() and path.suffix.lower() in manifest.SUFFIXES:
-        for row in manifest.read(path, config):
-            for clip in [row.source] if is_address(row.source) else _clips(row.source):
-                yield manifest.Row(clip, row.config, row.name)
-        return
-    for clip in _clips(argument):
-        yield manifest.Row(clip, config)
+    if Path(argument).suffix.lower() not in manifest.SUFFIXES:
+        rows = [manifest.Row(argument, config)]
+    elif is_address(argument):
+        rows = manifest.rows(argument, addresses.read(argument), config)
+    else:
+        rows = manifest.read(Path(argument), config)
+    for row in rows:
+        for clip in _clips(row.source):
+            yield manifest.Row(clip, row.config, row.name)
 
 
 def _clips(argument: str) -> list[str]:
-    """The clips behind a path or a pattern."""
+    """The clips behind a path, an address or a pattern."""
+    if is_address(argument):
+        found = addresses.matches(argument) if "*" in argument else [argument]
+        if not found:
+            raise UserError(f"There is no clip {argument}.", "Check the pattern.")
+        return found
     path = Path(argument)
     if path.is_dir():
         return [str(path)] if _is_clip(path) else _inside(path)
     if os.path.lexists(path):
         return [str(path)]
-    found = sorted(map(Path, glob.glob(argument, recursive=True)), key=natural)
-    if not found:
+    matches = sorted(map(Path, glob.glob(argument, recursive=True)), key=natural)
+    if not matches:
         raise UserError(f"There is no clip {argument}.", "Check the path or the pattern.")
-    return [clip for match in found for clip in _clips(str(match))]
+    return [clip for match in matches for clip in _clips(str(match))]
 
 
 def _inside(folder: Path) -> list[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..run.workspace import replacing
-from .orders import Order
 
 LOCK = ".batch-lock"
 
@@ -24,14 +23,12 @@ class Runs:
         return str(self.root)
 
     @contextlib.contextmanager
-    def clip(self, order: Order) -> Iterator[Path]:
-        """The clip of an order, to read."""
-        yield Path(order.source)
-
-    @contextlib.contextmanager
     def run(self, name: str) -> Iterator[Path]:
         """The folder of one run, to work in."""
         yield self.root / name
+
+    def keep(self, name: str, folder: Path) -> None:
+        """Save checkpoints of a run that is at work, where its folder may be lost."""
 
     def read(self, name: str) -> bytes | None:
         """A file beside the runs; None where there is none."""

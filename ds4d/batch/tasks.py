@@ -16,6 +16,7 @@ from ..run.events import STAGES, Event
 from ..run.workspace import Workspace
 from .orders import Order
 from .runs import Runs
+from .stores import local_clip
 
 SCORES = "scores"  # after the stages, of a clip with truth
 STEPS = (*STAGES, SCORES)
@@ -70,9 +71,9 @@ def set_threads(count: int) -> None:
     import numba
     import torch
 
-    torch.set_num_threads(count)
     cv2.setNumThreads(count)
     numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    torch.set_num_threads(count)  # after numba, whose start of OpenMP sets torch's threads as well
 
 
 def _wait_for_the_run(work: Callable[[], Outcome]) -> Outcome:
@@ -92,12 +93,13 @@ def _compute(
 ) -> Outcome:
     from .. import pipeline  # imports torch
 
-    with runs.clip(order) as source, runs.run(order.name) as folder:
+    with local_clip(order) as source, runs.run(order.name) as folder:
         workspace = Workspace(folder)
         if step == SCORES:
             return Outcome("done", scores=_scores(source, workspace, order))
         with closing(pipeline.generate(source, workspace, order.config, step)) as events:
             for event in events:
+                runs.keep(order.name, folder)
                 if listen is not None and event.stage == step:
                     listen(event)
         return Outcome("done", record=workspace.record["stages"][step])
