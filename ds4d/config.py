@@ -308,8 +308,8 @@ class AnimateConfig:
     """Seeds of wan and svd; several give a clip each, and one that shows them side by side."""
     steps: Annotated[int | None, Range(1, 1000)] = None
     """Denoising steps; None = 40 for wan, 25 for svd."""
-    motion: Literal["auto", "breathe", "sway", "hop", "nod", "wave", "walk"] = "auto"
-    """Motion of puppet; auto = one that suits the object's outline."""
+    motion: Literal["auto", "all", "breathe", "sway", "hop", "nod", "wave", "walk"] = "auto"
+    """Motion of puppet; auto = one that suits the object's outline, all = a clip of each."""
     frames: Annotated[int, Range(2, 240)] = 24
     """Number of frames; the last one leads back to the first."""
     fps: Annotated[float, Range(1, 60)] = 12.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 
@@ -15,17 +17,24 @@ from ..run.engines import Engine, check_name, usable
 from ..run.events import Event, Stage
 from ..run.workspace import replacing
 from ..weights import fetching
-from . import picture, puppet
+from . import picture, puppet, watch
 from .needs import check_machine, fitted
 
 WEIGHTS = {"wan": "wan2.2-ti2v-5b", "svd": "svd-xt"}
 GPU_GB = {"wan": 24.0, "svd": 16.0}  # GPU memory that an engine needs; not measured
 LOW_GB = {"wan": 16.0, "svd": 12.0}  # and with low_memory
 PREVIEW = 256  # pixels; side of each clip where several are shown side by side
+MOTIONS = tuple(
+    motion
+    for motion in get_args(get_type_hints(AnimateConfig)["motion"])
+    if motion not in ("auto", "all")
+)
 
 
 def choose(config: AnimateConfig, machine: MachineConfig, matting: MattingConfig) -> Engine:
-    """Choose the engine; its run(cut_out [S, S, 4], seed) returns frames [T, S, S, 4], both uint8.
+    """Choose the engine; its run(cut_out [S, S, 4], config) returns frames [T, S, S, 4], uint8.
+
+    That config is of one clip: it has one seed or one motion.
 
     "auto" takes Wan 2.2 where it can run on a GPU, else the puppet. The terms of Stable Video
     Diffusion are to be agreed to, so it runs only when it is asked for.
@@ -40,9 +49,9 @@ def choose(config: AnimateConfig, machine: MachineConfig, matting: MattingConfig
         can_run, why = usable((WEIGHTS["wan"],), machine, gpu_gb=gb)
         name = "wan" if can_run else "puppet"
     if name == "puppet":
-        return Engine(name, why, partial(_puppet, config=config))
+        return Engine(name, why, _puppet)
     check_machine(name, WEIGHTS[name], machine, "Take the engine puppet, which needs neither.")
-    run = partial(_filmed, name=name, config=config, machine=machine, matting=matting)
+    run = partial(_filmed, name=name, machine=machine, matting=matting)
     return Engine(name, why, run, weights=(WEIGHTS[name],))
 
 
@@ -51,7 +60,8 @@ def animate(
 ) -> Stage[list[Path]]:
     """Make an animated WebP with alpha, which `generate` takes, from a picture of one object.
 
-    With several seeds, NAME_seedN.webp for each, and `out` shows them side by side over white.
+    With several seeds, NAME_seedN.webp for each, and `out` shows them side by side over white; so
+    with all motions of the puppet, NAME_MOTION.webp.
 
     Returns the clips.
 
@@ -63,45 +73,58 @@ def animate(
         raise UserError(f"{out.name} is not a name of a clip.", "Give a name that ends in .webp.")
     machine = fitted(machine)
     engine = choose(config, machine, matting)
-    if engine.name == "puppet" and len(config.seeds) > 1:
-        raise UserError(
-            "The puppet has no chance in it, so all seeds give the same clip.",
-            "Leave out --seeds, and choose another --motion.",
-        )
+    clips = _clips(config, engine.name, out)
     cut_out = yield from picture.cut_out(file, config.size, machine, matting)
     yield Event("animate", message=engine.message)
     for weight in engine.weights:
         yield from fetching("animate", weight, machine.weights)
-    clips, shown = [], []
-    for seed in config.seeds:
-        frames = yield from engine.run(cut_out, seed)
-        alone = len(config.seeds) == 1
-        clips.append(out if alone else out.with_name(f"{out.stem}_seed{seed}.webp"))
-        with replacing(clips[-1]) as path:
+    shown = []
+    for clip, own in clips.items():
+        frames = yield from engine.run(cut_out, own)
+        with replacing(clip) as path:
             picture.save_clip(path, frames, config.fps)
         shown.append(frames)
     if len(shown) > 1:
         with replacing(out) as path:
             picture.save_clip(path, _side_by_side(shown), config.fps)
-    return clips
+    return list(clips)
 
 
-def _puppet(cut_out: np.ndarray, seed: int, config: AnimateConfig) -> Stage[np.ndarray]:
+def _clips(config: AnimateConfig, engine: str, out: Path) -> dict[Path, AnimateConfig]:
+    """The clips to make: file -> settings with one seed or one motion."""
+    if engine != "puppet":
+        each = {f"seed{seed}": replace(config, seeds=(seed,)) for seed in config.seeds}
+    elif len(config.seeds) > 1:
+        raise UserError(
+            "The puppet has no chance in it, so all seeds give the same clip.",
+            "Leave out --seeds; --motion all shows all that it can do.",
+        )
+    elif config.motion == "all":
+        each = {motion: replace(config, motion=motion) for motion in MOTIONS}
+    else:
+        each = {config.motion: config}
+    if len(each) == 1:
+        return {out: next(iter(each.values()))}
+    return {out.with_name(f"{out.stem}_{name}.webp"): own for name, own in each.items()}
+
+
+def _puppet(cut_out: np.ndarray, config: AnimateConfig) -> Stage[np.ndarray]:
     return puppet.run(cut_out, config.motion, config.frames)
 
 
 def _filmed(
     cut_out: np.ndarray,
-    seed: int,
-    name: str,
     config: AnimateConfig,
+    name: str,
     machine: MachineConfig,
     matting: MattingConfig,
 ) -> Stage[np.ndarray]:
     """Frames of a video network, whose object is cut out again in one square for all frames."""
     from . import video
 
-    frames = yield from getattr(video, name)(cut_out, seed, config, machine)
+    frames = yield from getattr(video, name)(cut_out, config, machine)
+    for sentence in watch.doubts(frames):
+        yield Event("animate", 1, 1, f"seed {config.seeds[0]}: {sentence}", warning=True)
     return (yield from picture.squares(frames, config.size, machine, matting))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 
 from ..errors import UserError
@@ -17,6 +18,7 @@ from ..run.events import Event, Stage
 from ..weights import read_json
 
 Result = TypeVar("Result")
+AfterStep = Callable[..., dict]  # what pipelines take as callback_on_step_end
 HINT = "Delete the folder, so that the weights are fetched again, or take another engine."
 
 
@@ -85,7 +87,7 @@ class _Stopped(Exception):
 
 
 def stepwise(
-    run: Callable[[Callable[..., dict]], Result],
+    run: Callable[[AfterStep], Result],
     event: Event,  # at the beginning: its step and total
 ) -> Stage[Result]:
     """Run a pipeline in a thread, with an event per denoising step.
@@ -127,3 +129,8 @@ def stepwise(
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return outcome[0]
+
+
+def as_bytes(images: np.ndarray) -> np.ndarray:
+    """Images of a pipeline, floats in [0, 1], as uint8."""
+    return (np.asarray(images).clip(0, 1) * 255 + 0.5).astype(np.uint8)

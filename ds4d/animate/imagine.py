@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ def _drawn(words: str, config: ImagineConfig, machine: MachineConfig) -> Stage[l
     total, pictures = len(config.seeds) * config.steps, []
     for number, seed in enumerate(config.seeds):
 
-        def run(after_step: Callable[..., dict], seed: int = seed) -> Any:
+        def run(after_step: diffusion.AfterStep, seed: int = seed) -> Any:
             return pipeline(
                 prompt=f"{words.strip()}, {AROUND}", negative_prompt=AGAINST, height=config.size,
                 width=config.size, num_inference_steps=config.steps, guidance_scale=GUIDANCE,
@@ -90,7 +89,7 @@ def _drawn(words: str, config: ImagineConfig, machine: MachineConfig) -> Stage[l
 
         begun = Event("imagine", number * config.steps, total, f"seed {seed}")
         image = yield from diffusion.stepwise(run, begun)
-        pictures.append((np.asarray(image).clip(0, 1) * 255 + 0.5).astype(np.uint8))
+        pictures.append(diffusion.as_bytes(image))
         yield Event("imagine", (number + 1) * config.steps, total, preview=pictures[-1])
     return pictures
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,15 +27,15 @@ AGAINST = (
 WAN_STEPS, WAN_GUIDANCE = 40, 5.0
 SVD_STEPS, SVD_FPS, SVD_MOTION, SVD_NOISE = 25, 7, 127, 0.02  # as published; fps is a condition
 SVD_FRAMES = 25  # that the published network was trained for
+SVD_PIXELS = 64  # its sides are multiples of this
 
 
 def wan(
     cut_out: np.ndarray,  # [S, S, 4] uint8
-    seed: int,
     config: AnimateConfig,
     machine: MachineConfig,
 ) -> Stage[np.ndarray]:
-    """Frames [T, S', S', 3] uint8 by Wan 2.2 TI2V 5B, which follows words.
+    """Frames [T, S', S', 3] uint8 by Wan 2.2 TI2V 5B, which follows words, of the first seed.
 
     S' is S rounded down to what its patches allow. T is the next number of frames that its
     compression in time allows, cut to config.frames.
@@ -55,27 +53,18 @@ def wan(
     pipeline = diffusion.load(WanImageToVideoPipeline, folder, device, dtypes)
     if machine.low_memory:
         pipeline.vae.enable_tiling()
-    patch = pipeline.vae_scale_factor_spatial * pipeline.transformer.config.patch_size[1]
-    side = max(len(cut_out) // patch, 1) * patch
-    steps = config.steps or WAN_STEPS
     every = pipeline.vae_scale_factor_temporal
-
-    def run(after_step: Callable[..., dict]) -> Any:
-        return pipeline(
-            image=_on_white(cut_out, side), prompt=f"{config.prompt or MOTION} {AROUND}",
-            negative_prompt=AGAINST, height=side, width=side,
-            num_frames=-(-(config.frames - 1) // every) * every + 1, num_inference_steps=steps,
-            guidance_scale=WAN_GUIDANCE, generator=torch.Generator("cpu").manual_seed(seed),
-            output_type="np", callback_on_step_end=after_step,
-        ).frames[0]  # fmt: skip
-
-    frames = yield from diffusion.stepwise(run, Event("animate", 0, steps, f"seed {seed}"))
-    return _bytes(frames)[: config.frames]
+    frames = yield from _filmed(
+        pipeline, cut_out, config,
+        multiple=pipeline.vae_scale_factor_spatial * pipeline.transformer.config.patch_size[1],
+        steps=WAN_STEPS, prompt=f"{config.prompt or MOTION} {AROUND}", negative_prompt=AGAINST,
+        num_frames=-(-(config.frames - 1) // every) * every + 1, guidance_scale=WAN_GUIDANCE,
+    )  # fmt: skip
+    return frames[: config.frames]
 
 
 def svd(
     cut_out: np.ndarray,  # [S, S, 4] uint8
-    seed: int,
     config: AnimateConfig,
     machine: MachineConfig,
 ) -> Stage[np.ndarray]:
@@ -86,33 +75,38 @@ def svd(
     from diffusers import StableVideoDiffusionPipeline
 
     device = pick(machine.device)
-    folder: Path = fetch("svd-xt", machine.weights)
+    folder = fetch("svd-xt", machine.weights)
     pipeline = diffusion.load(
         StableVideoDiffusionPipeline, folder, device, {"": network_dtype(device)}, variant="fp16"
     )
-    side = max(len(cut_out) // 64, 1) * 64
-    steps = config.steps or SVD_STEPS
+    return (yield from _filmed(
+        pipeline, cut_out, config, multiple=SVD_PIXELS, steps=SVD_STEPS,
+        num_frames=min(config.frames, SVD_FRAMES), fps=SVD_FPS, motion_bucket_id=SVD_MOTION,
+        noise_aug_strength=SVD_NOISE, decode_chunk_size=2 if machine.low_memory else 8,
+    ))  # fmt: skip
 
-    def run(after_step: Callable[..., dict]) -> Any:
+
+def _filmed(
+    pipeline: Any,  # of diffusers, from an image to frames
+    cut_out: np.ndarray,
+    config: AnimateConfig,
+    multiple: int,  # of pixels, for the sides
+    steps: int,  # where the config has none
+    **options: Any,  # of the pipeline
+) -> Stage[np.ndarray]:
+    """Frames [T, S', S', 3] uint8 of the object over white, with an event per denoising step."""
+    from PIL import Image
+
+    side = max(len(cut_out) // multiple, 1) * multiple
+    image = Image.fromarray(over(cut_out)).resize((side, side), Image.Resampling.LANCZOS)
+    steps, (seed, *_) = config.steps or steps, config.seeds
+
+    def run(after_step: diffusion.AfterStep) -> Any:
         return pipeline(
-            image=_on_white(cut_out, side), height=side, width=side,
-            num_frames=min(config.frames, SVD_FRAMES), num_inference_steps=steps, fps=SVD_FPS,
-            motion_bucket_id=SVD_MOTION, noise_aug_strength=SVD_NOISE,
-            decode_chunk_size=2 if machine.low_memory else 8,
+            image=image, height=side, width=side, num_inference_steps=steps,
             generator=torch.Generator("cpu").manual_seed(seed), output_type="np",
-            callback_on_step_end=after_step,
+            callback_on_step_end=after_step, **options,
         ).frames[0]  # fmt: skip
 
     frames = yield from diffusion.stepwise(run, Event("animate", 0, steps, f"seed {seed}"))
-    return _bytes(frames)
-
-
-def _on_white(cut_out: np.ndarray, side: int):
-    """The picture that a network sees, as a Pillow image."""
-    from PIL import Image
-
-    return Image.fromarray(over(cut_out)).resize((side, side), Image.Resampling.LANCZOS)
-
-
-def _bytes(frames: np.ndarray) -> np.ndarray:
-    return (np.asarray(frames).clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    return diffusion.as_bytes(frames)

@@ -110,7 +110,7 @@ def inspect_clip(path: Path, config: ClipConfig) -> Report:
         ),
         *_check_travel(pixels, side, follows),
         _check_light(thumbnails[matted], mattes, sharpness),
-        *_check_cuts(thumbnails, seconds),
+        *check_cuts(thumbnails, seconds),
     ]
     return Report(
         name=source.name,
@@ -296,7 +296,7 @@ def _sharpness(frame: np.ndarray) -> float:
     return float(np.percentile(np.abs(grey - halved), 99))
 
 
-def _check_cuts(thumbnails: np.ndarray, seconds: list[float | None]) -> list[Check]:
+def check_cuts(thumbnails: np.ndarray, seconds: list[float | None]) -> list[Check]:
     """Checks for cuts: neighbouring thumbnails whose colour histograms have little in common."""
     histograms = []
     for image in thumbnails:

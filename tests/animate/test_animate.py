@@ -8,7 +8,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from ds4d import clip
+from ds4d import animate, clip
 from ds4d.cli import main
 from ds4d.config import ClipConfig
 from ds4d.run.events import result
@@ -34,6 +34,15 @@ def test_the_clip_is_read_by_the_chain(picture, tmp_path, capsys):
     assert not read.warnings
     assert (read.frames[..., 3] > 127).any() and (read.frames[..., 3] == 0).any()
     assert [path.name for path in out.parent.iterdir()] == ["person.webp"]
+
+
+def test_all_motions_are_shown_side_by_side(picture, tmp_path):
+    out = tmp_path / "person.webp"
+    assert main(["animate", str(picture), "--out", str(out), "--motion", "all", *SMALL]) == 0
+    clips = {path.stem.removeprefix("person_"): path for path in tmp_path.glob("person_*.webp")}
+    assert set(clips) == set(animate.MOTIONS)
+    assert len({path.read_bytes() for path in clips.values()}) == len(clips)
+    assert iio.imread(out, index=0).shape[:2] == (animate.PREVIEW, 6 * animate.PREVIEW)
 
 
 def test_a_photograph_is_cut_out_first(tmp_path):
