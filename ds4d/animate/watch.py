@@ -17,7 +17,7 @@ WHITE = 24  # grey levels that the object's colours differ from white
 def doubts(
     frames: np.ndarray,  # [T, H, W, 3] uint8, an object over white
 ) -> list[str]:
-    """Sentences about what would pass for motion of the object: a camera that moves or zooms, a cut.
+    """Sentences about what would pass for motion of the object: a moving or zooming camera, a cut.
 
     That the object stays inside the frame is checked when it is cut out again.
     """
