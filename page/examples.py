@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-CLIPS, RESULTS = EXAMPLES / "clips", EXAMPLES / "results"
+CLIPS, PICTURES, RESULTS = (EXAMPLES / name for name in ("clips", "pictures", "results"))
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,11 @@ class Example:
     @property
     def clip(self) -> Path:
         return next(CLIPS.glob(f"{self.name}.*"))
+
+    @property
+    def picture(self) -> Path | None:
+        """The picture that the clip was made of, if it was."""
+        return next(PICTURES.glob(f"{self.name}.*"), None)
 
     @property
     def folder(self) -> Path:

@@ -16,7 +16,7 @@ import gradio as gr
 
 from ds4d.errors import UserError
 
-from .components import matte_editor, preflight, views_panel, webcam
+from .components import draft_cards, matte_editor, preflight, views_panel, webcam
 from .errors import explain
 from .examples import all_examples
 from .html import notice, render
@@ -68,6 +68,21 @@ class Handlers:
         visitor = self.service.visitor_of(request)
         ordered = self.service.order(clip, job=job or "", visitor=visitor, **settings)
         return show(self.service, ordered, None)
+
+    @reports_errors
+    def move(self, picture, engine: str, motion: str, job: str, request: gr.Request) -> Values:
+        """Order clips of a picture and show them as they come."""
+        visitor = self.service.visitor_of(request)
+        order = {"engine": engine, "motion": motion or "", "job": job or "", "visitor": visitor}
+        return show(self.service, self.service.move(picture, **order), None)
+
+    @reports_errors
+    def draw(self, words: str, job: str, request: gr.Request) -> Values:
+        """Order pictures of words and show them as they come."""
+        visitor = self.service.visitor_of(request)
+        return show(
+            self.service, self.service.draw(words or "", job=job or "", visitor=visitor), None
+        )
 
     @reports_errors
     def follow(self, job: str, tab: TabState | None) -> Values:
@@ -126,12 +141,12 @@ class Handlers:
             found = self.find(job)
         except UserError as error:
             return self.load("") | {"notice": _error_notice(error)}
-        shown = {"clip": str(found.source), "preview": _clip_preview(str(found.source))}
-        return shown | values_of(found.config) | show(self.service, found, None)
+        return _sources(found) | values_of(found.config) | show(self.service, found, None)
 
     def reset(self) -> Values:
         """Show an empty page; the job is kept."""
-        return {"clip": None, "preview": ""} | idle()
+        empty = {"clip": None, "preview": "", "picture": None, "picture_preview": "", "words": ""}
+        return empty | idle()
 
     def show_example(self, event: gr.EventData) -> Values:
         """Show the bundled result of an example; its clip can be run again."""
@@ -144,6 +159,7 @@ class Handlers:
         return (
             idle()
             | {"clip": str(example.clip), "preview": _clip_preview(str(example.clip))}
+            | _pictured(example.picture)
             | artifacts(example.folder, set(progress.stages))
             | {
                 "welcome": gr.update(visible=False),
@@ -163,6 +179,20 @@ class Handlers:
             return {"preview": "", "run": CHOOSE_CLIP}
         run = gr.update(value="Create 4D object", interactive=True)
         return {"preview": _clip_preview(clip), "run": run}
+
+    def choose_picture(self, picture: str | None) -> Values:
+        """Preview a new picture."""
+        return {"picture_preview": _clip_preview(picture) if picture else ""}
+
+    def show_picture_tab(self) -> Values:
+        return {"source": gr.update(selected="picture")}
+
+    def pick(self, job: str, event: gr.EventData) -> Values:
+        """Take a draft: a clip goes down the chain, a picture to the tab where it is moved."""
+        draft = draft_cards.picked(self.find(job), event)
+        if draft.is_clip:
+            return {"clip": [str(draft.file)]} | self.choose_clip(str(draft.file))
+        return _pictured(draft.file)
 
     def use_recording(self, event: gr.EventData) -> Values:
         """Take a recording of the webcam as the clip."""
@@ -225,6 +255,27 @@ class Handlers:
 
     def change_views(self, event: gr.EventData) -> Values:
         return views_panel.changed_settings(event)
+
+
+def _sources(job: Job) -> Values:
+    """The clip, the picture and the words of a job, and the tab that it was ordered in."""
+    values: Values = {"words": job.wish.words}
+    if job.clip:
+        values |= {"clip": str(job.source), "preview": _clip_preview(str(job.source))}
+    if job.picture:
+        values |= _pictured(job.folder / "input" / job.picture)
+    if job.wish.task != "none":
+        tab = "words" if job.wish.task == "pictures" else "picture"
+        values["source"] = gr.update(selected=tab)
+    return values
+
+
+def _pictured(picture: Path | None) -> Values:
+    """The tab of pictures with this one; the tab of clips if there is none."""
+    if picture is None:
+        return {"source": gr.update(selected="clip"), "picture": None, "picture_preview": ""}
+    shown = {"picture": str(picture), "picture_preview": _clip_preview(str(picture))}
+    return {"source": gr.update(selected="picture")} | shown
 
 
 def _tab_of(request: gr.Request | None) -> str:

@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+import os
+
 from ds4d.config import MachineConfig
+from ds4d.errors import UserError
 from ds4d.run.hardware import cores, gpu_name
 from ds4d.weights import find
 
-__all__ = ["cores", "gpu_name", "runs_zero123plus"]
+__all__ = ["check", "cores", "gpu_name", "runs_zero123plus", "obstacle"]
+
+DRAFTERS = {  # engines that make clips of pictures, or pictures: name -> weights
+    "wan": "wan2.2-ti2v-5b",
+    "svd": "svd-xt",
+    "sdxl": "sdxl-base",
+}
 
 
 def runs_zero123plus() -> bool:
     """True if Zero123++ generates the six views here: on a GPU, or from a folder of weights."""
     folder = MachineConfig().weights
     return bool(gpu_name()) or bool(folder and find("zero123plus-v1.2", folder).where == "folder")
+
+
+def obstacle(engine: str) -> str:
+    """The reason why an engine of DRAFTERS cannot run here, as a sentence; empty if it can.
+
+    It needs a GPU and its weights. On a CPU it takes hours, so that only weights in the operator's
+    own folder are used there. On ZeroGPU, where seconds count, nothing is downloaded.
+    """
+    folder, weights = MachineConfig().weights, DRAFTERS[engine]
+    if not gpu_name() and not folder:
+        return "It needs a GPU, which this machine does not have."
+    found = find(weights, folder)
+    if found.where == "folder":
+        return ""
+    if not gpu_name():
+        return "It needs a GPU, which this machine does not have."
+    if found.where == "missing" or os.environ.get("SPACES_ZERO_GPU") and found.where == "hub":
+        return "Its weights are not on this machine."
+    return ""
+
+
+def check(engine: str) -> None:
+    """Check that an engine that makes drafts can run here. Raises UserError if not."""
+    if engine == "puppet":
+        return
+    if engine not in DRAFTERS:
+        raise UserError("There is no such engine.", f"Choose one of puppet, {', '.join(DRAFTERS)}.")
+    if reason := obstacle(engine):
+        raise UserError(f"{engine} cannot run here. {reason}", "The puppet needs neither.")

@@ -10,21 +10,20 @@ import gradio as gr
 from ds4d.render import VIDEOS
 
 from . import about, api, hardware
-from .components import matte_editor, moving_mesh, preflight, views_panel, webcam
+from .components import draft_cards, matte_editor, moving_mesh, preflight, sources, views_panel
 from .components.browser_video import BrowserVideo
 from .components.number import Number
 from .components.panel import panel
 from .errors import explain
-from .examples import CLIPS, RESULTS, all_examples
+from .examples import CLIPS, PICTURES, RESULTS, all_examples
 from .handlers import Handlers
 from .html import render
 from .jobs.service import Service
-from .navigation import READ_ADDRESS, SCROLL_TO_RESULTS, WRITE_ADDRESS
+from .navigation import READ_ADDRESS, SCROLL_TO_RESULTS, SCROLL_TO_RUN, WRITE_ADDRESS
 from .outputs import OUTPUTS, Values
 from .preflight import pool
 from .progress import Progress
 from .settings import PARTS, SETTINGS, Setting, preset_choices
-from .uploads import clip_file
 
 Components = dict[str, gr.components.Component | gr.blocks.BlockContext]  # by name
 
@@ -35,6 +34,7 @@ VIDEO_LABELS = {
     "orbit": "Orbit", "front": "Front", "back": "Back", "left": "Left", "right": "Right",
     "bullet": "Bullet time",
 }  # fmt: skip
+SOURCES = ("source", "clip", "picture", "picture_preview", "words")  # what a run starts from
 ORDER_INPUTS = ("clip", "preset", "seed", *SETTINGS, "mesh")  # in the order of the API's parameters
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}
@@ -43,7 +43,7 @@ QUICK = QUIET | {"queue": False}  # for handlers that answer at once
 
 def create_app(service: Service) -> gr.Blocks:
     """The page and its API, on top of a service."""
-    gr.set_static_paths([CLIPS, RESULTS])
+    gr.set_static_paths([CLIPS, PICTURES, RESULTS])
     cache = (3600, round(service.limits.keep_hours * 3600))  # check every hour, delete after
     with gr.Blocks(title="DS4D", delete_cache=cache) as blocks:
         ui = _build(service)
@@ -68,7 +68,7 @@ def _build(service: Service) -> Components:
                 panel('<h2 class="step">See an example</h2>')
                 cards = render("example_cards", examples=examples)
                 ui["examples"] = panel(cards, script="example_cards", elem_id="examples")
-                panel('<h2 class="step">Use your own clip</h2>')
+                panel('<h2 class="step">Use your own clip, picture or words</h2>')
             with gr.Row(elem_id="bench"):
                 with gr.Column(scale=2, min_width=300, elem_id="controls"):
                     ui |= _build_controls()
@@ -83,8 +83,7 @@ def _build(service: Service) -> Components:
 def _build_controls() -> Components:
     """The clip, the settings and the buttons of a run."""
     ui: Components = {}
-    ui["clip"] = clip_file(label="Your clip", elem_id="clip", height=130)
-    ui["camera"] = webcam.build()
+    ui |= sources.build()
     ui["preview"] = panel(script="clip_preview")
     ui["preflight"] = preflight.build()
     ui["preset"] = gr.Radio(preset_choices(), value="preview", label="Preset", elem_id="preset")
@@ -136,6 +135,7 @@ def _build_results() -> Components:
     ui: Components = {}
     ui["notice"] = panel(label="Notice", elem_id="notice")
     ui["strip"] = panel(Progress().strip(), label="Stages", elem_id="strip")
+    ui["drafts"] = draft_cards.build()
     ui["welcome"] = panel(render("welcome"), label="Advice")
     ui["head"] = panel(label="Summary", elem_id="head")
     with gr.Row():
@@ -206,7 +206,7 @@ def connect(
 def _connect(blocks: gr.Blocks, ui: Components, handlers: Handlers) -> None:
     on = partial(connect, ui)
     job, tab = ("job",), ("job", "tab")
-    page = ("clip", "preview", *OUTPUTS)
+    page = (*SOURCES, "preview", *OUTPUTS)
 
     def write_address(event: gr.events.Dependency) -> gr.events.Dependency:
         return event.then(None, ui["job"], None, js=WRITE_ADDRESS)
@@ -237,6 +237,11 @@ def _connect(blocks: gr.Blocks, ui: Components, handlers: Handlers) -> None:
         write_address(shown).then(None, js=SCROLL_TO_RESULTS)
 
     _connect_clip(on, ui, handlers)
+    for drafted in _connect_drafts(on, ui, handlers):
+        write_address(drafted).then(None, js=SCROLL_TO_RESULTS)
+        if handlers.service.on_zerogpu:
+            compute = handlers.service.compute_in_request
+            drafted.then(compute, ui["job"], None, concurrency_limit=None, **QUIET)
     _connect_editors(on, ui, handlers)
 
 
@@ -266,6 +271,22 @@ def _connect_clip(on: Callable, ui: Components, handlers: Handlers) -> None:
             trigger_mode="always_last", concurrency_limit=pool.AT_ONCE * (1 + pool.WAITING),
             **QUIET,
         )  # fmt: skip
+
+
+def _connect_drafts(
+    on: Callable, ui: Components, handlers: Handlers
+) -> tuple[gr.events.Dependency, gr.events.Dependency]:
+    """The tabs for a picture and for words; the events after which drafts are made."""
+    chosen = (ui["picture"].upload, ui["picture"].clear)
+    on(partial(gr.on, chosen), handlers.choose_picture, ("picture",), ("picture_preview",), **QUICK)
+    on(ui["to_picture"].click, handlers.show_picture_tab, (), ("source",), **QUICK)
+    picked = on(ui["drafts"].submit, handlers.pick, ("job",), (*SOURCES, "preview", "run"), **QUICK)
+    picked.then(None, js=SCROLL_TO_RUN)
+    moving = ("picture", "engine", "motion", "job")
+    return (
+        on(ui["move"].click, handlers.move, moving, OUTPUTS, **QUICK),
+        on(ui["draw"].click, handlers.draw, ("words", "job"), OUTPUTS, **QUICK),
+    )
 
 
 def _connect_editors(on: Callable, ui: Components, handlers: Handlers) -> None:

@@ -33,6 +33,12 @@ class Limits:
     """hours that a run is kept after its last visit"""
     disk_gb: float = 20
     """disk space for all runs together, GB; the oldest inactive ones are deleted to make room"""
+    drafts: int = 4
+    """clips or pictures that a network makes to pick from"""
+    network_clip_size: int = 512
+    """side of the clips that networks make of a picture, pixels"""
+    network_picture_size: int = 1024
+    """side of the pictures that networks draw, pixels"""
     preflight_seconds: float = 45
     """longest time for the preflight of a clip, seconds"""
     preflight_gb: float = 4

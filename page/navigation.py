@@ -16,3 +16,5 @@ READ_ADDRESS = """() => {
 }"""
 SCROLL_TO_RESULTS = """() => document.querySelector("#results").scrollIntoView(
   {behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth"})"""
+SCROLL_TO_RUN = """() => document.querySelector("#run").scrollIntoView({block: "center",
+  behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth"})"""

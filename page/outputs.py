@@ -11,7 +11,8 @@ import gradio as gr
 
 from ds4d.run.events import Event
 
-from . import results
+from . import drafts, results
+from .components import draft_cards
 from .format import duration, rough_duration
 from .html import notice, render
 from .jobs import event_log
@@ -71,6 +72,7 @@ def idle() -> Values:
     return no_results() | {
         "notice": "",
         "welcome": gr.update(visible=True),
+        "drafts": "",
         "strip": Progress().strip(),
         "live": "",
         "head": "",
@@ -111,7 +113,11 @@ def show(
     job.touch()
     values: Values = {}
     if tab is None or (tab.job, tab.queued) != (job.id, job.queued):
-        tab = TabState(job.id, job.queued)
+        again = {job.wish.stage} if job.drafting else set()
+        made = {
+            name: facts for name, facts in drafts.record(job.folder).items() if name not in again
+        }
+        tab = TabState(job.id, job.queued, progress=Progress(made))
         values = no_results() | {"welcome": gr.update(visible=False), "head": "", "job": job.id}
     tab.read(job)
     progress = tab.progress
@@ -119,9 +125,11 @@ def show(
     tab.shown |= finished
     values |= artifacts(job.folder, finished | changed)
     values |= _buttons(service, job, progress) | _messages(service, job, progress)
+    cards = draft_cards.contents(job)
     values |= {
+        "drafts": cards,
         "strip": progress.strip(),
-        "live": progress.live(),
+        "live": "" if job.drafting and cards else progress.live(),  # they show more
         "timer": gr.update(active=job.active),
     }
     return tab.changes(values) | {"tab": tab}
@@ -159,6 +167,8 @@ def _messages(service: Service, job: Job, progress: Progress) -> Values:
         return {"notice": notice(f"Waiting: number {ahead} in the queue.", text, link=link)}
     if job.state == "running":
         return {"notice": notice("Running.", leave, link=link)}
+    if job.drafting and job.state in ("done", "cancelled"):
+        return {"notice": notice(*draft_cards.advice(job))}
     if job.state == "done":
         title = "Your object in four dimensions"
         return {"notice": "", "head": render("headline", title=title, text=_provenance(progress))}
@@ -181,6 +191,12 @@ def _buttons(service: Service, job: Job, progress: Progress) -> Values:
     unfinished = job.state in ("cancelled", "failed") or job.finishing_early
     label = {} if job.active else {"value": "Continue" if unfinished else "Run again"}
     optimizing = job.active and progress.stages["fourd"].state == "running"
+    if job.drafting:  # the run button belongs to the clip that is picked
+        return dict.fromkeys(("finish", "animations"), gr.update(visible=False)) | {
+            "cancel": gr.update(visible=job.active),
+            "reset": gr.update(visible=not job.active),
+            "delete": "" if job.active else delete_panel(service),
+        }
     return {
         "run": gr.update(interactive=not job.active, **label),
         "cancel": gr.update(visible=job.active),

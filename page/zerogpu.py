@@ -21,6 +21,9 @@ from ds4d.errors import Paused, UserError
 from ds4d.run.events import STAGES, Event
 from ds4d.run.workspace import Workspace
 
+from . import drafts
+from .jobs.store import Job
+
 ON_GPU = ("matting", "multiview", "features", "mesh", "fourd", "videos")
 SECONDS_TO_LOAD = 30  # weights from the disk, kernels
 NOT_ON_THE_HUB = ("rembg-isnet-general-use", "lpips-vgg16")  # so a Space cannot preload them
@@ -75,6 +78,26 @@ def _one_call(call: Iterator[Event | Exception]) -> Generator[Event, None, bool]
     return False
 
 
+def draft(job: Job) -> Iterator[Event]:
+    """Make drafts in one call, with a GPU if a network makes them. Raises as `stage_by_stage`."""
+    compute = make_drafts if job.wish.engine == "puppet" else make_drafts_on_gpu
+    yield from _one_call(compute(job))
+
+
+def make_drafts(job: Job) -> Iterator[Event | Exception]:
+    """Make the drafts of a job; a UserError is yielded, as by `run_stage`."""
+    try:
+        yield from drafts.make(job.folder, job.folder / "input" / job.picture, job.config, job.wish)
+    except UserError as error:
+        yield error
+
+
+def draft_seconds(job: Job) -> int:
+    """GPU seconds to request for drafts; an estimate, which was not measured."""
+    each = {"clips": 60, "pictures": 15}[job.wish.task]
+    return SECONDS_TO_LOAD + each * len(job.wish.seeds)
+
+
 def run_stage(
     clip: str, folder: str, config: Config, stage: str, slice_seconds: float
 ) -> Iterator[Event | Exception]:
@@ -113,3 +136,4 @@ def seconds(clip: str, folder: str, config: Config, stage: str, slice_seconds: f
 
 
 run_stage_on_gpu = spaces.GPU(duration=seconds)(run_stage)
+make_drafts_on_gpu = spaces.GPU(duration=draft_seconds)(make_drafts)

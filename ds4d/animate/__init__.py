@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..images import over, tile
 from ..preflight import ranges
 from ..run.engines import Engine, check_name, usable
-from ..run.events import Event, Stage
+from ..run.events import Event, Stage, nested
 from ..run.workspace import replacing
 from ..weights import fetching
 from . import picture, puppet, watch
@@ -24,6 +24,7 @@ WEIGHTS = {"wan": "wan2.2-ti2v-5b", "svd": "svd-xt"}
 GPU_GB = {"wan": 24.0, "svd": 16.0}  # GPU memory that an engine needs; not measured
 LOW_GB = {"wan": 16.0, "svd": 12.0}  # and with low_memory
 PREVIEW = 256  # pixels; side of each clip where several are shown side by side
+STEPS = 100  # of the progress, for each clip
 MOTIONS = tuple(
     motion
     for motion in get_args(get_type_hints(AnimateConfig)["motion"])
@@ -78,9 +79,10 @@ def animate(
     yield Event("animate", message=engine.message)
     for weight in engine.weights:
         yield from fetching("animate", weight, machine.weights)
-    shown = []
-    for clip, own in clips.items():
-        frames = yield from engine.run(cut_out, own)
+    shown, total = [], len(clips) * STEPS
+    for number, (clip, own) in enumerate(clips.items()):
+        begun = Event("animate", number * STEPS, total)
+        frames = yield from nested(engine.run(cut_out, own), begun, STEPS)
         with replacing(clip) as path:
             picture.save_clip(path, frames, config.fps)
         shown.append(frames)

@@ -1,4 +1,8 @@
-"""The job queue: one job at a time, in a worker process that can be killed safely."""
+"""The job queue: one job of a kind at a time, in a worker process that can be killed safely.
+
+There are two kinds, or lanes: runs and networks, and what takes a minute of one core. Nobody waits
+for another one's run to see a picture move.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from ds4d.errors import UserError
@@ -23,6 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 GRACE = 10.0  # seconds from asking a worker to stop to killing it
 POLL_SECONDS = 0.2  # between two checks of the worker
 IDLE_SECONDS = 5.0  # between two checks for new and for abandoned jobs
+LANES = ("runs", "quick")
+ORDER = ("clip", "clip_key", "picture", "picture_key", "config", "wish", "drafting")  # of a job
+DRAFT_SECONDS = {"puppet": 60.0}  # expected for drafts by an engine
+OTHER_SECONDS = 300.0  # and for those by the others
 RECENT = 5  # finished jobs of a preset that the estimate for the next one is based on
 
 RESUME = "Finished stages are kept. Press Continue to resume from here."
@@ -41,7 +50,7 @@ class Queue:
 
     def __init__(self, store: Store):
         self.store, self.limits = store, store.limits
-        self.wake = threading.Event()  # set when a job was queued
+        self.wake = {name: threading.Event() for name in LANES}  # set when a job was queued
         self.stops: dict[str, UserError] = {}  # reasons for stopping, by the id of a running job
 
     def start(self, serve: bool = True) -> None:
@@ -53,7 +62,9 @@ class Queue:
         for job in self.store.all():
             if job.state == "running" or job.active and not serve:
                 self.end(job, "cancelled", RESTARTED)
-        threading.Thread(target=self._serve if serve else self._watch, daemon=True).start()
+        work = [partial(self._serve, name) for name in LANES] if serve else [self._watch]
+        for each in work:
+            threading.Thread(target=each, daemon=True).start()
 
     def submit(self, job: Job) -> Job:
         """Queue an inactive job. Raises UserError when a limit is reached."""
@@ -72,8 +83,8 @@ class Queue:
             (job.folder / event_log.EVENTS).write_text("")
             job.touch()
             queued = {"state": "queued", "sentence": "", "hint": "", "queued": time.time()}
-            job = self.store.change(job, config=job.config, **queued)
-        self.wake.set()
+            job = self.store.change(job, **{name: getattr(job, name) for name in ORDER}, **queued)
+        self.wake[lane(job)].set()
         return job
 
     def cancel(self, job: Job, reason: UserError = CANCELLED) -> Job:
@@ -114,8 +125,12 @@ class Queue:
             return self.end(job, "failed", KILLED)
 
     def ahead(self, job: Job) -> list[Job]:
-        """Active jobs that were queued before this one."""
-        return [other for other in self.store.all() if other.active and other.queued < job.queued]
+        """Active jobs of the same lane that were queued before this one."""
+        return [
+            other
+            for other in self.store.all()
+            if other.active and other.queued < job.queued and lane(other) == lane(job)
+        ]
 
     def wait_seconds(self, job: Job) -> float:
         """Estimated seconds until the job starts."""
@@ -126,14 +141,16 @@ class Queue:
         return math.fsum(waits)
 
     def run_seconds(self, job: Job) -> float:
-        """Estimated seconds of a job: the median of recent ones of its preset, else a model."""
+        """Estimated seconds of a job: the median of recent ones like it, else a model."""
         durations = [
             other.ended - other.started
             for other in self.store.all()
-            if other.state == "done" and other.config.preset == job.config.preset
+            if other.state == "done" and _likeness(other) == _likeness(job)
         ]
         if durations:
             return statistics.median(durations[-RECENT:])
+        if job.drafting:
+            return DRAFT_SECONDS.get(job.wish.engine, OTHER_SECONDS)
         costs = expected(job.config, job.config.clip.frames, gpu_name(), cores())
         return math.fsum(cost.seconds for cost in costs)
 
@@ -153,19 +170,20 @@ class Queue:
             self.stop_abandoned()
             time.sleep(IDLE_SECONDS)
 
-    def _serve(self) -> None:
-        worker = _new_worker()
+    def _serve(self, name: str) -> None:
+        worker = _new_worker(name)
         while True:
             with self.store.lock:
                 self.stop_abandoned()
-                waiting = [job for job in self.store.all() if job.state == "queued"]
+                queued = [job for job in self.store.all() if job.state == "queued"]
+                waiting = [job for job in queued if lane(job) == name]
                 job = self.begin(waiting[0]) if waiting else None
             if job is None:
-                self.wake.wait(timeout=IDLE_SECONDS)
-                self.wake.clear()
+                self.wake[name].wait(timeout=IDLE_SECONDS)
+                self.wake[name].clear()
                 continue
             if worker.poll() is not None:
-                worker = _new_worker()
+                worker = _new_worker(name)
             try:
                 self._compute(job, worker)
             except Exception:  # an error in one job must not stop the queue
@@ -173,7 +191,7 @@ class Queue:
                 worker.kill()
                 with contextlib.suppress(UserError, OSError):  # it was deleted, or the disk is full
                     self.end(job, "failed", KILLED)
-            worker = _new_worker()
+            worker = _new_worker(name)
 
     def _compute(self, job: Job, worker: subprocess.Popen) -> None:
         """Hand a job to a worker and wait until the worker ends, for whatever reason."""
@@ -193,10 +211,19 @@ class Queue:
         self.settle(job)
 
 
-def _new_worker() -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "page.jobs.worker"], cwd=ROOT, stdin=subprocess.PIPE, text=True
-    )
+def lane(job: Job) -> str:
+    """The lane of a job, one of LANES."""
+    return "quick" if job.drafting and job.wish.engine == "puppet" else "runs"
+
+
+def _likeness(job: Job) -> tuple:
+    """A key that is equal for jobs which take about the same time."""
+    return (job.wish.task, job.wish.engine) if job.drafting else (job.config.preset,)
+
+
+def _new_worker(name: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "page.jobs.worker", name]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, text=True)
 
 
 def _send(worker: subprocess.Popen, line: str) -> None:

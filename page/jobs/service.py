@@ -19,13 +19,14 @@ from ds4d.errors import UserError
 from ds4d.run import early_stop
 from ds4d.run.workspace import content_key
 
-from .. import visitors, zerogpu
+from .. import drafts, hardware, visitors, zerogpu
+from ..drafts import Wish
 from ..limits import Limits
 from ..preflight.pool import PreflightPool
 from ..settings import Value, configure
 from ..uploads import Clip, one_file
 from .queue import Queue
-from .store import Job, Store
+from .store import Job, Store, with_clip, with_picture
 from .worker import compute
 
 
@@ -70,25 +71,83 @@ class Service:
             raise UserError("There is no clip yet.", "Upload one, or choose an example.")
         config = configure(self.limits, mesh=mesh, **settings)
         ordered = self._job_with(Path(clip), job) or self.store.create(Path(clip), config, visitor)
+        ordered = replace(ordered, drafting=False)
         if mesh:  # uploads are deleted before the job is
             copy = ordered.folder / "input" / f"mesh{Path(mesh).suffix.lower()}"
             shutil.copyfile(mesh, copy)
             config = replace(config, mesh=replace(config.mesh, file=str(copy)))
         early_stop.withdraw(ordered.folder)
+        return self._submit(replace(ordered, config=config, visitor=visitor))
+
+    def move(
+        self,
+        picture: str | None,  # path of an uploaded picture
+        *,
+        engine: str = "puppet",
+        motion: str = "",  # words for it
+        job: str = "",  # id of the job that the page shows
+        visitor: str = "",
+    ) -> Job:
+        """Queue clips of a picture, to pick one. Raises UserError as `order` does."""
+        if not picture:
+            raise UserError("There is no picture yet.", "Upload one of a single, whole object.")
+        hardware.check(engine)
+        ordered = self._job_of(Path(picture), job) or with_picture(
+            self.store.create(None, configure(self.limits), visitor), Path(picture)
+        )
+        wish = Wish("clips", ordered.wish.words, engine, motion.strip())
+        if engine != "puppet":
+            seeds = self._seeds(ordered.wish, wish)
+            wish = replace(wish, seeds=seeds, size=self.limits.network_clip_size)
+        return self._submit(replace(ordered, wish=wish, drafting=True, visitor=visitor))
+
+    def draw(self, words: str, *, job: str = "", visitor: str = "") -> Job:
+        """Queue pictures of words, to pick one. Raises UserError as `order` does."""
+        if not words.strip():
+            raise UserError("There are no words yet.", 'For example: "a red fox".')
+        hardware.check("sdxl")
+        wish = Wish("pictures", words.strip(), size=self.limits.network_picture_size)
+        shown = self._shown(job)
+        if shown is None or shown.wish.words != wish.words:
+            shown = self.store.create(None, configure(self.limits), visitor)
+        wish = replace(wish, seeds=self._seeds(shown.wish, wish))
+        return self._submit(replace(shown, wish=wish, drafting=True, visitor=visitor))
+
+    def _seeds(self, before: Wish, wish: Wish) -> tuple[int, ...]:
+        """Seeds of the next drafts: other ones if the same is asked for again."""
+        same = replace(before, seeds=wish.seeds, size=wish.size) == wish
+        first = before.seeds[-1] + 1 if same else 0
+        return tuple(range(first, first + self.limits.drafts))
+
+    def _submit(self, job: Job) -> Job:
+        """Queue a job; one that is new is deleted if that fails."""
         try:
-            return self.queue.submit(replace(ordered, config=config, visitor=visitor))
+            return self.queue.submit(job)
         except UserError:
-            if ordered.state == "new":
-                self.store.delete(ordered)
+            if job.state == "new":
+                self.store.delete(job)
             raise
 
-    def _job_with(self, clip: Path, identity: str) -> Job | None:
-        """The job of this id, if it has the same clip."""
+    def _shown(self, identity: str) -> Job | None:
+        """The job of this id, if there is one."""
         try:
-            job = self.store.find(identity)
+            return self.store.find(identity)
         except UserError:
             return None
-        return job if job.clip_key == content_key(clip) else None
+
+    def _job_with(self, clip: Path, identity: str) -> Job | None:
+        """The job of this id, if it has the same clip, or made it as a draft."""
+        job, key = self._shown(identity), content_key(clip)
+        if job is None or job.clip_key == key:
+            return job
+        return with_clip(job, clip) if _made(job, "clips", key) else None
+
+    def _job_of(self, picture: Path, identity: str) -> Job | None:
+        """The job of this id, if it has the same picture, or drew it."""
+        job, key = self._shown(identity), content_key(picture)
+        if job is None or job.picture_key == key:
+            return job
+        return with_picture(job, picture) if _made(job, "pictures", key) else None
 
     def cancel(self, job: Job) -> Job:
         """Stop a job and wait until it has ended."""
@@ -111,10 +170,13 @@ class Service:
         if found.state != "queued":
             return
         running = self.queue.begin(found)
-        run = partial(
-            zerogpu.stage_by_stage,
-            running.source, running.folder, running.config, self.limits.slice_seconds,
-        )  # fmt: skip
+        if running.drafting:
+            run = partial(zerogpu.draft, running)
+        else:
+            run = partial(
+                zerogpu.stage_by_stage,
+                running.source, running.folder, running.config, self.limits.slice_seconds,
+            )  # fmt: skip
         compute(running, run, lambda: running.id in self.queue.stops)
         self.queue.settle(running)
 
@@ -122,3 +184,9 @@ class Service:
         while True:
             self.store.sweep()
             time.sleep(3600)
+
+
+def _made(job: Job, task: str, key: str) -> bool:
+    """True if an inactive job has a draft with this content."""
+    found = drafts.found(job.folder, task)
+    return not job.active and key in (content_key(draft.file) for draft in found)

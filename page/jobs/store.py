@@ -1,7 +1,8 @@
 """Jobs on the disk: one folder each, which is also the run folder.
 
     job.json        the order and its state; written by the page's process alone
-    input/          the clip and, if there is one, the visitor's own mesh
+    input/          the clip and, if there are any, the picture and the visitor's own mesh
+    drafts/         clips of the picture, or pictures of words, to pick from
     events.jsonl    the event log of the run, which a page can follow from any moment
     live/           the newest pictures of every stage
     seen            its modification time is that of the last visit
@@ -30,6 +31,8 @@ from ds4d.run import early_stop
 from ds4d.run.structure import structure
 from ds4d.run.workspace import content_key
 
+from .. import drafts
+from ..drafts import Wish
 from ..limits import Limits
 
 ACTIVE = ("queued", "running")
@@ -47,6 +50,10 @@ class Job:
     clip_key: str  # its content
     config: Config
     visitor: str  # a hash that tells visitors apart
+    picture: str = ""  # name in input/ of the picture that clips are made of
+    picture_key: str = ""  # its content
+    wish: Wish = Wish()  # the drafts that are made, or were
+    drafting: bool = False  # drafts are to be made, rather than a 4D object
     state: str = "new"  # new, queued, running, done, failed, cancelled
     sentence: str = ""  # why the job failed or was cancelled
     hint: str = ""
@@ -80,11 +87,12 @@ class Job:
             (self.folder / SEEN).touch()
 
     def stage_record(self) -> dict:
-        """The entries of run.json about finished stages, by stage."""
+        """The entries about finished stages in run.json and in the record of drafts, by stage."""
         try:
-            return json.loads((self.folder / "run.json").read_text())["stages"]
+            finished = json.loads((self.folder / "run.json").read_text())["stages"]
         except FileNotFoundError:
-            return {}
+            finished = {}
+        return drafts.record(self.folder) | finished
 
     def finish_early(self) -> None:
         """Ask the 4D stage to end with the steps it has done."""
@@ -102,16 +110,15 @@ class Store:
         self.root, self.limits = root, limits
         self.lock = threading.RLock()  # held while jobs are read and then changed
 
-    def create(self, clip: Path, config: Config, visitor: str) -> Job:
-        """A new job with a copy of the clip, not queued yet."""
+    def create(self, clip: Path | None, config: Config, visitor: str) -> Job:
+        """A new job with a copy of the clip, not queued yet; drafts need none."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.make_room()
         folder = self.root / secrets.token_urlsafe(18)
         try:
             (folder / "input").mkdir(parents=True)
-            job = Job(folder, stored_name(clip), content_key(clip), config, visitor)
-            shutil.copyfile(clip, job.source)
-            return self.save(job)
+            job = Job(folder, "", "", config, visitor)
+            return self.save(with_clip(job, clip) if clip else job)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -189,6 +196,21 @@ class Store:
             raise UserError("The disk for runs is full.", "Please try again later.")
 
 
+def with_clip(job: Job, clip: Path) -> Job:
+    """The job with a copy of another clip; not saved."""
+    job = replace(job, clip=stored_name(clip), clip_key=content_key(clip))
+    shutil.copyfile(clip, job.source)
+    return job
+
+
+def with_picture(job: Job, picture: Path) -> Job:
+    """The job with a copy of another picture; not saved."""
+    key = content_key(picture)
+    job = replace(job, picture=f"picture{picture.suffix.lower()}", picture_key=key)
+    shutil.copyfile(picture, job.folder / "input" / job.picture)
+    return job
+
+
 def load(folder: Path) -> Job:
     """The job in a folder, for a worker process."""
     return _read(folder)
@@ -211,7 +233,8 @@ def _found(folder: Path) -> Job | None:
 
 def _read(folder: Path) -> Job:
     record = json.loads((folder / RECORD).read_text())
-    return Job(folder=folder, **record | {"config": structure(record["config"], Config)})
+    config, wish = structure(record["config"], Config), structure(record.get("wish", {}), Wish)
+    return Job(folder=folder, **record | {"config": config, "wish": wish})
 
 
 def _age(folder: Path) -> float:

@@ -1,6 +1,7 @@
-"""Worker process that computes one job: `python -m page.jobs.worker`.
+"""Worker process that computes one job: `python -m page.jobs.worker LANE`.
 
-It is started before there is a job, so that slow imports are done when one comes. It reads the
+It is started before there is a job, so that slow imports are done when one comes; a worker of the
+lane of quick jobs leaves out those that its jobs do not need. It reads the
 folder of its job from one line of standard input, appends its events to the job's event log, and
 stops when its input is closed: the job was cancelled, or the page has ended.
 """
@@ -14,12 +15,14 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from queue import Queue
 
 from ds4d.run.events import Event
 from ds4d.run.workspace import Workspace
 
+from .. import drafts
 from ..errors import explain
 from .event_log import EventLog
 from .store import Job, load
@@ -27,20 +30,26 @@ from .store import Job, load
 GRACE = 8.0  # seconds for a stage to reach its next event after the job was cancelled
 
 
-def main() -> None:
+def main(lane: str) -> None:
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
     orders: Queue[str] = Queue()
     stop = threading.Event()
     threading.Thread(target=_listen, args=(orders, stop), daemon=True).start()
-    from ds4d import pipeline  # takes seconds, so before the job comes
+    if lane == "quick":  # takes seconds, so before the job comes
+        from ds4d import animate  # noqa: F401
+    else:
+        from ds4d import pipeline  # noqa: F401
+    job = load(Path(orders.get()))
+    compute(job, partial(work, job), stop.is_set)
 
-    folder = orders.get()
-    job = load(Path(folder))
 
-    def run() -> Generator[Event, None, None]:
-        return pipeline.generate(job.source, Workspace(folder, ours=True), job.config)
+def work(job: Job) -> Generator[Event, None, None]:
+    """The events of a job while it is computed."""
+    if job.drafting:
+        return drafts.make(job.folder, job.folder / "input" / job.picture, job.config, job.wish)
+    from ds4d import pipeline
 
-    compute(job, run, stop.is_set)
+    return pipeline.generate(job.source, Workspace(job.folder, ours=True), job.config)
 
 
 def _listen(orders: Queue[str], stop: threading.Event) -> None:
@@ -73,4 +82,4 @@ def compute(
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -40,7 +40,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def queue(store, monkeypatch):
-    def stand_in():
+    def stand_in(lane):
         return subprocess.Popen([sys.executable, "-c", STAND_IN], stdin=subprocess.PIPE, text=True)
 
     monkeypatch.setattr(queue_module, "_new_worker", stand_in)
