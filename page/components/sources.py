@@ -43,7 +43,7 @@ def _build_picture() -> Components:
     )  # fmt: skip
     ui["picture_preview"] = panel(script="clip_preview")
     ui["engine"] = gr.Radio(
-        [(ENGINES[name], name) for name in engines], value=engines[-1 if several else 0],
+        [(ENGINES[name], name) for name in engines], value="wan" if "wan" in engines else "puppet",
         label="How it is moved", elem_id="engine", visible=True if several else "hidden",
     )  # fmt: skip
     ui["motion"] = gr.Textbox(

@@ -25,9 +25,12 @@ from ..limits import Limits
 from ..preflight.pool import PreflightPool
 from ..settings import Value, configure
 from ..uploads import Clip, one_file
+from . import event_log
 from .queue import Queue
 from .store import Job, Store, with_clip, with_picture
 from .worker import compute
+
+SETTLING = 10.0  # seconds for a worker to end after the last event of its job
 
 
 class Service:
@@ -129,9 +132,15 @@ class Service:
             raise
 
     def _shown(self, identity: str) -> Job | None:
-        """The job of this id, if there is one."""
+        """The job of this id, if there is one; one whose work is done ends first."""
         try:
-            return self.store.find(identity)
+            job, deadline = self.store.find(identity), time.monotonic() + SETTLING
+            while job.active and event_log.last_line(job.folder).get("end"):
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.1)
+                job = self.store.find(identity)
+            return job
         except UserError:
             return None
 
