@@ -27,6 +27,7 @@ from ..errors import explain
 from .event_log import EventLog
 from .store import Job, load
 
+log = logging.getLogger("ds4d.page")
 GRACE = 8.0  # seconds for a stage to reach its next event after the job was cancelled
 
 
@@ -38,9 +39,19 @@ def main(lane: str) -> None:
     if lane == "quick":  # takes seconds, so before the job comes
         from ds4d import animate  # noqa: F401
     else:
-        from ds4d import pipeline  # noqa: F401
+        _warm_up(stopped=lambda: not orders.empty())
     job = load(Path(orders.get()))
     compute(job, partial(work, job), stop.is_set)
+
+
+def _warm_up(stopped: Callable[[], bool]) -> None:
+    """Import the pipeline, and compile its kernels unless that is done."""
+    from ds4d.pipeline.warm_up import warm_up
+
+    try:
+        warm_up(stopped)
+    except Exception:  # of the machine, which a job will meet again and report
+        log.exception("kernels could not be compiled ahead")
 
 
 def work(job: Job) -> Generator[Event, None, None]:

@@ -11,15 +11,17 @@ from __future__ import annotations
 import atexit
 import functools
 import hashlib
+import os
 import shutil
 import tempfile
 import warnings
 from pathlib import Path
 
+HERE = Path(__file__).parent
 STAMP = "kernels.sha256"  # in __pycache__: the hash of the sources that were compiled
 
 
-def forget_stale(package: Path = Path(__file__).parent) -> None:
+def forget_stale(package: Path = HERE) -> None:
     """Delete the compiled kernels of a folder unless all their sources are still the same.
 
     Sources are all modules of the folder, and those of the folder above, whose constants are
@@ -28,18 +30,28 @@ def forget_stale(package: Path = Path(__file__).parent) -> None:
     Call it before the first kernel runs: numba reads what it has kept when a function is called
     for the first time, not when its module is imported.
     """
-    sources = [*sorted(package.parent.glob("*.py")), *sorted(package.glob("*.py"))]
-    stamp = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    current = stamp(package)
     compiled = package / "__pycache__"
     try:
-        if (compiled / STAMP).is_file() and (compiled / STAMP).read_text() == stamp:
+        if (compiled / STAMP).is_file() and (compiled / STAMP).read_text() == current:
             return
         for index in compiled.glob("*.nbi"):
             index.unlink(missing_ok=True)
         compiled.mkdir(exist_ok=True)
-        (compiled / STAMP).write_text(stamp)
+        (compiled / STAMP).write_text(current)
     except OSError:  # a folder that cannot be written holds no compiled kernels
         return
+
+
+def stamp(package: Path = HERE) -> str:
+    """The hash of all sources of the kernels in a folder."""
+    sources = [*sorted(package.parent.glob("*.py")), *sorted(package.glob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+
+
+def folder() -> Path:
+    """The folder in which numba keeps compiled kernels."""
+    return Path(os.environ.get("NUMBA_CACHE_DIR") or HERE / "__pycache__")
 
 
 @functools.cache
