@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from ds4d.kernels.numba import cache
 from ds4d.pipeline import warm_up
 
@@ -18,12 +20,14 @@ print([str(e.data["dispatcher"]) for _, e in recorded.buffer if e.is_start])
 """
 
 
-def test_a_process_after_it_compiles_nothing(case, tmp_path):
+@pytest.mark.slow
+def test_a_process_after_it_compiles_nothing(case, tmp_path, tiny):
     warm_up.warm_up()
-    size = ["--clip.size", "64", "--fourd.image-size", "64", "--videos.size", "64"]
+    changed = {"--fourd.plane-size", "--fourd.plane-width", "--fourd.dynamic-iterations"}
+    pairs = zip(tiny[::2], tiny[1::2], strict=True)
+    arguments = [word for pair in pairs if pair[0] not in changed for word in pair]
     steps = ["--fourd.static-iterations", "3", "--fourd.dynamic-iterations", "3"]
-    few = ["--videos.seconds", "0.5", "--export.triangles", "2000", "--export.texture", "64"]
-    arguments = ["generate", str(case), "--out", str(tmp_path / "run"), *size, *steps, *few]
+    arguments = ["generate", str(case), "--out", str(tmp_path / "run"), *arguments, *steps]
     run = subprocess.run(
         [sys.executable, "-c", COUNT.format(arguments=arguments)], capture_output=True, text=True
     )
