@@ -105,3 +105,19 @@ def test_no_module_imports_itself_through_others():
     while free := {name for name, targets in graph.items() if not targets}:
         graph = {name: targets - free for name, targets in graph.items() if name not in free}
     assert not graph, f"circular imports among {sorted(graph)}"
+
+
+def test_no_module_hides_a_function_of_its_package():
+    """An import of ds4d.clip.travel would put the module in place of a function clip.travel."""
+    hidden = []
+    for package in (ROOT / "ds4d").rglob("__init__.py"):
+        names = {
+            alias.asname or alias.name
+            for node in ast.walk(ast.parse(package.read_text()))
+            if isinstance(node, ast.ImportFrom) and node.module
+            for alias in node.names
+            if alias.name != node.module  # imported before the function takes its name
+        }
+        modules = {path.stem for path in package.parent.glob("*.py")}
+        hidden += [f"{package.parent.name}.{name}" for name in sorted(names & modules)]
+    assert not hidden

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from ..cameras import Cameras
-from ..clip.travel import Travel, recorded
+from ..clip.square_path import Travel, recorded
 from ..errors import UserError
 from ..fourd.asset import Asset
 from ..fourd.gaussians import LONGEST_GLIDE

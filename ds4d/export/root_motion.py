@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..clip.travel import recorded
+from ..clip.square_path import recorded
 from .context import ExportContext
 
 NAME = "exports/root_motion.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..clip.travel import Travel, recorded
+from ..clip.square_path import Travel, recorded
 from ..clip.video import write_video
 from ..config import VideoConfig
 from ..fourd.asset import Asset

@@ -9,7 +9,7 @@ import pytest
 
 from ds4d import viewer
 from ds4d.cameras import orbit_cameras
-from ds4d.clip.travel import Travel
+from ds4d.clip.square_path import Travel
 from ds4d.export.packed import pack
 from ds4d.splatting.splats import render
 from tests.export.test_packed import as_version_1
