@@ -26,8 +26,9 @@ import tyro
 from benchmarks import asset_cases, matting_backgrounds
 from ds4d import clip
 from ds4d.cameras import orbit_cameras
+from ds4d.clip import squares
 from ds4d.config import ClipConfig
-from ds4d.matting import classical
+from ds4d.matting import camera, classical
 from ds4d.run.events import Event, Stage, result
 from training.shape_prior.assets import CLIP_POSES, Asset, read_folder, split
 
@@ -69,7 +70,9 @@ def measure(case: str, colors: np.ndarray, opacity: np.ndarray, name: str) -> di
         frame's; thin: the same around thin limbs alone; edge: mean error of opacity within 3 pixels
         of the true edge; flicker: mean change of opacity against the frame before, moved along the
         true picture's flow, as a share of the object's area, and flicker_true the same of the true
-        mattes; seconds of processor time per frame; the warnings that were given.
+        mattes; seconds of processor time per frame; the warnings that were given. Where the camera
+        drifts, also unsteady: how far the object wanders in its squares and would not before a
+        camera that stands still, and unsteady_fixed the same with one square for all frames.
     """
     pictures, truth = matting_backgrounds.compose(name, colors, opacity)
     seen = _recorded(pictures)
@@ -87,6 +90,7 @@ def measure(case: str, colors: np.ndarray, opacity: np.ndarray, name: str) -> di
         "flicker": round(_flicker(found, flows), 4),
         "flicker_true": round(_flicker(truth, flows), 4),
         "seconds": round(seconds, 3), "warnings": warnings,
+        **(_unsteady(seen, alphas, truth, opacity) if name == "drift" else {}),
     }  # fmt: skip
 
 
@@ -158,6 +162,33 @@ def _edge_error(found: np.ndarray, truth: np.ndarray) -> float:
         edge = cv2.dilate(solid, kernel) != cv2.erode(solid, kernel)
         errors.append(np.abs(a - b)[edge].mean())
     return float(np.mean(errors))
+
+
+def _unsteady(
+    seen: np.ndarray,  # [T, S, S, 3] uint8
+    alphas: np.ndarray,  # [T, S, S] uint8, found
+    truth: np.ndarray,  # [T, S, S] true mattes, before a camera that drifts
+    still: np.ndarray,  # [T, S, S] true mattes, before one that stands still
+) -> dict[str, float]:
+    """Root mean square of the true object's way in its squares against the way before a camera that
+    stands still, in sides of a square of the object's area."""
+    chosen = squares.choose(alphas, ClipConfig().margin, camera.motion(seen, alphas))
+    extent = np.sqrt((still > 0.5).sum(axis=(1, 2)).mean())
+    way = _middles(truth) - _middles(still)
+
+    def spread(way: np.ndarray) -> float:
+        return round(float(np.sqrt(way.var(axis=0).sum()) / extent), 4)
+
+    return {"unsteady": spread(way - chosen.places[:, :2]), "unsteady_fixed": spread(way)}
+
+
+def _middles(mattes: np.ndarray) -> np.ndarray:
+    """Centres of mass of mattes [T, S, S]: [T, 2], x and y."""
+    y, x = np.mgrid[: mattes.shape[1], : mattes.shape[2]]
+    mass = mattes.sum(axis=(1, 2))
+    return (
+        np.stack([(mattes * x).sum(axis=(1, 2)), (mattes * y).sum(axis=(1, 2))], 1) / mass[:, None]
+    )
 
 
 def _thin_iou(found: np.ndarray, truth: np.ndarray) -> float | None:

@@ -1,8 +1,4 @@
-"""A square around the object, and foreground colours.
-
-One square serves all frames of a clip. Where the object would have few pixels in it, because it
-crosses the frame, a square of one size follows it on a smooth path.
-"""
+"""Frames cut to the squares around the object, and its colours without the background."""
 
 from __future__ import annotations
 
@@ -12,11 +8,8 @@ from ..config import ClipConfig
 from ..errors import UserError
 from ..run.parallel import each
 from .clip import Clip
+from .squares import Square, Squares, choose
 
-FEW = 1 / 3  # share of the square's side; an object with less is followed
-GAIN = 2 / 3  # side of the following square by that of the one square, at most
-SMOOTH = 1 / 12  # standard deviation of the path's smoothing, share of the number of frames
-VISIBLE = 50  # alpha
 SMALLEST = 256  # pixels: squares are not resampled to less than this, unless it was asked for
 
 
@@ -24,95 +17,49 @@ def square(
     clip: Clip,
     alphas: np.ndarray,  # [T, H, W] uint8
     config: ClipConfig,
-) -> tuple[np.ndarray, tuple[int, int, int], tuple[str, ...]]:
-    """Crop all frames of a clip to a square around the object.
+    camera: np.ndarray | None = None,  # [T, 2, 3] its motion, as in `squares.choose`
+) -> tuple[np.ndarray, Squares, tuple[str, ...]]:
+    """Crop all frames of a clip to the squares around the object that squares.py chooses.
 
-    It is one square around everything that the mattes cover, or the squares of `travel`.
-
-    The square may extend beyond the frame, where it is transparent. If the clip has no alpha of its
+    A square may extend beyond the frame, where it is transparent. If the clip has no alpha of its
     own, the object's colours are estimated at soft edges, so that no rim of the background remains.
     A prepared clip is only resized. S is config.size, or the square's side if that is less, but at
     least SMALLEST: enlarging adds nothing but time.
 
     Returns:
         Frames [T, S, S, 4] uint8 with straight alpha, whose colours extend a little beyond the
-        edges; the one square (left, top, side) in pixels of the clip's frames; warnings.
+        edges; the squares; warnings.
 
     Raises:
         UserError: no object is visible, it fills the frame, or prepared frames are not square.
     """
-    _, height, width = alphas.shape
     warnings = _check_mattes(alphas)
     if clip.prepared:
-        if height != width:
-            raise UserError(
-                f"The frames of a prepared folder must be square, not {width} x {height} pixels.",
-                "Give the images alone, as a folder of images.",
-            )
-        crop, path, warnings = (0, 0, width), None, ()
+        chosen, warnings = _as_prepared(alphas), ()
     else:
-        crop, path = _crop(alphas, config.margin), travel(alphas, config.margin)
-    crops = [crop] * len(alphas) if path is None else [tuple(row) for row in path.tolist()]
-    if path is not None:
-        sentence = f"The object crosses the frame: a square of {crops[0][2]} pixels follows it, "
-        warnings = (*warnings, sentence + f"where one for all frames would have {crop[2]}.")
+        chosen = choose(alphas, config.margin, camera)
+    if chosen.follows:
+        side = f"a square of {chosen.places[0, 2]} pixels follows it"
+        warnings = (*warnings, f"The object moves far through the clip: {side}.")
+    crops: list[Square] = [tuple(place) for place in chosen.places.tolist()]
     size = min(config.size, max(crops[0][2], SMALLEST))
     own_colors = clip.frames.shape[-1] == 4
 
-    def cut(frame: np.ndarray, alpha: np.ndarray, crop: tuple[int, int, int]) -> np.ndarray:
+    def cut(frame: np.ndarray, alpha: np.ndarray, crop: Square) -> np.ndarray:
         return _cut(frame[..., :3], alpha, crop, size, own_colors)
 
-    return np.stack(list(each(cut, clip.frames, alphas, crops))), crop, warnings
+    return np.stack(list(each(cut, clip.frames, alphas, crops))), chosen, warnings
 
 
-def travel(
-    alphas: np.ndarray,  # [T, H, W] uint8
-    margin: float,
-) -> np.ndarray | None:
-    """Squares [T, 3] int64 (left, top, side) that follow the object, in pixels of the mattes.
-
-    All have one side, which holds the object in every frame, and their centres lie on a smooth
-    path. None = one square for all frames is good enough.
-    """
-    seen = [_extent(alpha) for alpha in alphas]
-    visible = np.array([box is not None for box in seen])
-    if visible.sum() < 2:
-        return None
-    boxes = np.array([box for box in seen if box is not None])  # left, top, right, bottom
-    _, _, whole = _crop(alphas, margin)
-    own = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-    if np.median(own) >= FEW * whole:
-        return None
-    frames = np.arange(len(alphas))
-    centers = np.stack([
-        np.interp(frames, frames[visible], (boxes[:, axis] + boxes[:, axis + 2]) / 2)
-        for axis in (0, 1)
-    ], axis=1)  # fmt: skip
-    path = _smoothed(centers)
-    reach = np.maximum(boxes[:, 2:] - path[visible], path[visible] - boxes[:, :2]).max()
-    side = round(2 * float(reach) / (1 - 2 * margin))
-    if side > GAIN * whole:
-        return None
-    corners = np.round(path - side / 2).astype(np.int64)
-    return np.column_stack([corners, np.full(len(frames), side)])
-
-
-def _smoothed(path: np.ndarray) -> np.ndarray:
-    """A path [T, 2] without jitter. It goes on in its direction at both ends, and does not lag."""
-    from scipy.ndimage import gaussian_filter1d
-
-    beyond = len(path) - 1
-    longer = np.pad(path, ((beyond, beyond), (0, 0)), mode="reflect", reflect_type="odd")
-    return gaussian_filter1d(longer, SMOOTH * len(path), axis=0)[beyond : beyond + len(path)]
-
-
-def _extent(alpha: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Left, top, right and bottom of what is visible in a matte [H, W]; None = nothing."""
-    seen = alpha > VISIBLE
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    if not len(rows):
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+def _as_prepared(alphas: np.ndarray) -> Squares:
+    """The whole frames of a prepared clip. Raises UserError if they are not square."""
+    count, height, width = alphas.shape
+    if height != width:
+        raise UserError(
+            f"The frames of a prepared folder must be square, not {width} x {height} pixels.",
+            "Give the images alone, as a folder of images.",
+        )
+    return Squares(np.tile([0, 0, width], (count, 1)), np.zeros((count, 2), np.int64), False)
 
 
 def _check_mattes(alphas: np.ndarray) -> tuple[str, ...]:
@@ -148,17 +95,10 @@ def named_frames(indices: np.ndarray) -> str:
     return f"{len(numbers)} of the frames" if len(numbers) > 6 else "frames " + ", ".join(numbers)
 
 
-def _crop(alphas: np.ndarray, margin: float) -> tuple[int, int, int]:
-    """Left, top and side of the square around everything that is visible in any frame."""
-    left, top, right, bottom = _extent(alphas.max(axis=0)) or (0, 0, *alphas.shape[:0:-1])
-    side = round(max(bottom - top, right - left) / (1 - 2 * margin))
-    return round((left + right - side) / 2), round((top + bottom - side) / 2), side
-
-
 def _cut(
     colors: np.ndarray,  # [H, W, 3] uint8: the object's own, or the frame with its background
     alpha: np.ndarray,  # [H, W] uint8
-    crop: tuple[int, int, int],
+    crop: Square,
     size: int,
     own_colors: bool,
 ) -> np.ndarray:

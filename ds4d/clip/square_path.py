@@ -15,6 +15,7 @@ class Travel:
     """The square of each frame of the asset, within the frames of the clip."""
 
     squares: np.ndarray  # [T, 3] float64: left, top and side, pixels of the clip's frames
+    camera: np.ndarray  # [T, 2] float64: how far the background has moved, the same pixels
     width: int  # of the clip's frames, pixels
     height: int
 
@@ -25,15 +26,20 @@ class Travel:
 
 
 def recorded(workspace: Workspace, frames: int) -> Travel | None:
-    """Read the way of the square for an asset of some frames; None if it stood still.
+    """Read the way of the square for an asset of some frames; None if it followed no object.
 
     Frames that were made between those of the clip lie between their squares.
     """
-    path = workspace.record.get("stages", {}).get("matting", {}).get("path")
-    if path is None:
+    facts = workspace.record.get("stages", {}).get("matting", {})
+    if "path" not in facts or not facts.get("follows", True):  # earlier versions only followed
         return None
-    known = np.array(path, np.float64)
-    places = np.linspace(0, len(known) - 1, frames)
-    squares = np.stack([np.interp(places, np.arange(len(known)), row) for row in known.T], axis=1)
+    squares = np.array(facts["path"], np.float64)
+    camera = np.array(facts.get("camera", np.zeros((len(squares), 2))), np.float64)
     with Image.open(workspace / "clip" / "0000.png") as image:
-        return Travel(squares, *image.size)
+        return Travel(_resampled(squares, frames), _resampled(camera, frames), *image.size)
+
+
+def _resampled(rows: np.ndarray, count: int) -> np.ndarray:
+    """Rows [K, n] at `count` places from the first to the last."""
+    places = np.linspace(0, len(rows) - 1, count)
+    return np.stack([np.interp(places, np.arange(len(rows)), row) for row in rows.T], axis=1)

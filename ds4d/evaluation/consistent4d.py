@@ -46,14 +46,14 @@ def placement(workspace: Workspace) -> Similarity:
     """
     facts: dict[str, Any] = workspace.record.get("stages", {}).get("matting", {})
     frames = sorted((workspace / "clip").glob("*.png"))
-    if "crop" not in facts or not frames:
-        raise UserError(
-            "The run does not say how its clip was cropped.", "Evaluate a run of the input clip."
-        )
     if "path" in facts:
         raise UserError(
             "The run's square follows the object, so its place in the world is not known.",
             "Evaluate a run whose object stays in its place.",
+        )
+    if "crop" not in facts or not frames:
+        raise UserError(
+            "The run does not say how its clip was cropped.", "Evaluate a run of the input clip."
         )
     with Image.open(frames[0]) as image:
         return of_crop(facts["crop"], *image.size)

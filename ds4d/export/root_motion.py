@@ -1,7 +1,8 @@
 """Path of an object that crosses the clip's frame, as a root motion for the other exports.
 
 In the 4D asset the object stays in the middle, because a square has followed it through the frame.
-The path of that square is brought to the object's distance from the front camera.
+The path of that square, without the camera's own motion, is brought to the object's distance from
+the front camera.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def translations(context: ExportContext) -> np.ndarray | None:
     if travel is None:
         return None
     squares = travel.squares
-    pixels = squares[:, :2] - squares[0, :2]
+    pixels = squares[:, :2] - travel.camera
+    pixels -= pixels[0]
     cameras = context.asset.cameras
     viewmat, K = cameras.viewmats[0].cpu().double().numpy(), cameras.Ks[0].cpu().double().numpy()
     distance = viewmat[2, 3]  # of the world's origin, along the optical axis

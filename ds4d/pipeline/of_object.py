@@ -13,7 +13,7 @@ from .. import clip, interpolation, matting, mesh
 from ..export.animated_glb import write_morphing
 from ..export.object_mesh import GIVEN
 from ..images import save_images
-from ..matting import corrections
+from ..matting import camera, corrections
 from ..mesh.io import save_glb, save_points_ply
 from ..mesh.sampling import sample_points
 from ..moving_mesh.given import TooDense, place_given
@@ -53,15 +53,16 @@ class ObjectPipeline(Pipeline):
             read = sampled()
             alphas = yield from engine.run(read.frames)
             alphas = yield from corrections.run(root, read.frames, read.indices, alphas)
-            frames, crop, warnings = clip.square(read, alphas, config.clip)
+            opaque = read.frames.shape[-1] == 3 and not read.prepared
+            moved = camera.motion(read.frames, alphas) if opaque else None
+            frames, squares, warnings = clip.square(read, alphas, config.clip, moved)
             frames = yield from interpolation.run(frames, config.clip.interpolate)
             for warning in warnings:
                 yield Event("matting", len(frames), len(frames), warning, warning=True)
             with self.workspace.replacing("frames") as folder:
                 save_images(folder, frames)
             yield Event("matting", len(frames), len(frames), "cut out", matte_strip(frames))
-            path = None if read.prepared else clip.travel(alphas, config.clip.margin)
-            return {"crop": crop} | ({} if path is None else {"path": path.tolist()})
+            return squares.facts()
 
         strokes = corrections.folder_of(root)
         square = {"size": config.clip.size, "margin": config.clip.margin}

@@ -15,15 +15,16 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from ..clip.crop import FEW, SMALLEST, travel
+from ..clip.crop import SMALLEST
 from ..clip.framing import framed
 from ..clip.sampling import positions, sampled
 from ..clip.sources import Kind, Source, open_source
+from ..clip.squares import FEW, choose
 from ..clip.survey import LOOKS, affordable, evenly, usable
 from ..config import ClipConfig
 from ..errors import UserError
 from ..images import over
-from ..matting import alpha, classical
+from ..matting import alpha, camera, classical
 from ..matting.classical import color_models, stabilization
 from ..matting.cleanup import shrunk
 from ..run.events import Event, result
@@ -97,7 +98,9 @@ def inspect_clip(path: Path, config: ClipConfig) -> Report:
     mattes, doubt = _mattes(thumbnails[matted])
     warnings = (*source.notes, *found.notes, *notes)
     prepared = source.kind == "prepared"
-    pixels, side, follows = _object_pixels(mattes, height, config, prepared)
+    opaque = thumbnails.shape[-1] == 3 and not prepared
+    moved = _camera(thumbnails[matted], mattes) if opaque else None
+    pixels, side, follows = _object_pixels(mattes, height, config, prepared, moved)
     checks = [
         _check_length(source, used),
         *(Check("Clip", warning, False) for warning in warnings),
@@ -166,10 +169,10 @@ def _check_background(thumbnails: np.ndarray, doubt: str, prepared: bool) -> lis
         sentence = "The camera moves, or the background behind the object does."
         hint = "A camera on a table or a tripod gives much better mattes."
         checks = [Check("Camera", sentence, False, hint)]
-    elif np.array_equal(movements, np.broadcast_to(stabilization.IDENTITY, movements.shape)):
+    elif stabilization.stands_still(movements):
         checks = [Check("Camera", "The camera stands still.")]
     else:
-        checks = [Check("Camera", "The camera drifts a little, which is compensated.")]
+        checks = [Check("Camera", "The camera drifts a little: the square follows the background.")]
     if doubt and movements is not None:
         hint = "Check the mattes when they are done; you can correct them by hand."
         checks.append(Check("Background", doubt, False, hint))
@@ -184,6 +187,13 @@ def _mattes(thumbnails: np.ndarray) -> tuple[np.ndarray, str]:
     events: list[Event] = []
     mattes = result(classical.run(small), events.append)
     return mattes, " ".join(event.message for event in events if event.warning)
+
+
+def _camera(thumbnails: np.ndarray, mattes: np.ndarray) -> np.ndarray | None:
+    """The camera's motion [M, 2, 3] in the pixels of the mattes [M, h, w]."""
+    size = mattes.shape[2:0:-1]
+    small = np.stack([cv2.resize(t, size, interpolation=cv2.INTER_AREA) for t in thumbnails])
+    return camera.motion(small, mattes)
 
 
 def _check_object(
@@ -225,7 +235,11 @@ def _check_object(
 
 
 def _object_pixels(
-    mattes: np.ndarray, frame_height: int, config: ClipConfig, prepared: bool
+    mattes: np.ndarray,  # [M, h, w] uint8
+    frame_height: int,
+    config: ClipConfig,
+    prepared: bool,
+    moved: np.ndarray | None,  # [M, 2, 3] the camera's motion in pixels of the mattes
 ) -> tuple[int, int, bool]:
     """Longer side of the object in the square frames that a run makes, and their side, pixels;
     whether a square follows the object."""
@@ -233,23 +247,18 @@ def _object_pixels(
     visible = solid.any(axis=(1, 2))
     if not visible.any():
         return 0, config.size, False
-    path = None if prepared else travel(mattes, config.margin)
-    if prepared:
-        square = mattes.shape[1]
-    elif path is None:
-        square = _extent(solid.any(axis=0)) / (1 - 2 * config.margin)
-    else:
-        square = int(path[0, 2])
+    squares = None if prepared else choose(mattes, config.margin, moved)
+    square = mattes.shape[1] if squares is None else int(squares.places[0, 2])
     scale = frame_height / solid.shape[1]  # pixels of a frame per pixel of a matte
     side = min(config.size, max(round(square * scale), SMALLEST))
     across = float(np.median([_extent(mask) for mask in solid[visible]]))
-    return round(across / square * side), side, path is not None
+    return round(across / square * side), side, squares is not None and squares.follows
 
 
 def _check_travel(pixels: int, side: int, follows: bool) -> list[Check]:
     """Checks that the object does not become small because it crosses the frame."""
     if follows:
-        sentence = f"The object crosses the frame: a square follows it, of {side} pixels in the run"
+        sentence = f"The object moves far: a square follows it, of {side} pixels in the run"
         return [Check("Path", f"{sentence}.")]
     if not 0 < pixels < FEW * side:
         return []

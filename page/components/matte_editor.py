@@ -45,7 +45,7 @@ def contents(job: Job, frame: int | None = None) -> str:
     rgb = over(loaded.frames[frame]) if loaded.frames.shape[-1] == 4 else loaded.frames[frame]
     picture = shrunk(rgb, LONGEST)
     width, height = picture.shape[1::-1]
-    alpha = _alphas(job, loaded.frames.shape[1:3])[frame]
+    alpha = _alphas(job, loaded.frames.shape[:3])[frame]
     matte = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
     marks = corrections.load(job.folder, int(loaded.indices[frame]))
     if marks is None:
@@ -88,7 +88,7 @@ def _strip(job: Job, loaded: clip.Clip) -> np.ndarray:
     """A row of frames, [h, W, 3] uint8, roughly as the next run will cut them out."""
     frames = np.stack([shrunk(frame[..., :3], 2 * STRIP_HEIGHT) for frame in loaded.frames])
     size = frames.shape[2:0:-1]
-    alphas = np.stack([cv2.resize(a, size) for a in _alphas(job, loaded.frames.shape[1:3])])
+    alphas = np.stack([cv2.resize(a, size) for a in _alphas(job, loaded.frames.shape[:3])])
     alphas = result(corrections.run(job.folder, frames, loaded.indices, alphas))
     count = min(STRIP_FRAMES, len(frames))
     shown = np.linspace(0, len(frames) - 1, count).round().astype(int)
@@ -97,13 +97,14 @@ def _strip(job: Job, loaded: clip.Clip) -> np.ndarray:
     return tile(pictures, columns=count)
 
 
-def _alphas(job: Job, size: tuple[int, int]) -> np.ndarray:
+def _alphas(job: Job, shape: tuple[int, int, int]) -> np.ndarray:
     """The mattes in the pixels of the clip's frames, [T, H, W] uint8, from the cropped squares."""
     made = job.stage_record()["matting"]
+    count, height, width = shape
     squares = load_images(job.folder / "frames")[..., 3]
-    crops = made.get("path") or [made["crop"]] * len(squares)
-    height, width = size
-    alphas = np.zeros((len(squares), height, width), np.uint8)
+    squares = squares[:: max(1, (len(squares) - 1) // (count - 1))]  # without those made between
+    crops = made.get("path") or [made["crop"]] * count
+    alphas = np.zeros(shape, np.uint8)
     for alpha, square, (left, top, side) in zip(alphas, squares, crops, strict=True):
         x = slice(max(left, 0), min(left + side, width))
         y = slice(max(top, 0), min(top + side, height))

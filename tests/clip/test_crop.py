@@ -19,10 +19,9 @@ def as_clip(frames: np.ndarray, prepared: bool = False) -> clip.Clip:
 def test_one_square_holds_the_object_of_all_frames_with_its_margin():
     frames = moving(alpha=True)
     config = ClipConfig(size=80, margin=0.1)
-    squares, (left, top, side), warnings = clip.square(as_clip(frames), frames[..., 3], config)
+    squares, chosen, warnings = clip.square(as_clip(frames), frames[..., 3], config)
     assert squares.shape == (12, 80, 80, 4) and squares.dtype == np.uint8 and warnings == ()
-    assert side == round(45 / 0.8)  # from 8 to 53
-    assert (left, top) == (2, 2)
+    assert not chosen.move and chosen.places[0].tolist() == [2, 2, round(45 / 0.8)]  # from 8 to 53
     seen = np.flatnonzero((squares[..., 3] > 127).any(axis=(0, 1)))
     assert abs(seen[0] - 8) <= 1 and abs(seen[-1] - 71) <= 1
 
@@ -37,7 +36,8 @@ def test_a_clip_of_few_pixels_is_not_enlarged_to_many(own, size):
 
 def test_the_square_may_reach_beyond_the_frame():
     frames = moving(alpha=True)[:, :, :30]
-    squares, (_, top, side), _ = clip.square(as_clip(frames), frames[..., 3], CONFIG)
+    squares, chosen, _ = clip.square(as_clip(frames), frames[..., 3], CONFIG)
+    _, top, side = chosen.places[0]
     assert top + side <= SIZE and side > 22
     assert squares[:, :, 0, 3].max() == 0
 
@@ -89,41 +89,3 @@ def test_mattes_without_a_whole_object_are_reported():
     leaving = moving(20, alpha=True)  # walks out of the picture on the right
     warnings = clip.square(as_clip(leaving), leaving[..., 3], CONFIG)[2]
     assert "cuts the object off in frames 16, 17, 18, 19" in " ".join(warnings)
-
-
-def crossing(count: int = 20, size: tuple[int, int] = (12, 10)) -> np.ndarray:
-    """Mattes of a rectangle that crosses a wide frame on a bow, [T, 80, 240]."""
-    alphas = np.zeros((count, 80, 240), np.uint8)
-    for index, alpha in enumerate(alphas):
-        left, top = 5 + round(215 * index / (count - 1)), 20 + round(8 * np.sin(index / 4))
-        alpha[top : top + size[1], left : left + size[0]] = 255
-    return alphas
-
-
-def test_a_square_follows_an_object_that_crosses_the_frame():
-    alphas = crossing()
-    path = clip.travel(alphas, 0.1)
-    assert path is not None and len(np.unique(path[:, 2])) == 1
-    assert path[0, 2] < 30  # one square for all frames has 284
-    assert np.abs(np.diff(path[:, 0], n=2)).max() <= 2  # smooth
-    frames = np.zeros((*alphas.shape, 3), np.uint8)
-    squares, (_, _, side), warnings = clip.square(as_clip(frames), alphas, ClipConfig(size=64))
-    assert side == 284 and "a square of" in warnings[0]
-    assert (squares[:, 0, :, 3] == 0).all() and (squares[:, :, 0, 3] == 0).all()
-    covered = (squares[..., 3] > 127).mean(axis=(1, 2))
-    assert covered.min() > 0.1 and np.ptp(covered) < 0.03
-
-
-def test_the_path_goes_on_where_the_object_is_hidden():
-    alphas = crossing()
-    alphas[8:11] = 0
-    path, whole = clip.travel(alphas, 0.1), clip.travel(crossing(), 0.1)
-    assert np.abs(path[:, 0] - whole[:, 0]).max() < 8
-
-
-def test_an_object_that_stays_has_one_square_for_all_frames():
-    assert clip.travel(moving(alpha=True)[..., 3], 0.1) is None
-    assert clip.travel(np.zeros((4, 8, 8), np.uint8), 0.1) is None
-    prepared = moving(4, alpha=True)
-    config = ClipConfig(size=SIZE)
-    assert clip.square(as_clip(prepared, True), crossing(4)[:, :64, :64], config)[2] == ()

@@ -163,7 +163,7 @@ def test_the_input_view_and_the_start_are_a_press_away(visit):
 def test_the_input_view_shows_how_the_object_crosses_the_clip(visit, site, ball):
     squares = np.array([[0, 0, 40.0]]).repeat(5, 0)
     squares[:, 0] = np.linspace(0, 120, 5)  # in a frame of four by two squares
-    travel = Travel(squares, 160, 80)
+    travel = Travel(squares, np.zeros((5, 2)), 160, 80)
     (site.folder / "walk.ds4d").write_bytes(pack(ball, 2.0, travel))
     page = visit(source="walk.ds4d")
     still(page)

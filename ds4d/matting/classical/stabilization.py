@@ -13,16 +13,18 @@ QUIET = 8.0  # grey levels; a border that changes less does not move
 MIN_POINTS = 12  # that a transform is estimated from
 MIN_INLIERS = 0.6  # share of the points that have to move alike
 BORDER = 0.22  # width of the border in which points are tracked, share of the size
+RIM = 9  # pixels by which the object is grown, so that no point lies on its edge
 IDENTITY = np.eye(2, 3)
 
 
 def camera_transforms(
     grey: np.ndarray,  # [T, h, w] uint8
+    objects: np.ndarray | None = None,  # [T, h, w] bool, the object, where it is known
 ) -> np.ndarray | None:
     """Similarity transforms from each frame's pixels to the middle frame's, [T, 2, 3] float64.
 
-    Points near the border are tracked from frame to frame; the motion of most of them is the
-    camera's.
+    Points of the background, or near the border as long as the object is not known, are tracked
+    from frame to frame; the motion of most of them is the camera's.
 
     Returns:
         Identities where the camera stands still. None where the background does not move as one,
@@ -35,8 +37,9 @@ def camera_transforms(
     if np.percentile(np.abs(border - np.median(border, axis=0)), 80) < QUIET:
         return np.stack([IDENTITY] * count)
     to_first = [np.eye(3)]
-    for previous, current in zip(grey, grey[1:], strict=False):
-        step = _track(previous, current)
+    for index in range(1, count):
+        where = _near_border(height, width) if objects is None else _beside(objects[index])
+        step = _track(grey[index - 1], grey[index], where)
         if step is None:
             return None
         to_first.append(to_first[-1] @ np.vstack([step, [0, 0, 1]]))
@@ -49,13 +52,28 @@ def camera_transforms(
     return to_middle[:, :2] if farthest < FARTHEST else None
 
 
-def _track(previous: np.ndarray, current: np.ndarray) -> np.ndarray | None:
-    """The similarity [2, 3] from the current frame's pixels to the previous one's, if there is."""
-    height, width = current.shape
+def stands_still(transforms: np.ndarray) -> bool:
+    return np.array_equal(transforms, np.broadcast_to(IDENTITY, transforms.shape))
+
+
+def _near_border(height: int, width: int) -> np.ndarray:
     depth = round(BORDER * min(height, width))
-    outer = np.full(current.shape, 255, np.uint8)
+    outer = np.full((height, width), 255, np.uint8)
     outer[depth:-depth, depth:-depth] = 0
-    points = cv2.goodFeaturesToTrack(current, 300, 0.01, 4, mask=outer)
+    return outer
+
+
+def _beside(mask: np.ndarray) -> np.ndarray:
+    """Everything but an object [h, w] bool and its rim, [h, w] uint8."""
+    return 255 * (1 - cv2.dilate(mask.astype(np.uint8), np.ones((RIM, RIM), np.uint8)))
+
+
+def _track(previous: np.ndarray, current: np.ndarray, where: np.ndarray) -> np.ndarray | None:
+    """The similarity [2, 3] from the current frame's pixels to the previous one's, if there is.
+
+    Points are taken where a mask [h, w] uint8 is not 0.
+    """
+    points = cv2.goodFeaturesToTrack(current, 300, 0.01, 4, mask=where)
     if points is None or len(points) < MIN_POINTS:
         return None
     window = {"winSize": (15, 15)}

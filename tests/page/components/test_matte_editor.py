@@ -47,9 +47,9 @@ def job(tmp_path, red_clip):
     workspace = Workspace(tmp_path)
     clip.save(workspace / "clip", read)
     alphas = np.where(read.frames[..., 1] < 150, 255, 0).astype(np.uint8)
-    frames, crop, _ = clip.square(read, alphas, PRESETS["preview"].clip)
+    frames, squares, _ = clip.square(read, alphas, PRESETS["preview"].clip)
     save_images(workspace / "frames", frames)
-    workspace.finish("matting", "key", ["frames"], crop=crop)
+    workspace.finish("matting", "key", ["frames"], **squares.facts())
     flags = [[2, 4, "another colour"]]
     workspace.finish("multiview", "key", [], flags=flags, engine="inflate")
     found = SimpleNamespace(
