@@ -11,17 +11,12 @@ import gradio as gr
 from gradio.data_classes import FileData, GradioRootModel
 from gradio.utils import get_upload_folder
 
-from ds4d.clip.datasets import IMAGE_SUFFIXES
+from ds4d.clip.datasets import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from ds4d.errors import UserError
 from ds4d.run.workspace import replacing
 
 from .limits import Limits
 
-VIDEO_SUFFIXES = {
-    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".webm", ".mkv", ".avi", ".mpg", ".mpeg",
-    ".ts", ".mts", ".m2ts", ".ogv", ".ogg", ".wmv", ".asf", ".flv", ".ivf", ".h264", ".hevc",
-    ".y4m",
-}  # fmt: skip
 PICTURES = IMAGE_SUFFIXES | {".gif", ".apng", ".avif"}
 CLIP_TYPES = [*sorted(VIDEO_SUFFIXES | PICTURES), ".zip"]
 MOST_PICTURES = 2000

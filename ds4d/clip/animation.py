@@ -6,14 +6,14 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 
 from ..config import ClipConfig
 from ..errors import UserError
 from .limits import check_animation, check_seconds
-from .stills import DAMAGED, LONGEST, open_image, pixels, shown_size
+from .stills import DAMAGED, LONGEST, is_stack, open_image, pixels, shown_size
 
 SHORTEST, USUAL = 0.010, 0.100  # seconds: browsers show a frame of up to 10 ms for 100 ms
 
@@ -47,10 +47,16 @@ def inspect(path: Path, config: ClipConfig) -> Animation | None:
             poster = bool(getattr(image, "default_image", False))
             size = shown_size(image)
             delays = read(path) if read else _counted(image)
+            stack = is_stack(image)
     except UnidentifiedImageError:
         return None
     except DAMAGED as error:
         raise UserError(f"{path.name} is damaged.", "Export it again.") from error
+    if stack:
+        raise UserError(
+            f"{path.name} holds several images without times.",
+            "Save them as a folder of images, as a video, or as an animated PNG.",
+        )
     if len(delays) < 2:
         raise UserError(
             f"{path.name} is a single image.",
@@ -132,13 +138,10 @@ def _png_delays(path: Path) -> list[float]:
     delays = []
     with open(path, "rb") as file:
         file.seek(8)
-        while len(header := file.read(8)) == 8:
-            size, name = struct.unpack(">I4s", header)
+        for name in _chunks(file, "big"):
             if name == b"fcTL":
-                above, below = struct.unpack(">HH", file.read(size)[20:24])
+                above, below = struct.unpack(">HH", file.read(24)[20:])
                 delays.append(above / (below or 100))
-                size = 0
-            file.seek(size + 4, 1)
     return delays
 
 
@@ -147,13 +150,20 @@ def _webp_delays(path: Path) -> list[float]:
     delays = []
     with open(path, "rb") as file:
         file.seek(12)
-        while len(header := file.read(8)) == 8:
-            name, size = struct.unpack("<4sI", header)
-            start = file.tell()
+        for name in _chunks(file, "little"):
             if name == b"ANMF":
                 delays.append(int.from_bytes(file.read(16)[12:15], "little") / 1000)
-            file.seek(start + size + size % 2)
     return delays
+
+
+def _chunks(file: IO[bytes], order: Literal["big", "little"]) -> Iterator[bytes]:
+    """Names of the chunks of a PNG ("big") or of a RIFF file; each time, its data comes next."""
+    while len(header := file.read(8)) == 8:
+        size, name = (header[:4], header[4:]) if order == "big" else (header[4:], header[:4])
+        start, length = file.tell(), int.from_bytes(size, order)
+        yield name
+        checksum_or_padding = 4 if order == "big" else length % 2
+        file.seek(start + length + checksum_or_padding)
 
 
 DELAYS = {"GIF": _gif_delays, "PNG": _png_delays, "WEBP": _webp_delays}

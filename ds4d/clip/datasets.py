@@ -16,6 +16,11 @@ from typing import Literal
 
 from ..errors import UserError
 
+VIDEO_SUFFIXES = {
+    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".webm", ".mkv", ".avi", ".mpg", ".mpeg",
+    ".ts", ".mts", ".m2ts", ".ogv", ".ogg", ".wmv", ".asf", ".flv", ".ivf", ".h264", ".hevc",
+    ".y4m",
+}  # fmt: skip
 IMAGE_SUFFIXES = {
     ".png", ".webp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".bmp", ".jpg", ".jpeg", ".jpe",
     ".jfif",

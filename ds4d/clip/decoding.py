@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
@@ -28,8 +28,11 @@ MOVES = 20  # grey levels between two frames, or two rows
 MOVING = 0.003  # share of the pixels that have to move
 COMB = 0.08  # share of the moving pixels that differ from the rows above and below
 FIRST = 100  # frames among which one has to be readable
+DOLBY = ("DOVI_METADATA", "DOVI_RPU_BUFFER")  # side data of frames
 TICK = Fraction(1, 25)  # time base of frames in filters, which carry numbers
 
+
+EYES = {1: "iw/2:ih:0:0", 2: "iw:ih/2:0:0"}  # the first of two pictures in a frame, for crop
 
 Combs = Literal["", "all", "interlaced"]  # frames that consist of two moments
 
@@ -40,31 +43,45 @@ class Look:
 
     size: tuple[int, int]  # width and height as shown, pixels
     combs: Combs
+    stereo: bool = False  # two pictures in each frame, of which the first one is used
+    panorama: bool = False
 
 
 def first_look(video: Video) -> Look:
     """Decode the first frame that can be decoded.
 
     Raises:
-        UserError: no frame can be decoded.
+        UserError: no frame can be decoded, or its colours need Dolby's own decoder.
     """
-    size = before = None
+    look = before = None
     found: list[bool] = []
     for number, (_, frame) in enumerate(raw_frames(video, range(min(video.count, FIRST)))):
-        if size is None:
-            width, height = shown_size(video, frame)
-            size = (_rounded(width), _rounded(height))
+        if look is None:
+            look = _without_combs(video, frame)
         if video.interlaced or frame.interlaced_frame:
-            return Look(size, "all" if video.interlaced else "interlaced")
+            return replace(look, combs="all" if video.interlaced else "interlaced")
         grey = frame.reformat(format="gray").to_ndarray().astype(np.int16)
         if before is not None and (combed := _combed(before, grey)) is not None:
             found.append(combed)
         before = grey
         if found[-1:] == [False] or len(found) == 3 or number == COMBED - 1:
             break
-    if size is not None:
-        return Look(size, "all" if found and all(found) else "")
+    if look is not None:
+        return replace(look, combs="all" if found and all(found) else "")
     raise UserError(f"{video.path.name} has no frame that can be read.", "Export it again.")
+
+
+def _without_combs(video: Video, frame: VideoFrame) -> Look:
+    """The look of a first frame, without a search for combs."""
+    dolby = video.dolby or any(frame.side_data.get(name) is not None for name in DOLBY)
+    if dolby and frame.color_trc == colors.UNSPECIFIED:
+        raise UserError(
+            f"{video.path.name} is Dolby Vision without a picture for other players.",
+            "Export it as HDR10, HLG or SDR.",
+        )
+    width, height = shown_size(video, frame)
+    panorama = frame.side_data.get("SPHERICAL") is not None
+    return Look((_rounded(width), _rounded(height)), "", bool(_eye(frame)), panorama)
 
 
 def _combed(before: np.ndarray, frame: np.ndarray) -> bool | None:
@@ -268,7 +285,7 @@ def _converted(video: Video, frame: VideoFrame, longest: int) -> np.ndarray:
     """A frame as it is shown, [H, W, 3 or 4] uint8."""
     tags = colors.Tags(frame.colorspace, frame.color_trc, frame.color_primaries)
     alpha = any(part.is_alpha for part in frame.format.components)
-    turns = _turns(frame)
+    turns = _eye(frame) + _turns(frame)
     width, height = shown_size(video, frame)
     shrink = max(1.0, max(width, height) / longest)
     size = f"w={_rounded(width / shrink)}:h={_rounded(height / shrink)}"
@@ -314,9 +331,24 @@ def _graph(frame: VideoFrame, aspect: Fraction, filters: list[tuple[str, str]]) 
 def shown_size(video: Video, frame: VideoFrame) -> tuple[float, float]:
     """Width and height of a frame as it is shown: upright and in square pixels."""
     width, height = float(frame.width * video.aspect), float(frame.height)
+    stereo = _stereo(frame)
+    width, height = width / (2 if stereo == 1 else 1), height / (2 if stereo == 2 else 1)
     if any(name == "transpose" for name, _ in _turns(frame)):
-        return height / video.aspect.numerator * video.aspect.denominator, float(frame.width)
+        return height / float(video.aspect), width / float(video.aspect)
     return width, height
+
+
+def _stereo(frame: VideoFrame) -> int:
+    """ffmpeg's number of how two pictures share a frame, if it is one of EYES; 0 otherwise."""
+    data = frame.side_data.get("STEREO3D")
+    kind = 0 if data is None else struct.unpack("<i", bytes(data)[:4])[0]
+    return kind if kind in EYES else 0
+
+
+def _eye(frame: VideoFrame) -> list[tuple[str, str]]:
+    """The filter that takes the first of two pictures."""
+    stereo = _stereo(frame)
+    return [("crop", EYES[stereo])] if stereo else []
 
 
 def _rounded(pixels: float) -> int:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
+from .captions import overlaid
 from .sources import Source
 
 PROBES = 6  # frames in which bars are looked for
@@ -68,6 +69,10 @@ def framed(frames: list[np.ndarray], source: Source) -> Framed:
             size = f"{stack.shape[2]} x {stack.shape[1]}"
             verb = "is" if len(found) == 1 and found[0].startswith("A ") else "are"
             notes.append(f"{' and '.join(found)} {verb} cut off: {size} pixels are left.")
+            top, bottom, left, right = cut
+            probes = probes[:, top : probes.shape[1] - bottom, left : probes.shape[2] - right]
+        if overlaid(probes):
+            notes.append("A caption lies over the picture, and over the object where they meet.")
     top, bottom, left, right = np.sum(cuts, axis=0).tolist()
     return Framed(stack, (top, bottom, left, right), tuple(notes))
 

@@ -31,6 +31,7 @@ CONTAINERS = (
 FASTEST = 1000.0  # frames per second; a file that states more does not know its rate
 UNSTAMPED = {"avi", "h264", "hevc", "mpegvideo"}  # formats without presentation timestamps
 PROGRESSIVE = 1  # ffmpeg's field orders: 0 = unknown, above 1 = interlaced
+DOLBY = ("dvh1", "dvhe", "dav1")  # tags of streams that need a decoder for Dolby Vision
 VPX = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # decoders that keep the alpha channel
 
 
@@ -51,6 +52,7 @@ class Video:
     fps: float | None  # average rate
     promised: int | None  # number of frames by the header, if that is more than there are
     interlaced: bool  # by the header
+    dolby: bool  # Dolby Vision by its tag
     decoder: str | None  # decoder that keeps the alpha channel, where the usual one does not
     others: tuple[str, ...]  # picture streams that are not used, in words
 
@@ -107,6 +109,7 @@ def inspect(path: Path, config: ClipConfig) -> Video:
             fps=fps,
             promised=stream.frames if stream.frames > len(stamps) else None,
             interlaced=stream.codec_context.field_order > PROGRESSIVE,
+            dolby=stream.codec_context.codec_tag in DOLBY,
             decoder=_alpha_decoder(stream),
             others=tuple(
                 f"a second picture stream of {other.width} x {other.height} pixels"

@@ -10,7 +10,7 @@ import io
 import re
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -19,7 +19,7 @@ from typing import IO
 import numpy as np
 
 from ..errors import UserError
-from .datasets import IMAGE_SUFFIXES, natural
+from .datasets import IMAGE_SUFFIXES, VIDEO_SUFFIXES, natural
 
 # The order in which one of several files of the same frame is taken.
 PREFERRED = (
@@ -32,6 +32,7 @@ BESIDE = (
     "thumbnails"
 ).split()
 FRAMES = "rgba rgb images image frames frame color colors input pictures photos".split()
+DECIMAL = r"[0-9]+\.([0-9]+)"  # names in seconds
 SYSTEM = {"thumbs.db", "desktop.ini"}
 ENTRIES = 20_000  # of a zip
 DEEPEST = 3  # levels of subfolders that are looked into
@@ -75,13 +76,14 @@ def find_pictures(path: Path) -> Pictures:
         others = ", ".join(entry.name for entry in found[:3])
         raise UserError(
             f"The {what} {path.name} holds no images.",
-            "PNG, JPEG, WebP, AVIF, HEIC and TIFF are read."
-            + (f" It holds {others}; give a video itself." if others else ""),
+            video_among([entry.name for entry in found])
+            or "PNG, JPEG, WebP, AVIF, HEIC and TIFF are read."
+            + (f" It holds {others}." if others else ""),
         )
     home = _home(images, path.name)
     inside = [entry for entry in images if entry.path.parent == home]
     chosen, beside = _frames(inside, path.name)
-    chosen.sort(key=lambda entry: natural(entry.path))
+    chosen.sort(key=_seconds if _in_seconds(chosen) else lambda entry: natural(entry.path))
     used = {entry.path for entry in chosen}
     left_out = _left_out([entry for entry in found if entry.path not in used], home)
     numbers, gaps = _numbers(chosen)
@@ -121,7 +123,7 @@ def _in_zip(path: Path) -> list[Picture]:
         raise UserError(f"The zip {path.name} is encrypted or too large.", "Unpack it yourself.")
     return [
         Picture(
-            PurePosixPath(entry.filename), entry.file_size,
+            PurePosixPath(entry.filename.replace("\\", "/")), entry.file_size,
             partial(_unpacked, archive, entry),
         )
         for entry in entries
@@ -246,6 +248,23 @@ def _numbers(files: list[Picture]) -> tuple[np.ndarray, list[int]]:
     return (numbers - numbers[0]) / step, gaps
 
 
+def _in_seconds(files: list[Picture]) -> bool:
+    """Whether names are decimal fractions, as 0.04, 0.08, 0.1 are and 1.9, 1.10 are not."""
+    fractions = [found[1] for f in files if (found := re.fullmatch(DECIMAL, f.path.stem))]
+    uneven = len({len(fraction) for fraction in fractions}) > 1
+    return len(fractions) == len(files) and uneven and any(f[0] == "0" for f in fractions)
+
+
+def _seconds(file: Picture) -> float:
+    return float(file.path.stem)
+
+
+def video_among(names: Sequence[str]) -> str:
+    """A hint at the first video among some files; empty without one."""
+    videos = [name for name in names if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES]
+    return f"Give the video {videos[0]} itself." if videos else ""
+
+
 def _left_out(entries: list[Picture], home: PurePosixPath) -> list[str]:
     """Names of files, and of whole folders with a slash."""
     names = {
@@ -255,8 +274,12 @@ def _left_out(entries: list[Picture], home: PurePosixPath) -> list[str]:
 
 
 def _shown(path: PurePosixPath, home: PurePosixPath) -> str:
-    inside = path.relative_to(home) if path.is_relative_to(home) else path
-    return f"{inside.parts[0]}/" if len(inside.parts) > 1 else str(inside)
+    if path.is_relative_to(home):
+        path, shared = path.relative_to(home), 0
+    else:
+        shared = sum(a == b for a, b in zip(path.parts, home.parts, strict=False))
+    upper = path.parts[: shared + 1]
+    return "/".join(upper) + ("/" if len(upper) < len(path.parts) else "")
 
 
 def _listed(names: list[str]) -> str:

@@ -15,8 +15,8 @@ from ..errors import UserError
 from . import animation, decoding, packets
 from .datasets import Prepared, find_prepared
 from .limits import check_bytes, check_exists
-from .pictures import Picture, Pictures, find_pictures
-from .stills import DAMAGED, LONGEST, open_image, pixels, shown_size
+from .pictures import Picture, Pictures, find_pictures, video_among
+from .stills import DAMAGED, LONGEST, is_stack, open_image, pixels, shown_size
 
 Kind = Literal["video", "animation", "images", "prepared"]
 Frames = Iterator[tuple[int, np.ndarray]]  # numbers of frames, and their pixels
@@ -76,6 +76,10 @@ def _open_video(path: Path, config: ClipConfig) -> Source:
         notes.append(f"{path.name} states no frame rate that can be right: frames count as even.")
     if first.combs:
         notes.append("The clip is interlaced: whole frames are made of its half frames.")
+    if first.stereo:
+        notes.append("Each frame holds the pictures of both eyes: those of one eye are used.")
+    if first.panorama:
+        notes.append("The clip is a panorama, in which the object is bent: cut out a flat view.")
     if video.others:
         notes.append(f"{path.name} also holds {' and '.join(video.others)}, which is not used.")
     return Source(
@@ -128,7 +132,8 @@ def _open_pictures(name: str, found: Pictures, config: ClipConfig, kind: Kind) -
     if len(files) == 1:
         raise UserError(
             f"{name} holds a single image.",
-            "Give a clip in which the object moves: two images or more.",
+            video_among(found.left_out)
+            or "Give a clip in which the object moves: two images or more.",
         )
     sizes: dict[tuple[int, int], str] = {}
     for file in files:
@@ -146,6 +151,9 @@ def _open_pictures(name: str, found: Pictures, config: ClipConfig, kind: Kind) -
         for index in indices:
             yield index, _read(files[index], config, lambda image: pixels(image, longest))
 
+    notes = found.notes
+    if _read(files[0], config, is_stack):
+        notes += ("The images hold several pages: the first page of each is used.",)
     return Source(
         name=name,
         kind=kind,
@@ -156,7 +164,7 @@ def _open_pictures(name: str, found: Pictures, config: ClipConfig, kind: Kind) -
         pick=pick,
         look=lambda indices: _greys(pick(indices, SMALL)),
         affordable=lambda indices, frames: indices,
-        notes=found.notes,
+        notes=notes,
         left_out=found.left_out,
     )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 LONGEST = 1080  # pixels; larger frames are scaled down while they are read
 SIDEWAYS = 5  # EXIF orientations from here on swap width and height
+STACKS = ("TIFF", "HEIF")
 ORIENTATION = 0x0112  # EXIF tag
 # What Pillow raises for broken files.
 DAMAGED = (
@@ -62,6 +63,11 @@ def _register_heif() -> None:
     from pillow_heif import register_heif_opener
 
     register_heif_opener(thumbnails=False)
+
+
+def is_stack(image: Image.Image) -> bool:
+    """Whether a file holds several images that know no time: pages of a TIFF, or a burst."""
+    return image.format in STACKS and getattr(image, "n_frames", 1) > 1
 
 
 def shown_size(image: Image.Image) -> tuple[int, int]:

@@ -48,8 +48,8 @@ def placement(workspace: Workspace) -> Similarity:
     frames = sorted((workspace / "clip").glob("*.png"))
     if "path" in facts:
         raise UserError(
-            "The run's square follows the object, so its place in the world is not known.",
-            "Evaluate a run whose object stays in its place.",
+            "The run's square moves, so its place in the world is not known.",
+            "Evaluate a run whose camera and object stay in their places.",
         )
     if "crop" not in facts or not frames:
         raise UserError(

@@ -5,17 +5,20 @@ Tests call the functions one by one; the script writes all of them, to be tried 
 
 from __future__ import annotations
 
+import io
 import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import pillow_heif
+from PIL import Image, ImageDraw, ImageFont
 
 from tests.clip.clips import encode, ffmpeg, moving, save_images
 
 COLOR = (200, 120, 60)
+pillow_heif.register_heif_opener()
 
 
 def plain(size: tuple[int, int] = (96, 64), count: int = 4) -> np.ndarray:
@@ -137,6 +140,100 @@ def in_subfolders(folder: Path) -> Path:
     return folder
 
 
+def dolby(path: Path) -> Path:
+    """Dolby Vision as phones' and stores' files of profile 5 are tagged: no colours for others."""
+    return encode(path, moving(4), "-c:v", "libx265", "-pix_fmt", "yuv420p10le", "-strict",
+                  "unofficial", "-x265-params", "log-level=none", "-tag:v", "dvh1")  # fmt: skip
+
+
+def both_eyes(path: Path, mode: str) -> Path:
+    """A 3D video: the pictures of both eyes in each frame, the second one darker."""
+    left = moving(6)
+    frames = np.concatenate([left, left // 2], 2 if mode == "left_right" else 1)
+    return encode(path, frames, "-pix_fmt", "yuv420p", "-metadata:s:v:0", f"stereo_mode={mode}")
+
+
+def stack(path: Path, count: int = 6) -> Path:
+    """Several images in one file, which know no time: pages of a TIFF, a burst as HEIC."""
+    images = [Image.fromarray(frame) for frame in moving(count)]
+    images[0].save(path, save_all=True, append_images=images[1:])
+    return path
+
+
+def stacks(folder: Path) -> Path:
+    """Images of two pages each."""
+    folder.mkdir()
+    for index in range(3):
+        stack(folder / f"{index}.tif", 2)
+    return folder
+
+
+def gain_mapped(folder: Path) -> Path:
+    """JPEGs as phones take them: behind each picture lies a smaller one, its gain map."""
+    folder.mkdir()
+    for index, frame in enumerate(moving(4)):
+        gain = Image.new("L", (32, 32), 99)
+        picture = Image.fromarray(frame)
+        picture.save(folder / f"{index}.jpg", "MPO", save_all=True, append_images=[gain])
+    return folder
+
+
+def live_photo(folder: Path) -> Path:
+    """A picture and the video of the same moment."""
+    folder.mkdir()
+    Image.fromarray(moving(1)[0]).save(folder / "IMG_1.jpg")
+    encode(folder / "IMG_1.mov", moving(6), "-pix_fmt", "yuv420p")
+    return folder
+
+
+def zipped_by_windows(path: Path) -> Path:
+    """A zip whose names have backslashes, as some programs write them."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for folder, frames in {"frames": moving(5), "masks": moving(5)}.items():
+            for index, frame in enumerate(frames):
+                data = io.BytesIO()
+                Image.fromarray(frame).save(data, "PNG")
+                entry = zipfile.ZipInfo()
+                entry.filename = f"shots\\{folder}\\{index:03d}.png"
+                archive.writestr(entry, data.getvalue())
+    return path
+
+
+def in_seconds(folder: Path) -> Path:
+    """Images that are named by their times."""
+    folder.mkdir()
+    for name, frame in zip(["0.04", "0.08", "0.1", "0.12", "0.2", "1.0"], moving(6), strict=True):
+        Image.fromarray(frame).save(folder / f"{name}.png")
+    return folder
+
+
+def inverted_cmyk(folder: Path) -> Path:
+    """CMYK JPEGs, which hold inverted values as Photoshop writes them."""
+    folder.mkdir()
+    for index, frame in enumerate(moving(4)):
+        Image.fromarray(frame).convert("CMYK").save(folder / f"{index}.jpg", quality=97)
+    return folder
+
+
+def disposed(path: Path, disposal: int) -> Path:
+    """A GIF or an animated PNG of partial frames, which leaves, clears or restores each."""
+    images = [Image.fromarray(frame) for frame in moving(6, alpha=True)]
+    images[0].save(path, save_all=True, append_images=images[1:], disposal=disposal, duration=40)
+    return path
+
+
+def subtitled(path: Path) -> Path:
+    """White letters with a black outline over the picture."""
+    pictures = [Image.fromarray(frame) for frame in pictured(480, 360)]
+    font = ImageFont.load_default(26)
+    for index, picture in enumerate(pictures):
+        text = "wait for the end" if index < 6 else "here it comes"
+        drawing = ImageDraw.Draw(picture)
+        place = ((480 - drawing.textlength(text, font)) / 2, 310)
+        drawing.text(place, text, "white", font, stroke_width=2, stroke_fill="black")
+    return encode(path, np.stack(list(map(np.asarray, pictures))), "-pix_fmt", "yuv420p")
+
+
 def two_rates(path: Path) -> Path:
     """A recording of a screen: 20 frames in a second, then one a second."""
     frames = moving(24, step=1)
@@ -177,6 +274,21 @@ ALL: dict[str, Callable[[Path], Path]] = {
     "beside": beside_each_other,
     "subfolders": in_subfolders,
     "two_rates.mp4": two_rates,
+    "dolby.mp4": dolby,
+    "eyes_beside.mkv": lambda path: both_eyes(path, "left_right"),
+    "eyes_above.mkv": lambda path: both_eyes(path, "top_bottom"),
+    "stack.tif": stack,
+    "burst.heic": stack,
+    "stacks": stacks,
+    "gain_mapped": gain_mapped,
+    "live_photo": live_photo,
+    "windows.zip": zipped_by_windows,
+    "in_seconds": in_seconds,
+    "inverted_cmyk": inverted_cmyk,
+    "left.gif": lambda path: disposed(path, 1),
+    "cleared.gif": lambda path: disposed(path, 2),
+    "restored.png": lambda path: disposed(path, 2),
+    "subtitled.mp4": subtitled,
 }
 
 if __name__ == "__main__":

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from ds4d.config import ClipConfig
+from ds4d.errors import UserError
 from tests.clip.clips import SIZE, encode, ffmpeg, left_edge, moving, read
+from tests.clip.make_inputs import ALL
 
 WHOLE = ClipConfig(frames=24, size=48)
+
+
+def made(tmp_path, name: str):
+    return read(ALL[name](tmp_path / name), WHOLE)
+
+
+def refusal(tmp_path, name: str) -> UserError:
+    with pytest.raises(UserError) as caught:
+        made(tmp_path, name)
+    return caught.value
 
 
 def test_repeats_of_a_strongly_compressed_clip_are_found(tmp_path):
@@ -88,3 +101,63 @@ def test_an_animated_avif_has_its_own_delays(tmp_path):
     delays = [40, 40, 200, 40]
     images[0].save(tmp_path / "a.avif", save_all=True, append_images=images[1:], duration=delays)
     np.testing.assert_allclose(read(tmp_path / "a.avif").seconds, [0, 0.04, 0.08, 0.28], atol=0.002)
+
+
+def test_dolby_vision_that_only_dolby_can_show_is_refused(tmp_path):
+    error = refusal(tmp_path, "dolby.mp4")
+    assert "Dolby Vision" in error.sentence and "HDR10" in error.hint
+
+
+@pytest.mark.parametrize("name", ["eyes_beside.mkv", "eyes_above.mkv"])
+def test_one_eye_of_a_3d_video_is_used(tmp_path, name):
+    read_clip = made(tmp_path, name)
+    assert read_clip.frames.shape == (6, SIZE, SIZE, 3) and "both eyes" in read_clip.warnings[0]
+    assert np.abs(read_clip.frames.astype(int) - moving(6)).mean() < 3
+
+
+@pytest.mark.parametrize("name", ["stack.tif", "burst.heic"])
+def test_images_without_times_in_one_file_are_not_called_a_single_image(tmp_path, name):
+    assert "several images without times" in refusal(tmp_path, name).sentence
+
+
+def test_images_of_several_pages_say_that_the_first_is_used(tmp_path):
+    assert "first page" in made(tmp_path, "stacks").warnings[0]
+
+
+def test_a_gain_map_behind_a_picture_is_no_frame(tmp_path):
+    read_clip = made(tmp_path, "gain_mapped")
+    assert read_clip.source_frames == 4 and read_clip.warnings == ()
+
+
+def test_the_video_of_a_live_photo_is_named(tmp_path):
+    assert refusal(tmp_path, "live_photo").hint == "Give the video IMG_1.mov itself."
+
+
+def test_a_zip_with_backslashes_has_folders(tmp_path):
+    read_clip = made(tmp_path, "windows.zip")
+    assert read_clip.source_frames == 5 and read_clip.left_out == ("shots/masks/",)
+
+
+def test_images_named_by_their_times_are_in_order(tmp_path):
+    edges = [left_edge(frame) for frame in made(tmp_path, "in_seconds").frames]
+    assert edges == sorted(edges)
+
+
+def test_inverted_cmyk_has_its_colours(tmp_path):
+    frames = made(tmp_path, "inverted_cmyk").frames.astype(int)
+    assert np.abs(frames - moving(4)).mean() < 2
+
+
+@pytest.mark.parametrize("name", ["left.gif", "cleared.gif", "restored.png"])
+def test_partial_frames_are_composed_as_another_decoder_does(tmp_path, name):
+    frames = made(tmp_path, name).frames
+    with av.open(str(tmp_path / name)) as container:
+        others = [frame.to_ndarray(format="rgba") for frame in container.decode(video=0)]
+    others = np.stack(others[: len(frames)])
+    np.testing.assert_array_equal(frames[..., 3], others[..., 3])
+    seen = frames[..., 3] > 0
+    np.testing.assert_array_equal(frames[seen], others[seen])
+
+
+def test_a_caption_over_the_picture_is_told(tmp_path):
+    assert "caption lies over" in made(tmp_path, "subtitled.mp4").warnings[0]

@@ -77,8 +77,9 @@ def test_a_square_that_is_not_known_or_moves_is_refused(tmp_path):
     workspace = Workspace(run)
     assert consistent4d.placement(workspace).scale > 0
     workspace.record["stages"]["matting"]["path"] = [[0, 0, 10]]
-    with pytest.raises(UserError, match="follows the object"):
+    with pytest.raises(UserError, match="square moves"):
         consistent4d.placement(workspace)
+    del workspace.record["stages"]["matting"]["path"]
     del workspace.record["stages"]["matting"]["crop"]
     with pytest.raises(UserError, match="how its clip was cropped"):
         consistent4d.placement(workspace)

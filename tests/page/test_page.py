@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,6 +150,28 @@ def test_a_file_that_is_no_video_gets_one_sentence(app, visit, tmp_path, screens
     page.wait_for_selector("#run:enabled")
     assert not page.is_visible("#cancel")
     screenshot(page, "6_error")
+
+
+def test_closing_the_tab_ends_the_report_on_its_clip(app, visit, red_clip):
+    """The process that makes the report is stopped meanwhile, as if the clip took very long."""
+    page = visit()
+    page.set_input_files("#clip input[type=file]", red_clip)
+    deadline = time.monotonic() + 60
+    while not (reports := [child for child in app.process().children() if makes_report(child)]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    for process in reports:
+        process.suspend()
+    page.close()
+    gone, _ = psutil.wait_procs(reports, timeout=60)
+    assert gone
+
+
+def makes_report(process: psutil.Process) -> bool:
+    try:
+        return "page.preflight.process" in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 @pytest.mark.slow
