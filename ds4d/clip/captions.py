@@ -17,7 +17,7 @@ OFTEN = 2  # frames with a row, at least
 
 
 def overlaid(frames: np.ndarray) -> bool:
-    """Whether some of the frames [T, H, W, 3] uint8 have a row of letters over the picture.
+    """True if some of the frames [T, H, W, 3] uint8 have a row of letters over the picture.
 
     Captions are centred, and have light letters with a dark outline, shadow or box.
     """
@@ -54,7 +54,7 @@ def _letters(frame: np.ndarray) -> list[np.ndarray]:
 
 
 def _continues(last: np.ndarray, letter: np.ndarray) -> bool:
-    """Whether a letter stands to the right of another, in one line."""
+    """True if a letter stands to the right of another, in one line."""
     tall = max(last[3], letter[3])
     gap = letter[0] - (last[0] + last[2])
     foot = abs((last[1] + last[3]) - (letter[1] + letter[3]))

@@ -249,7 +249,7 @@ def _numbers(files: list[Picture]) -> tuple[np.ndarray, list[int]]:
 
 
 def _in_seconds(files: list[Picture]) -> bool:
-    """Whether names are decimal fractions, as 0.04, 0.08, 0.1 are and 1.9, 1.10 are not."""
+    """True if names are decimal fractions, as 0.04, 0.08, 0.1 are and 1.9, 1.10 are not."""
     fractions = [found[1] for f in files if (found := re.fullmatch(DECIMAL, f.path.stem))]
     uneven = len({len(fraction) for fraction in fractions}) > 1
     return len(fractions) == len(files) and uneven and any(f[0] == "0" for f in fractions)

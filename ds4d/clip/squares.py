@@ -30,7 +30,7 @@ class Squares:
 
     @property
     def move(self) -> bool:
-        """Whether they are not one square."""
+        """True if they are not one square."""
         return bool(np.ptp(self.places, axis=0).any())
 
     def facts(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _whole(height: int, width: int) -> Square:
 
 
 def _shifts(camera: np.ndarray, middles: np.ndarray) -> np.ndarray:
-    """How far the background has moved [T, 2] where the object's middle is, whole pixels."""
+    """Whole pixels by which the background has moved where the object's middle is: [T, 2]."""
     steady = np.einsum("tij,tj->ti", camera[..., :2], middles) + camera[..., 2]
     return np.round(middles - steady).astype(np.int64)
 

@@ -66,7 +66,7 @@ def _register_heif() -> None:
 
 
 def is_stack(image: Image.Image) -> bool:
-    """Whether a file holds several images that know no time: pages of a TIFF, or a burst."""
+    """True if a file holds several images that know no time: pages of a TIFF, or a burst."""
     return image.format in STACKS and getattr(image, "n_frames", 1) > 1
 
 
