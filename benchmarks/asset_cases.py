@@ -128,11 +128,11 @@ def draw(asset: Asset, vertices: np.ndarray, cameras: Cameras) -> np.ndarray:
         rays = np.stack([column + 0.5, row + 0.5, np.ones(len(row))], 1)
         rays = rays @ torch.linalg.inv(fine.Ks[index].double()).T.numpy()
         rays = rays @ fine.viewmats[index, :3, :3].double().numpy()
-        # corners.T @ weights is parallel to the ray: its share of each corner.
-        weights = np.linalg.solve(
-            (corners[face] - centre).swapaxes(1, 2) + 1e-9 * np.eye(3), rays[..., None]
-        )[..., 0]
-        weights = np.clip(weights / weights.sum(1, keepdims=True), 0, 1)
+        # The ray's coefficients in the directions of the corners, by Cramer's rule.
+        a, b, c = np.moveaxis(corners[face] - centre, 1, 0)
+        volumes = [(rays * np.cross(*pair)).sum(1) for pair in ((b, c), (c, a), (a, b))]
+        weights = np.stack(volumes, 1) / (np.sum(volumes, 0) + 1e-30)[:, None]
+        weights = np.clip(weights, 0, 1)
         colors = asset.face_colors[face] / 255
         if asset.atlas is not None:
             hit = (torch.from_numpy(array) for array in (face, asset.faces[face], weights))

@@ -1,8 +1,8 @@
 """View correction: a small learned 2D warp and colour affine for each generated view.
 
-Views that a network or an inflated silhouette made up disagree by a few pixels and in brightness.
-Averaged by the optimization, they blur the object and fray its outline. So each view of each frame
-gets a smooth 2D warp and an affine change of colour, L2-regularized and discarded after training.
+Views that a network made up disagree by a few pixels and in brightness. Averaged by the
+optimization, they blur the object and fray its outline. So each view of each frame gets a smooth 2D
+warp and an affine change of colour, L2-regularized and discarded after training.
 Views that agree would lose by it: the motion that they show would be taken for a warp.
 """
 
@@ -31,11 +31,13 @@ def needs_correction(
 ) -> bool:
     """Decide whether views are corrected: with "auto", generated views that disagree.
 
+    Views that were rendered from one mesh per frame agree, whatever the test says of thin parts.
+
     Raises:
         UserError: correction was asked for, and the rasterizer does not support it.
     """
     if mode == "auto":
-        generated = views.capture_to_world is None
+        generated = views.capture_to_world is None and not views.from_meshes
         return supported and generated and disagreement(views, included) > CONSISTENT
     if mode == "on" and not supported:
         raise UserError(

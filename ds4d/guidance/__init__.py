@@ -42,6 +42,10 @@ class Guidance:
         return (self.perceptual_loss, self.sds_model, *self.made_from), ()
 
     @property
+    def former_key(self) -> tuple:
+        return self.key
+
+    @property
     def message(self) -> str:
         """The choice in a few words, for a person."""
         sds = "" if self.sds_model == "off" else f"; score distillation by {self.sds_model}"

@@ -74,9 +74,11 @@ def choose(
 
     check_name(config.engine, "auto", "inflate")
     from .inflate import engine as inflate
+    from .shape_prior.weights import fingerprint
 
     def inflated(frames: np.ndarray, size: int) -> Stage[Views]:
         front = given.front_camera(source, size)
         return inflate.run(frames, front, size, slant=config.slant, depth=config.depth)
 
-    return Engine("inflate", why if config.engine == "inflate" else f"no views; {why}", inflated)
+    why = why if config.engine == "inflate" else f"no views; {why}"
+    return Engine("inflate", why, inflated, (f"shape prior {fingerprint()}",), formerly_from=())

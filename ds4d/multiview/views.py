@@ -36,6 +36,7 @@ class Views:
     capture_to_world: Similarity | None = None  # of a multi-camera capture, where all are real
     cloud: tuple[Tensor, Tensor] | None = None  # of a capture: points [M, 3] and colours [M, 3]
     mesh: Mesh | None = None  # of the middle frame, if the views were rendered from meshes
+    from_meshes: bool = False  # they were; known of views that were read from a run folder
 
     def save(self, folder: Path) -> None:
         """Write everything but the front images: views as 0000/0.png, 0000/1.png, ..., a folder
@@ -74,6 +75,7 @@ def load_views(run: Path) -> Views:
         images = load_pngs(itertools.chain(*frames))
         images = images.reshape(len(frames), -1, *images.shape[1:])
         views = join(load_images(run / "frames"), images, load_cameras(folder / CAMERAS_FILE))
+        views = replace(views, from_meshes=(folder / MESH_FILE).exists())
         capture = folder / CAPTURE_FILE
         if not capture.exists():
             return views

@@ -24,6 +24,7 @@ from ..images import checkerboard, load_images, over, tile
 from ..mesh.io import load_points_ply
 from ..multiview.grid import grids
 from ..multiview.outliers import describe, find_outliers
+from ..multiview.shape_prior.weights import fingerprint
 from ..multiview.views import Views, load_views
 from ..render import animation, in_clip, turntable
 from ..run import device
@@ -117,8 +118,9 @@ class Pipeline:
 
         # Views that lie in the source folder are covered by the clip's key, which hashes it whole.
         yield from self.recorder.run(
-            "multiview", (config.multiview,), ("matting",), ["multiview"], make, choose
-        )
+            "multiview", (config.multiview,), ("matting",), ["multiview"], make, choose,
+            choose_from=(fingerprint(),),
+        )  # fmt: skip
 
     def _cut_out(self, frames: np.ndarray) -> Stage[np.ndarray]:
         """Mattes [T, H, W] of generated views [T, H, W, 3], by the best engine of this machine."""

@@ -24,6 +24,10 @@ class Choice(Protocol):
         """Parts of the content key of what is made with this choice."""
 
     @property
+    def former_key(self) -> tuple:
+        """The same as an earlier version of the program stated them, whose runs are kept."""
+
+    @property
     def facts(self) -> dict[str, Any]:
         """The choice and its reason, for the run's record."""
 
@@ -40,6 +44,7 @@ class Engine:
     run: Callable  # the stage's own arguments -> a generator of events that returns the result
     made_from: tuple[str, ...] = ()  # files, seed: what beside the settings decides the result
     weights: tuple[str, ...] = ()  # in the catalogue; fetched before it runs
+    formerly_from: tuple[str, ...] | None = None  # what earlier versions knew of `made_from`
 
     @property
     def message(self) -> str:
@@ -48,6 +53,12 @@ class Engine:
     @property
     def key(self) -> tuple:
         return ((self.name, *self.made_from),)
+
+    @property
+    def former_key(self) -> tuple:
+        if self.formerly_from is None:
+            return self.key
+        return ((self.name, *self.formerly_from),)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -80,9 +80,12 @@ class Recorder:
             return
         choice = choose() if choose else None
         parts = choice.key if choice else ((),)
+        former = choice.former_key if choice else parts
         keys = [content_key(*parts, before, prefix=identity)]
-        if former_inputs is not None and self.workspace.finished(name) is not None:
-            keys.append(content_key(__version__, name, *former_inputs, *parts, before))
+        if self.workspace.finished(name) is not None:
+            keys.append(content_key(*former, before, prefix=identity))
+            if former_inputs is not None:
+                keys.append(content_key(__version__, name, *former_inputs, *former, before))
         if self._keep(name, request, lambda done: done["key"] in _completed(keys, done)):
             yield Event(name, 1, 1, "done before", skipped=True)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,11 @@ def test_views_that_disagree_are_corrected_unless_the_settings_forbid_it():
     agree, disagree = balls(shift=0), balls(shift=14)
     assert not needs_correction(agree, "auto") and needs_correction(disagree, "auto")
     assert needs_correction(agree, "on") and not needs_correction(disagree, "off")
+
+
+def test_views_that_were_rendered_from_meshes_are_not_corrected():
+    views = replace(balls(shift=14), from_meshes=True)
+    assert not needs_correction(views, "auto") and needs_correction(views, "on")
 
 
 def test_gradients_reach_the_view_that_was_drawn():

@@ -140,3 +140,18 @@ def test_runs_of_former_versions_are_recognized_and_stay_so(tmp_path):
     assert chain.made == {"clip": 1, "matting": 1}
     chain.go(margin="0.20", former=(0.2,))
     assert chain.made == {"clip": 1, "matting": 2}
+
+
+def test_an_engine_that_did_not_name_its_weights_is_recognized_until_they_change(tmp_path):
+    chain, folder = Chain(tmp_path / "run"), tmp_path / "weights"
+    folder.mkdir()
+
+    def made(*made_from, **options) -> int:
+        """Number of times that the stage was made; the engine is chosen anew."""
+        (folder / "file").write_bytes(bytes(1 + len(list(folder.iterdir())) + chain.chosen))
+        chain.go(engine=Engine("inflate", "auto", print, made_from, **options), weights=str(folder))
+        return chain.made["matting"]
+
+    assert made() == 1
+    assert made("weights a", formerly_from=()) == 1
+    assert made("weights a") == 2 and made("weights a") == 2 and made("weights b") == 3

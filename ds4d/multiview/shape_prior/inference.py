@@ -19,9 +19,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from .network import FOREGROUND, SLANT_BINS, STEEPEST, ShapePrior, Sizes, slant_bins
-from .weights import load_weights
+from .weights import WEIGHTS, load_weights
 
-WEIGHTS = Path(__file__).with_name("weights") / "shape_prior.safetensors"
 GROUP = 6  # frames that are seen together, as in training
 FILL = 0.88  # of the network's frame that the clip's bounding box takes
 TURN = math.radians(8)  # scale of changes of the slant from one frame to the next

@@ -14,6 +14,7 @@ from ds4d.multiview.inflate.colors import front_colors, side_colors
 from ds4d.multiview.inflate.model import describe
 from ds4d.multiview.shape_prior.inference import Told
 from ds4d.multiview.shape_prior.network import slant_bins
+from ds4d.multiview.shape_prior.weights import fingerprint
 from tests.stages import finished
 
 SIZE = 96
@@ -156,3 +157,10 @@ def test_slant_and_depth_of_the_settings_are_used(tmp_path):
     plain, thick, slanted = sides(slant=0.0), sides(slant=0.0, depth=1.6), sides(slant=25.0)
     assert (thick > 127).sum() > 1.05 * (plain > 127).sum()
     assert (slanted != plain).any()
+
+
+def test_the_weights_are_in_the_key_of_the_views(tmp_path):
+    machine = MachineConfig(device="cpu")
+    chosen = choose(MultiviewConfig(engine="inflate"), machine, tmp_path, None, 0, lambda _: None)
+    assert any(fingerprint() in str(part) for part in chosen.key)
+    assert len(fingerprint()) == 16
