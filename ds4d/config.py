@@ -50,7 +50,9 @@ class ClipConfig:
     margin: Annotated[float, Range(0, 0.45)] = 0.1
     """Free border around the object on each side, as a fraction of the square's side."""
     interpolate: Literal[1, 2, 4] = 1
-    """Factor on the frame rate: frames between the clip's are made by optical flow; 1 = none."""
+    """Factor on the frame rate: frames between the clip's are made; 1 = none."""
+    between: Literal["auto", "flow", "rife"] = "auto"
+    """Engine of these frames: flow (optical flow), rife (network)."""
     start: Annotated[float, Range(0, DAY)] = 0.0
     """Beginning of the used part of the clip, seconds."""
     end: Annotated[float | None, Range(0, DAY)] = None

@@ -26,6 +26,7 @@ DISK_GB = 1.0  # a run folder, generously
 
 EMBEDDED = {
     "matting": "alpha (clips that have it), classical (background model and graph cut)",
+    "interpolate": "flow (optical flow)",
     "animate": "puppet (warps of a picture's cut-out)",
     "multiview": "given (case folders), inflate (a shape prior that is part of the program)",
     "features": "descriptors (colour, gradients, coverage)",
@@ -55,7 +56,7 @@ class Pretrained:
 
 def pretrained(low_memory: bool = False) -> list[Pretrained]:
     """The pretrained engines, with the weights that the settings choose by default."""
-    from . import animate, features, guidance, matting, mesh, multiview
+    from . import animate, features, guidance, interpolation, matting, mesh, multiview
     from .animate import imagine
     from .evaluation import papers
 
@@ -76,6 +77,8 @@ def pretrained(low_memory: bool = False) -> list[Pretrained]:
         Pretrained("perceptual loss", "lpips", (guidance.LPIPS,), "lpips", guidance.LPIPS_GB),
         *(Pretrained("animate", name, (weights,), "diffusers", clip_gb[name], on_demand=True)
           for name, weights in animate.WEIGHTS.items()),
+        Pretrained("interpolate", "rife", (interpolation.RIFE,), "torch",
+                   interpolation.RIFE_GPU_GB, cached_on_cpu=True, on_demand=True),
         *(Pretrained("evaluate", name, (name,), "transformers", 0.0, on_demand=True)
           for name in dict.fromkeys(papers.WEIGHTS.values()) if name != guidance.LPIPS),
         Pretrained("imagine", "sdxl", (imagine.WEIGHTS,), "diffusers", imagine.GPU_GB,

@@ -11,8 +11,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..clip import resized
-from ..run.events import Event, Stage
+from ..run.events import Stage
+from .frames import backdrop, filled_in, premultiplied, straight
 
 FLOW_SIZE = 512  # pixels; side at which flow is computed: thin limbs need more than their own
 CONSISTENT = 1.5  # pixels by which both flows may disagree at a visible pixel
@@ -21,32 +21,14 @@ COLOR_FALLOFF = 20.0  # of a flow's weight, per unit of colour difference at its
 COVERED = 0.02  # opacity from which on a pixel's flow is used
 
 
-def positions(moments: np.ndarray, factor: int) -> np.ndarray:
-    """Moments [(T - 1) * factor + 1] of all frames, from those of the clip's frames, [T]."""
-    frames = np.arange((len(moments) - 1) * factor + 1) / factor
-    return np.interp(frames, np.arange(len(moments)), moments)
-
-
 def run(frames: np.ndarray, factor: int) -> Stage[np.ndarray]:
-    """Make factor - 1 frames between each two of [T, S, S, 4] uint8, straight alpha.
-
-    Returns all frames in the order of time, [(T - 1) * factor + 1, S, S, 4] uint8; the given ones
-    are kept as they are.
-    """
-    shares = [step / factor for step in range(1, factor)]
-    result = [frames[0]]
-    for index in range(len(frames) - 1):
-        made = between(frames[index], frames[index + 1], shares)
-        # Clear pixels get the colours of the object nearby, as in all cut-out frames.
-        result += [*(resized(frame, len(frame)) for frame in made), frames[index + 1]]
-        message = f"frames after frame {index + 1}"
-        yield Event("matting", index + 1, len(frames) - 1, message)
-    return np.stack(result)
+    """Make factor - 1 frames between each two of [T, S, S, 4] uint8, as `filled_in` does."""
+    return filled_in(frames, factor, between)
 
 
 def between(first: np.ndarray, second: np.ndarray, shares: list[float]) -> list[np.ndarray]:
     """Frames at shares in (0, 1) of the time from one frame to the next, all [S, S, 4] uint8."""
-    ends = _premultiplied(first), _premultiplied(second)
+    ends = premultiplied(first), premultiplied(second)
     forward, backward = _flows(*ends)
     visible = _visible(forward, backward), _visible(backward, forward)
     layers = [np.dstack(layer) for layer in zip(ends, visible, strict=True)]
@@ -59,7 +41,7 @@ def between(first: np.ndarray, second: np.ndarray, shares: list[float]) -> list[
             share * (end[..., 4:] + LEAST_VISIBLE),
         )
         blended = weights[0] * start[..., :4] + weights[1] * end[..., :4]
-        frames.append(_straight(blended / (weights[0] + weights[1])))
+        frames.append(straight(blended / (weights[0] + weights[1])))
     return frames
 
 
@@ -68,10 +50,8 @@ def _flows(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
     The flow sees the object's brightness in front of black or white, whichever contrasts more.
     """
-    size = len(first)
-    opacity = first[..., 3].sum()
-    dark = (first[..., :3].mean(-1).sum() / max(opacity, 1e-6)) < 0.5
-    grey = [_grey(frame, background=float(dark)) for frame in (first, second)]
+    size, behind = len(first), backdrop(first)
+    grey = [_grey(frame, background=behind) for frame in (first, second)]
     method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     scale = size / FLOW_SIZE
 
@@ -175,16 +155,3 @@ def _warped(image: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 def _pixels(size: int) -> np.ndarray:
     """Positions (x, y) of all pixels, [S, S, 2] float32."""
     return np.stack(np.meshgrid(*[np.arange(size, dtype=np.float32)] * 2), -1)
-
-
-def _premultiplied(frame: np.ndarray) -> np.ndarray:
-    """Straight alpha uint8 -> premultiplied float32 in [0, 1]."""
-    straight = frame.astype(np.float32) / 255
-    return np.dstack([straight[..., :3] * straight[..., 3:], straight[..., 3]])
-
-
-def _straight(frame: np.ndarray) -> np.ndarray:
-    """Premultiplied float32 in [0, 1] -> straight alpha uint8."""
-    opacity = frame[..., 3:]
-    colors = frame[..., :3] / np.maximum(opacity, 1 / 512)
-    return (np.dstack([colors, opacity]).clip(0, 1) * 255 + 0.5).astype(np.uint8)

@@ -50,7 +50,8 @@ class Pipeline:
         recorded = workspace.record.get("config", {}).get("clip", {})
         limits = {name: recorded[name] for name in CLIP_LIMITS if name in recorded}
         former = dataclasses.asdict(replace(config.clip, **limits))
-        former.pop("interpolate")  # those runs knew none, and it does not change the clip's frames
+        for name in ("interpolate", "between"):  # later settings, which leave the clip's frames
+            former.pop(name)
         self.former_clip_config = dataclasses.make_dataclass("ClipConfig", former)(**former)
 
     def stages(self) -> dict[str, Callable[[], Iterator[Event]]]:

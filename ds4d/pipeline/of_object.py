@@ -20,6 +20,7 @@ from ..moving_mesh.given import TooDense, place_given
 from ..multiview.views import MESH_FILE
 from ..run.engines import Engine
 from ..run.events import Event, Stage
+from ..weights import fetching
 from .base import Pipeline, matte_strip
 
 
@@ -41,6 +42,9 @@ class ObjectPipeline(Pipeline):
     def cut_out_object(self) -> Iterator[Event]:
         """frames/: one square of all frames around the object, without its background."""
         config, root = self.config, self.workspace.root
+        more = None
+        if config.clip.interpolate > 1:
+            more = interpolation.choose(config.clip, config.machine)
 
         @cache
         def sampled() -> clip.Clip:
@@ -56,7 +60,10 @@ class ObjectPipeline(Pipeline):
             opaque = read.frames.shape[-1] == 3 and not read.prepared
             moved = camera.motion(read.frames, alphas) if opaque else None
             frames, squares, warnings = clip.square(read, alphas, config.clip, moved)
-            frames = yield from interpolation.run(frames, config.clip.interpolate)
+            if more is not None:
+                for weights in more.weights:
+                    yield from fetching("matting", weights, config.machine.weights)
+                frames = yield from more.run(frames, config.clip.interpolate)
             for warning in warnings:
                 yield Event("matting", len(frames), len(frames), warning, warning=True)
             with self.workspace.replacing("frames") as folder:
@@ -67,8 +74,10 @@ class ObjectPipeline(Pipeline):
         strokes = corrections.folder_of(root)
         square = {"size": config.clip.size, "margin": config.clip.margin}
         former = (config.matting, *strokes)
-        if config.clip.interpolate > 1:
+        if more is not None:
             square["interpolate"], former = config.clip.interpolate, None
+            if more.name != "flow":  # of which earlier runs do not tell
+                square["between"] = more.key
         yield from self.recorder.run(
             "matting", (config.matting, square, *strokes), ("clip",), ["frames"], make, choose,
             former_inputs=former,

@@ -216,6 +216,17 @@ _ALL = (
         "OpenRAIL++-M: open, with restrictions on use",
         "words to picture (Stable Diffusion XL base 1.0)",
     ),
+    Weights(
+        "rife-4.6",
+        "rife",
+        "",
+        ("flownet_v4.6.pkl",),
+        21_300_000,
+        "MIT (Practical-RIFE)",
+        "frames in between (RIFE 4.6)",
+        "https://github.com/HolyWu/vs-rife/releases/download/model/flownet_v4.6.pkl",
+        "sha256:008646e761f0e67cb77f0c6c44cfe3c3e5a05d9d9465311b9681ca650ce030db",
+    ),
     _rembg(
         "isnet-general-use", "isnet-general-use.onnx", "fc16ebd8b0c10d971d3513d564d01e29",
         178_648_008, "Apache-2.0 (DIS)",

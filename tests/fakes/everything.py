@@ -11,9 +11,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.fakes import dinov2, instantmesh, lpips, rembg, videos, zero123, zero123plus
+from tests.fakes import dinov2, instantmesh, lpips, rembg, rife, videos, zero123, zero123plus
 
-SUBJECTS = (rembg, zero123plus, dinov2, instantmesh, lpips, zero123, videos)
+SUBJECTS = (rembg, zero123plus, dinov2, instantmesh, lpips, zero123, videos, rife)
 
 
 def make(folder: Path) -> Path:

@@ -13,7 +13,8 @@ from ds4d import pipeline
 from ds4d.config import Config
 from ds4d.errors import UserError
 from ds4d.images import load_images
-from ds4d.interpolation import between, positions, run
+from ds4d.interpolation import between, positions
+from ds4d.interpolation.flow import run
 from ds4d.run.events import STAGES, result
 from ds4d.run.workspace import Workspace
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ds4d import animate
+from ds4d import animate, interpolation
 from ds4d.animate import imagine
 from ds4d.config import FeaturesConfig, FourdConfig, MattingConfig, MeshConfig, MultiviewConfig
 from ds4d.evaluation import papers
@@ -24,7 +24,7 @@ def test_every_choice_in_the_settings_has_its_weights():
     names += choices(FourdConfig, "sds_model")
     names += ["instantmesh-unet", "dino-vitb16", "lpips-vgg16"]
     names += set(papers.WEIGHTS.values()) - set(names)
-    names += [*animate.WEIGHTS.values(), imagine.WEIGHTS]
+    names += [*animate.WEIGHTS.values(), imagine.WEIGHTS, interpolation.RIFE]
     assert sorted(names) == sorted(CATALOGUE)
 
 
