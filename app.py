@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 
 os.environ["NUMBA_DISABLE_CUDA"] = "1"  # numba must not start CUDA before a ZeroGPU worker forks
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # the page contacts no other host
@@ -15,6 +16,7 @@ if importlib.util.find_spec("spaces"):
 from pathlib import Path
 
 from ds4d import viewer
+from ds4d.errors import UserError
 from page import zerogpu
 from page.jobs.service import Service
 from page.layout import create_app
@@ -28,7 +30,10 @@ demo = create_app(service)
 if __name__ == "__main__":
     if service.on_zerogpu:
         zerogpu.prepare()
-    service.start()
+    try:
+        service.start()
+    except UserError as error:
+        sys.exit(str(error))
     demo.launch(
         theme=THEME,
         css_paths=STYLES,

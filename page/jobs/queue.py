@@ -1,7 +1,7 @@
 """The job queue: one job of a kind at a time, in a worker process that can be killed safely.
 
 There are two kinds, or lanes: runs and networks, and what takes a minute of one core. Nobody waits
-for another one's run to see a picture move.
+for another one's run to see a picture move. On a cluster, as many runs at a time as it holds.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ds4d.run.estimate import expected
 
 from ..hardware import cores, gpu_name
 from . import event_log
+from .cluster import ClusterLane
 from .store import Job, Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,17 +53,21 @@ class Queue:
         self.store, self.limits = store, store.limits
         self.wake = {name: threading.Event() for name in LANES}  # set when a job was queued
         self.stops: dict[str, UserError] = {}  # reasons for stopping, by the id of a running job
+        self.cluster: ClusterLane | None = None
 
-    def start(self, serve: bool = True) -> None:
+    def start(self, serve: bool = True, cluster: ClusterLane | None = None) -> None:
         """Begin with the jobs that an earlier process left.
 
         Without `serve`, jobs are computed inside visitors' requests (ZeroGPU), and this only stops
-        abandoned ones.
+        abandoned ones. With a `cluster`, runs are computed there.
         """
+        self.cluster = cluster
         for job in self.store.all():
             if job.state == "running" or job.active and not serve:
                 self.end(job, "cancelled", RESTARTED)
         work = [partial(self._serve, name) for name in LANES] if serve else [self._watch]
+        if serve and cluster is not None:
+            work[LANES.index("runs")] = self._serve_cluster
         for each in work:
             threading.Thread(target=each, daemon=True).start()
 
@@ -138,7 +143,10 @@ class Queue:
         for other in self.ahead(job):
             elapsed = time.time() - other.started if other.state == "running" else 0.0
             waits.append(max(self.run_seconds(other) - elapsed, 5.0))
-        return math.fsum(waits)
+        if self.cluster is None or lane(job) != "runs":
+            return math.fsum(waits)
+        at_once = max(self.cluster.slots(), 1)
+        return math.fsum(waits) / at_once if len(waits) >= at_once else 0.0
 
     def run_seconds(self, job: Job) -> float:
         """Estimated seconds of a job: the median of recent ones like it, else a model."""
@@ -170,17 +178,26 @@ class Queue:
             self.stop_abandoned()
             time.sleep(IDLE_SECONDS)
 
+    def _next(self, name: str) -> Job | None:
+        """Begin with the first job that waits in a lane; None, after a moment, without one."""
+        with self.store.lock:
+            self.stop_abandoned()
+            queued = [job for job in self.store.all() if job.state == "queued"]
+            waiting = [job for job in queued if lane(job) == name]
+            if waiting:
+                return self.begin(waiting[0])
+        self._pause(name)
+        return None
+
+    def _pause(self, name: str) -> None:
+        self.wake[name].wait(timeout=IDLE_SECONDS)
+        self.wake[name].clear()
+
     def _serve(self, name: str) -> None:
         worker = _new_worker(name)
         while True:
-            with self.store.lock:
-                self.stop_abandoned()
-                queued = [job for job in self.store.all() if job.state == "queued"]
-                waiting = [job for job in queued if lane(job) == name]
-                job = self.begin(waiting[0]) if waiting else None
+            job = self._next(name)
             if job is None:
-                self.wake[name].wait(timeout=IDLE_SECONDS)
-                self.wake[name].clear()
                 continue
             if worker.poll() is not None:
                 worker = _new_worker(name)
@@ -192,6 +209,28 @@ class Queue:
                 with contextlib.suppress(UserError, OSError):  # it was deleted, or the disk is full
                     self.end(job, "failed", KILLED)
             worker = _new_worker(name)
+
+    def _serve_cluster(self) -> None:
+        running: list[threading.Thread] = []
+        while True:
+            running = [thread for thread in running if thread.is_alive()]
+            if len(running) >= self.cluster.slots():
+                self._pause("runs")
+            elif job := self._next("runs"):
+                running.append(threading.Thread(target=self._compute_there, args=(job,)))
+                running[-1].daemon = True
+                running[-1].start()
+
+    def _compute_there(self, job: Job) -> None:
+        """Compute a job on the cluster, and let the next one begin."""
+        try:
+            self.cluster.compute(job, lambda: job.id in self.stops)
+            self.settle(job)
+        except Exception:  # an error in one job must not stop the queue
+            log.exception("job %s", job.id)
+            with contextlib.suppress(UserError, OSError):  # it was deleted, or the disk is full
+                self.end(job, "failed", KILLED)
+        self.wake["runs"].set()
 
     def _compute(self, job: Job, worker: subprocess.Popen) -> None:
         """Hand a job to a worker and wait until the worker ends, for whatever reason."""

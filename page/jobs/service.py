@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import hashlib
 import os
 import secrets
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from ds4d.batch import cluster
 from ds4d.errors import UserError
 from ds4d.run import early_stop
 from ds4d.run.workspace import content_key
@@ -26,6 +29,7 @@ from ..preflight.pool import PreflightPool
 from ..settings import Value, configure
 from ..uploads import Clip, one_file
 from . import event_log
+from .cluster import ClusterLane
 from .queue import Queue
 from .store import Job, Store, with_clip, with_picture
 from .worker import compute
@@ -52,8 +56,19 @@ class Service:
     def start(self) -> None:
         """Begin to compute queued jobs and to delete old ones."""
         self.store.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.queue.start(serve=not self.on_zerogpu)
+        self._claim = self.store.claim()
+        self.queue.start(serve=not self.on_zerogpu, cluster=self._cluster())
         threading.Thread(target=self._sweep_hourly, daemon=True).start()
+
+    def _cluster(self) -> ClusterLane | None:
+        """The cluster that DS4D_RAY names; None where jobs are computed on this machine."""
+        address = os.environ.get("DS4D_RAY", "")
+        if not address or self.on_zerogpu:
+            return None
+        connection = contextlib.ExitStack()
+        machines = connection.enter_context(cluster.connected(address, dashboard=False))
+        atexit.register(connection.close)
+        return ClusterLane(machines)
 
     def order(
         self,

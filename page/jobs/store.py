@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import re
@@ -24,6 +25,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TextIO
 
 from ds4d.config import Config
 from ds4d.errors import UserError
@@ -38,6 +40,8 @@ from ..limits import Limits
 ACTIVE = ("queued", "running")
 ID = re.compile(r"[\w-]{16,64}")
 RECORD, SEEN = "job.json", "seen"
+LOCK = ".server"  # held by the page that serves the jobs
+TAKE_OVER_SECONDS = 5.0  # for an earlier page to end
 BEGIN_SECONDS = 600  # within which a job is queued after it was created; a large clip is copied
 
 
@@ -109,6 +113,26 @@ class Store:
     def __init__(self, root: Path, limits: Limits):
         self.root, self.limits = root, limits
         self.lock = threading.RLock()  # held while jobs are read and then changed
+
+    def claim(self) -> TextIO:
+        """Keep other processes from serving these jobs, as long as the returned file is open.
+
+        Raises:
+            UserError: another page serves them.
+        """
+        file = open(self.root / LOCK, "w")
+        deadline = time.monotonic() + TAKE_OVER_SECONDS
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise UserError(
+                        f"Another page serves the runs in {self.root}.",
+                        "Stop it, or choose another folder with DS4D_RUNS.",
+                    ) from error
+                time.sleep(0.2)
 
     def create(self, clip: Path | None, config: Config, visitor: str) -> Job:
         """A new job with a copy of the clip, not queued yet; drafts need none."""

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from queue import Queue
 
-from ds4d.run.events import Event
+from ds4d.run.events import STAGES, Event
 from ds4d.run.workspace import Workspace
 
 from .. import drafts
@@ -54,13 +54,13 @@ def _warm_up(stopped: Callable[[], bool]) -> None:
         log.exception("kernels could not be compiled ahead")
 
 
-def work(job: Job) -> Generator[Event, None, None]:
-    """The events of a job while it is computed."""
+def work(job: Job, until: str = STAGES[-1]) -> Generator[Event, None, None]:
+    """The events of a job while it is computed, up to a stage."""
     if job.drafting:
         return drafts.make(job.folder, job.folder / "input" / job.picture, job.config, job.wish)
     from ds4d import pipeline
 
-    return pipeline.generate(job.source, Workspace(job.folder, ours=True), job.config)
+    return pipeline.generate(job.source, Workspace(job.folder, ours=True), job.config, until)
 
 
 def _listen(orders: Queue[str], stop: threading.Event) -> None:
