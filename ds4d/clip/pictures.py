@@ -33,6 +33,7 @@ BESIDE = (
 ).split()
 FRAMES = "rgba rgb images image frames frame color colors input pictures photos".split()
 DECIMAL = r"[0-9]+\.([0-9]+)"  # names in seconds
+COPY = r"(.+?)(?: - copy| copy| \([0-9]+\))(?: \([0-9]+\)| [0-9]+)?"
 SYSTEM = {"thumbs.db", "desktop.ini"}
 ENTRIES = 20_000  # of a zip
 DEEPEST = 3  # levels of subfolders that are looked into
@@ -165,7 +166,9 @@ def _frames(images: list[Picture], name: str) -> tuple[list[Picture], bool]:
     Raises:
         UserError: there are several clips.
     """
-    plain = [entry for entry in images if not _words(entry.path.stem) & set(BESIDE)] or images
+    stems = {entry.path.stem.lower() for entry in images}
+    originals = [entry for entry in images if not _is_copy(entry.path.stem.lower(), stems)]
+    plain = [entry for entry in originals if not _words(entry.path.stem) & set(BESIDE)] or originals
     frames: dict[str, list[Picture]] = defaultdict(list)
     for entry in plain:
         frames[_key(entry)].append(entry)
@@ -183,6 +186,12 @@ def _frames(images: list[Picture], name: str) -> tuple[list[Picture], bool]:
     if len(set().union(*clips.values())) < together:  # a number stands in two of them
         plain = list(_main(clips, name).values())
     return plain, len(plain) < len(images)
+
+
+def _is_copy(stem: str, stems: set[str]) -> bool:
+    """True if a name is that of another one's copy, as file managers and browsers name them."""
+    found = re.fullmatch(COPY, stem)
+    return found is not None and found[1] in stems
 
 
 def _one_each(frames: dict[str, list[Picture]]) -> list[Picture]:

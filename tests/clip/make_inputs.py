@@ -207,6 +207,16 @@ def in_seconds(folder: Path) -> Path:
     return folder
 
 
+def copied(folder: Path) -> Path:
+    """Numbered images, of which file managers and browsers have made copies."""
+    folder.mkdir()
+    frames = moving(6)
+    names = [*range(1, 6), "3 - Copy", "3 copy 2", "5 (1)"]
+    for name, frame in zip(names, frames[[0, 1, 2, 3, 4, 2, 2, 4]], strict=True):
+        Image.fromarray(frame).save(folder / f"{name}.png")
+    return folder
+
+
 def inverted_cmyk(folder: Path) -> Path:
     """CMYK JPEGs, which hold inverted values as Photoshop writes them."""
     folder.mkdir()
@@ -284,6 +294,7 @@ ALL: dict[str, Callable[[Path], Path]] = {
     "live_photo": live_photo,
     "windows.zip": zipped_by_windows,
     "in_seconds": in_seconds,
+    "copied": copied,
     "inverted_cmyk": inverted_cmyk,
     "left.gif": lambda path: disposed(path, 1),
     "cleared.gif": lambda path: disposed(path, 2),

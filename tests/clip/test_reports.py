@@ -143,6 +143,12 @@ def test_images_named_by_their_times_are_in_order(tmp_path):
     assert edges == sorted(edges)
 
 
+def test_copies_of_images_are_left_out(tmp_path):
+    read_clip = made(tmp_path, "copied")
+    assert [left_edge(frame) for frame in read_clip.frames] == [8, 11, 14, 17, 20]
+    assert set(read_clip.left_out) == {"3 - Copy.png", "3 copy 2.png", "5 (1).png"}
+
+
 def test_inverted_cmyk_has_its_colours(tmp_path):
     frames = made(tmp_path, "inverted_cmyk").frames.astype(int)
     assert np.abs(frames - moving(4)).mean() < 2
