@@ -2,7 +2,7 @@
 
 python -m benchmarks.inspection CLIP [CLIP ...] [--json benchmarks/results/inspection.json]
 
-The long clip of docs/results.md is made by
+The long clip of README.md is made by
 
 ffmpeg -f lavfi -i testsrc2=size=3840x2160:rate=60:duration=3 -vf noise=alls=6:allf=t
     -pix_fmt yuv420p10le -c:v libx265 -preset ultrafast -x265-params keyint=60 -crf 26 part.mp4

@@ -200,7 +200,8 @@ def median_plate(
     weight = np.maximum(times - 1, 0).astype(np.float32)
     around = cv2.blur(weight, (7, 7))
     overall = float(np.sqrt((variance * weight).sum() / max(1.0, weight.sum())))
-    local = np.sqrt(cv2.blur(variance * weight, (7, 7)) / np.maximum(around, 0.05))
+    summed = np.maximum(cv2.blur(variance * weight, (7, 7)), 0)  # rounding may end below 0
+    local = np.sqrt(summed / np.maximum(around, 0.05))
     noise = np.where(around > 0.5, np.maximum(local, 0.5 * overall), overall).astype(np.float32)
     enough = times >= 2
     if fallback is None:
