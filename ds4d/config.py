@@ -30,6 +30,10 @@ class MachineConfig:
     """Folder of weights as OWNER/REPO/FILES, searched before the hub's cache and the hub."""
     low_memory: Annotated[bool, tyro.conf.arg(prefix_name=False)] = False
     """Run slower, so that the pretrained engines fit a GPU with 16 GB instead of 24 GB."""
+    commercial: Annotated[bool, tyro.conf.arg(prefix_name=False)] = field(
+        default_factory=lambda: os.environ.get("DS4D_COMMERCIAL", "") not in ("", "0")
+    )
+    """Use no weights whose licence forbids commercial use, or leaves it in doubt."""
     rasterizer: Annotated[
         Literal["auto", "numba", "triton", "diff_gaussian"], tyro.conf.arg(prefix_name=False)
     ] = "auto"
@@ -49,7 +53,7 @@ class ClipConfig:
     """Side of the square frames, pixels; less, but at least 256, if the clip has fewer pixels."""
     margin: Annotated[float, Range(0, 0.45)] = 0.1
     """Free border around the object on each side, as a fraction of the square's side."""
-    interpolate: Literal[1, 2, 4] = 1
+    interpolate: Literal[1, 2, 3, 4] = 1
     """Factor on the frame rate: frames between the clip's are made; 1 = none."""
     between: Literal["auto", "flow", "rife"] = "auto"
     """Engine of these frames: flow (optical flow), rife (network)."""
@@ -75,8 +79,9 @@ class MattingConfig:
 
 @dataclass(frozen=True)
 class MultiviewConfig:
-    engine: Literal["auto", "given", "zero123plus", "inflate"] = "auto"
-    """Engine of the six views: given (case folder), zero123plus, inflate (our shape prior)."""
+    engine: Literal["auto", "given", "zero123plus", "l4gm", "inflate"] = "auto"
+    """Engine of the six views: given (case folder), zero123plus, l4gm (Gaussians of all frames, by
+    name only), inflate (our shape prior)."""
     views: Annotated[str, tyro.conf.arg(prefix_name=False)] = "multiview"
     """Folder of given views inside a case folder; none = ignore them."""
     version: Literal["v1.2", "v1.1"] = "v1.2"
@@ -95,6 +100,11 @@ class MultiviewConfig:
     """Degrees by which the object's right side is farther away, for inflate; None = estimated."""
     depth: Annotated[float, Range(0.05, 10)] = 1.0
     """Factor on the object's estimated thickness, for inflate."""
+    sides: Literal["auto", "given", "instantmesh", "inflate"] = "auto"
+    """Side views of the first frame, for l4gm: given (level views of a case folder), instantmesh (a
+    mesh by Zero123++ and InstantMesh), inflate; auto = the first of these that there is."""
+    between: bool = False
+    """Make the frames that --clip.interpolate 3 adds by L4GM's second network, for l4gm."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +162,9 @@ class FourdConfig:
     """Number of Gaussians at the start."""
     points_from: Literal["mesh", "random"] = "mesh"
     """Initial positions: on the mesh, or uniform in a ball and grey."""
+    start: Literal["points", "gaussians"] = "points"
+    """Initial Gaussians: faint ones on these points, or those that the middle frame's views were
+    rendered from, thinned (l4gm)."""
     static_iterations: Annotated[int, Range(0, 1_000_000)] = 150
     """Steps of the static stage, on the middle frame alone."""
     dynamic_iterations: Annotated[int, Range(1, 1_000_000)] = 2000

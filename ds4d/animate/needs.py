@@ -7,6 +7,7 @@ from dataclasses import replace
 from ..config import MachineConfig
 from ..errors import UserError
 from ..run.device import is_small, pick
+from ..run.engines import check_licences
 from ..weights import CATALOGUE, find, size
 
 
@@ -25,8 +26,10 @@ def check_machine(name: str, weights: str, machine: MachineConfig, instead: str)
         instead: advice for a machine that cannot run it.
 
     Raises:
-        UserError: weights are missing; or there is no GPU, and they would have to be downloaded.
+        UserError: weights are missing or not for commercial use; or there is no GPU, and they would
+            have to be downloaded.
     """
+    check_licences((weights,), machine)
     found = find(weights, machine.weights)
     if found.where == "missing":
         raise UserError(f"The weights {weights} of {name} are not here: {found.message}.", instead)

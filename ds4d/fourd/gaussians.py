@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from ..splatting.splats import Splats
 
 SH_C0 = 0.28209479177387814  # value of the constant spherical harmonic
 INITIAL_OPACITY = 0.1
+FAINT = 0.05  # opacity below which a given Gaussian is no start
 BALL = 0.5 * 0.5473  # radius of random starts, world units; 0.5 in the published code's units
 LONGEST_GLIDE = 0.04  # world units from one frame to the next
 
@@ -82,6 +83,35 @@ def from_points(
         logits=points.new_full((len(points),), INITIAL_OPACITY).logit(),
         sh0=(colors - 0.5) / SH_C0,
         sh0_knots=points.new_zeros(len(points), knots, 3),
+    )
+
+
+def thinned(splats: Splats, count: int, generator: torch.Generator) -> Splats:
+    """At most `count` of the Gaussians, enlarged so that they cover what all of them did.
+
+    Faint ones are left out, opaque and large ones are preferred.
+    """
+    splats = splats[splats.opacities >= FAINT]
+    if len(splats) <= count:
+        return splats
+    areas = splats.scales.topk(2, dim=-1).values.prod(-1)
+    # The largest keys log(u) / w are a weighted sample without replacement (Efraimidis and
+    # Spirakis 2006); torch.multinomial takes 2^24 weights at most and depends on the device.
+    draws = torch.rand(len(splats), generator=generator, dtype=torch.float64).to(areas.device)
+    chosen = (draws.log() / (areas * splats.opacities).double()).topk(count).indices
+    grown = areas.sum() / areas[chosen].sum()
+    return replace(splats[chosen], scales=splats.scales[chosen] * grown.sqrt())
+
+
+def from_splats(splats: Splats, knots: int = 0) -> Gaussians:
+    """Gaussians of these shapes, opacities and colours, whose parameters can be optimized."""
+    return Gaussians(
+        means=splats.means.clone(),
+        log_scales=splats.scales.clamp(min=1e-6).log(),
+        quats=splats.quats.clone(),
+        logits=splats.opacities.clamp(1e-4, 1 - 1e-4).logit(),
+        sh0=(splats.colors - 0.5) / SH_C0,
+        sh0_knots=splats.means.new_zeros(len(splats), knots, 3),
     )
 
 

@@ -16,6 +16,7 @@ from ..multiview.views import Views
 from ..run import early_stop
 from ..run.events import Event, Stage
 from ..run.workspace import replacing
+from ..splatting.splats import Splats
 from . import checkpoint, preview
 from .asset import Asset
 from .losses import structural
@@ -41,6 +42,7 @@ def run(
     guidance: Guidance,
     pause_after: float | None = None,  # seconds of optimizing after which to raise Paused
     rasterizer: str = "auto",
+    start: Splats | None = None,  # of the middle frame, to begin with instead of the points
 ) -> Stage[tuple[Asset, dict]]:
     """Optimize, with events; resumes from the last checkpoint of the same key.
 
@@ -56,14 +58,14 @@ def run(
     perceptual = guidance.perceptual(device) or structural
     sds = yield from guidance.sds(views.images, views.cameras, seed, device)
 
-    def start() -> Trainer:
+    def begin() -> Trainer:
         return Trainer(
             views, positions, features, points, colors, config, seed, device, perceptual, sds,
-            rasterizer,
+            rasterizer, start,
         )  # fmt: skip
 
     path = checkpoints / "latest.safetensors"
-    trainer = yield from _resumed(start, path, key)
+    trainer = yield from _resumed(begin, path, key)
     resumed = trainer.step
     deadline = time.monotonic() + (float("inf") if pause_after is None else pause_after)
     try:

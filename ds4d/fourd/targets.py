@@ -31,7 +31,7 @@ class Targets:
     Args:
         size: side of the targets, pixels; at most that of the views, since enlarged images would
             teach blur and take longer.
-        included: views that count [T, V] bool; None = all.
+        included: factors on the losses of the views [T, V] in [0, 1]; None = 1.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class Targets:
         self.rgb = torch.cat([frame[..., :3] for frame in frames])  # [T * V, size, size, 3] uint8
         self.alpha = torch.cat([frame[..., 3:] for frame in frames])  # [T * V, size, size, 1]
         if included is None:
-            included = np.ones(views.images.shape[:2], bool)
-        self.included = torch.from_numpy(included).float().to(device)  # [T, V] in {0, 1}
+            included = np.ones(views.images.shape[:2])
+        self.included = torch.from_numpy(included).float().to(device)  # [T, V]
 
     def select(
         self,

@@ -14,6 +14,7 @@ from ..guidance.schedule import render_size
 from ..multiview.outliers import named_views
 from ..multiview.views import Views
 from ..splatting.rasterize import crowded, supports_cuda_graph, supports_offsets
+from ..splatting.splats import Splats
 from . import frame_weights
 from .asset import Asset
 from .checkpoint import flatten, part
@@ -22,7 +23,7 @@ from .deformation import build_deformation
 from .densify import Densifier
 from .dsfd import view_features
 from .ema import INTERVAL, RunningMean
-from .gaussians import Gaussians, from_points, random_points
+from .gaussians import Gaussians, from_points, from_splats, random_points, thinned
 from .model import Model
 from .objective import Objective
 from .optimizer import Optimizer
@@ -45,6 +46,7 @@ class Trainer:
         perceptual: loss of renders and targets, [B, H, W, 3] twice -> [B].
         sds: score distillation with the run's views as its references, or None.
         rasterizer: backend of `rasterize`.
+        start: Gaussians of the middle frame, to begin with instead of faint ones on the points.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Trainer:
         perceptual: Perceptual,
         sds: Zero123 | None,
         rasterizer: str = "auto",
+        start: Splats | None = None,
     ):
         T, V = views.images.shape[:2]
         self.config, self.device, self.sds = config, device, sds
@@ -68,13 +71,18 @@ class Trainer:
         self.sampler = build_sampler(config, T, V, seed, self.generator)
         self.weighs_frames = config.shuffled and config.hard_frames > 0
         included = ~named_views(config.exclude, T, V)
-        self.targets = Targets(views, config.image_size, device, included)
+        confidence = 1.0 if views.confidence is None else views.confidence
+        self.targets = Targets(views, config.image_size, device, included * confidence)
         self.features = view_features(  # [T, V, h, w, 2D]
             features.to(device), config.features, config.projection, config.reference
         )
         if config.points_from == "random":
             points, colors = random_points(len(points), torch.Generator().manual_seed(seed))
-        gaussians = from_points(points.to(device), colors.to(device), config.color_knots)
+        if start is None:
+            gaussians = from_points(points.to(device), colors.to(device), config.color_knots)
+        else:
+            chosen = thinned(start, len(points), torch.Generator().manual_seed(seed))
+            gaussians = from_splats(chosen.to(device), config.color_knots)
         for tensor in gaussians.tensors().values():
             tensor.requires_grad_()
         network = build_deformation(config, self.features.shape[-1])

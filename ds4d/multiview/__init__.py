@@ -12,9 +12,10 @@ from ..config import MachineConfig, MultiviewConfig
 from ..errors import UserError
 from ..run.engines import Engine, check_name, identity, usable
 from ..run.events import Stage
-from .views import Matte, Views
+from .views import Matte, MeshMaker, Views
 
 ZERO123PLUS_GB, ZERO123PLUS_LOW_GB = 8.0, 6.0  # GPU memory that Zero123++ needs
+L4GM_GB, L4GM_LOW_GB = 12.0, 8.0  # and L4GM
 
 
 def given_views(source: Path, config: MultiviewConfig) -> bool:
@@ -33,15 +34,17 @@ def choose(
     clip: Clip,
     seed: int,
     matte: Matte,
+    first_mesh: MeshMaker | None = None,
 ) -> Engine:
     """Choose the engine; its run(frames [T, S, S, 4], size) returns Views.
 
     The cameras of a multi-camera capture are used as they are. Otherwise "auto" prefers, in this
     order: the views in a prepared folder; Zero123++, where it can run; the shape prior, for which
-    the front camera of a prepared folder is used.
+    the front camera of a prepared folder is used. L4GM runs only when it is asked for.
 
     Args:
         matte: mattes generated views [T, H, W, 3] with the engine that matted the clip.
+        first_mesh: makes a mesh of a single frame, from which L4GM's side views can be drawn.
 
     Raises:
         UserError: views were requested that the source does not contain.
@@ -60,6 +63,8 @@ def choose(
     if config.engine in ("auto", "given") and prepared is not None:
         run = partial(given.run, prepared, config.views, clip)
         return Engine("given", f"the views in {prepared.views_folder(config.views).name}", run)
+    if config.engine == "l4gm":
+        return _l4gm(config, machine, source, clip, seed, first_mesh)
     weights = (f"zero123plus-{config.version}", *(("instantmesh-unet",) if config.white else ()))
     can_run, why = config.engine == "zero123plus", "asked for"
     if config.engine == "auto":
@@ -82,3 +87,53 @@ def choose(
 
     why = why if config.engine == "inflate" else f"no views; {why}"
     return Engine("inflate", why, inflated, (f"shape prior {fingerprint()}",), formerly_from=())
+
+
+def _l4gm(
+    config: MultiviewConfig,
+    machine: MachineConfig,
+    source: Path,
+    clip: Clip,
+    seed: int,
+    first_mesh: MeshMaker | None,
+) -> Engine:
+    """The engine l4gm, with the best source of side views of the first frame that there is.
+
+    Raises:
+        UserError: a source was requested that there is not.
+    """
+    from . import given
+    from .l4gm import engine as l4gm
+    from .l4gm import sides
+
+    weights, made_from = l4gm.weights(config), (f"windows of {l4gm.window(machine)}",)
+    draw, name, why = None, config.sides, "asked for"
+    if name in ("auto", "given"):
+        draw = sides.find_given(source, config.views, clip)
+        if draw is None and name == "given":
+            raise UserError(
+                f"{source.name} has no three level views beside the front.",
+                "Choose the side views auto: they are drawn.",
+            )
+        name, why = ("given", "level views of the case folder") if draw else (name, why)
+    if name == "auto":
+        can_run, why = False, "no mesh can be made"
+        if first_mesh is not None:
+            gpu_gb = ZERO123PLUS_LOW_GB if machine.low_memory else ZERO123PLUS_GB
+            can_run, why = usable(first_mesh.weights, machine, gpu_gb=gpu_gb)
+        name = "instantmesh" if can_run else "inflate"
+    if name == "instantmesh":
+        draw = sides.of_mesh(first_mesh.run)
+        weights += first_mesh.weights
+        made_from += (*first_mesh.made_from, f"seed {seed}")
+    elif name == "inflate":
+        draw = sides.of_shape_prior(config.slant, config.depth)
+
+    def run(frames: np.ndarray, size: int) -> Stage[Views]:
+        return l4gm.run(
+            frames, size, config=config, machine=machine, draw_sides=draw,
+            front=given.front_camera(source, frames.shape[1]), sampled=len(clip.frames),
+        )  # fmt: skip
+
+    made_from += (*identity(weights, machine), f"sides {name}")
+    return Engine("l4gm", f"asked for; sides: {name}, {why}", run, made_from, weights)

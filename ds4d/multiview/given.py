@@ -116,13 +116,13 @@ def run(
     images[:, 0] = frames
     for index, row in enumerate(paths):
         for view, path in enumerate(row):
-            images[index, 1 + view] = resized(_read_rgba(path), size)
+            images[index, 1 + view] = resized(read_rgba(path), size)
         grid = tile(over(images[index, 1:]), columns=3)
         yield Event("multiview", index + 1, len(paths), f"views of frame {index + 1}", grid)
     return Views(images, rig)
 
 
-def _read_rgba(path: Path) -> np.ndarray:
+def read_rgba(path: Path) -> np.ndarray:
     """Read a view [S, S, 4] uint8; raises UserError if it is unreadable, opaque or not square."""
     from PIL import Image
 

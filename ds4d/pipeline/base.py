@@ -15,6 +15,7 @@ import torch
 
 from .. import clip, export, features, guidance, interpolation, matting, multiview
 from ..config import Config, ExportConfig
+from ..errors import UserError
 from ..evaluation import comparison
 from ..features.io import load_features, save_features
 from ..fourd import stage as fourd
@@ -22,16 +23,18 @@ from ..fourd import visualize
 from ..fourd.asset import Asset
 from ..images import checkerboard, load_images, over, tile
 from ..mesh.io import load_points_ply
+from ..mesh.mesh import Mesh
 from ..multiview.grid import grids
 from ..multiview.outliers import describe, find_outliers
 from ..multiview.shape_prior.weights import fingerprint
-from ..multiview.views import Views, load_views
+from ..multiview.views import SPLATS_FILE, MeshMaker, Views, load_views
 from ..render import animation, in_clip, turntable
 from ..run import device
 from ..run.engines import Engine
-from ..run.events import Event, Stage
+from ..run.events import Event, Stage, nested
 from ..run.recorder import Recorder, versions
 from ..run.workspace import Workspace
+from ..splatting.splats import Splats, load_splats
 
 CLIP_LIMITS = ("max_seconds", "max_pixels", "max_bytes")  # fields of ClipConfig
 
@@ -98,8 +101,9 @@ class Pipeline:
         def choose() -> Engine:
             read = clip.load(self.workspace / "clip")
             return multiview.choose(
-                config.multiview, config.machine, self.source, read, config.seed, self._cut_out
-            )
+                config.multiview, config.machine, self.source, read, config.seed, self._cut_out,
+                MeshMaker(self._first_mesh, *self._first_mesh_needs()),
+            )  # fmt: skip
 
         def make(engine: Engine) -> Stage[dict[str, Any]]:
             frames = load_images(self.workspace / "frames")
@@ -118,8 +122,9 @@ class Pipeline:
             return {"flags": [[flag.frame, flag.view, flag.reason] for flag in flags]}
 
         # Views that lie in the source folder are covered by the clip's key, which hashes it whole.
+        inputs = (without_defaults(config.multiview, "sides", "between"),)
         yield from self.recorder.run(
-            "multiview", (config.multiview,), ("matting",), ["multiview"], make, choose,
+            "multiview", inputs, ("matting",), ["multiview"], make, choose,
             choose_from=(fingerprint(),),
         )  # fmt: skip
 
@@ -128,6 +133,29 @@ class Pipeline:
         config = replace(self.config.matting, engine="auto")
         folder = self.workspace / "mattes"
         return matting.choose(config, self.config.machine, frames, folder).run(frames)
+
+    def _first_mesh(self, frame: np.ndarray) -> Stage[Mesh]:
+        """A mesh of one frame [S, S, 4] alone, by Zero123++ and InstantMesh."""
+        from ..mesh import instantmesh
+        from ..multiview.zero123plus import engine as zero123plus
+
+        config, machine = self.config, self.config.machine
+        size, model = len(frame), config.mesh.model
+        views = yield from zero123plus.run(
+            frame[None], size, config=config.multiview, machine=machine, seed=config.seed,
+            matte=self._cut_out,
+        )  # fmt: skip
+        making = instantmesh.run(
+            views.images[0], views.cameras, config.mesh.resolution, model=model, machine=machine
+        )
+        return (yield from nested(making, Event("multiview", 0, 0), share=0))
+
+    def _first_mesh_needs(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The weights that `_first_mesh` needs, and the settings that decide its result."""
+        multiview, mesh = self.config.multiview, self.config.mesh
+        weights = (f"zero123plus-{multiview.version}", f"instantmesh-{mesh.model}")
+        white = ("instantmesh-unet",) if multiview.white else ()
+        return weights + white, (f"grid of {mesh.resolution}",)
 
     def describe_views(self) -> Iterator[Event]:
         """features.safetensors: feature maps of all views."""
@@ -156,7 +184,7 @@ class Pipeline:
             asset, facts = yield from fourd.run(
                 self.views, torch.as_tensor(positions), maps, points, colors, config.fourd,
                 config.seed, self.workspace / "checkpoints", self.recorder.keys["fourd"],
-                self.device, guides, self.pause_after, rasterizer,
+                self.device, guides, self.pause_after, rasterizer, self._start(),
             )  # fmt: skip
             with self.workspace.replacing("fourd.safetensors") as path:
                 asset.save(path)
@@ -164,13 +192,29 @@ class Pipeline:
             visualize.write(on_device, images, maps, self.workspace, rasterizer)
             return facts
 
-        former, fields = None, dataclasses.asdict(config.fourd)
+        settings, former = without_defaults(config.fourd, "start"), None
+        fields = dataclasses.asdict(settings)
         if fields.pop("color_knots") == fields.pop("hard_frames") == 0:  # as it was without them
             former = (dataclasses.make_dataclass("FourdConfig", fields)(**fields), config.seed)
         yield from self.recorder.run(
-            "fourd", (config.fourd, config.seed), ("features", "mesh"), ["fourd.safetensors"],
+            "fourd", (settings, config.seed), ("features", "mesh"), ["fourd.safetensors"],
             make, lambda: guidance.choose(config.fourd, config.machine), former_inputs=former,
         )  # fmt: skip
+
+    def _start(self) -> Splats | None:
+        """The middle frame's Gaussians, if the optimization is to start from them.
+
+        Raises UserError if the views were not rendered from Gaussians.
+        """
+        file = self.workspace / "multiview" / SPLATS_FILE
+        if self.config.fourd.start == "points":
+            return None
+        if not file.exists():
+            raise UserError(
+                "These views were not rendered from Gaussians to start from.",
+                "Take the views of l4gm (--multiview.engine l4gm), or leave out --fourd.start.",
+            )
+        return load_splats(file)
 
     def render_videos(self) -> Iterator[Event]:
         """videos/: turntable videos, and the comparison of the asset with the clip."""
@@ -208,6 +252,18 @@ class Pipeline:
 
     def _asset(self) -> Asset:
         return Asset.load(self.workspace / "fourd.safetensors").to(self.device)
+
+
+def without_defaults(config: Any, *names: str) -> Any:
+    """Settings without these fields where they have their defaults.
+
+    The fields came later: runs from before there were any keep their keys.
+    """
+    fields, start = dataclasses.asdict(config), type(config)()
+    for name in names:
+        if fields[name] == getattr(start, name):
+            del fields[name]
+    return dataclasses.make_dataclass(type(config).__name__, fields)(**fields)
 
 
 def matte_strip(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..config import MachineConfig
+from ..errors import UserError
 
 
 class Choice(Protocol):
@@ -76,10 +77,13 @@ def usable(
 
     On a GPU that is large enough: if the weights are on the disk or the hub can be reached. On a
     CPU, where such networks take minutes to hours: if the user's own folder holds the weights.
+    Never, if the run is for commercial use and the weights are not.
     """
     from ..weights import find
     from .device import pick  # imports torch, which matting without a network does not need
 
+    if forbidden := not_commercial(weights, machine):
+        return False, f"{forbidden[0]} is not for commercial use: {forbidden[1]}"
     device = pick(machine.device)
     if device.type == "cuda":
         import torch
@@ -97,6 +101,25 @@ def usable(
         if found.where not in accepted:
             return False, "no GPU is here for the pretrained network"
     return True, f"its weights are there, on {device.type}"
+
+
+def not_commercial(weights: tuple[str, ...], machine: MachineConfig) -> tuple[str, str] | None:
+    """The first weights that a run for commercial use may not take, and the reason; or None."""
+    from ..weights import CATALOGUE
+
+    if not machine.commercial:
+        return None
+    reasons = ((name, CATALOGUE[name].not_commercial) for name in weights)
+    return next(((name, reason) for name, reason in reasons if reason), None)
+
+
+def check_licences(weights: tuple[str, ...], machine: MachineConfig) -> None:
+    """Raise UserError if the run is for commercial use, and an engine's weights are not."""
+    if forbidden := not_commercial(weights, machine):
+        raise UserError(
+            f"The weights {forbidden[0]} are not for commercial use: {forbidden[1]}.",
+            "Leave the choice of the engine to auto, or leave out --commercial (DS4D_COMMERCIAL).",
+        )
 
 
 def identity(weights: tuple[str, ...], machine: MachineConfig) -> tuple[str, ...]:
@@ -125,7 +148,8 @@ def conditions(machine: MachineConfig) -> tuple:
 
     own = _sizes(Path(machine.weights)) if machine.weights else []
     kind = machine.chosen_on or pick(machine.device).type
-    return kind, machine.low_memory, machine.weights, own
+    found = kind, machine.low_memory, machine.weights, own
+    return (*found, "commercial") if machine.commercial else found
 
 
 def _sizes(path: Path) -> list[tuple[str, int]]:

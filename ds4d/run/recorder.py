@@ -17,7 +17,7 @@ import imageio.v3 as iio
 from .. import __version__, weights
 from ..config import MachineConfig
 from . import device, early_stop
-from .engines import Choice, conditions
+from .engines import Choice, check_licences, conditions
 from .events import Event, Stage, mapped
 from .workspace import Workspace, content_key, hash_parts
 
@@ -121,6 +121,7 @@ class Recorder:
         started = time.perf_counter()
         device.reset_peak_memory()
         if choice is not None:
+            check_licences(choice.weights, self.machine)
             yield Event(name, message=choice.message)
             for weight in choice.weights:
                 yield from weights.fetching(name, weight, self.machine.weights)

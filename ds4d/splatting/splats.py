@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..cameras import Cameras
+from ..errors import reading
 from .rasterize import rasterize
 
 
@@ -24,6 +27,33 @@ class Splats:
 
     def __len__(self) -> int:
         return len(self.means)
+
+    def to(self, device: torch.device | str) -> Splats:
+        """The same Gaussians on a device."""
+        tensors = {name: tensor.to(device) for name, tensor in self.tensors().items()}
+        return Splats(**tensors, antialiased=self.antialiased)
+
+    def __getitem__(self, chosen: Tensor) -> Splats:
+        """Some of the Gaussians, by a mask [N] or by indices."""
+        tensors = {name: tensor[chosen] for name, tensor in self.tensors().items()}
+        return Splats(**tensors, antialiased=self.antialiased)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name."""
+        return {name: value for name, value in vars(self).items() if name != "antialiased"}
+
+
+def save_splats(path: Path, splats: Splats) -> None:
+    """Write Gaussians as a NumPy archive, without loss."""
+    arrays = {name: tensor.cpu().numpy() for name, tensor in splats.tensors().items()}
+    np.savez_compressed(path, **arrays, antialiased=splats.antialiased)
+
+
+def load_splats(path: Path) -> Splats:
+    """Read what `save_splats` wrote."""
+    with reading(path), np.load(path) as file:
+        tensors = {name: torch.from_numpy(file[name]) for name in file.files[:-1]}
+        return Splats(**tensors, antialiased=bool(file["antialiased"]))
 
 
 @torch.no_grad()

@@ -21,9 +21,12 @@ class Weights:
     use: str  # the stage that needs them, and the network
     url: str = ""  # of the one file, where it is not on the hub
     checksum: str = ""  # of that file: md5:... or sha256:...
+    not_commercial: str = ""  # the reason why commercial use is not allowed, or not for certain
 
 
 _NON_COMMERCIAL = "CC-BY-NC 4.0: non-commercial"
+_FORBIDDEN = "their licence forbids it"
+_L4GM = "CC-BY-NC-SA 4.0: non-commercial (by the card's text; its head says Apache-2.0)"
 _APACHE = "Apache-2.0"
 _REMBG = "https://github.com/danielgatis/rembg/releases/download/v0.0.0/"
 
@@ -97,9 +100,21 @@ _CLIP_FILES = ("config.json", "preprocessor_config.json", "pytorch_model.bin")
 _DINOV2_FILES = ("config.json", "preprocessor_config.json", "model.safetensors")
 
 
-def _instantmesh(name: str, file: str, bytes: int, use: str) -> Weights:
+def _instantmesh(name: str, file: str, bytes: int, use: str, origin: str) -> Weights:
     revision = "b785b4ecfb6636ef34a08c748f96f6a5686244d0"
-    return Weights(name, "TencentARC/InstantMesh", revision, (file,), bytes, _APACHE, use)
+    return Weights(
+        name, "TencentARC/InstantMesh", revision, (file,), bytes, _APACHE, use,
+        not_commercial=f"their training began with {origin}, which are non-commercial",
+    )  # fmt: skip
+
+
+def _l4gm(part: str, use: str) -> Weights:
+    """One of L4GM's two networks; the revision holds both files and the newest model card."""
+    revision = "d614e8767c85bb89c0806db58b1147b577438d10"
+    return Weights(
+        f"l4gm-{part}", "jiawei011/L4GM", revision, (f"{part}.safetensors",), 1_865_911_466, _L4GM,
+        use, not_commercial=_FORBIDDEN,
+    )  # fmt: skip
 
 
 def _dinov2(size: str, revision: str, bytes: int) -> Weights:
@@ -130,6 +145,7 @@ _ALL = (
         5_580_000_000,
         _NON_COMMERCIAL,
         "six views (Zero123++ v1.2)",
+        not_commercial=_FORBIDDEN,
     ),
     Weights(
         "zero123plus-v1.1",
@@ -145,16 +161,21 @@ _ALL = (
         3_850_000_000,
         _NON_COMMERCIAL,
         "six views (Zero123++ v1.1)",
+        not_commercial=_FORBIDDEN,
     ),
+    _l4gm("recon", "six views (L4GM, Gaussians of every frame)"),
+    _l4gm("interp", "six views (L4GM, frames in between)"),
     _instantmesh(
         "instantmesh-unet", "diffusion_pytorch_model.bin", 1_732_056_502,
-        "six views on white (InstantMesh's UNet for Zero123++ v1.2)",
+        "six views on white (InstantMesh's UNet for Zero123++ v1.2)", "Zero123++'s weights",
     ),
     _instantmesh(
-        "instantmesh-large", "instant_nerf_large.ckpt", 1_510_000_000, "mesh (InstantMesh large)"
+        "instantmesh-large", "instant_nerf_large.ckpt", 1_510_000_000,
+        "mesh (InstantMesh large)", "OpenLRM's weights",
     ),
     _instantmesh(
-        "instantmesh-base", "instant_nerf_base.ckpt", 1_250_000_000, "mesh (InstantMesh base)"
+        "instantmesh-base", "instant_nerf_base.ckpt", 1_250_000_000,
+        "mesh (InstantMesh base)", "OpenLRM's weights",
     ),
     # Only the preprocessing: InstantMesh's checkpoints hold this encoder's weights. Earlier
     # revisions have another mean and deviation.
@@ -178,6 +199,7 @@ _ALL = (
         2_500_000_000,
         "MIT, according to the converter",
         "guidance (score distillation by Zero123 XL)",
+        not_commercial="only the person who converted them states a licence",
     ),
     Weights(
         "stable-zero123",
@@ -188,6 +210,7 @@ _ALL = (
         "MIT, according to the converter; Stability AI gave the original for research and "
         "non-commercial use",
         "guidance (score distillation by Stable Zero123)",
+        not_commercial=_FORBIDDEN,
     ),
     Weights(
         "wan2.2-ti2v-5b",
@@ -206,6 +229,7 @@ _ALL = (
         4_510_000_000,
         "Stability AI Community: commercial use only below a yearly revenue that it states",
         "picture to clip (Stable Video Diffusion XT)",
+        not_commercial="their licence allows it only below a yearly revenue",
     ),
     Weights(
         "sdxl-base",

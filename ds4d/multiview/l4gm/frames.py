@@ -58,6 +58,12 @@ def reframed(
     return cv2.resize(white, (size, size), interpolation=cv2.INTER_AREA)
 
 
+def silhouette(image: np.ndarray, half_width: float, size: int = SIZE) -> np.ndarray:
+    """The object's pixels [size, size] bool in the picture that `reframed` makes."""
+    black = np.concatenate([np.zeros_like(image[..., :3]), image[..., 3:]], -1)
+    return reframed(black, half_width, size)[..., 0] < 128
+
+
 def plucker_rays(
     azimuths_deg: Sequence[float], size: int = SIZE, elevation_deg: float = 0.0
 ) -> Tensor:

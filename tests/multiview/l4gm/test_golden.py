@@ -38,15 +38,13 @@ def case(request) -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def network(case) -> L4GM:
-    settings = case.facts["config"]
-    sizes = Sizes(*(tuple(settings[name]) for name in
-                    ("down_channels", "down_attention", "up_channels", "up_attention")))  # fmt: skip
+    names = ("down_channels", "down_attention", "up_channels", "up_attention")
+    sizes = Sizes(*(tuple(case.facts["config"][name]) for name in names))
     assert Sizes.of(case.state) == sizes
     network = L4GM(sizes).eval().requires_grad_(False)
     network.load_state_dict(case.state)
-    calls = sum(len(level.nets) - (level is network.unet.mid_block)
-                for level in network.unet.modules() if isinstance(level, Level) and level.attended)  # fmt: skip
-    if case.facts["attention_calls_per_forward"] == calls:  # and not twice as many
+    levels = [x for x in network.unet.modules() if isinstance(x, Level) and x.attended]
+    if case.facts["attention_calls_per_forward"] == sum(len(level.attns) for level in levels):
         without_time(network)
     return network
 
