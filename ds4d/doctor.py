@@ -51,7 +51,8 @@ class Pretrained:
     gpu_gb: float  # GPU memory that it needs
     cached_on_cpu: bool = False  # as `engines.usable` takes it
     extras: tuple[str, ...] = ()  # in the catalogue; read if they are on this machine
-    on_demand: bool = False  # not part of a run: --download leaves its weights out
+    note: str = ""  # what else a person should know
+    on_demand: bool = False  # runs only when asked for: --download leaves its weights out
 
 
 def pretrained(low_memory: bool = False) -> list[Pretrained]:
@@ -63,11 +64,15 @@ def pretrained(low_memory: bool = False) -> list[Pretrained]:
     config = PRESETS["paper"]
     clip_gb = animate.LOW_GB if low_memory else animate.GPU_GB
     views_gb = multiview.ZERO123PLUS_LOW_GB if low_memory else multiview.ZERO123PLUS_GB
+    l4gm_gb = multiview.L4GM_LOW_GB if low_memory else multiview.L4GM_GB
     return [
         Pretrained("matting", "rembg", (f"rembg-{config.matting.model}",), "onnxruntime",
                    matting.REMBG_GPU_GB, cached_on_cpu=True),
         Pretrained("multiview", "zero123plus", (f"zero123plus-{config.multiview.version}",),
                    "diffusers", views_gb),
+        Pretrained("multiview", "l4gm", ("l4gm-recon",), "torch", l4gm_gb,
+                   extras=("l4gm-interp",), on_demand=True,
+                   note="only by --multiview.engine l4gm; never run with these weights here"),
         Pretrained("features", "dinov2", (f"dinov2-{config.features.model}",), "transformers",
                    features.DINOV2_GB),
         Pretrained("mesh", "instantmesh", (f"instantmesh-{config.mesh.model}",), "skimage",
@@ -108,6 +113,8 @@ def report(machine: MachineConfig, download: bool = False) -> int:
         for stage, engines in EMBEDDED.items():
             print(f"ok  {stage:16} {engines}")
         print("\nPretrained engines")
+        if machine.commercial:
+            print("    (DS4D_COMMERCIAL: only those whose weights allow commercial use)")
         _print_pretrained(machine)
         print("\nOptional packages (nothing needs them; not for commercial use)")
         for name, use in OPTIONAL.items():
@@ -133,13 +140,18 @@ def _print_check(name: str, check: Callable[[], tuple[bool, str]]) -> bool:
 
 def _print_pretrained(machine: MachineConfig) -> None:
     """Print whether the weights and package of each engine are here, and whether "auto" uses it."""
-    from .run.engines import usable
+    from .run.engines import not_commercial, usable
 
     engines = pretrained(machine.low_memory)
     found = _find_all([name for engine in engines for name in engine.weights], machine)
     for engine in engines:
         fine, message = _readiness(engine, found)
         print(f"{'ok ' if fine else 'NO '} {engine.stage:16} {engine.name:14} {message}")
+        if engine.note:
+            print(f"    {'':16} {'':14} {engine.note}")
+        if forbidden := not_commercial(engine.weights, machine):
+            print(f"    {'':16} {'':14} not used: not for commercial use, {forbidden[1]}")
+            continue
         if fine and not engine.on_demand:
             taken, why = usable(
                 engine.weights, machine, gpu_gb=engine.gpu_gb, cached_on_cpu=engine.cached_on_cpu
@@ -173,10 +185,12 @@ def _find_all(names: list[str], machine: MachineConfig) -> dict[str, Found]:
 
 
 def _fetch_all(machine: MachineConfig) -> bool:
-    """Print names, sizes and licences of all weights, then fetch those that are not here."""
+    """Print names, sizes and licences of the weights, then fetch those that are not here."""
+    from .run.engines import not_commercial
     from .weights import CATALOGUE, fetch, size
 
-    engines = [engine for engine in pretrained() if not engine.on_demand]
+    engines = [engine for engine in pretrained()
+               if not engine.on_demand and not not_commercial(engine.weights, machine)]  # fmt: skip
     names = [name for engine in engines for name in (*engine.weights, *engine.extras)]
     found = _find_all(names, machine)
     states = {"folder": "here", "cache": "here", "hub": "to download", "missing": "missing"}

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import gradio as gr
 
+from ds4d.config import MachineConfig
 from ds4d.presets import PRESETS
+from ds4d.run.engines import not_commercial
 from ds4d.run.estimate import expected
 from ds4d.weights import CATALOGUE
 
@@ -37,22 +39,34 @@ def header() -> str:
         facts = [f"runs on {gpu}", "pretrained networks where weights are available"]
     else:
         facts = [f"runs on the CPU, {cores()} cores", "embedded engines, no downloads"]
+    commercial = MachineConfig().commercial
+    if commercial:
+        facts.append("only weights that allow commercial use")
     facts.append(f"a preview takes about {rough_duration(seconds)}")
     hero = HERO.folder / "videos/orbit.mp4"
-    return render("header", facts=facts, gpu=gpu, on_space=on_space(), hero=hero)
+    return render(
+        "header", facts=facts, gpu=gpu, commercial=commercial, on_space=on_space(), hero=hero
+    )
 
 
 def licences() -> dict[str, list[str]]:
     """The parts of this Space and the weights that it can use, by their licence."""
     parts = {"Apache-2.0": ["the code and the embedded engines"], "CC0": ["example clips"]}
     for weights in CATALOGUE.values():
-        parts.setdefault(weights.licence, []).append(weights.use)
+        if not not_commercial((weights.name,), MachineConfig()):
+            parts.setdefault(weights.licence, []).append(weights.use)
     return parts
+
+
+def left_out() -> dict[str, str]:
+    """Weights that this Space does not use, with the reasons, where it is for commercial use."""
+    found = (not_commercial((name,), MachineConfig()) for name in CATALOGUE)
+    return {CATALOGUE[name].use: reason for name, reason in filter(None, found)}
 
 
 def build() -> None:
     """Add the contents of the tab to the page that is being built."""
-    panel(render("about", licences=licences()))
+    panel(render("about", licences=licences(), left_out=left_out()))
     if on_space():
         gr.DuplicateButton("Duplicate this Space to your own hardware")
     button = gr.Button("System status", elem_id="doctor-button")

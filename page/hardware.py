@@ -19,8 +19,14 @@ DRAFTERS = {  # engines that make clips of pictures, or pictures: name -> weight
 
 
 def runs_zero123plus() -> bool:
-    """True if Zero123++ generates the six views here: on a GPU, or from a folder of weights."""
-    folder = MachineConfig().weights
+    """True if Zero123++ generates the six views here: on a GPU, or from a folder of weights.
+
+    Not where only weights are used that allow commercial use.
+    """
+    machine = MachineConfig()
+    folder = machine.weights
+    if machine.commercial:
+        return False
     return bool(gpu_name()) or bool(folder and find("zero123plus-v1.2", folder).where == "folder")
 
 

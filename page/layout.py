@@ -121,6 +121,8 @@ def _build_setting(name: str, setting: Setting, engine: str) -> gr.components.Co
     options = {"label": setting.label, "elem_id": f"set-{name}", "info": setting.hint}
     if setting.is_list:
         return gr.Textbox(**options, visible="hidden")
+    if setting.words:
+        return gr.Dropdown(list(setting.choices), **options, value=None, min_width=120)
     return Number(
         **options, min_width=120, precision=0 if setting.is_integer else None,
         visible=True if setting.engine in ("", engine) else "hidden",

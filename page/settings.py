@@ -7,10 +7,11 @@ from functools import cache
 
 from docstring_parser import parse_from_object
 
-from ds4d.config import Config, Range
+from ds4d.config import Config, MachineConfig, Range
 from ds4d.errors import UserError
 from ds4d.preflight import ranges
 from ds4d.presets import PRESETS
+from ds4d.run.engines import not_commercial
 
 from .limits import Limits
 
@@ -26,10 +27,10 @@ PARTS = {  # part of the config -> its heading in the settings panel
 
 @dataclass(frozen=True)
 class Setting:
-    """One field of the config, and the range that the page accepts for it.
+    """One field of the config, and the range or the words that the page accepts for it.
 
-    A field without a range is a list of strings, which the page's editors fill in: it has no
-    control of its own, and travels as its items with spaces between them.
+    A field without either is a list of strings, which the page's editors fill in: it has no control
+    of its own, and travels as its items with spaces between them.
     """
 
     part: str  # of the config, one of PARTS
@@ -38,6 +39,7 @@ class Setting:
     minimum: float | None = None
     maximum: float | str | None = None  # a number, or the name of one of the page's Limits
     engine: str = ""  # the engine of the six views that uses it; empty = all
+    words: tuple[str, ...] = ()  # the values of a choice of words
 
     @property
     def hint(self) -> str:
@@ -46,7 +48,15 @@ class Setting:
 
     @property
     def is_list(self) -> bool:
-        return self.maximum is None
+        return self.maximum is None and not self.words
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words that are offered: engines only if their weights may be used."""
+        machine = MachineConfig()
+        return tuple(
+            word for word in self.words if not not_commercial(WEIGHTS.get(word, ()), machine)
+        )
 
     @property
     def is_integer(self) -> bool:
@@ -60,16 +70,25 @@ class Setting:
     def apply(self, config: Config, value: Value, limits: Limits) -> Config:
         """The config with this value; None, and 0 where it is out of range, change nothing.
 
-        Raises UserError for a value out of range.
+        Raises UserError for a value out of range, or a word that is not offered.
         """
-        if value is None or (value == 0 and not self.is_list and self.minimum > 0):
+        zero_is_none = not self.is_list and not self.words and self.minimum > 0
+        if value is None or (value == 0 and zero_is_none):
             return config
-        if self.is_list:
+        if self.words:
+            self._check_word(value)
+        elif self.is_list:
             value = tuple(str(value).replace(",", " ").split())
         else:
             self._check(value, limits)
         part = replace(getattr(config, self.part), **{self.field: value})
         return replace(config, **{self.part: part})
+
+    def _check_word(self, value: Value) -> None:
+        if value not in self.choices:
+            raise UserError(
+                f"{self.label} cannot be {value} here.", f"Choose one of {', '.join(self.choices)}."
+            )
 
     def _check(self, value: Value, limits: Limits) -> None:
         limited = isinstance(self.maximum, str)
@@ -82,16 +101,22 @@ class Setting:
             )
 
 
+WEIGHTS = {"zero123plus": ("zero123plus-v1.2",), "l4gm": ("l4gm-recon",)}  # of engines
+
 SETTINGS = {  # by the name of the API's parameter, in the API's order
     "start": Setting("clip", "start", "Start", 0, "clip_seconds"),
     "end": Setting("clip", "end", "End", 0.05, "clip_seconds"),
     "frames": Setting("clip", "frames", "Frames", 2, "frames"),
     "size": Setting("clip", "size", "Frame size", 64, 512),
+    "views_engine": Setting(
+        "multiview", "engine", "Engine", words=("auto", "zero123plus", "l4gm", "inflate")
+    ),
     "drawing_steps": Setting("multiview", "steps", "Denoising steps", 1, 100, "zero123plus"),
     "slant": Setting("multiview", "slant", "Slant", -60, 60, "inflate"),
     "depth": Setting("multiview", "depth", "Depth", 0.2, 3, "inflate"),
     "redraw": Setting("multiview", "redraw", "Frames to generate again"),
     "resolution": Setting("mesh", "resolution", "Grid resolution", 16, 256),
+    "start_from": Setting("fourd", "start", "Start", words=("points", "gaussians")),
     "points": Setting("fourd", "points", "Initial Gaussians", 100, 50_000),
     "most_points": Setting("fourd", "max_gaussians", "Maximum Gaussians", 100, 100_000),
     "static_steps": Setting("fourd", "static_iterations", "Static steps", 1, 5000),

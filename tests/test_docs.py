@@ -92,7 +92,7 @@ def test_every_environment_variable_is_in_the_operators_table():
     limits["DS4D_CLIP_MEGAPIXELS"] = str(Limits().clip_megapixels)
     documented = {name: default.strip() for name, default in rows}
     assert {name: documented.get(name) for name in limits} == limits
-    read = {"DS4D_RUNS", "DS4D_WEIGHTS", "DS4D_RAY"}
+    read = {"DS4D_RUNS", "DS4D_WEIGHTS", "DS4D_RAY", "DS4D_COMMERCIAL"}
     assert set(documented) == set(limits) | read
 
 

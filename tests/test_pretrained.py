@@ -137,6 +137,35 @@ def test_a_stopped_run_goes_on_with_the_stage_it_was_in(tiny_weights, dark_clip,
     assert finished.returncode == 0 and "done before" in finished.stderr
 
 
+L4GM = ["--multiview.engine", "l4gm", "--fourd.start", "gaussians", "--clip.frames", "2"]
+
+
+@pytest.mark.slow
+def test_l4gm_runs_from_the_mesh_of_one_frame_to_the_exports(tiny_weights, dark_clip, tmp_path):
+    command = ["generate", str(dark_clip), "--out", str(tmp_path / "run"), *SMALL, *L4GM]
+    command += ["--weights", str(tiny_weights), "--fourd.sds", "0"]
+    assert main(command) == 0
+    record = json.loads((tmp_path / "run/run.json").read_text())["stages"]
+    weights = ["l4gm-recon", "zero123plus-v1.2", "instantmesh-large"]
+    assert record["multiview"]["engine"] == "l4gm" and record["multiview"]["weights"] == weights
+    rows = json.loads((tmp_path / "run/previews/multiview.json").read_text())
+    scores = {name for row in rows for name in row}
+    assert scores >= {"sides_psnr", "sides_iou", "front_psnr", "front_iou"}
+    assert (tmp_path / "run/multiview/gaussians.npz").exists()
+    assert (tmp_path / "run/exports/ds4d.zip").stat().st_size > 0
+    assert main([*command, "--commercial"]) == 1  # refused, and nothing of the run is lost
+    assert main(command) == 0
+    again = json.loads((tmp_path / "run/run.json").read_text())["stages"]
+    assert again["multiview"]["key"] == record["multiview"]["key"]
+
+
+def test_a_start_from_gaussians_needs_views_that_were_rendered_from_them(dark_clip, tmp_path):
+    asked = [*SMALL, "--matting.engine", "classical", "--fourd.start", "gaussians"]
+    asked += ["--fourd.sds", "0", "--features.engine", "descriptors"]
+    assert main(["generate", str(dark_clip), "--out", str(tmp_path / "run"), *asked]) == 1
+    assert "fourd" not in json.loads((tmp_path / "run/run.json").read_text())["stages"]
+
+
 def test_an_engine_asked_for_by_name_is_that_engine_or_an_error(dark_clip, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))

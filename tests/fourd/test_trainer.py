@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from ds4d.config import FourdConfig
 from ds4d.fourd.losses import structural
 from ds4d.fourd.trainer import Trainer
 from ds4d.presets import PRESETS
+from tests.fourd.conftest import truth
 
 SHORT = {
     "static_iterations": 2,
@@ -85,3 +87,24 @@ def test_constant_colours_are_constant(scene, small_config):
         trainer.advance()
     asset = trainer.asset()
     assert torch.equal(asset.splats(0.0).colors, asset.splats(1.0).colors)
+
+
+def test_a_view_of_less_confidence_counts_less(scene, small_config):
+    confidence = np.ones(scene.views.images.shape[:2], np.float32)
+    confidence[:, 3] = 0.5
+    views = dataclasses.replace(scene.views, confidence=confidence)
+    config = dataclasses.replace(small_config, exclude=("2:4",))
+    trainer = build(dataclasses.replace(scene, views=views), config)
+    included = trainer.targets.included
+    assert included[0].tolist() == [1, 1, 1, 0.5, 1, 1, 1] and included[1, 4] == 0
+
+
+def test_training_can_begin_with_given_gaussians(scene, small_config):
+    given = truth(0.5)
+    trainer = Trainer(
+        scene.views, scene.positions, scene.features, scene.points, scene.colors, small_config, 0,
+        torch.device("cpu"), structural, None, start=given,
+    )  # fmt: skip
+    splats = trainer.asset().splats(0.5)
+    torch.testing.assert_close(splats.means, given.means)
+    torch.testing.assert_close(splats.opacities, given.opacities)

@@ -20,11 +20,13 @@ FIELDS = {  # name of the API's parameter -> field of the config
     "end": "clip.end",
     "frames": "clip.frames",
     "size": "clip.size",
+    "views_engine": "multiview.engine",
     "drawing_steps": "multiview.steps",
     "slant": "multiview.slant",
     "depth": "multiview.depth",
     "redraw": "multiview.redraw",
     "resolution": "mesh.resolution",
+    "start_from": "fourd.start",
     "points": "fourd.points",
     "most_points": "fourd.max_gaussians",
     "static_steps": "fourd.static_iterations",
@@ -45,7 +47,7 @@ def test_every_setting_changes_its_own_field_and_no_other():
     assert list(SETTINGS) == list(FIELDS)
     untouched = configure(LIMITS)
     for name, setting in SETTINGS.items():
-        value = "7:7" if setting.is_list else setting.minimum + 1
+        value = "7:7" if setting.is_list else (setting.words or [setting.minimum + 1])[-1]
         config = configure(LIMITS, **{name: value})
         for other, path in FIELDS.items():
             expected = field_of(untouched, path)
@@ -128,3 +130,17 @@ def test_preset_labels_state_sizes_and_steps():
 def test_an_uploaded_mesh_is_part_of_the_config():
     config = configure(LIMITS, mesh="mine.glb")
     assert config == replace(Config(), mesh=replace(Config().mesh, file="mine.glb"))
+
+
+def test_a_space_for_commercial_use_offers_no_other_engines(monkeypatch):
+    assert SETTINGS["views_engine"].choices == ("auto", "zero123plus", "l4gm", "inflate")
+    monkeypatch.setenv("DS4D_COMMERCIAL", "1")
+    assert SETTINGS["views_engine"].choices == ("auto", "inflate")
+    with pytest.raises(UserError, match="Engine cannot be l4gm here"):
+        configure(LIMITS, views_engine="l4gm")
+    assert configure(LIMITS, views_engine="inflate").multiview.engine == "inflate"
+
+
+def test_words_that_are_not_offered_are_refused():
+    with pytest.raises(UserError, match="Choose one of points, gaussians"):
+        configure(LIMITS, start_from="nothing")

@@ -9,6 +9,7 @@ import torch
 
 from ds4d import doctor, weights
 from ds4d.config import Config, MachineConfig
+from ds4d.errors import UserError
 from ds4d.run import engines
 from ds4d.run.engines import identity, usable
 from ds4d.weights import Found
@@ -71,6 +72,26 @@ def test_missing_weights_are_reported_with_their_reason(found):
     found("missing", "not on this machine, and the hub cannot be reached")
     fine, why = usable(NAMES, MachineConfig(device="cpu"), gpu_gb=8)
     assert not fine and "hub cannot be reached" in why
+
+
+def test_a_run_for_commercial_use_takes_no_other_weights(found):
+    found("folder")
+    machine = MachineConfig(device="cpu", commercial=True)
+    assert usable(NAMES, machine, gpu_gb=8)[0]
+    fine, why = usable(("zero123plus-v1.2",), machine, gpu_gb=8)
+    assert not fine and "not for commercial use: their licence forbids it" in why
+    engines.check_licences(NAMES, machine)
+    with pytest.raises(UserError, match="l4gm-recon are not for commercial use"):
+        engines.check_licences((*NAMES, "l4gm-recon"), machine)
+    engines.check_licences(("l4gm-recon",), MachineConfig(commercial=False))
+
+
+@pytest.mark.parametrize(("value", "said"), [("1", True), ("", False), ("0", False)])
+def test_the_environment_says_whether_use_is_commercial(monkeypatch, value, said):
+    monkeypatch.setenv("DS4D_COMMERCIAL", value)
+    assert MachineConfig().commercial is said
+    machine = MachineConfig(device="cpu")
+    assert ("commercial" in engines.conditions(machine)) is said
 
 
 def test_other_weights_in_the_same_folder_are_other_weights(found, tmp_path):

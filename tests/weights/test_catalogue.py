@@ -22,7 +22,7 @@ def test_every_choice_in_the_settings_has_its_weights():
     names += [f"dinov2-{model}" for model in choices(FeaturesConfig, "model")]
     names += [f"instantmesh-{model}" for model in choices(MeshConfig, "model")]
     names += choices(FourdConfig, "sds_model")
-    names += ["instantmesh-unet", "dino-vitb16", "lpips-vgg16"]
+    names += ["instantmesh-unet", "dino-vitb16", "lpips-vgg16", "l4gm-recon", "l4gm-interp"]
     names += set(papers.WEIGHTS.values()) - set(names)
     names += [*animate.WEIGHTS.values(), imagine.WEIGHTS, interpolation.RIFE]
     assert sorted(names) == sorted(CATALOGUE)
@@ -37,13 +37,25 @@ def test_what_is_downloaded_can_never_change(weights):
 
 
 def test_no_pickle_is_fetched_where_safetensors_are_published():
-    for name in ("zero123plus-v1.2", "dinov2-base", "zero123-xl", "stable-zero123"):
+    for name in ("zero123plus-v1.2", "dinov2-base", "zero123-xl", "stable-zero123", "l4gm-recon"):
         assert not [file for file in CATALOGUE[name].files if file.endswith((".bin", ".ckpt"))]
 
 
 def test_non_commercial_licences_say_so():
     assert "non-commercial" in CATALOGUE["zero123plus-v1.2"].licence
     assert "non-commercial" in CATALOGUE["stable-zero123"].licence
+    assert "non-commercial" in CATALOGUE["l4gm-recon"].licence
+    for weights in CATALOGUE.values():
+        assert weights.not_commercial or "non-commercial" not in weights.licence, weights.name
+
+
+def test_weights_for_commercial_use_are_those_whose_licence_is_clear():
+    allowed = {name for name, weights in CATALOGUE.items() if not weights.not_commercial}
+    assert allowed == {
+        "rembg-isnet-general-use", "rembg-birefnet-general-lite", "rembg-u2net", "dinov2-small",
+        "dinov2-base", "dinov2-large", "dino-vitb16", "lpips-vgg16", "wan2.2-ti2v-5b", "sdxl-base",
+        "clip-vit-b32", "clip-vit-b32-laion", "i3d-kinetics400", "rife-4.6",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -59,7 +71,7 @@ def test_a_space_preloads_what_is_looked_for():
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
     preloaded = re.findall(r"^ +- (\S+/\S+) (\S+) ([0-9a-f]{40})$", readme, re.MULTILINE)
     found = {(repo, revision): set(files.split(",")) for repo, files, revision in preloaded}
-    for name in ("zero123plus-v1.2", "dinov2-base", "instantmesh-large"):
+    for name in ("zero123plus-v1.2", "dinov2-base", "instantmesh-large", "l4gm-recon"):
         weights = CATALOGUE[name]
         assert found[weights.repo, weights.revision] >= set(weights.files)
     pinned = {(weights.repo, weights.revision) for weights in CATALOGUE.values()}
