@@ -1,13 +1,13 @@
 """Worth of views that agree, by simulation on truth.
 
-    python -m benchmarks.agreeing_views CASE FOLDER [--sizes 0 0.02 0.05 0.1]
+    python -m benchmarks.agreeing_views CASE FOLDER [--sizes 0 0.01 0.02 0.05]
     python -m benchmarks.quality FOLDER/CASE --configs none --views multiview_agree_0.02,...
 
 The true surface of a case becomes Gaussians as L4GM's are, one for each of 128 x 128 pixels of four
 level views, with the colours of the case's own views, and inset, so that they are as thick as the
 object. A smooth displacement along the rays of the front view, the same in all frames, makes the
 shape wrong without changing its front. Renders from the six cameras are written as one folder of
-views for each size of the displacement.
+views for each size of the displacement, with the middle frame's Gaussians.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ from ds4d.mesh.visibility import barycentric, depth_of_faces, visible_faces
 from ds4d.moving_mesh.given import read_given
 from ds4d.multiview.l4gm.frames import HALF_WIDTH, l4gm_cameras
 from ds4d.multiview.l4gm.render import render_rgba
-from ds4d.splatting.splats import Splats
+from ds4d.multiview.views import SPLATS_FILE
+from ds4d.splatting.splats import Splats, save_splats
 
 PIXELS = 128  # along a side of a view, a Gaussian each
 SPREAD = 0.6  # of a Gaussian, in distances between neighbours
@@ -48,7 +49,7 @@ class Options:
     """case folder with mesh_middle.glb and gt_vertices.npz"""
     folder: tyro.conf.Positional[Path]
     """where the case with its new views goes; its other files are links"""
-    sizes: tuple[float, ...] = (0.0, 0.02, 0.05, 0.1)
+    sizes: tuple[float, ...] = (0.0, 0.01, 0.02, 0.05)
     """root mean squares of the displacement, world units (the object is about one)"""
 
 
@@ -145,6 +146,8 @@ def main(options: Options) -> None:
             folder = out / f"multiview_agree_{size:g}" / f"{frame:04d}"
             folder.mkdir(parents=True, exist_ok=True)
             save_pngs([folder / f"{k}.png" for k in range(6)], views)
+            if frame == len(truth.tracks) // 2:
+                save_splats(folder.parent / SPLATS_FILE, bent(splats, size, truth.cameras[0]))
     print(",".join(f"multiview_agree_{size:g}" for size in options.sizes))
 
 

@@ -10,7 +10,8 @@ from ..errors import UserError
 from ..run.engines import Engine, check_name, identity, usable
 from ..run.workspace import content_key
 
-LEARNED_VIEWS = ("zero123plus",)  # multiview engines whose views InstantMesh was trained on
+# Multiview engines whose views InstantMesh can read: it was trained on the poses of Zero123++.
+LEARNED_VIEWS = ("zero123plus", "l4gm")
 INSTANTMESH_GB = 4.0  # GPU memory that InstantMesh needs
 
 

@@ -63,7 +63,7 @@ def with_halo(splats: Splats) -> Splats:
 
 
 def fronts(width: float = 0.5) -> np.ndarray:
-    """What the front camera sees of the thing, [T, SIDE, SIDE, 4]."""
+    """The front camera's pictures of the thing, [T, SIDE, SIDE, 4]."""
     camera = engine.front_camera(width, SIDE)
     return np.stack([render_rgba(thing(t), camera)[0] for t in range(FRAMES)])
 
