@@ -12,7 +12,15 @@ import sys
 from pathlib import Path
 
 from tests.fakes import (
-    dinov2, instantmesh, l4gm, lpips, rembg, rife, videos, zero123, zero123plus,
+    dinov2,
+    instantmesh,
+    l4gm,
+    lpips,
+    rembg,
+    rife,
+    videos,
+    zero123,
+    zero123plus,
 )  # fmt: skip
 
 SUBJECTS = (rembg, zero123plus, dinov2, instantmesh, lpips, zero123, videos, rife, l4gm)

@@ -23,19 +23,20 @@ def app(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_page_runs_the_networks_whose_weights_it_was_given(app, red_clip):
+@pytest.mark.parametrize(("asked", "taken"), [("auto", "zero123plus"), ("l4gm", "l4gm")])
+def test_the_page_runs_the_networks_whose_weights_it_was_given(app, red_clip, asked, taken):
     from gradio_client import Client, handle_file
 
     before = app.folders()
     Client(app.url, verbose=False).predict(
         clip=handle_file(red_clip), preset="preview", seed=0, frames=2, size=64, drawing_steps=1,
         resolution=24, points=200, most_points=200, static_steps=2, dynamic_steps=4, image_size=32,
-        video_size=64, video_seconds=0.5, api_name="/generate",
+        video_size=64, video_seconds=0.5, views_engine=asked, api_name="/generate",
     )  # fmt: skip
     (folder,) = app.folders() - before
     stages = json.loads((folder / "run.json").read_text())["stages"]
     engines = [stages[name]["engine"] for name in ("matting", "multiview", "features", "mesh")]
-    assert engines == ["rembg", "zero123plus", "dinov2", "instantmesh"]
+    assert engines == ["rembg", taken, "dinov2", "instantmesh"]
     assert (folder / "exports/ds4d.zip").stat().st_size > 0
 
 
