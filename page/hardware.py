@@ -6,6 +6,7 @@ import os
 
 from ds4d.config import MachineConfig
 from ds4d.errors import UserError
+from ds4d.run.engines import not_commercial
 from ds4d.run.hardware import cores, gpu_name
 from ds4d.weights import find
 
@@ -36,7 +37,10 @@ def obstacle(engine: str) -> str:
     It needs a GPU and its weights. On a CPU it takes hours, so that only weights in the operator's
     own folder are used there. On ZeroGPU, where seconds count, nothing is downloaded.
     """
-    folder, weights = MachineConfig().weights, DRAFTERS[engine]
+    machine, weights = MachineConfig(), DRAFTERS[engine]
+    if not_commercial((weights,), machine):
+        return "Its weights are not for commercial use."
+    folder = machine.weights
     if not gpu_name() and not folder:
         return "It needs a GPU, which this machine does not have."
     found = find(weights, folder)

@@ -105,6 +105,7 @@ def _l4gm(
     from . import given
     from .l4gm import engine as l4gm
     from .l4gm import sides
+    from .shape_prior.weights import fingerprint
 
     weights, made_from = l4gm.weights(config), (f"windows of {l4gm.window(machine)}",)
     draw, name, why = None, config.sides, "asked for"
@@ -128,6 +129,7 @@ def _l4gm(
         made_from += (*first_mesh.made_from, f"seed {seed}")
     elif name == "inflate":
         draw = sides.of_shape_prior(config.slant, config.depth)
+        made_from += (f"shape prior {fingerprint()}",)
 
     def run(frames: np.ndarray, size: int) -> Stage[Views]:
         return l4gm.run(
