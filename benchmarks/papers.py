@@ -5,7 +5,8 @@ python -m benchmarks.papers RUNS CASES [--markdown FILE] [--latex FILE]
 For every folder CASES/NAME the run in RUNS/NAME is evaluated, or its earlier scores are taken.
 Scores are means over frames, then views, then cases. CASES have the layout of docs/scenes.md;
 networks and preprocessing are those of Consistent4D (docs/method.md, section 13). Its check value:
-the released results of Consistent4D score CLIP 0.9085 and LPIPS 0.1316.
+the released results of Consistent4D score CLIP 0.9085 and LPIPS 0.1316. `--sets` adds the classical
+FVD and FID-VID over the videos and frames of all cases together.
 """
 
 from __future__ import annotations
@@ -15,9 +16,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
+
+from ds4d.config import MachineConfig
+from ds4d.evaluation import papers
 
 COLUMNS = ("clip", "lpips", "fvd")  # of the table; the papers do not say how FID-VID is computed
 # Consistent4D's seven objects, by the DS4D paper.
@@ -59,6 +64,8 @@ class Options:
     """file for the table as Markdown; it is printed, too"""
     latex: Path | None = None
     """file for the table as LaTeX"""
+    sets: bool = False
+    """also print distances of sets over all cases, which the papers' rows do not have"""
 
 
 def scores(run: Path, case: Path, weights: str) -> dict[str, float]:
@@ -72,6 +79,17 @@ def scores(run: Path, case: Path, weights: str) -> dict[str, float]:
         )
         kept.write_text(json.dumps(json.loads(done.stdout)["papers"]))
     return json.loads(kept.read_text())
+
+
+def over_sets(runs: Path, cases: list[Path], weights: str) -> dict[str, Any]:
+    """Distances of sets over the views of all cases, which have been evaluated."""
+    machine = MachineConfig(weights=weights)
+    pairs = [
+        pair
+        for case in cases
+        for pair in papers.views(runs / case.name / "evaluation" / case.name, case)
+    ]
+    return {name: papers.of_sets(name, pairs, machine) for name in papers.OF_SETS}
 
 
 def mean(rows: list[dict[str, float]]) -> tuple[float, ...]:
@@ -101,6 +119,8 @@ def main(options: Options) -> None:
     found = [scores(options.runs / case.name, case, options.weights) for case in cases]
     rows = {1: TABLE_1, 2: TABLE_2}[options.table] | {options.name: mean(found)}
     print(as_markdown(rows))
+    if options.sets:
+        print(json.dumps(over_sets(options.runs, cases, options.weights)))
     for path, text in ((options.markdown, as_markdown(rows)), (options.latex, as_latex(rows))):
         if path:
             path.write_text(text)

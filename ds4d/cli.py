@@ -34,7 +34,9 @@ from .fourd.ablations import ABLATIONS
 from .presets import PRESETS
 
 View = Literal["orbit", "front", "back", "left", "right", "bullet"]
-Metric = Literal["clip", "lpips", "fvd", "ms-ssim", "d-ssim", "clip-t", "clip-d"]
+Metric = Literal[
+    "clip", "lpips", "fvd", "fvd-sets", "fid-vid", "ms-ssim", "d-ssim", "clip-t", "clip-d"
+]
 Format = Literal["ply", "splat", "glb", "cache", "path", "player", "zip"]
 REFUSED = 2  # exit code of inspect for a clip that a run would refuse
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
@@ -134,8 +136,8 @@ class Evaluate:
     """Case folder with cameras.json, heldout/ and orbit/, or Consistent4D's eval_0/ to eval_3/."""
     machine: Annotated[MachineConfig, tyro.conf.arg(name="")]
     metrics: tuple[Metric, ...] = ()
-    """Scores of the papers to add: clip, lpips and fvd (networks, held-out views), ms-ssim, d-ssim,
-    clip-t and clip-d (networks, renders of the asset)."""
+    """Scores of the papers to add: clip, lpips, fvd, fvd-sets and fid-vid (networks, held-out
+    views), ms-ssim, d-ssim, clip-t and clip-d (networks, renders of the asset)."""
 
 
 @dataclasses.dataclass(frozen=True)

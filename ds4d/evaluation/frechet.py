@@ -5,28 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 
-def distance(
-    mean: np.ndarray,  # [D]
-    covariance: np.ndarray,  # [D, D]
-    other_mean: np.ndarray,  # [D]
-    other_covariance: np.ndarray,  # [D, D]
-) -> float:
-    """Squared Frechet distance of two Gaussians (Dowson and Landau 1982)."""
-    # The trace of the root of a product of two covariances, by roots of symmetric matrices.
-    values, vectors = np.linalg.eigh(covariance)
-    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    mixed = np.linalg.eigvalsh(root @ other_covariance @ root).clip(min=0)
-    traces = np.trace(covariance) + np.trace(other_covariance) - 2 * np.sqrt(mixed).sum()
-    return float(((mean - other_mean) ** 2).sum() + traces)
-
-
 def of_sets(features: np.ndarray, others: np.ndarray) -> float:
-    """Distance of two sets of features, [N, D] and [M, D], with at least two of each."""
-    mean, other_mean = features.mean(0), others.mean(0)
-    return distance(
-        mean, np.atleast_2d(np.cov(features, rowvar=False)),
-        other_mean, np.atleast_2d(np.cov(others, rowvar=False)),
-    )  # fmt: skip
+    """Distance of two sets of features, [N, D] and [M, D], with at least two of each.
+
+    It is |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^0.5) of their means m and covariances S (Dowson and
+    Landau 1982). With S1 = A A^T and S2 = B B^T the last trace is the sum of the singular values of
+    A^T B, which is exact for fewer features than dimensions, too.
+    """
+    offset = features.mean(0) - others.mean(0)
+    own, other = (_deviations(each.astype(np.float64)) for each in (features, others))
+    shared = np.linalg.svd(own @ other.T, compute_uv=False).sum()
+    return float((offset**2).sum() + (own**2).sum() + (other**2).sum() - 2 * shared)
+
+
+def _deviations(features: np.ndarray) -> np.ndarray:
+    """The matrix [N, D] whose square X^T X is the covariance of features."""
+    return (features - features.mean(0)) / np.sqrt(len(features) - 1)
 
 
 def of_pair(features: np.ndarray, other: np.ndarray) -> float:

@@ -19,13 +19,15 @@ from ..errors import UserError
 from ..guidance import lpips
 from ..weights import fetch, fill, read_json, read_state, rename_old_keys
 from .i3d import I3D
+from .inception import Inception
 
 SIDE = 512  # pixels; images are resized to it first
-CLIP_SIDE, I3D_SIDE = 224, 224
+CLIP_SIDE, I3D_SIDE, INCEPTION_SIDE = 224, 224, 299
 I3D_FRAMES = 9  # that leave two steps in time, which the network averages
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 CLIP, CLIP_LAION, I3D_WEIGHTS = "clip-vit-b32", "clip-vit-b32-laion", "i3d-kinetics400"
+INCEPTION = "inception-fid"
 
 Embed = Callable[[np.ndarray], np.ndarray]  # images [N, H, W, 3] uint8 -> features [N, D] float32
 
@@ -51,6 +53,17 @@ def load_i3d(weights: str, device: torch.device) -> nn.Module:
     file = Path(fetch(I3D_WEIGHTS, weights))
     network = I3D()
     fill(network, read_state(file), file)
+    return network.eval().requires_grad_(False).to(device)
+
+
+def load_inception(weights: str, device: torch.device) -> nn.Module:
+    """The network of the FID. Raises UserError for weights that do not fit."""
+    file = Path(fetch(INCEPTION, weights))
+    network, state = Inception(), read_state(file)
+    for name, value in network.state_dict().items():
+        if name.endswith("num_batches_tracked"):  # older than these counters, which nothing needs
+            state.setdefault(name, value)
+    fill(network, state, file)
     return network.eval().requires_grad_(False).to(device)
 
 
@@ -96,6 +109,36 @@ def _embedded(network: nn.Module, pixels: Tensor) -> np.ndarray:
     with torch.inference_mode():
         parts = [network(((part - mean) / std).to(place)).image_embeds for part in pixels.split(16)]
     return torch.cat(parts).float().cpu().numpy()
+
+
+def inception_features(network: nn.Module) -> Embed:
+    """Features [N, 2048] of frames as torch-fidelity, which torchmetrics uses, shows them."""
+    place = next(network.parameters()).device
+
+    def embed(images: np.ndarray) -> np.ndarray:
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
+        with torch.inference_mode():
+            parts = [
+                network((resized_as_tensorflow(part, INCEPTION_SIDE).to(place) - 128) / 128)
+                for part in pixels.split(16)
+            ]
+        return torch.cat(parts).double().cpu().numpy()
+
+    return embed
+
+
+def resized_as_tensorflow(images: Tensor, side: int) -> Tensor:
+    """Images [N, C, H, W] bilinear as by TensorFlow 1: pixel i is taken from i * H / side."""
+    for axis in (2, 3):
+        size = images.shape[axis]
+        places = torch.arange(side, dtype=torch.float32) * (size / side)
+        before = places.long().clamp(max=size - 1)
+        after = (before + 1).clamp(max=size - 1)
+        share = (places - before).view((-1, 1) if axis == 2 else (-1,))
+        images = images.index_select(axis, before) * (1 - share) + share * images.index_select(
+            axis, after
+        )
+    return images
 
 
 def video_logits(network: nn.Module, frames: np.ndarray) -> np.ndarray:

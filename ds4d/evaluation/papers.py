@@ -11,6 +11,7 @@ from PIL import Image
 
 from ..cameras import orbit_cameras
 from ..config import MachineConfig
+from ..errors import UserError
 from ..fourd.asset import Asset
 from ..images import over
 from ..render.turntable import render_views
@@ -21,9 +22,11 @@ from . import frechet, metrics, networks, protocol
 
 WEIGHTS = {
     "clip": networks.CLIP, "lpips": "lpips-vgg16", "fvd": networks.I3D_WEIGHTS,
+    "fvd-sets": networks.I3D_WEIGHTS, "fid-vid": networks.INCEPTION,
     "clip-t": networks.CLIP_LAION, "clip-d": networks.CLIP_LAION,
 }  # fmt: skip
 OF_ASSET = ("clip-t", "clip-d")  # rendered anew; the others compare files with the truth
+OF_SETS = ("fvd-sets", "fid-vid")  # Frechet distances of all videos or frames together
 CLIP_T_AZIMUTHS = {"front": 0.0, "back": 180.0, "side": 90.0}
 VIEWPOINTS = 10  # of clip-d, around the object, in every frame
 SIZE = 512  # pixels; of these renders
@@ -41,7 +44,7 @@ def score(
 ) -> Stage[dict[str, Any]]:
     """Scores by name: the mean over frames and held-out views, or of the asset's own renders.
 
-    clip, ms-ssim: higher is better. lpips, fvd, d-ssim, clip-t, clip-d: lower is better.
+    clip, ms-ssim: higher is better. All others: lower is better.
 
     Raises:
         UserError: weights are missing or do not fit.
@@ -53,6 +56,8 @@ def score(
             yield from fetching("evaluation", WEIGHTS[name], machine.weights)
         if name in OF_ASSET:
             found[name] = _of_asset(name, asset, frames, machine)
+        elif name in OF_SETS:
+            found[name] = of_sets(name, list(views(folder, case)), machine)
         else:
             measure = _measure(name, machine)
             found[name] = round(float(np.mean([measure(*pair) for pair in views(folder, case)])), 4)
@@ -67,6 +72,36 @@ def views(folder: Path, case: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         if name != "orbit":
             yield tuple(np.stack([_on_white(place / file) for file in files])
                         for place in (folder, case))  # fmt: skip
+
+
+def of_sets(
+    name: str,
+    pairs: list[tuple[np.ndarray, np.ndarray]],  # frames of a view and their truth
+    machine: MachineConfig,
+) -> Any:
+    """A Frechet distance of sets, of as many views as there are.
+
+    fvd-sets: of the logits of all videos. fid-vid: of Inception's features of frames, "views" as a
+    mean over views, "pooled" of the frames of all views together.
+
+    Raises:
+        UserError: there is a single video.
+    """
+    device = pick(machine.device)
+    if name == "fvd-sets":
+        if len(pairs) < 2:
+            raise UserError(
+                "A distance of sets needs at least two videos.", "Leave fvd-sets out of --metrics."
+            )
+        i3d = networks.load_i3d(machine.weights, device)
+        sets = [np.stack([networks.video_logits(i3d, video) for video in videos])
+                for videos in zip(*pairs, strict=True)]  # fmt: skip
+        return round(frechet.of_sets(*sets), 4)
+    embed = networks.inception_features(networks.load_inception(machine.weights, device))
+    seen = [(embed(own), embed(true)) for own, true in pairs]
+    own, true = (np.concatenate(side) for side in zip(*seen, strict=True))
+    each = [frechet.of_sets(*view) for view in seen]
+    return {"views": round(float(np.mean(each)), 4), "pooled": round(frechet.of_sets(own, true), 4)}
 
 
 def _measure(name: str, machine: MachineConfig) -> Score:

@@ -293,6 +293,18 @@ _ALL = (
         "sha256:2609088c2e8c868187c9921c50bc225329a9057ed75e76120e0b4a397a2c7538",
     ),
     Weights(
+        "inception-fid",
+        "inception",
+        "",
+        ("pt_inception-2015-12-05-6726825d.pth",),
+        95_628_359,
+        "Apache-2.0 (TensorFlow's Inception, ported by pytorch-fid)",
+        "evaluation (FID's Inception)",
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+        "pt_inception-2015-12-05-6726825d.pth",
+        "sha256:6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    ),
+    Weights(
         "lpips-vgg16",
         "torchvision",
         "",

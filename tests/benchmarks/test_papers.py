@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from benchmarks import papers
+from ds4d.evaluation import papers as judged
 
 
 def test_means_are_over_cases_and_published_rows_stand_above(tmp_path, capsys):
@@ -20,6 +21,15 @@ def test_means_are_over_cases_and_published_rows_stand_above(tmp_path, capsys):
     assert "| Consistent4D | 0.9085 | 0.1316 | 1041.2 |" in printed
     assert printed.strip().endswith("| ours | 0.8500 | 0.2000 | 1000.0 |")
     assert "ours & 0.8500 & 0.2000 & 1000.0 \\\\" in latex.read_text()
+
+
+def test_sets_are_of_the_views_of_all_cases(tmp_path, monkeypatch):
+    cases = [tmp_path / "cases" / name for name in ("frog", "fox")]
+    monkeypatch.setattr(judged, "views", lambda folder, case: [(folder.name, case.name)] * 2)
+    monkeypatch.setattr(judged, "of_sets", lambda name, pairs, machine: (name, pairs))
+    found = papers.over_sets(tmp_path / "runs", cases, "")
+    assert found["fid-vid"] == ("fid-vid", [("frog", "frog")] * 2 + [("fox", "fox")] * 2)
+    assert set(found) == {"fid-vid", "fvd-sets"}
 
 
 def test_the_last_rows_of_both_tables_are_the_same_runs():

@@ -23,5 +23,6 @@ def judge_weights(tmp_path_factory) -> Path:
 def weights(monkeypatch, judge_weights) -> Path:
     """The folder of these weights; networks are as narrow as they, and see small images."""
     monkeypatch.setattr(networks, "SIDE", 64)
+    monkeypatch.setattr(networks, "INCEPTION_SIDE", 75)
     monkeypatch.setattr(networks, "I3D", judges.narrow_i3d)
     return judge_weights

@@ -11,29 +11,29 @@ from ds4d.evaluation import frechet
 CHANCE = np.random.default_rng(0)
 
 
-def covariance(size: int) -> np.ndarray:
-    factor = CHANCE.normal(size=(size, size))
-    return factor @ factor.T
-
-
-def test_a_gaussian_has_no_distance_to_itself():
-    mean, spread = CHANCE.normal(size=6), covariance(6)
-    assert frechet.distance(mean, spread, mean, spread) == pytest.approx(0, abs=1e-8)
-
-
-def test_known_gaussians_have_the_analytic_distance():
-    one = frechet.distance(np.zeros(1), np.array([[4.0]]), np.array([3.0]), np.array([[25.0]]))
-    assert one == pytest.approx(3**2 + (5 - 2) ** 2)
-    a, b = np.diag([1.0, 9.0]), np.diag([4.0, 16.0])
-    assert frechet.distance(np.zeros(2), a, np.array([1.0, 2.0]), b) == pytest.approx(5 + 1 + 1)
+def usual(features: np.ndarray, others: np.ndarray) -> float:
+    """The distance by the covariances, as the usual code computes it."""
+    first, second = np.cov(features, rowvar=False), np.cov(others, rowvar=False)
+    offset = features.mean(0) - others.mean(0)
+    return (offset**2).sum() + np.trace(first + second - 2 * sqrtm(first @ second).real)
 
 
 def test_the_distance_is_that_of_the_usual_code():
-    means, spreads = CHANCE.normal(size=(2, 5)), [covariance(5), covariance(5)]
-    usual = ((means[0] - means[1]) ** 2).sum() + np.trace(
-        spreads[0] + spreads[1] - 2 * sqrtm(spreads[0] @ spreads[1]).real
-    )
-    assert frechet.distance(means[0], spreads[0], means[1], spreads[1]) == pytest.approx(usual)
+    features, others = CHANCE.normal(size=(60, 5)), CHANCE.normal(size=(40, 5)) * [1, 2, 3, 4, 5]
+    assert frechet.of_sets(features, others) == pytest.approx(usual(features, others))
+
+
+def test_fewer_features_than_dimensions_are_no_trouble():
+    """They span few dimensions, to which a rotation brings them."""
+    few, others = CHANCE.normal(size=(2, 8, 4))
+    turn = np.linalg.qr(CHANCE.normal(size=(30, 30)))[0][:4]
+    assert frechet.of_sets(few @ turn, others @ turn) == pytest.approx(usual(few, others))
+
+
+def test_known_gaussians_have_the_analytic_distance():
+    first = np.array([[-1.0], [1.0]]) * np.sqrt(2)  # of variance 4
+    second = 3 + np.array([[-1.0], [1.0]]) * 5 / np.sqrt(2)  # of variance 25
+    assert frechet.of_sets(first, second) == pytest.approx(3**2 + (5 - 2) ** 2)
 
 
 def test_the_order_in_a_set_does_not_matter_and_a_shift_does():

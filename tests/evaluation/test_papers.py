@@ -14,6 +14,7 @@ import pytest
 from ds4d import cli
 from ds4d.cli import main
 from ds4d.config import MachineConfig
+from ds4d.errors import UserError
 from ds4d.evaluation import metrics, papers
 from ds4d.run.events import result
 from tests.evaluation import reference_scorer
@@ -75,6 +76,27 @@ def test_the_order_of_frames_matters_for_fvd_alone(truth, weights, tmp_path):
     assert scores(("fvd",), shuffled, truth, weights)["fvd"] > 0
 
 
+def test_sets_of_frames_and_of_videos(truth, weights, tmp_path):
+    """FID-VID does not see the order of frames; a distance of sets of videos needs two of them."""
+    case = tmp_path / "two"
+    for view in ("az+015", "az+105"):
+        shutil.copytree(truth / "heldout/az+015", case / "heldout" / view)
+    reversed_, moved = tmp_path / "reversed", tmp_path / "moved"
+    shutil.copytree(case, reversed_)
+    for view in (reversed_ / "heldout").iterdir():
+        files = sorted(view.iterdir())
+        contents = [file.read_bytes() for file in files]
+        for file, content in zip(files, contents[::-1], strict=True):
+            file.write_bytes(content)
+    assert scores(("fid-vid",), reversed_, case, weights)["fid-vid"]["views"] < 1e-3
+    assert scores(("fvd-sets",), case, case, weights)["fvd-sets"] < 1e-3
+    draw(moved, shift=25)
+    found = scores(("fid-vid",), moved, truth, weights)["fid-vid"]
+    assert found["views"] == found["pooled"] > 0.1  # one view: both ways are the same
+    with pytest.raises(UserError, match="at least two videos"):
+        scores(("fvd-sets",), truth, truth, weights)
+
+
 def test_ms_ssim_agrees_with_a_second_implementation(truth, tmp_path):
     draw(tmp_path, shift=9)
     for own, true in papers.views(tmp_path, truth):
@@ -84,7 +106,7 @@ def test_ms_ssim_agrees_with_a_second_implementation(truth, tmp_path):
 
 
 def test_the_command_line_knows_every_score():
-    known = {"clip", "lpips", "fvd", "ms-ssim", "d-ssim", "clip-t", "clip-d"}
+    known = {"clip", "lpips", "fvd", "fvd-sets", "fid-vid", "ms-ssim", "d-ssim", "clip-t", "clip-d"}
     assert set(get_args(cli.Metric)) == known and set(papers.WEIGHTS) <= known
 
 
