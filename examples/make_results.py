@@ -5,6 +5,7 @@ Runs the project's own chain on each clip and keeps what the page shows of the r
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
@@ -20,6 +21,7 @@ KEPT = (
     "run.json", "previews", "multiview/grid.mp4", "mesh.glb", "videos", "fourd.safetensors",
     "exports/object.ds4d",
 )  # fmt: skip
+PUPPET = {"animate": {"engine": "puppet"}}  # the record of a clip that was made of a picture
 
 
 def make(clip: Path) -> None:
@@ -33,6 +35,9 @@ def make(clip: Path) -> None:
                 source = workspace / name
                 copy = shutil.copytree if source.is_dir() else shutil.copy2
                 copy(source, target / name)
+            if any((HERE / "pictures").glob(f"{clip.stem}.*")):
+                (target / "drafts").mkdir()
+                (target / "drafts/made.json").write_text(json.dumps(PUPPET))
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""The four animated objects: each module's `parts(time)` describes its object at one moment."""
+"""The bundled objects: each module's `parts(time)` describes its object at one moment."""
