@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import cv2
 import imageio_ffmpeg
 import numpy as np
 from PIL import Image
@@ -32,6 +33,25 @@ def moving(count: int = 12, alpha: bool = False, step: int = 3) -> np.ndarray:
         if alpha:
             frame[20:40, left : left + 12, 3] = 255
     return frames
+
+
+def filmed(
+    count: int = 9, pan: float = 40.0, walk: float = 0.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frames [T, 160, 240, 3] and mattes of a disc before a speckled wall, and the camera's true
+    motion [T] to the right: by `pan` pixels in all, shaking; the disc walks by `walk` before the
+    wall."""
+    grain = np.random.default_rng(0).integers(60, 200, (60, 160), np.uint8)
+    wall = cv2.resize(grain, (640, 240), interpolation=cv2.INTER_CUBIC)
+    x = np.round(pan * np.linspace(0, 1, count) + 3 * np.sin(2.0 * np.arange(count))).astype(int)
+    frames = np.empty((count, 160, 240, 3), np.uint8)
+    mattes = np.zeros((count, 160, 240), np.uint8)
+    for index in range(count):
+        frames[index] = wall[30:190, 100 + x[index] : 340 + x[index], None]
+        middle = 110 + round(walk * index / (count - 1)) - int(x[index])
+        cv2.circle(mattes[index], (middle, 80), 24, 255, -1)
+        frames[index][mattes[index] > 0] = (200, 30, 30)
+    return frames, mattes, x
 
 
 def left_edge(frame: np.ndarray) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 
@@ -10,7 +9,7 @@ from ds4d import clip
 from ds4d.clip.squares import choose
 from ds4d.config import ClipConfig
 from ds4d.matting import camera
-from tests.clip.clips import SIZE, moving
+from tests.clip.clips import SIZE, filmed, moving
 
 
 def as_clip(frames: np.ndarray, prepared: bool = False) -> clip.Clip:
@@ -58,25 +57,6 @@ def test_an_object_that_stays_has_one_square_for_all_frames():
 
 
 # --- a camera that moves ------------------------------------------------------------------------
-
-
-def filmed(
-    count: int = 9, pan: float = 40.0, walk: float = 0.0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frames [T, 160, 240, 3] and mattes of a disc before a speckled wall, and the camera's true
-    motion [T] to the right: by `pan` pixels in all, shaking; the disc walks by `walk` before the
-    wall."""
-    grain = np.random.default_rng(0).integers(60, 200, (60, 160), np.uint8)
-    wall = cv2.resize(grain, (640, 240), interpolation=cv2.INTER_CUBIC)
-    x = np.round(pan * np.linspace(0, 1, count) + 3 * np.sin(2.0 * np.arange(count))).astype(int)
-    frames = np.empty((count, 160, 240, 3), np.uint8)
-    mattes = np.zeros((count, 160, 240), np.uint8)
-    for index in range(count):
-        frames[index] = wall[30:190, 100 + x[index] : 340 + x[index], None]
-        middle = 110 + round(walk * index / (count - 1)) - int(x[index])
-        cv2.circle(mattes[index], (middle, 80), 24, 255, -1)
-        frames[index][mattes[index] > 0] = (200, 30, 30)
-    return frames, mattes, x
 
 
 def test_squares_follow_the_background_of_a_camera_that_drifts():

@@ -13,6 +13,7 @@ from ds4d.clip.video import write_video
 from ds4d.config import ClipConfig
 from ds4d.errors import UserError
 from ds4d.preflight.checks import Check, Report, inspect_clip
+from tests.clip.clips import filmed
 
 HEIGHT, WIDTH = 120, 160
 CONFIG = ClipConfig(frames=8)
@@ -81,6 +82,13 @@ def test_a_moving_camera_is_reported(tmp_path):
         shown[object_] = frame[object_]
         frames.append(shown)
     assert "camera" in troubles(seen(tmp_path, np.stack(frames)))["Camera"].sentence.lower()
+
+
+def test_a_drifting_camera_is_followed_and_told(tmp_path):
+    found = seen(tmp_path, filmed(12)[0])
+    assert "Camera" not in troubles(found) and found.crop == "fixed"
+    (camera,) = [check for check in found.checks if check.name == "Camera"]
+    assert "follows the background" in camera.sentence
 
 
 def test_a_clip_without_an_object_is_reported(tmp_path):
