@@ -337,6 +337,8 @@ class AnimateConfig:
 class ImagineConfig:
     """Pictures that are made from words."""
 
+    model: Literal["sdxl", "ssd-1b"] = "sdxl"
+    """Network: sdxl (Stable Diffusion XL base 1.0), ssd-1b (smaller and newer, Apache-2.0)."""
     seeds: Annotated[tuple[int, ...], Range(0, 2**32)] = (0, 1, 2, 3)
     """Seeds; each gives a picture."""
     steps: Annotated[int, Range(1, 1000)] = 30

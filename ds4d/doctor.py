@@ -86,8 +86,8 @@ def pretrained(low_memory: bool = False) -> list[Pretrained]:
                    interpolation.RIFE_GPU_GB, cached_on_cpu=True, on_demand=True),
         *(Pretrained("evaluate", name, (name,), "transformers", 0.0, on_demand=True)
           for name in dict.fromkeys(papers.WEIGHTS.values()) if name != guidance.LPIPS),
-        Pretrained("imagine", "sdxl", (imagine.WEIGHTS,), "diffusers", imagine.GPU_GB,
-                   on_demand=True),
+        *(Pretrained("imagine", name, (weights,), "diffusers", imagine.GPU_GB, on_demand=True)
+          for name, weights in imagine.WEIGHTS.items()),
     ]  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def make(
         )
         work = animate.animate(picture, target / "clip.webp", order, config.machine, config.matting)
     else:
-        order = ImagineConfig(wish.seeds, size=wish.size)
+        order = ImagineConfig(seeds=wish.seeds, size=wish.size)
         work = imagine.imagine(wish.words, target, order, config.machine, config.matting)
     yield from _of_one_stage(work, wish.stage)
     engine = wish.engine if wish.task == "clips" else "sdxl"

@@ -1,4 +1,4 @@
-"""Words to pictures: Stable Diffusion XL draws one whole object, which is cut out."""
+"""Words to pictures: Stable Diffusion XL, or a smaller one, draws one whole object, cut out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..weights import fetch, fetching
 from . import diffusion, picture
 from .needs import check_machine, fitted
 
-WEIGHTS = "sdxl-base"
+WEIGHTS = {"sdxl": "sdxl-base", "ssd-1b": "ssd-1b"}
 GPU_GB = 12.0  # GPU memory that it needs; not measured
 AROUND = "a single object, whole, centered, full view, plain white background, soft even light"
 AGAINST = (
@@ -46,8 +46,9 @@ def imagine(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is there already.", "Give the name of a new folder.")
     machine = fitted(machine)
-    check_machine("imagine", WEIGHTS, machine, "Or start from a picture: python -m ds4d animate.")
-    yield from fetching("imagine", WEIGHTS, machine.weights)
+    weights = WEIGHTS[config.model]
+    check_machine("imagine", weights, machine, "Or start from a picture: python -m ds4d animate.")
+    yield from fetching("imagine", weights, machine.weights)
     drawn = yield from _drawn(words, config, machine)
     cut = []
     for seed, image in zip(config.seeds, drawn, strict=True):
@@ -71,7 +72,7 @@ def _drawn(words: str, config: ImagineConfig, machine: MachineConfig) -> Stage[l
 
     device = pick(machine.device)
     pipeline = diffusion.load(
-        StableDiffusionXLPipeline, fetch(WEIGHTS, machine.weights), device,
+        StableDiffusionXLPipeline, fetch(WEIGHTS[config.model], machine.weights), device,
         {"": network_dtype(device)}, variant="fp16",
     )  # fmt: skip
     if machine.low_memory:

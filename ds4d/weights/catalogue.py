@@ -241,6 +241,15 @@ _ALL = (
         "words to picture (Stable Diffusion XL base 1.0)",
     ),
     Weights(
+        "ssd-1b",
+        "segmind/SSD-1B",
+        "60987f37e94cd59c36b1cba832b9f97b57395a10",
+        _SDXL_FILES,
+        4_460_000_000,
+        _APACHE,
+        "words to picture (Segmind SSD-1B)",
+    ),
+    Weights(
         "rife-4.6",
         "rife",
         "",

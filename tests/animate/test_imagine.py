@@ -23,6 +23,16 @@ def test_each_seed_gives_a_picture_and_all_are_on_a_sheet(tmp_path, weights, dis
     assert sheet.shape[1] == 2 * sheet.shape[0]
 
 
+def test_another_model_draws_another_picture(tmp_path, weights, disc_matte):
+    drawn = {}
+    for model in ("sdxl", "ssd-1b"):
+        out = tmp_path / model
+        line = ["imagine", "a fox", "--out", str(out), "--weights", str(weights), *SMALL]
+        assert main([*line, "--seeds", "3", "--model", model]) == 0
+        drawn[model] = iio.imread(out / "seed_3.png")
+    assert (drawn["sdxl"] != drawn["ssd-1b"]).any()
+
+
 def test_a_picture_that_cannot_be_cut_out_is_kept_as_it_is(tmp_path, weights, monkeypatch, capsys):
     from ds4d.animate import picture
     from ds4d.errors import UserError

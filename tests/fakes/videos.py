@@ -37,17 +37,20 @@ from transformers import (
 from ds4d.weights import CATALOGUE
 from tests.fakes.zero123plus import write_tokenizer
 
-WAN, SVD, SDXL = (CATALOGUE[name] for name in ("wan2.2-ti2v-5b", "svd-xt", "sdxl-base"))
+WAN, SVD, SDXL, SSD = (
+    CATALOGUE[name] for name in ("wan2.2-ti2v-5b", "svd-xt", "sdxl-base", "ssd-1b")
+)
 Z = 4  # channels of Wan's latents; 48 as published
 
 
 def make(folder: Path) -> None:
-    """Write all three repositories into FOLDER/OWNER/REPO."""
+    """Write all four repositories into FOLDER/OWNER/REPO."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         write_wan(folder / WAN.repo)
         write_svd(folder / SVD.repo)
         write_sdxl(folder / SDXL.repo)
+        write_sdxl(folder / SSD.repo)
 
 
 def write_wan(repo: Path) -> None:

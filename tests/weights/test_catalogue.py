@@ -24,7 +24,8 @@ def test_every_choice_in_the_settings_has_its_weights():
     names += choices(FourdConfig, "sds_model")
     names += ["instantmesh-unet", "dino-vitb16", "lpips-vgg16", "l4gm-recon", "l4gm-interp"]
     names += set(papers.WEIGHTS.values()) - set(names)
-    names += [*animate.WEIGHTS.values(), imagine.WEIGHTS, interpolation.RIFE]
+    names += [*animate.WEIGHTS.values(), *imagine.WEIGHTS.values()]
+    names += [interpolation.RIFE]
     assert sorted(names) == sorted(CATALOGUE)
 
 
@@ -55,6 +56,7 @@ def test_weights_for_commercial_use_are_those_whose_licence_is_clear():
         "rembg-isnet-general-use", "rembg-birefnet-general-lite", "rembg-u2net", "dinov2-small",
         "dinov2-base", "dinov2-large", "dino-vitb16", "lpips-vgg16", "wan2.2-ti2v-5b", "sdxl-base",
         "clip-vit-b32", "clip-vit-b32-laion", "i3d-kinetics400", "rife-4.6",
+        "inception-fid", "ssd-1b",
     }  # fmt: skip
 
 
