@@ -44,11 +44,13 @@ def measure(case: Path, views: str, length: float, work: Path) -> list[dict]:
         prepared = work / f"prepared-{case.name}-{views}"
         cell.prepare(case, trained, prepared)
         run = work / f"{trained.name}-{start}"
-        shutil.copytree(prepared, run)
-        shutil.copyfile(case / views / SPLATS_FILE, run / "multiview" / SPLATS_FILE)
+        shutil.copytree(prepared, run, dirs_exist_ok=True)
+        workspace = Workspace(run)
+        with workspace.replacing(f"multiview/{SPLATS_FILE}") as file:
+            shutil.copyfile(case / views / SPLATS_FILE, file)
         config = trained.settings()
         config = dataclasses.replace(config, fourd=dataclasses.replace(config.fourd, start=start))
-        for _ in pipeline.generate(case, Workspace(run), config, until="fourd"):
+        for _ in pipeline.generate(case, workspace, config, until="fourd"):
             pass
         asset = Asset.load(run / "fourd.safetensors")
         found = scores.of(asset, case, run)

@@ -140,10 +140,10 @@ def _gaussians(
     event = Event("multiview", 1, total)
     yield Event("multiview", 1, total, "loading L4GM")
     files = [fetch(name, machine.weights) / CATALOGUE[name].files[0] for name in weights(config)]
-    fronts = as_images(fed[list(keys)])
+    fronts, first = (as_images(x).to(device) for x in (fed[list(keys)], sides.images))
     network = load(files[0], device, network_dtype(device))
     splats = yield from reconstruct(
-        network, fronts, as_images(sides.images), sides.azimuths, window(machine), event, rasterizer
+        network, fronts, first, sides.azimuths, window(machine), event, rasterizer
     )
     if len(keys) == len(fed):
         return splats
