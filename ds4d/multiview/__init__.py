@@ -15,7 +15,7 @@ from ..run.events import Stage
 from .views import Matte, MeshMaker, Views
 
 ZERO123PLUS_GB, ZERO123PLUS_LOW_GB = 8.0, 6.0  # GPU memory that Zero123++ needs
-L4GM_GB, L4GM_LOW_GB = 12.0, 8.0  # and L4GM
+L4GM_GB, L4GM_LOW_GB = 8.0, 5.0  # and L4GM: 5.2 and 3.2 were measured
 
 
 def given_views(source: Path, config: MultiviewConfig) -> bool:

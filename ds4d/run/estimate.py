@@ -32,6 +32,9 @@ ON_H200 = {
 STEP_ON_H200 = {"preview": 0.0056, "standard": 0.0045, "paper": 0.0071}
 SDS_STEP = 0.033  # additional seconds of a step with SDS, for four moments
 GPU_GB = {"matting": 1.0, "multiview": 6.5, "features": 0.7, "mesh": 1.7, "fourd": 4.5}
+# --multiview.engine l4gm: seconds of a frame on both, and of the side views of the first one on the
+# GPU; memory of a window on the CPU, extrapolated from four frames of the published code.
+L4GM_FRAME, L4GM_SIDES, L4GM_CPU_GB = {"gpu": 0.13, "cpu": 28.0}, 8.0, 13.0
 NETWORKS = ("multiview", "features", "mesh")
 LOADING = 10.0  # seconds until weights are on the GPU
 
@@ -83,12 +86,17 @@ def expected(config: Config, frames: int, gpu: str, cores: int) -> list[Cost]:
         for stage, growth in grows.items()
     }
     seconds["fourd"] = steps * _step(config, bool(gpu), slower)
+    l4gm = config.multiview.engine == "l4gm"
+    if l4gm:
+        sides, frame = (L4GM_SIDES, L4GM_FRAME["gpu"]) if gpu else (0.0, L4GM_FRAME["cpu"])
+        seconds["multiview"] = slower * (sides + frames * frame)
     pictures_gb = 2 * 7 * frames * config.clip.size**2 * 4 / 1e9
+    heavier = {"multiview": L4GM_CPU_GB} if l4gm else {}
     return [
         Cost(
             stage,
             seconds[stage] + (LOADING if gpu and stage in GPU_GB else 0),
-            GPU_GB.get(stage, 1.0) if gpu else CPU_GB + pictures_gb,
+            GPU_GB.get(stage, 1.0) if gpu else CPU_GB + pictures_gb + heavier.get(stage, 0.0),
         )
         for stage in STAGES
     ]

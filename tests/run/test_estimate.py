@@ -43,6 +43,15 @@ def test_more_of_anything_takes_longer():
     assert seconds(replace(config, videos=replace(config.videos, size=768))) > usual
 
 
+def test_l4gm_is_quick_on_a_gpu_and_slow_and_large_on_a_cpu():
+    config = PRESETS["preview"]
+    l4gm = replace(config, multiview=replace(config.multiview, engine="l4gm"))
+    assert seconds(l4gm, gpu="NVIDIA H200") < seconds(config, gpu="NVIDIA H200")
+    assert seconds(l4gm) > seconds(config) + 300
+    views = next(c for c in expected(l4gm, 24, "", 2) if c.stage == "multiview")
+    assert views.memory_gb > 12
+
+
 def test_machines_differ_in_speed():
     assert slowness("NVIDIA H200", 2) == 1
     assert slowness("NVIDIA A100-SXM4-80GB", 2) == pytest.approx(2.4)
