@@ -161,7 +161,12 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as after `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OUTPUT_CLOSED
-    except (UserError, OSError, MemoryError, RuntimeError) as error:
+    except (KeyboardInterrupt, SystemError) as error:
+        if not _is_ctrl_c(error):
+            raise
+        print("\nStopped. The same command continues from the last checkpoint.", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:  # some writers tell a full disk by errors of their own
         explained = error if isinstance(error, UserError) else of_the_machine(error)
         if explained is None:
             raise
@@ -169,11 +174,6 @@ def main(arguments: list[str] | None = None) -> int:
         if explained.hint:
             print(_printable(explained.hint), file=sys.stderr)
         return 1
-    except (KeyboardInterrupt, SystemError) as error:
-        if not _is_ctrl_c(error):
-            raise
-        print("\nStopped. The same command continues from the last checkpoint.", file=sys.stderr)
-        return INTERRUPTED
 
 
 def _printable(text: str) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import hostile
+from benchmarks.hostile import CLIPS, damaged
 from ds4d import clip, pipeline
 from ds4d.cli import main
 from ds4d.config import ClipConfig, Config
@@ -20,28 +22,9 @@ from ds4d.run.workspace import Workspace
 from tests.paths import ROOT
 
 INPUTS, OLD = ROOT / "tests/inputs", ROOT / "tests/run/old_runs"
-CLIPS = (
-    "vfr.mp4", "k.webm", "ten.gif", "ten.webp", "poster.png", "premultiplied.mov", "small.y4m",
-    "many.ts", "avif/000.avif", "mix/IMG_0003.HEIC",
-)  # fmt: skip
 MESHES = ("models/up.glb", "models/up.obj")
 EACH = 4  # damaged copies of every clip
 WHOLE = 60  # and of every mesh
-
-
-def damaged(data: bytes, dice: random.Random) -> bytes:
-    """A copy with some bytes changed, lost or repeated."""
-    data = bytearray(data)
-    for _ in range(dice.choice((1, 2, 4, 16))):
-        if not data:
-            break
-        at, count = dice.randrange(len(data)), dice.choice((1, 4, 8, 64, 512))
-        part = bytes(data[at : at + count])
-        noise = bytes(dice.randrange(256) for _ in part)
-        data[at : at + count] = dice.choice(
-            (noise, b"\xff" * len(part), b"\0" * len(part), b"", part * 3)
-        )
-    return bytes(data[: len(data) // 2] if dice.random() < 0.1 else data)
 
 
 @pytest.mark.parametrize("name", CLIPS)
@@ -89,3 +72,10 @@ def test_damaged_run_folders(tmp_path, name, capsys):
             list(pipeline.generate(OLD / "disc.gif", Workspace(run), config, until="mesh"))
         except UserError as error:
             assert error.hint
+
+
+@pytest.mark.parametrize("name", ["picture", "manifest", "ledger", "job", "asset", "packed"])
+def test_damaged_files_of_other_kinds(name, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for number in range(4):
+        assert hostile.attempt(hostile.KINDS[name], random.Random(f"{name} 0 {number}")) == ""

@@ -77,7 +77,17 @@ def read(folder: Path, offset: int = 0) -> tuple[list[dict], int]:
     with open(folder / EVENTS, "rb") as file:
         file.seek(offset)
         complete, newline, _ = file.read().rpartition(b"\n")
-    return [json.loads(line) for line in complete.splitlines()], offset + len(complete + newline)
+    lines = [line for text in complete.splitlines() if (line := _parsed(text))]
+    return lines, offset + len(complete + newline)
+
+
+def _parsed(text: bytes) -> dict:
+    """A line of a log; empty for one that a full disk or a crash has damaged."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return line if isinstance(line, dict) else {}
 
 
 def last_line(folder: Path) -> dict:
