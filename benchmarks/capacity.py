@@ -106,28 +106,36 @@ def station(
     return np.array(ends)
 
 
-def simulate(times: np.ndarray, work: Work, fleet: Fleet, seed: int = 0) -> np.ndarray:
-    """Times [N] at which clips that arrive at some times [N], in order, are done."""
+def simulate(
+    times: np.ndarray,  # [N] of arrival, in order
+    work: Work,
+    fleet: Fleet,
+    seed: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times [N] at which clips are done, and the seconds [N] that each has waited in all; work that
+    is repeated after a loss counts as waiting."""
     generator = np.random.default_rng(seed)
     spread = generator.lognormal(-(SPREAD**2) / 2, SPREAD, len(times))
     on_gpu = work.gpu * fleet.slowdown * spread
     losses = generator.poisson(on_gpu * fleet.lost_per_hour / HOUR)
-    on_gpu = on_gpu + losses * (REPLACED + CHECKPOINT * generator.random(len(times)))
+    on_gpu += losses * (REPLACED + CHECKPOINT * generator.random(len(times)))
     needs = (work.before * spread, on_gpu, work.after * spread)
+    alone = (work.before + work.gpu * fleet.slowdown + work.after) * spread
+    arrived = times
     order = np.arange(len(times))
     for seconds, places in zip(needs, places_of(fleet), strict=True):
         if seconds.any():
             ends = station(times, seconds[order], places)
             sorting = np.argsort(ends, kind="stable")
             times, order = ends[sorting], order[sorting]
-    return times[np.argsort(order)]
+    done = times[np.argsort(order)]
+    return done, done - arrived - alone
 
 
 def p95(daily: int, work: Work, fleet: Fleet, seed: int = 0) -> float:
-    """Seconds that 95 % of the clips of a day wait at most, in all; repeated work counts too."""
+    """Seconds that 95 % of the clips of a day wait at most."""
     times = arrivals(daily, np.random.default_rng(seed))
-    alone = work.before + work.gpu * fleet.slowdown + work.after
-    return float(np.percentile(simulate(times, work, fleet, seed) - times, 95)) - alone
+    return float(np.percentile(simulate(times, work, fleet, seed)[1], 95))
 
 
 def needed(daily: int, work: Work, fleet: Fleet) -> tuple[Fleet, float]:

@@ -69,7 +69,7 @@ def main(options: Options) -> None:
     finally:
         nodes.shutdown()
     fleet = Fleet(gpus=0, cores=NODES)
-    predicted = simulate(np.zeros(CLIPS), Work(seconds, 0.0, 0.0), fleet)
+    predicted, _ = simulate(np.zeros(CLIPS), Work(seconds, 0.0, 0.0), fleet)
     figures = {"seconds_of_a_clip": round(seconds, 2)}
     for name, of in (("last", np.max), ("mean", np.mean), ("p95", lambda x: np.percentile(x, 95))):
         told, seen = float(of(predicted)), float(of(real))

@@ -12,6 +12,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tyro
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from ds4d import cli
@@ -246,3 +247,12 @@ def test_a_mesh_of_one_s_own_takes_the_place_of_the_carved_one(run, case, tmp_pa
     with pytest.raises(UserError, match="There is no mesh"):
         gone = replace(config, mesh=replace(config.mesh, file="gone.glb"))
         list(pipeline.generate(case, workspace, gone, until="mesh"))
+
+
+def test_a_full_disk_is_one_sentence_whoever_reports_it(tmp_path, monkeypatch, capsys):
+    def full(command):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(cli, "RUNNERS", dict.fromkeys(cli.RUNNERS, full))
+    assert main(["doctor"]) == 1
+    assert "The disk is full." in capsys.readouterr().err

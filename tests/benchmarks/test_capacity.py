@@ -18,7 +18,7 @@ def test_waits_of_a_queue_with_one_place_are_those_of_theory(monkeypatch):
     monkeypatch.setattr(capacity, "SPREAD", 0.0)
     generator = np.random.default_rng(1)
     times, rho = generator.exponential(1.0, 200_000).cumsum(), 0.7
-    waits = simulate(times, Work(0.0, rho, 0.0), Fleet(gpus=1, cores=1)) - times - rho
+    _, waits = simulate(times, Work(0.0, rho, 0.0), Fleet(gpus=1, cores=1))
     assert abs(waits.mean() / (rho * rho / (2 * (1 - rho))) - 1) < 0.05
 
 
@@ -39,7 +39,7 @@ def test_a_smaller_fleet_than_needed_would_not_do():
 
 def test_losses_cost_time_and_sharing_saves_it():
     times, work = capacity.arrivals(1000, np.random.default_rng(0)), Work(0.0, 60.0, 0.0)
-    alone = simulate(times, work, Fleet(gpus=2, cores=1)) - times
-    spot = simulate(times, work, Fleet(gpus=2, cores=1, lost_per_hour=0.5)) - times
-    shared = simulate(times, work, Fleet(gpus=2, cores=1, slots=4)) - times
+    alone, _ = simulate(times, work, Fleet(gpus=2, cores=1))
+    spot, _ = simulate(times, work, Fleet(gpus=2, cores=1, lost_per_hour=0.5))
+    shared, _ = simulate(times, work, Fleet(gpus=2, cores=1, slots=4))
     assert shared.mean() < alone.mean() < spot.mean()

@@ -39,3 +39,11 @@ def test_a_line_that_is_being_written_is_read_when_it_is_complete(store):
     lines, offset = event_log.read(job.folder)
     assert lines == [json.loads(line)] and offset == len(line) + 1
     assert event_log.read(job.folder, offset) == ([], offset)
+
+
+def test_lines_that_a_crash_has_damaged_are_passed_over(store):
+    job = order(store)
+    lines = ['{"at": 1, "end": "done"}', '{"at": 2, "st', "[3]", "\ufffd", "[" * 100_000]
+    (job.folder / event_log.EVENTS).write_text("\n".join(lines) + "\n")
+    assert event_log.read(job.folder)[0] == [{"at": 1, "end": "done"}]
+    assert event_log.last_line(job.folder)["end"] == "done"
