@@ -67,6 +67,18 @@ def test_stag4d_and_4dgen_folders_are_prepared(tmp_path):
         read(gen)
 
 
+def test_folders_of_consistent4d_and_dreamgaussian4d_are_clips(tmp_path):
+    consistent = save_images(tmp_path / "rose", moving(alpha=True), "{}.png")
+    for view in range(4):
+        save_images(consistent / f"eval_{view}", moving(alpha=True), "{}.png")
+    dream = save_images(tmp_path / "luigi", moving(), "{}.png")
+    save_images(dream, moving(alpha=True), "{}_rgba.png")
+    for folder in (consistent, dream):
+        read_clip = read(folder)
+        assert not read_clip.prepared and read_clip.frames.shape[-1] == 4
+        assert left_edge(read_clip.frames[-1]) == 41
+
+
 def refusal(path: Path, config: ClipConfig = CONFIG) -> str:
     with pytest.raises(UserError) as caught:
         read(path, config)
