@@ -36,6 +36,11 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 FULL = ("No space left on device", "Disk quota exceeded")
 
 
+def is_full_disk(error: BaseException) -> bool:
+    """True if an error of the system or of a library says that a disk is full."""
+    return getattr(error, "errno", None) in DISK_FULL or any(word in str(error) for word in FULL)
+
+
 def of_the_machine(error: BaseException) -> UserError | None:
     """An error of the machine rather than of the program, as a sentence and a hint.
 
@@ -47,7 +52,7 @@ def of_the_machine(error: BaseException) -> UserError | None:
             "This machine does not have enough memory for these settings.",
             "Use fewer or smaller frames, or the preview preset.",
         )
-    if getattr(error, "errno", None) in DISK_FULL or any(words in str(error) for words in FULL):
+    if is_full_disk(error):
         return UserError(
             "The disk is full.", "Make room: finished stages are kept, and the same run goes on."
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 
-from ds4d.errors import DISK_FULL, UserError, of_the_machine
+from ds4d.errors import UserError, is_full_disk, of_the_machine
 
 log = logging.getLogger("ds4d.page")
 
@@ -19,7 +19,7 @@ def explain(error: Exception) -> UserError:
         return error
     reference = uuid.uuid4().hex[:8]
     log.error("error, reference %s", reference, exc_info=error)
-    if isinstance(error, OSError) and error.errno in DISK_FULL:
+    if is_full_disk(error):
         return UserError("The disk of this machine is full.", "Please try again later.")
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return of_the_machine(error)

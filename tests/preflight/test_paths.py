@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import SafetensorError
 
 from ds4d import clip, pipeline
 from ds4d.cli import main
@@ -143,6 +144,7 @@ def test_a_run_folder_that_cannot_be_made_is_a_sentence(pictures, capsys, place)
     [
         (OSError(28, "No space left on device"), "disk is full"),
         (OSError("x.mp4 was not written: No space left on device"), "disk is full"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "disk is full"),
         (PermissionError(13, "Permission denied", "/a/b"), "/a/b: Permission denied"),
         (MemoryError(), "not have enough memory"),
     ],
