@@ -13,9 +13,9 @@ from ..config import AnimateConfig, MachineConfig, MattingConfig
 from ..errors import UserError
 from ..images import over, tile
 from ..preflight import ranges
-from ..run.engines import Engine, check_name, usable
+from ..run.engines import Engine, check_name, identity, usable
 from ..run.events import Event, Stage, nested
-from ..run.workspace import replacing
+from ..run.workspace import content_key, replacing
 from ..weights import fetching
 from . import picture, puppet, watch
 from .needs import check_machine, fitted
@@ -53,7 +53,8 @@ def choose(config: AnimateConfig, machine: MachineConfig, matting: MattingConfig
         return Engine(name, why, _puppet)
     check_machine(name, WEIGHTS[name], machine, "Take the engine puppet, which needs neither.")
     run = partial(_filmed, name=name, machine=machine, matting=matting)
-    return Engine(name, why, run, weights=(WEIGHTS[name],))
+    weights = (WEIGHTS[name],)
+    return Engine(name, why, run, identity(weights, machine), weights)
 
 
 def animate(
@@ -62,7 +63,8 @@ def animate(
     """Make an animated WebP with alpha, which `generate` takes, from a picture of one object.
 
     With several seeds, NAME_seedN.webp for each, and `out` shows them side by side over white; so
-    with all motions of the puppet, NAME_MOTION.webp.
+    with all motions of the puppet, NAME_MOTION.webp. A clip that a network made earlier of the same
+    picture and settings is kept, so that a run over several seeds goes on where it was stopped.
 
     Returns the clips.
 
@@ -81,10 +83,15 @@ def animate(
         yield from fetching("animate", weight, machine.weights)
     shown, total = [], len(clips) * STEPS
     for number, (clip, own) in enumerate(clips.items()):
-        begun = Event("animate", number * STEPS, total)
-        frames = yield from nested(engine.run(cut_out, own), begun, STEPS)
-        with replacing(clip) as path:
-            picture.save_clip(path, frames, config.fps)
+        key = content_key(cut_out.tobytes(), own, machine.low_memory, *engine.key)
+        frames = picture.made_before(clip, key) if engine.weights else None
+        if frames is None:
+            begun = Event("animate", number * STEPS, total)
+            frames = yield from nested(engine.run(cut_out, own), begun, STEPS)
+            with replacing(clip) as path:
+                picture.save_clip(path, frames, config.fps, key)
+        else:
+            yield Event("animate", (number + 1) * STEPS, total, f"{clip.name} is there already")
         shown.append(frames)
     if len(shown) > 1:
         with replacing(out) as path:

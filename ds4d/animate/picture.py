@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from .. import clip, matting
 from ..config import ClipConfig, MachineConfig, MattingConfig
 from ..run.events import Event, Stage
 from ..weights import fetching
 
+DESCRIPTION = 0x010E  # EXIF tag
 MARGIN = 0.1  # free border around the object, as a fraction of the square's side
 
 
@@ -54,10 +55,28 @@ def squares(
     return np.stack([clip.resized(frame, size) for frame in cut])
 
 
-def save_clip(path: Path, frames: np.ndarray, fps: float) -> None:
-    """Write frames [T, H, W, 3 or 4] uint8 as an animated WebP that loops; its alpha is exact."""
+def save_clip(path: Path, frames: np.ndarray, fps: float, key: str = "") -> None:
+    """Write frames [T, H, W, 3 or 4] uint8 as an animated WebP that loops; its alpha is exact.
+
+    Args:
+        key: of what the clip was made from; it stands in the description of the file.
+    """
+    facts = Image.Exif()
+    facts[DESCRIPTION] = f"ds4d {key}"
     images = [Image.fromarray(frame) for frame in frames]
     images[0].save(
         path, format="WEBP", save_all=True, append_images=images[1:], loop=0,
-        duration=round(1000 / fps), quality=90, method=2,
+        duration=round(1000 / fps), quality=90, method=2, exif=facts,
     )  # fmt: skip
+
+
+def made_before(path: Path, key: str) -> np.ndarray | None:
+    """Frames [T, H, W, 4] uint8 of a clip that `save_clip` wrote with this key, if it is there."""
+    try:
+        with Image.open(path) as clip:
+            if clip.getexif().get(DESCRIPTION) != f"ds4d {key}":
+                return None
+            return np.stack([np.asarray(frame.convert("RGBA"))
+                             for frame in ImageSequence.Iterator(clip)])  # fmt: skip
+    except OSError:  # absent, or no image
+        return None

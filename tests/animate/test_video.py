@@ -61,6 +61,28 @@ def test_several_seeds_are_shown_side_by_side(tmp_path, weights, disc_matte, cap
     assert "wan: asked for" in capsys.readouterr().err
 
 
+def test_a_stopped_run_over_seeds_goes_on(tmp_path, weights, disc_matte, monkeypatch):
+    iio.imwrite(tmp_path / "person.png", person())
+    filmed, out = [], tmp_path / "person.webp"
+
+    def film(cut_out, config, machine):
+        filmed.append(config.seeds)
+        if len(filmed) == 2:
+            raise KeyboardInterrupt
+        yield from ()
+        return np.full((2, 64, 64, 3), 90 + config.seeds[0], np.uint8)
+
+    monkeypatch.setattr(video, "svd", film)
+    line = ["animate", str(tmp_path / "person.png"), "--out", str(out), "--engine", "svd"]
+    line += ["--weights", str(weights), "--device", "cpu", "--size", "64", "--seeds", "0", "1"]
+    assert main(line) == 130 and not out.exists()
+    kept = (tmp_path / "person_seed0.webp").stat().st_mtime_ns
+    assert main(line) == 0 and out.exists()
+    assert filmed == [(0,), (1,), (1,)]
+    assert (tmp_path / "person_seed0.webp").stat().st_mtime_ns == kept
+    assert main([*line, "--steps", "3"]) == 0 and filmed[3:] == [(0,), (1,)]
+
+
 def test_a_network_without_weights_or_gpu_is_refused(tmp_path, capsys, monkeypatch):
     iio.imwrite(tmp_path / "person.png", person())
     line = ["animate", str(tmp_path / "person.png"), "--out", str(tmp_path / "person.webp")]
