@@ -6,6 +6,7 @@ Tests call the functions one by one; the script writes all of them, to be tried 
 from __future__ import annotations
 
 import io
+import struct
 import sys
 import zipfile
 from collections.abc import Callable
@@ -153,6 +154,24 @@ def both_eyes(path: Path, mode: str) -> Path:
     return encode(path, frames, "-pix_fmt", "yuv420p", "-metadata:s:v:0", f"stereo_mode={mode}")
 
 
+def panorama(path: Path) -> Path:
+    """A video that says by a box of its track, as 360 degree cameras write it, that it is one."""
+    data = bytearray(encode(path, moving(4), "-pix_fmt", "yuv420p").read_bytes())
+    tags = {"Spherical": "true", "Stitched": "true", "StitchingSoftware": "one",
+            "ProjectionType": "equirectangular"}  # fmt: skip
+    words = "".join(f"<GSpherical:{tag}>{value}</GSpherical:{tag}>" for tag, value in tags.items())
+    words = f"<rdf:SphericalVideo>{words}</rdf:SphericalVideo>".encode()
+    kind = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
+    box = struct.pack(">I4s", 24 + len(words), b"uuid") + kind + words
+    track = data.index(b"trak") - 4
+    for start in (data.index(b"moov") - 4, track):  # the index lies behind the pictures
+        (size,) = struct.unpack_from(">I", data, start)
+        struct.pack_into(">I", data, start, size + len(box))
+    end = track + struct.unpack_from(">I", data, track)[0] - len(box)
+    path.write_bytes(data[:end] + box + data[end:])
+    return path
+
+
 def stack(path: Path, count: int = 6) -> Path:
     """Several images in one file, which know no time: pages of a TIFF, a burst as HEIC."""
     images = [Image.fromarray(frame) for frame in moving(count)]
@@ -287,6 +306,7 @@ ALL: dict[str, Callable[[Path], Path]] = {
     "dolby.mp4": dolby,
     "eyes_beside.mkv": lambda path: both_eyes(path, "left_right"),
     "eyes_above.mkv": lambda path: both_eyes(path, "top_bottom"),
+    "panorama.mp4": panorama,
     "stack.tif": stack,
     "burst.heic": stack,
     "stacks": stacks,

@@ -115,6 +115,10 @@ def test_one_eye_of_a_3d_video_is_used(tmp_path, name):
     assert np.abs(read_clip.frames.astype(int) - moving(6)).mean() < 3
 
 
+def test_a_panorama_is_told(tmp_path):
+    assert "panorama" in made(tmp_path, "panorama.mp4").warnings[0]
+
+
 @pytest.mark.parametrize("name", ["stack.tif", "burst.heic"])
 def test_images_without_times_in_one_file_are_not_called_a_single_image(tmp_path, name):
     assert "several images without times" in refusal(tmp_path, name).sentence
