@@ -13,11 +13,11 @@ from ...run.events import Event, Stage
 from ...run.parallel import each
 from ..shape_prior.inference import Prior, Told
 from ..shape_prior.network import slant_bins
-from .colors import front_colors, side_colors
+from .colors import front_colors, side_colors, without_islands
 from .solid import Solid, build
 
 MAX_GRID = 256  # pixels along a side of the surfaces
-OUTERMOST = 0.005  # share of the pixels that may lie beyond each end of the object
+OUTERMOST = 0.0005  # share of the pixels that may lie beyond each end of the object
 THICKNESS = 1.1  # of the object by the prior's, which doubts make thin
 MIN_SLANT = 2.0  # degrees; smaller slants are reported as none
 DOUBT = 0.25  # chance of the opposite slant from which on it is mentioned
@@ -66,11 +66,12 @@ def assembled(
     """Model of the surfaces of a clip."""
     insides = frames[..., 3] > 127
     fronts = each(front_colors, frames.astype(np.float32) / 255)
-    fronts = list(each(side_colors, fronts, told.back_colors, told.front))
+    backs = list(each(without_islands, told.back_colors, insides))
+    fronts = list(each(side_colors, fronts, backs, told.front))
     return Model(
         insides,
         _in_world(told, insides, depth, camera),
-        np.stack([np.stack(fronts), told.back_colors], 1),
+        np.stack([np.stack(fronts), np.stack(backs)], 1),
         camera,
         describe(told, insides),
     )
@@ -104,8 +105,8 @@ def resized(frame: np.ndarray, size: int) -> np.ndarray:
 def _in_world(told: Told, insides: np.ndarray, depth: float, camera: Cameras) -> np.ndarray:
     """Depths [T, 2, G, G] of the two surfaces, world units from the camera.
 
-    One distance cannot be seen: that of the whole object. Its nearest and its farthest point in
-    the clip are taken to be equally far from the camera's target.
+    One distance cannot be seen: that of the whole object. The camera's target is taken to be
+    halfway between its mean depth and the middle of its nearest and its farthest point in the clip.
     """
     middle, half = (told.front + told.back) / 2, (told.back - told.front) / 2
     half = THICKNESS * depth * half
@@ -113,7 +114,7 @@ def _in_world(told: Told, insides: np.ndarray, depth: float, camera: Cameras) ->
     if insides.any():
         nearest = np.quantile(surfaces[:, 0][insides], OUTERMOST)
         farthest = np.quantile(surfaces[:, 1][insides], 1 - OUTERMOST)
-        surfaces -= (nearest + farthest) / 2
+        surfaces -= (middle[insides].mean() + (nearest + farthest) / 2) / 2
     radius = float(camera.centres().norm())
     width = radius * camera.width / float(camera.Ks[0, 0, 0])  # of the frame, world units
     return radius + width * surfaces

@@ -10,7 +10,7 @@ from ds4d.cameras import orbit_cameras, rig_cameras
 from ds4d.config import MachineConfig, MultiviewConfig
 from ds4d.multiview import choose
 from ds4d.multiview.inflate import engine
-from ds4d.multiview.inflate.colors import front_colors, side_colors
+from ds4d.multiview.inflate.colors import front_colors, side_colors, without_islands
 from ds4d.multiview.inflate.model import describe
 from ds4d.multiview.shape_prior.inference import Told
 from ds4d.multiview.shape_prior.network import slant_bins
@@ -164,3 +164,16 @@ def test_the_weights_are_in_the_key_of_the_views(tmp_path):
     chosen = choose(MultiviewConfig(engine="inflate"), machine, tmp_path, None, 0, lambda _: None)
     assert any(fingerprint() in str(part) for part in chosen.key)
     assert len(fingerprint()) == 16
+
+
+def test_no_second_face_is_on_the_back():
+    inside = disc(40)
+    rows, columns = np.indices(inside.shape)
+    colors = np.where(rows[..., None] < 60, [0.9, 0.8, 0.7], [0.2, 0.3, 0.8]).astype(np.float32)
+    with_eyes = colors.copy()
+    for column in (36, 60):
+        with_eyes[(rows - 40) ** 2 + (columns - column) ** 2 < 25] = (0.1, 0.2, 0.1)
+    found = without_islands(with_eyes, inside)
+    away = inside & (np.abs(rows - 60) > 6)
+    assert np.abs(found - colors)[away].max() < 0.05
+    assert np.array_equal(without_islands(colors, np.zeros_like(inside)), colors)
