@@ -19,16 +19,26 @@ DRAFTERS = {  # engines that make clips of pictures, or pictures: name -> weight
 }
 
 
-def runs_zero123plus() -> bool:
-    """True if Zero123++ generates the six views here: on a GPU, or from a folder of weights.
+VIEWS = {"zero123plus": "zero123plus-v1.2", "l4gm": "l4gm-recon"}  # engine -> weights
 
-    Not where only weights are used that allow commercial use.
+
+def runs_zero123plus() -> bool:
+    """True if Zero123++ generates the six views here."""
+    return offers_views("zero123plus")
+
+
+def offers_views(engine: str) -> bool:
+    """True if an engine of the six views can run here: on a GPU, or from a folder of weights.
+
+    Not where its weights are not for commercial use, and those of this page have to be.
     """
-    machine = MachineConfig()
-    folder = machine.weights
-    if machine.commercial:
+    machine, weights = MachineConfig(), VIEWS.get(engine)
+    if weights is None:
+        return True
+    if not_commercial((weights,), machine):
         return False
-    return bool(gpu_name()) or bool(folder and find("zero123plus-v1.2", folder).where == "folder")
+    folder = machine.weights
+    return bool(gpu_name()) or bool(folder and find(weights, folder).where == "folder")
 
 
 def obstacle(engine: str) -> str:

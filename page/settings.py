@@ -7,12 +7,12 @@ from functools import cache
 
 from docstring_parser import parse_from_object
 
-from ds4d.config import Config, MachineConfig, Range
+from ds4d.config import Config, Range
 from ds4d.errors import UserError
 from ds4d.preflight import ranges
 from ds4d.presets import PRESETS
-from ds4d.run.engines import not_commercial
 
+from .hardware import offers_views
 from .limits import Limits
 
 Value = float | str | None
@@ -52,11 +52,8 @@ class Setting:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The words that are offered: engines only if their weights may be used."""
-        machine = MachineConfig()
-        return tuple(
-            word for word in self.words if not not_commercial(WEIGHTS.get(word, ()), machine)
-        )
+        """The words that are offered: engines only if they can run here."""
+        return tuple(word for word in self.words if offers_views(word))
 
     @property
     def is_integer(self) -> bool:
@@ -100,8 +97,6 @@ class Setting:
                 f"{self.label} cannot be {ranges.text(value)} here.", ranges.hint(allowed)
             )
 
-
-WEIGHTS = {"zero123plus": ("zero123plus-v1.2",), "l4gm": ("l4gm-recon",)}  # of engines
 
 SETTINGS = {  # by the name of the API's parameter, in the API's order
     "start": Setting("clip", "start", "Start", 0, "clip_seconds"),

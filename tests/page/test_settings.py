@@ -10,6 +10,7 @@ import pytest
 from ds4d.config import Config
 from ds4d.errors import UserError
 from ds4d.presets import PRESETS
+from page import hardware
 from page.components.number import Number
 from page.limits import Limits
 from page.settings import SETTINGS, configure, preset_changes, preset_choices, values_of
@@ -132,7 +133,16 @@ def test_an_uploaded_mesh_is_part_of_the_config():
     assert config == replace(Config(), mesh=replace(Config().mesh, file="mine.glb"))
 
 
-def test_a_space_for_commercial_use_offers_no_other_engines(monkeypatch):
+@pytest.fixture
+def gpu(monkeypatch):
+    monkeypatch.setattr(hardware, "gpu_name", lambda: "NVIDIA L4")
+
+
+def test_a_page_without_a_gpu_offers_no_networks():
+    assert SETTINGS["views_engine"].choices == ("auto", "inflate")
+
+
+def test_a_space_for_commercial_use_offers_no_other_engines(monkeypatch, gpu):
     assert SETTINGS["views_engine"].choices == ("auto", "zero123plus", "l4gm", "inflate")
     monkeypatch.setenv("DS4D_COMMERCIAL", "1")
     assert SETTINGS["views_engine"].choices == ("auto", "inflate")

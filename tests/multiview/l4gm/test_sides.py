@@ -90,7 +90,7 @@ def test_a_mesh_is_fitted_to_the_frame_and_drawn_from_the_sides():
         return moved
 
     events, found = finished(sides.of_mesh(make)(frame[None], FRONT))
-    assert events[-1].metrics["sides_iou"] > 0.95 and events[-1].metrics["sides_psnr"] > 15
+    assert events[-1].metrics["sides_iou"] > 0.93 and events[-1].metrics["sides_psnr"] > 15
     assert not events[-1].warning and "dB" in events[-1].message
     truth = over(boxes.views(l4gm_cameras((90, 180, 270), SIZE)))
     for image, true in zip(found.images, truth, strict=True):
