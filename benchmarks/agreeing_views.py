@@ -35,9 +35,9 @@ from ds4d.multiview.views import SPLATS_FILE
 from ds4d.splatting.splats import Splats, save_splats
 
 PIXELS = 128  # along a side of a view, a Gaussian each
-SPREAD = 0.6  # of a Gaussian, in distances between neighbours
+SPREAD = 0.5  # of a Gaussian, in distances between neighbours
 OPACITY = 0.95
-INSET = 1.1  # deviations from the surface at which a Gaussian is half opaque on the surface
+INSET = 2.2  # deviations below the surface at which silhouettes are as large as the true ones
 TOLERANCE = 0.01  # world units that a visible point may lie behind the surface
 WAVES, LONGEST, SHORTEST = 24, 1.0, 0.35  # of the displacement; wavelengths in world units
 SIZE = 256  # of the views, pixels
