@@ -1,8 +1,9 @@
 """Cases with ground truth from held-out objects: python -m benchmarks.asset_cases ASSETS FOLDER
 
 Twelve animated objects on which the shape prior was not trained, each at a random azimuth, drawn
-from their meshes with exact alpha: the input, the six views of every frame, held-out cameras and
-points on the surface. ASSETS holds the files that training/shape_prior/README.md describes.
+from their meshes with exact alpha: the input and the depth of its first surface, the six views of
+every frame, held-out cameras and points on the surface. ASSETS holds the files that
+training/shape_prior/README.md describes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tyro.conf import Positional
 from ds4d.cameras import Cameras, concatenate, orbit_cameras, rig_cameras
 from ds4d.images import save_pngs
 from ds4d.mesh.mesh import Mesh
-from ds4d.mesh.visibility import visible_faces
+from ds4d.mesh.visibility import depth_of_faces, visible_faces
 from examples.make_case import FRAMES, HELD_OUT, write_cameras
 from training.shape_prior.assets import (
     CLIP_POSES,
@@ -77,6 +78,8 @@ def draw_case(asset: Asset, turn: float, folder: Path, size: int) -> None:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
         save_pngs(paths, draw(asset, vertices, cameras))
+    depths = np.stack([front_depth(pose, asset.faces, cameras[:1]) for pose in poses])
+    np.savez_compressed(folder / "gt_depths.npz", depths=depths)
     corners, weights = (array.numpy() for array in surface_points(asset, POINTS)[:2])
     tracks = (poses[:, corners] * weights[..., None]).sum(2)
     np.savez_compressed(folder / "gt_vertices.npz", vertices=tracks.astype(np.float16))
@@ -111,6 +114,12 @@ def turned(poses: np.ndarray, angle: float) -> np.ndarray:
     """Poses [..., 3] turned about the vertical axis, anticlockwise seen from above."""
     cos, sin = np.cos(angle), np.sin(angle)
     return (poses @ np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])).astype(np.float32)
+
+
+def front_depth(vertices: np.ndarray, faces: np.ndarray, camera: Cameras) -> np.ndarray:
+    """Depth [S, S] float32 of a mesh's first surface along the optical axis; infinite beside it."""
+    mesh = Mesh.from_arrays(vertices, faces, np.ones((len(vertices), 3)))
+    return depth_of_faces(mesh, camera, visible_faces(mesh, camera))[0].astype(np.float32)
 
 
 def draw(asset: Asset, vertices: np.ndarray, cameras: Cameras) -> np.ndarray:

@@ -79,9 +79,11 @@ class MattingConfig:
 
 @dataclass(frozen=True)
 class MultiviewConfig:
-    engine: Literal["auto", "given", "zero123plus", "l4gm", "inflate"] = "auto"
+    engine: Literal["auto", "given", "zero123plus", "l4gm", "relief", "inflate"] = "auto"
     """Engine of the six views: given (case folder), zero123plus, l4gm (Gaussians of all frames, by
-    name only), inflate (our shape prior)."""
+    name only), relief (depth network and our shape prior), inflate (our shape prior)."""
+    depth_network: Literal["auto", "moge-2-vits", "depth-anything-v2-small"] = "auto"
+    """Network of relief; auto = the first of the two whose weights are to be had."""
     views: Annotated[str, tyro.conf.arg(prefix_name=False)] = "multiview"
     """Folder of given views inside a case folder; none = ignore them."""
     version: Literal["v1.2", "v1.1"] = "v1.2"
@@ -97,9 +99,10 @@ class MultiviewConfig:
     anchor: Literal["first", "none"] = "first"
     """Frame that later frames attend to for consistency; none = each frame is on its own."""
     slant: Annotated[float | None, Range(-80, 80)] = None
-    """Degrees by which the object's right side is farther away, for inflate; None = estimated."""
+    """Degrees by which the object's right side is farther away, for relief and inflate;
+    None = estimated."""
     depth: Annotated[float, Range(0.05, 10)] = 1.0
-    """Factor on the object's estimated thickness, for inflate."""
+    """Factor on the object's estimated thickness, for relief and inflate."""
     sides: Literal["auto", "given", "instantmesh", "inflate"] = "auto"
     """Side views of the first frame, for l4gm: given (level views of a case folder), instantmesh (a
     mesh by Zero123++ and InstantMesh), inflate; auto = the first of these that there is."""

@@ -49,7 +49,7 @@ class Pretrained:
     weights: tuple[str, ...]  # names in the catalogue
     package: str  # required beside torch
     gpu_gb: float  # GPU memory that it needs
-    cached_on_cpu: bool = False  # as `engines.usable` takes it
+    cpu_takes: tuple[str, ...] = ("folder",)  # as `engines.usable` takes it
     extras: tuple[str, ...] = ()  # in the catalogue; read if they are on this machine
     note: str = ""  # what else a person should know
     on_demand: bool = False  # runs only when asked for: --download leaves its weights out
@@ -67,9 +67,11 @@ def pretrained(low_memory: bool = False) -> list[Pretrained]:
     l4gm_gb = multiview.L4GM_LOW_GB if low_memory else multiview.L4GM_GB
     return [
         Pretrained("matting", "rembg", (f"rembg-{config.matting.model}",), "onnxruntime",
-                   matting.REMBG_GPU_GB, cached_on_cpu=True),
+                   matting.REMBG_GPU_GB, matting.REMBG_ON_CPU),
         Pretrained("multiview", "zero123plus", (f"zero123plus-{config.multiview.version}",),
                    "diffusers", views_gb),
+        Pretrained("multiview", "relief", ("moge-2-vits",), "onnxruntime", multiview.RELIEF_GB,
+                   multiview.RELIEF_ON_CPU),
         Pretrained("multiview", "l4gm", ("l4gm-recon",), "torch", l4gm_gb,
                    extras=("l4gm-interp",), on_demand=True,
                    note="only by --multiview.engine l4gm; never run with these weights here"),
@@ -154,7 +156,7 @@ def _print_pretrained(machine: MachineConfig) -> None:
             continue
         if fine and not engine.on_demand:
             taken, why = usable(
-                engine.weights, machine, gpu_gb=engine.gpu_gb, cached_on_cpu=engine.cached_on_cpu
+                engine.weights, machine, gpu_gb=engine.gpu_gb, cpu_takes=engine.cpu_takes
             )
             if not taken:
                 print(f"    {'':16} {'':14} auto does not use it: {why}")

@@ -38,7 +38,7 @@ def header() -> str:
     if gpu:
         facts = [f"runs on {gpu}", "pretrained networks where weights are available"]
     else:
-        facts = [f"runs on the CPU, {cores()} cores", "embedded engines, no downloads"]
+        facts = [f"runs on the CPU, {cores()} cores", "embedded engines and a small depth network"]
     commercial = MachineConfig().commercial
     if commercial:
         facts.append("only weights that allow commercial use")

@@ -44,6 +44,7 @@ ENGINES = {
     "instantmesh": "reconstructed by InstantMesh",
     "classical": "by background model and graph cut",
     "given": "provided",
+    "relief": "from depth by a pretrained network, and a shape prior",
     "inflate": "inflated by a shape prior",
     "descriptors": "described by colour and gradients",
     "inflated": "inflated with the views",

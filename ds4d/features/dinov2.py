@@ -6,8 +6,6 @@ The published preprocessor is not used: it resizes to 256 pixels and crops the b
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from ..config import MachineConfig
 from ..errors import UserError
 from ..run import device
 from ..run.events import Event, Stage
+from ..weights import into_transformers
 from .pca import PCAColors
 
 PATCH = 14  # pixels along a side of a patch
@@ -27,7 +26,7 @@ GRID = 37  # patches along a side of a view
 SIZE = GRID * PATCH  # pixels along a side of the network's input
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's colours
 BATCH_GPU, BATCH_LOW_MEMORY, BATCH_CPU = 16, 4, 1  # views at once
-OPTIONAL = {"embeddings.mask_token"}  # of training only; some conversions leave it out
+OPTIONAL = frozenset({"embeddings.mask_token"})  # of training only; some conversions leave it out
 
 
 def run(
@@ -106,40 +105,20 @@ def pixel_values(images: np.ndarray, place: torch.device) -> Tensor:
 def _load(folder: Path, place: torch.device) -> nn.Module:
     """The network in the device's dtype, from config.json and model.safetensors in a folder.
 
-    transformers maps the published names of the weights to its own, but fills missing ones with
-    random numbers: here that is an error.
-
     Raises:
         UserError: a file is damaged or belongs to another network.
     """
     from transformers import Dinov2Model
 
-    file = folder / "model.safetensors"
-    with _quiet():
-        network, report = Dinov2Model.from_pretrained(
-            None,
-            config=_config(folder / "config.json"),
-            state_dict=weights.read_state(file),
-            dtype=device.network_dtype(place),
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    problems = [
-        f"{title}: {_list_keys(sorted(keys))}"
-        for title, keys in (
-            ("missing keys", report["missing_keys"] - OPTIONAL),
-            ("unexpected keys", report["unexpected_keys"]),
-            ("wrong shapes", {key for key, *_ in report["mismatched_keys"]}),
-        )
-        if keys
-    ]
-    if problems:
-        raise UserError(
-            f"The weights {file} are not the DINOv2 that its config.json describes; "
-            f"{'; '.join(problems)}.",
-            "It is another model's checkpoint, or another version of it.",
-        )
-    return network.eval().to(place)
+    network = into_transformers.load(
+        Dinov2Model,
+        _config(folder / "config.json"),
+        folder / "model.safetensors",
+        "DINOv2",
+        device.network_dtype(place),
+        OPTIONAL,
+    )
+    return network.to(place)
 
 
 def _config(file: Path):
@@ -153,24 +132,3 @@ def _config(file: Path):
             "The folder should hold the files of facebook/dinov2-base, -small or -large.",
         )
     return Dinov2Config.from_dict(facts)
-
-
-def _list_keys(keys: list[str]) -> str:
-    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-    return ", ".join(keys[:3]) + more
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers' progress bar and report, whose faults become a UserError here."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

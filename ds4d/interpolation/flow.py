@@ -29,13 +29,13 @@ def run(frames: np.ndarray, factor: int) -> Stage[np.ndarray]:
 def between(first: np.ndarray, second: np.ndarray, shares: list[float]) -> list[np.ndarray]:
     """Frames at shares in (0, 1) of the time from one frame to the next, all [S, S, 4] uint8."""
     ends = premultiplied(first), premultiplied(second)
-    forward, backward = _flows(*ends)
-    visible = _visible(forward, backward), _visible(backward, forward)
-    layers = [np.dstack(layer) for layer in zip(ends, visible, strict=True)]
+    forward, backward = flows(*ends)
+    seen = visible(forward, backward), visible(backward, forward)
+    layers = [np.dstack(layer) for layer in zip(ends, seen, strict=True)]
     frames = []
     for share in shares:
-        flow = _flow_at(share, ends, (forward, backward), visible)
-        start, end = _warped(layers[0], -share * flow), _warped(layers[1], (1 - share) * flow)
+        flow = _flow_at(share, ends, (forward, backward), seen)
+        start, end = warped(layers[0], -share * flow), warped(layers[1], (1 - share) * flow)
         weights = (
             (1 - share) * (start[..., 4:] + LEAST_VISIBLE),
             share * (end[..., 4:] + LEAST_VISIBLE),
@@ -45,7 +45,7 @@ def between(first: np.ndarray, second: np.ndarray, shares: list[float]) -> list[
     return frames
 
 
-def _flows(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def flows(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Flow from each premultiplied frame [S, S, 4] to the other, [S, S, 2] pixels (x, y).
 
     The flow sees the object's brightness in front of black or white, whichever contrasts more.
@@ -72,10 +72,10 @@ def _grey(frame: np.ndarray, background: float) -> np.ndarray:
 
 def _disagreement(there: np.ndarray, back: np.ndarray) -> np.ndarray:
     """Distance [S, S] from each pixel to where both flows lead it, pixels."""
-    return np.linalg.norm(there + _warped(back, there), axis=-1)
+    return np.linalg.norm(there + warped(back, there), axis=-1)
 
 
-def _visible(there: np.ndarray, back: np.ndarray) -> np.ndarray:
+def visible(there: np.ndarray, back: np.ndarray) -> np.ndarray:
     """Visibility [S, S] in (0, 1] of each pixel in the other frame, by consistency of the flows."""
     return 1 / (1 + (_disagreement(there, back) / CONSISTENT) ** 4)
 
@@ -95,7 +95,7 @@ def _flow_at(
     sums = np.zeros((*pixels.shape[:2], 3))
     for here, (passed, sign) in enumerate(((share, 1), (1 - share, -1))):
         frame, other, flow = ends[here], ends[1 - here], flows[here]
-        difference = np.abs(frame - _warped(other, flow)).mean(-1)
+        difference = np.abs(frame - warped(other, flow)).mean(-1)
         weight = np.exp(-COLOR_FALLOFF * difference) * visible[here] + 1e-4
         covered = frame[..., 3] > COVERED
         arrived = pixels[covered] + passed * flow[covered]
@@ -144,7 +144,7 @@ def _filled(sums: np.ndarray) -> np.ndarray:
     return result
 
 
-def _warped(image: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def warped(image: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """The image [S, S, C] sampled at each pixel plus its offset [S, S, 2]; 0 outside."""
     at = _pixels(len(image)) + offsets
     return cv2.remap(

@@ -13,6 +13,7 @@ from ..run.engines import Engine, check_name, identity, usable
 from . import alpha, classical
 
 REMBG_GPU_GB = 3.0
+REMBG_ON_CPU = ("folder", "cache")  # where its weights are, for a CPU to use them
 
 
 def choose(
@@ -43,7 +44,7 @@ def choose(
     available, why = True, "asked for"
     check_name(config.engine, "auto", "rembg")
     if config.engine == "auto":
-        available, why = usable(weights, machine, gpu_gb=REMBG_GPU_GB, cached_on_cpu=True)
+        available, why = usable(weights, machine, gpu_gb=REMBG_GPU_GB, cpu_takes=REMBG_ON_CPU)
     if not available:
         return Engine("classical", f"the clip has no alpha channel; {why}", classical.run)
     from . import rembg

@@ -16,6 +16,8 @@ from .views import Matte, MeshMaker, Views
 
 ZERO123PLUS_GB, ZERO123PLUS_LOW_GB = 8.0, 6.0  # GPU memory that Zero123++ needs
 L4GM_GB, L4GM_LOW_GB = 8.0, 5.0  # and L4GM: 5.2 and 3.2 were measured
+RELIEF_GB = 1.0  # GPU memory that a depth network needs
+RELIEF_ON_CPU = ("folder", "cache", "hub")  # where its weights are, for a CPU to use them
 
 
 def given_views(source: Path, config: MultiviewConfig) -> bool:
@@ -39,8 +41,9 @@ def choose(
     """Choose the engine; its run(frames [T, S, S, 4], size) returns Views.
 
     The cameras of a multi-camera capture are used as they are. Otherwise "auto" prefers, in this
-    order: the views in a prepared folder; Zero123++, where it can run; the shape prior, for which
-    the front camera of a prepared folder is used. L4GM runs only when it is asked for.
+    order: the views in a prepared folder; Zero123++, where it can run; a depth network with the
+    shape prior, if its weights are on the disk or can be downloaded; the shape prior alone. For the
+    last two, the front camera of a prepared folder is used. L4GM runs only when it is asked for.
 
     Args:
         matte: mattes generated views [T, H, W, 3] with the engine that matted the clip.
@@ -77,16 +80,51 @@ def choose(
         made_from = (*identity(weights, machine), f"seed {seed}")
         return Engine("zero123plus", why, run, made_from, weights)
 
-    check_name(config.engine, "auto", "inflate")
-    from .inflate import engine as inflate
+    check_name(config.engine, "auto", "relief", "inflate")
     from .shape_prior.weights import fingerprint
+
+    prior = f"shape prior {fingerprint()}"
+    if config.engine != "inflate":
+        network, depth_why = _depth_network(config, machine)
+        if network:
+            from ..run.device import pick
+            from .relief import engine as relief
+
+            def told(frames: np.ndarray, size: int) -> Stage[Views]:
+                front = given.front_camera(source, size)
+                return relief.run(
+                    frames, front, size, network=network, machine=machine,
+                    slant=config.slant, depth=config.depth,
+                )  # fmt: skip
+
+            if pick(machine.device).type == "cpu":
+                depth_why += f"; about {relief.CPU_SECONDS:g} s a frame on two cores"
+            made_from = (*identity((network,), machine), prior)
+            return Engine("relief", f"{network}: {depth_why}", told, made_from, (network,))
+        why = f"{why}; {depth_why}"
+    from .inflate import engine as inflate
 
     def inflated(frames: np.ndarray, size: int) -> Stage[Views]:
         front = given.front_camera(source, size)
         return inflate.run(frames, front, size, slant=config.slant, depth=config.depth)
 
     why = why if config.engine == "inflate" else f"no views; {why}"
-    return Engine("inflate", why, inflated, (f"shape prior {fingerprint()}",), formerly_from=())
+    return Engine("inflate", why, inflated, (prior,), formerly_from=())
+
+
+def _depth_network(config: MultiviewConfig, machine: MachineConfig) -> tuple[str, str]:
+    """Network of the engine relief, or "" if "auto" finds none, and the reason."""
+    asked = config.engine == "relief"
+    names = ("moge-2-vits", "depth-anything-v2-small")
+    if config.depth_network != "auto":
+        names = (config.depth_network,)
+    reasons = []
+    for name in names:
+        can_run, why = usable((name,), machine, gpu_gb=RELIEF_GB, cpu_takes=RELIEF_ON_CPU)
+        if can_run:
+            return name, "asked for" if asked else why
+        reasons.append(why)
+    return (names[0], "asked for") if asked else ("", reasons[0])
 
 
 def _l4gm(

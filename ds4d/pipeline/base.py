@@ -122,7 +122,7 @@ class Pipeline:
             return {"flags": [[flag.frame, flag.view, flag.reason] for flag in flags]}
 
         # Views that lie in the source folder are covered by the clip's key, which hashes it whole.
-        inputs = (without_defaults(config.multiview, "sides", "between"),)
+        inputs = (without_defaults(config.multiview, "depth_network", "sides", "between"),)
         yield from self.recorder.run(
             "multiview", inputs, ("matting",), ["multiview"], make, choose,
             choose_from=(fingerprint(),),

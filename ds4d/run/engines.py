@@ -71,13 +71,14 @@ def usable(
     machine: MachineConfig,
     *,
     gpu_gb: float,  # GPU memory that the network needs
-    cached_on_cpu: bool = False,  # on a CPU, weights in a cache are enough
+    cpu_takes: tuple[str, ...] = ("folder",),  # on a CPU: where its weights may be, as in `Found`
 ) -> tuple[bool, str]:
     """Decide whether "auto" takes a pretrained engine on this machine, and say why.
 
     On a GPU that is large enough: if the weights are on the disk or the hub can be reached. On a
-    CPU, where such networks take minutes to hours: if the user's own folder holds the weights.
-    Never, if the run is for commercial use and the weights are not.
+    CPU, where most networks take minutes to hours: if the user's own folder holds the weights, or
+    they are where the network is worth its time. Never, if the run is for commercial use and the
+    weights are not.
     """
     from ..weights import find
     from .device import pick  # imports torch, which matting without a network does not need
@@ -91,16 +92,16 @@ def usable(
         memory = torch.cuda.get_device_properties(device).total_memory / 1e9
         if memory < gpu_gb:
             return False, f"the GPU has {memory:.0f} GB, the pretrained network needs {gpu_gb:g}"
-    accepted = {"cuda": ("folder", "cache", "hub"), "cpu": ("folder",)}[device.type]
-    if cached_on_cpu:
-        accepted += ("cache",)
+    accepted = ("folder", "cache", "hub") if device.type == "cuda" else cpu_takes
+    away = False
     for name in weights:
         found = find(name, machine.weights)
         if found.where == "missing":
             return False, f"weights of {name}: {found.message}"
         if found.where not in accepted:
             return False, "no GPU is here for the pretrained network"
-    return True, f"its weights are there, on {device.type}"
+        away = away or found.where == "hub"
+    return True, f"its weights {'can be downloaded' if away else 'are there'}, on {device.type}"
 
 
 def not_commercial(weights: tuple[str, ...], machine: MachineConfig) -> tuple[str, str] | None:

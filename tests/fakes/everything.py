@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from tests.fakes import (
+    depth,
     dinov2,
     instantmesh,
     l4gm,
@@ -23,7 +24,7 @@ from tests.fakes import (
     zero123plus,
 )  # fmt: skip
 
-SUBJECTS = (rembg, zero123plus, dinov2, instantmesh, lpips, zero123, videos, rife, l4gm)
+SUBJECTS = (rembg, zero123plus, depth, dinov2, instantmesh, lpips, zero123, videos, rife, l4gm)
 
 
 def make(folder: Path) -> Path:

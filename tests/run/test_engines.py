@@ -65,7 +65,7 @@ def test_a_cpu_takes_only_what_its_owner_gave_it(found, where, fine):
 
 def test_a_light_network_also_runs_on_a_cpu_once_it_is_downloaded(found):
     found("cache")
-    assert usable(NAMES, MachineConfig(device="cpu"), gpu_gb=8, cached_on_cpu=True)[0]
+    assert usable(NAMES, MachineConfig(device="cpu"), gpu_gb=8, cpu_takes=("folder", "cache"))[0]
 
 
 def test_missing_weights_are_reported_with_their_reason(found):

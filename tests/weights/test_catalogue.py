@@ -23,6 +23,7 @@ def test_every_choice_in_the_settings_has_its_weights():
     names += [f"instantmesh-{model}" for model in choices(MeshConfig, "model")]
     names += choices(FourdConfig, "sds_model")
     names += ["instantmesh-unet", "dino-vitb16", "lpips-vgg16", "l4gm-recon", "l4gm-interp"]
+    names += [name for name in choices(MultiviewConfig, "depth_network") if name != "auto"]
     names += set(papers.WEIGHTS.values()) - set(names)
     names += [*animate.WEIGHTS.values(), *imagine.WEIGHTS.values()]
     names += [interpolation.RIFE]
@@ -73,7 +74,13 @@ def test_a_space_preloads_what_is_looked_for():
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
     preloaded = re.findall(r"^ +- (\S+/\S+) (\S+) ([0-9a-f]{40})$", readme, re.MULTILINE)
     found = {(repo, revision): set(files.split(",")) for repo, files, revision in preloaded}
-    for name in ("zero123plus-v1.2", "dinov2-base", "instantmesh-large", "l4gm-recon"):
+    for name in (
+        "zero123plus-v1.2",
+        "moge-2-vits",
+        "dinov2-base",
+        "instantmesh-large",
+        "l4gm-recon",
+    ):
         weights = CATALOGUE[name]
         assert found[weights.repo, weights.revision] >= set(weights.files)
     pinned = {(weights.repo, weights.revision) for weights in CATALOGUE.values()}

@@ -22,7 +22,7 @@ from ...images import over, tile
 from ...run.events import Event, Stage
 from ...run.parallel import each
 from ..views import Views
-from .model import fit, resized
+from .model import Model, fit, resized
 from .solid import render
 
 
@@ -43,6 +43,17 @@ def run(
         frame with an empty matte has transparent views.
     """
     model = yield from fit(frames, front, slant, depth)
+    return (yield from views_of(model, frames, front, size))
+
+
+def views_of(
+    model: Model,
+    frames: np.ndarray,
+    front: Cameras,
+    size: int,
+    before: int = 0,  # steps of the stage that are done
+) -> Stage[Views]:
+    """Render the views of a model of the frames, with the events and the result of `run`."""
     others = _zero123plus_cameras(front, size)
     cameras = concatenate([front.resized(size, size), others])
     images = np.empty((len(frames), len(cameras), size, size, 4), np.uint8)
@@ -50,7 +61,8 @@ def run(
     for index, views in enumerate(drawn):
         images[index, 0], images[index, 1:] = resized(frames[index], size), views
         preview = tile(over(views), columns=3)
-        yield Event("multiview", index + 1, len(frames), f"frame {index + 1}", preview)
+        step, total = before + index + 1, before + len(frames)
+        yield Event("multiview", step, total, f"frame {index + 1}", preview)
     return Views(images, cameras, mesh=model.solid(len(frames) // 2).mesh())
 
 

@@ -48,13 +48,19 @@ def fit(
 
     The last event's message reports the slant.
     """
-    grid = min(frames.shape[1], MAX_GRID)
-    small = np.stack(list(each(lambda frame: resized(frame, grid), frames)))
+    small, camera = on_grid(frames, front)
     yield Event("multiview", 0, len(frames), "estimating depth")
     told = Prior.load()(small, None if slant is None else math.radians(slant))
-    model = assembled(small, told, front.resized(grid, grid), depth)
+    model = assembled(small, told, camera, depth)
     yield Event("multiview", 0, len(frames), model.said)
     return model
+
+
+def on_grid(frames: np.ndarray, front: Cameras) -> tuple[np.ndarray, Cameras]:
+    """Frames [T, G, G, 4] of a model made from [T, S, S, 4] uint8, and their camera."""
+    grid = min(frames.shape[1], MAX_GRID)
+    small = np.stack(list(each(lambda frame: resized(frame, grid), frames)))
+    return small, front.resized(grid, grid)
 
 
 def assembled(

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, one_hot
 
 from .network import FOREGROUND, SLANT_BINS, STEEPEST, ShapePrior, Sizes, slant_bins
 from .weights import WEIGHTS, load_weights
@@ -61,7 +61,7 @@ class Prior:
     def __call__(
         self,
         frames: np.ndarray,  # [T, S, S, 4] uint8 RGBA, straight alpha
-        slant: float | None = None,  # radians, if known; None = estimated
+        slant: float | np.ndarray | None = None,  # radians, of all frames or [T]; None = estimated
         evidence: np.ndarray | None = None,  # [bins] log-likelihoods of slant_bins()
     ) -> Told:
         T, S = frames.shape[:2]
@@ -75,9 +75,9 @@ class Prior:
             logits[group] = self.slant_logits(images[group][None], seen.slants)[0]
         slants, chances = likely_slants(logits, evidence)
         if slant is not None:
-            slants = torch.full_like(slants, slant).clamp(-STEEPEST, STEEPEST)
-            chances = torch.zeros_like(chances)
-            chances[:, (slant_bins() - slant).abs().argmin()] = 1
+            slants = torch.as_tensor(slant, dtype=slants.dtype).expand(T).clamp(-STEEPEST, STEEPEST)
+            nearest = (slant_bins() - slants[:, None]).abs().argmin(1)
+            chances = one_hot(nearest, SLANT_BINS).to(chances.dtype)
         maps = torch.empty(T, 8, *images.shape[-2:])
         for group, seen in zip(groups, encoded, strict=True):
             surfaces = self.network.decode(images[group][None], seen.features, slants[group][None])

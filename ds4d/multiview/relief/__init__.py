@@ -1,0 +1,1 @@
+"""Multiview engine of published depth: a network for single images tells the first surface."""
