@@ -54,7 +54,7 @@ WEIGHTS = "moge-2-vits"  # in whose place the simulated network is
 
 @dataclasses.dataclass(frozen=True)
 class Spoiling:
-    """How far a network is off."""
+    """Errors of a network."""
 
     level: float  # of the noise, in widths of the object
     lasting: bool = False  # the same noise in all frames

@@ -85,7 +85,7 @@ def pretrained(low_memory: bool = False) -> list[Pretrained]:
         *(Pretrained("animate", name, (weights,), "diffusers", clip_gb[name], on_demand=True)
           for name, weights in animate.WEIGHTS.items()),
         Pretrained("interpolate", "rife", (interpolation.RIFE,), "torch",
-                   interpolation.RIFE_GPU_GB, cached_on_cpu=True, on_demand=True),
+                   interpolation.RIFE_GPU_GB, interpolation.RIFE_ON_CPU, on_demand=True),
         *(Pretrained("evaluate", name, (name,), "transformers", 0.0, on_demand=True)
           for name in dict.fromkeys(papers.WEIGHTS.values()) if name != guidance.LPIPS),
         *(Pretrained("imagine", name, (weights,), "diffusers", imagine.GPU_GB, on_demand=True)

@@ -12,6 +12,7 @@ from .frames import positions
 
 RIFE = "rife-4.6"
 RIFE_GPU_GB = 2.0  # GPU memory that it needs; not measured
+RIFE_ON_CPU = ("folder", "cache")  # where its weights are, for a CPU to use them
 
 __all__ = ["between", "choose", "positions"]
 
@@ -24,7 +25,7 @@ def choose(config: ClipConfig, machine: MachineConfig) -> Engine:
     check_name(config.between, "auto", "flow", "rife")
     name, why = config.between, "asked for"
     if name == "auto":
-        can_run, why = usable((RIFE,), machine, gpu_gb=RIFE_GPU_GB, cached_on_cpu=True)
+        can_run, why = usable((RIFE,), machine, gpu_gb=RIFE_GPU_GB, cpu_takes=RIFE_ON_CPU)
         name = "rife" if can_run else "flow"
     if name == "flow":
         return Engine("flow", why, flow.run)

@@ -56,8 +56,8 @@ def test_weights_for_commercial_use_are_those_whose_licence_is_clear():
     assert allowed == {
         "rembg-isnet-general-use", "rembg-birefnet-general-lite", "rembg-u2net", "dinov2-small",
         "dinov2-base", "dinov2-large", "dino-vitb16", "lpips-vgg16", "wan2.2-ti2v-5b", "sdxl-base",
-        "clip-vit-b32", "clip-vit-b32-laion", "i3d-kinetics400", "rife-4.6",
-        "inception-fid", "ssd-1b",
+        "clip-vit-b32", "clip-vit-b32-laion", "i3d-kinetics400", "rife-4.6", "inception-fid",
+        "ssd-1b", "moge-2-vits", "depth-anything-v2-small",
     }  # fmt: skip
 
 

@@ -32,7 +32,7 @@ OUTPUTS = {"points": 3, "normal": 3, "mask": 0}  # of MoGe-2, with their last di
 
 @dataclass(frozen=True)
 class Reading:
-    """What a network says of one frame, at SIZE x SIZE pixels."""
+    """Depth and normals of one frame, as a network tells them, at SIZE x SIZE pixels."""
 
     depth: np.ndarray  # [SIZE, SIZE] float32, larger is farther away
     normals: np.ndarray | None  # [SIZE, SIZE, 3], OpenCV axes, towards the camera
