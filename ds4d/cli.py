@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from .batch import command as batch
+from .batch.command import Batch
 from .config import (
     AnimateConfig,
     Config,
@@ -195,10 +195,10 @@ def _commands(arguments: list[str]) -> Any:
     config = dataclasses.replace(preset, fourd=ablation(preset.fourd))
     start = Generate(clip=tyro.MISSING, out=tyro.MISSING, config=config)
     look = Inspect(clip=tyro.MISSING, config=config)
-    many = batch.Batch(clips=tyro.MISSING, out=tyro.MISSING, config=config)
+    many = Batch(clips=tyro.MISSING, out=tyro.MISSING, config=config)
     return (
         Annotated[Generate, tyro.conf.subcommand("generate", default=start)]
-        | Annotated[batch.Batch, tyro.conf.subcommand("batch", default=many)]
+        | Annotated[Batch, tyro.conf.subcommand("batch", default=many)]
         | Annotated[Inspect, tyro.conf.subcommand("inspect", default=look)]
         | Annotated[Animate, tyro.conf.subcommand("animate")]
         | Annotated[Imagine, tyro.conf.subcommand("imagine")]
@@ -237,6 +237,12 @@ def _generate(command: Generate) -> int:
         print(f"{name}{engine}: {stage['seconds']} s", file=sys.stderr)
     print(f"Done: {workspace.root / 'videos' / 'orbit.mp4'}", file=sys.stderr)
     return 0
+
+
+def _batch(command: Batch) -> int:
+    from .batch import work
+
+    return work.run(command)
 
 
 def _animate(command: Animate) -> int:
@@ -367,7 +373,7 @@ def _finished(run: Path, machine: MachineConfig) -> tuple[Any, Any]:
 
 RUNNERS = {
     Generate: _generate,
-    batch.Batch: batch.run,
+    Batch: _batch,
     Inspect: _inspect,
     Animate: _animate,
     Imagine: _imagine,

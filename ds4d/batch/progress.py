@@ -20,10 +20,11 @@ class Progress:
     Args:
         total: number of clips of the batch.
         before: number of them that were done before it began.
+        failed: number of them that failed before, and are not tried again.
     """
 
-    def __init__(self, total: int, before: int, out: TextIO | None = None):
-        self.total, self.done, self.failed = total, before, 0
+    def __init__(self, total: int, before: int, failed: int = 0, out: TextIO | None = None):
+        self.total, self.done, self.failed = total, before, failed
         self.before, self.began = before, time.monotonic()
         self.out = out or sys.stderr
         self.live, self.written = self.out.isatty(), 0.0

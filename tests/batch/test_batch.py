@@ -99,7 +99,7 @@ def test_threads_and_clips_at_a_time():
 
 
 def test_the_line_says_what_a_person_waits_for():
-    shown = progress.Progress(10, 2, io.StringIO())
+    shown = progress.Progress(10, 2, out=io.StringIO())
     shown.end("a", "", "", "")
     shown.end("b", "matting", "Nothing moves.", "Take another clip.")
     line = shown.text(Counter({"fourd": 2, "clip": 1}), 1, seconds=100.0)
