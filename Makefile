@@ -2,13 +2,14 @@
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c 'import venv, ensurepip' 2>/dev/null && echo python3.12 || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
+NPM := tests/npm
 
 .PHONY: app test lint clean
 
 app: $(VENV)/.app
 	$(BIN)/python app.py
 
-test: $(VENV)/.test lint
+test: $(VENV)/.test $(NPM)/node_modules lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.test
@@ -27,5 +28,11 @@ $(VENV)/.test: $(BIN)/python requirements.txt requirements-test.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-test.txt
 	touch $(VENV)/.app $@
 
+# Readers of the exported files; their tests are skipped without them.
+$(NPM)/node_modules: $(NPM)/package.json
+	if command -v npm >/dev/null; then \
+		npm install --prefix $(NPM) --no-audit --no-fund --no-package-lock --ignore-scripts --silent \
+		&& touch $@ || echo "The tests with npm packages are skipped."; fi
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(NPM)/node_modules

@@ -93,7 +93,7 @@ def measure(run: Path, case: Path, out: Path | None) -> dict[str, Any]:
     means = [asset.splats(position).means.numpy()[solid] for position in asset.positions.tolist()]
     goals = [spread(Surface(places, truth_faces)) for places in truth]
     height = float(np.ptp(truth[..., 2]))
-    skinned = dataclasses.replace(own, vertices=skin.vertices(own.vertices[own.rest]))
+    skinned = dataclasses.replace(own, vertices=skin.vertices())
     apart = np.linalg.norm(skinned.vertices - own.vertices, axis=-1) * 256
     return {
         "case": case.name,
@@ -106,7 +106,7 @@ def measure(run: Path, case: Path, out: Path | None) -> dict[str, Any]:
         "mesh": looks(own, case),
         "skeleton": {
             "seconds": round(bone_seconds, 1),
-            "bones": len(skin.centres),
+            "bones": len(skin.rig.names),
             "apart_px": [round(float(f(apart)), 3) for f in (np.mean, p95, np.max)],
             **looks(skinned, case),
         },

@@ -52,6 +52,7 @@ def header() -> str:
 def licences() -> dict[str, list[str]]:
     """The parts of this Space and the weights that it can use, by their licence."""
     parts = {"Apache-2.0": ["the code and the embedded engines"], "CC0": ["example clips"]}
+    parts["TOST-1.0 (Apache-2.0 but for trademarks)"] = ["usd-core, which writes usdz files"]
     for weights in CATALOGUE.values():
         if not not_commercial((weights.name,), MachineConfig()):
             parts.setdefault(weights.licence, []).append(weights.use)

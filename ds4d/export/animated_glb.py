@@ -11,10 +11,11 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from ..mesh.io import TO_GLTF
-from ..moving_mesh.geometry import vertex_normals
-from ..moving_mesh.model import Material, MovingMesh, Part
+from ..moving_mesh.geometry import Surface, vertex_normals
+from ..moving_mesh.model import Material, MovingMesh, Part, Rig, media_type
 from ..moving_mesh.rigidity import welded
 from ..moving_mesh.skinning import Skin
+from .bones import bones_of
 from .gltf import FLOAT, SHORT, VERTICES, Buffer
 
 UNLIT = "KHR_materials_unlit"
@@ -27,60 +28,49 @@ def write_skinned(
     times: Sequence[float],  # [T] seconds, increasing
     motion: np.ndarray | None = None,  # [T, 3] translations of the whole object, in the world
 ) -> None:
-    """Write the rest pose, bones without a hierarchy, and their keyframes at the clip's times.
+    """Write the rest pose, the bones, and their keyframes at the clip's times.
 
     The root motion moves the node above the bones.
     """
-    buffer = Buffer()
+    buffer, bones = Buffer(), bones_of(skin)
+    surface = Surface(skin.rest, moving.faces)
     primitives = [
         _primitive(buffer, moving, part)
-        | {"attributes": _attributes(buffer, moving, part) | _influences(buffer, skin, part)}
+        | {"attributes": _attributes(buffer, surface, part) | _influences(buffer, skin.rig, part)}
         for part in moving.parts
     ]
-    centres = skin.centres @ TO_GLTF.T
-    places, turns = bone_keys(skin)
-    inverse = np.tile(np.eye(4), (len(centres), 1, 1))
-    inverse[:, :3, 3] = -centres
-    joints = list(range(2, 2 + len(centres)))
-    nodes = [
-        {"name": "object", "mesh": 0, "skin": 0},
-        {"name": "skeleton", "children": joints},
-        *(
-            {"name": f"bone_{number + 1:02d}", "translation": centre.tolist()}
-            for number, centre in enumerate(centres)
-        ),
-    ]
-    key_times = buffer.add(np.asarray(times), limits=True)
-    channels, samplers = [], []
-    for bone, joint in enumerate(joints):
-        for kind, values in (("translation", places[:, bone]), ("rotation", turns[:, bone])):
-            samplers.append({"input": key_times, "output": buffer.add(values)})
-            channels.append({"sampler": len(samplers) - 1, "target": {"node": joint, "path": kind}})
-    if motion is not None:
-        samplers.append({"input": key_times, "output": buffer.add(motion @ TO_GLTF.T)})
-        channels.append(
-            {"sampler": len(samplers) - 1, "target": {"node": 1, "path": "translation"}}
+    joints = list(range(2, 2 + len(bones.names)))
+    children = [np.flatnonzero(bones.parents == bone) + 2 for bone in range(-1, len(joints))]
+    roots, *children = [list(map(int, own)) for own in children]
+    skeleton = {"name": "skeleton", "children": roots}
+    nodes = [{"name": "object", "mesh": 0, "skin": 0}, skeleton]
+    for name, pose, own in zip(bones.names, bones.rest, children, strict=True):
+        nodes.append(
+            {
+                "name": name,
+                "translation": pose[:3, 3].tolist(),
+                "rotation": Rotation.from_matrix(pose[:3, :3]).as_quat().tolist(),
+            }
+            | ({"children": own} if own else {})
         )
+    channels, samplers = [], []
+    if len(times) > 1:
+        key_times = buffer.add(np.asarray(times), limits=True)
+        tracks = [] if motion is None else [(1, "translation", motion @ TO_GLTF.T)]
+        for bone, joint in enumerate(joints):
+            tracks.append((joint, "translation", bones.places[:, bone]))
+            tracks.append((joint, "rotation", bones.turns[:, bone]))
+        for number, (node, kind, values) in enumerate(tracks):
+            samplers.append({"input": key_times, "output": buffer.add(values)})
+            channels.append({"sampler": number, "target": {"node": node, "path": kind}})
+    inverse = np.linalg.inv(bones.poses)
+    inverse[:, 3] = [0, 0, 0, 1]
     matrices = buffer.add(inverse.swapaxes(1, 2).reshape(-1, 16))
     _save(
         path, buffer, moving, nodes, [0, 1], {"name": "object", "primitives": primitives},
         channels, samplers,
         {"skins": [{"inverseBindMatrices": matrices, "joints": joints, "skeleton": 1}]},
     )  # fmt: skip
-
-
-def bone_keys(skin: Skin) -> tuple[np.ndarray, np.ndarray]:
-    """Places [T, B, 3] and rotations [T, B, 4] (x, y, z, w) of the bones, in the axes of glTF.
-
-    Neighbouring rotations have the same sign: interpolation takes the short way.
-    """
-    moved = np.einsum("tbij,bj->tbi", skin.transforms[..., :3, :3], skin.centres)
-    places = (moved + skin.transforms[..., :3, 3]) @ TO_GLTF.T
-    matrices = TO_GLTF @ skin.transforms[..., :3, :3] @ TO_GLTF.T
-    turns = Rotation.from_matrix(matrices.reshape(-1, 3, 3)).as_quat().reshape(*places.shape[:2], 4)
-    for before, after in zip(turns, turns[1:], strict=False):
-        after *= np.where((before * after).sum(-1, keepdims=True) < 0, -1.0, 1.0)
-    return places, turns
 
 
 def write_morphing(
@@ -100,10 +90,9 @@ def write_morphing(
     for part in moving.parts:
         mine = ways[:, part.start : part.stop]
         targets = [{"POSITION": buffer.add(way, FLOAT, VERTICES, limits=True)} for way in mine]
-        attributes = _attributes(buffer, moving, part)
         primitives.append(
             _primitive(buffer, moving, part)
-            | {"attributes": attributes}
+            | {"attributes": _attributes(buffer, moving.surface(moving.rest), part)}
             | ({"targets": targets} if targets else {})
         )
     channels, samplers = [], []
@@ -127,9 +116,8 @@ def _primitive(buffer: Buffer, moving: MovingMesh, part: Part) -> dict[str, Any]
     return {"indices": buffer.indices(part.faces), "material": number}
 
 
-def _attributes(buffer: Buffer, moving: MovingMesh, part: Part) -> dict[str, int]:
-    """Accessors of a part's vertices in the rest pose."""
-    surface = moving.surface(moving.rest)
+def _attributes(buffer: Buffer, surface: Surface, part: Part) -> dict[str, int]:
+    """Accessors of a part's vertices; `surface` is the whole mesh in the rest pose."""
     point, points = welded(surface.vertices)  # normals are smooth across seams of the texture
     normals = vertex_normals(points, point[surface.faces])[point]
     normals[np.linalg.norm(normals, axis=1) < 0.5] = [0, 0, 1]  # of vertices without a face
@@ -147,12 +135,12 @@ def _attributes(buffer: Buffer, moving: MovingMesh, part: Part) -> dict[str, int
     return found
 
 
-def _influences(buffer: Buffer, skin: Skin, part: Part) -> dict[str, int]:
+def _influences(buffer: Buffer, rig: Rig, part: Part) -> dict[str, int]:
     """Accessors of the bones of a part's vertices."""
     mine = slice(part.start, part.stop)
     return {
-        "JOINTS_0": buffer.add(skin.bones[mine], SHORT, VERTICES),
-        "WEIGHTS_0": buffer.add(skin.weights[mine], FLOAT, VERTICES),
+        "JOINTS_0": buffer.add(rig.bones[mine], SHORT, VERTICES),
+        "WEIGHTS_0": buffer.add(rig.weights[mine], FLOAT, VERTICES),
     }
 
 
@@ -169,10 +157,13 @@ def _save(
 ) -> None:
     materials, images = [], []
     for part in moving.parts:
-        materials.append(_material(part.material, len(images)))
-        if part.material.image is not None:
-            view = buffer.view(part.material.image)
-            images.append({"bufferView": view, "mimeType": part.material.kind})
+        pictures = [("baseColorTexture", part.material.image), *part.material.others]
+        numbers = {}
+        for name, picture in pictures:
+            if picture is not None:
+                numbers[name] = len(images)
+                images.append({"bufferView": buffer.view(picture), "mimeType": media_type(picture)})
+        materials.append(_material(part.material, numbers))
     unlit = any(part.material.unlit for part in moving.parts)
     tree = {
         "scene": 0,
@@ -191,13 +182,19 @@ def _save(
     buffer.save(path, tree)
 
 
-def _material(material: Material, image: int) -> dict[str, Any]:
+def _material(material: Material, textures: dict[str, int]) -> dict[str, Any]:
     """Unlit where readers know the extension, otherwise matt."""
-    base: dict[str, Any] = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
-    base["baseColorFactor"] = list(material.color)
-    if material.image is not None:
-        base["baseColorTexture"] = {"index": image}
+    base: dict[str, Any] = {
+        "metallicFactor": material.metallic,
+        "roughnessFactor": material.roughness,
+        "baseColorFactor": list(material.color),
+    }
     made: dict[str, Any] = {"pbrMetallicRoughness": base}
+    for name, number in textures.items():
+        of_base = name in ("baseColorTexture", "metallicRoughnessTexture")
+        (base if of_base else made)[name] = {"index": number}
+    if any(material.glow):
+        made["emissiveFactor"] = list(material.glow)
     if material.unlit:
         made["extensions"] = {UNLIT: {}}
     if material.two_sided:

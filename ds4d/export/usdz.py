@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ..mesh.io import TO_GLTF
-from ..moving_mesh.model import MovingMesh, Part
+from ..moving_mesh.model import MovingMesh, Part, media_type
 from ..moving_mesh.skinning import Skin
-from .animated_glb import bone_keys
+from .bones import bones_of
 
 RATE = 24.0  # time codes per second
 
@@ -45,7 +46,7 @@ def write_usdz(
                 place.Set(Gf.Vec3d(*where.tolist()), time * RATE)
         _write_skeleton(stage, skin, times)
         for number, part in enumerate(moving.parts):
-            mesh = _write_part(stage, number, part, moving, skin)
+            mesh = _write_part(stage, number, part, skin)
             material = _write_material(stage, number, part, Path(folder))
             from pxr import UsdShade
 
@@ -60,22 +61,23 @@ def write_usdz(
 def _write_skeleton(stage, skin: Skin, times: Sequence[float]) -> None:
     from pxr import Gf, UsdSkel, Vt
 
-    names = Vt.TokenArray([f"bone_{number + 1:02d}" for number in range(len(skin.centres))])
-    centres = skin.centres @ TO_GLTF.T
-    rest = Vt.Matrix4dArray(
-        [Gf.Matrix4d(1).SetTranslate(Gf.Vec3d(*centre.tolist())) for centre in centres]
-    )
+    bones = bones_of(skin)
+    paths: list[str] = []
+    for number, (name, parent) in enumerate(zip(bones.names, bones.parents, strict=True)):
+        name = re.sub(r"\W", "_", name)
+        if not name or name[0].isdigit() or name in {path.split("/")[-1] for path in paths}:
+            name = f"_{number}_{name}"
+        paths.append(f"{paths[parent]}/{name}" if parent >= 0 else name)
+    names = Vt.TokenArray(paths)
     skeleton = UsdSkel.Skeleton.Define(stage, "/object/skeleton")
     skeleton.CreateJointsAttr(names)
-    skeleton.CreateBindTransformsAttr(rest)
-    skeleton.CreateRestTransformsAttr(rest)
+    skeleton.CreateBindTransformsAttr(_matrices(bones.poses))
+    skeleton.CreateRestTransformsAttr(_matrices(bones.rest))
     animation = UsdSkel.Animation.Define(stage, "/object/skeleton/clip")
     animation.CreateJointsAttr(names)
-    places, turns = bone_keys(skin)
-    scales = Vt.Vec3hArray([Gf.Vec3h(1, 1, 1)] * len(centres))
-    animation.CreateScalesAttr(scales)
+    animation.CreateScalesAttr(Vt.Vec3hArray([Gf.Vec3h(1, 1, 1)] * len(paths)))
     place_keys, turn_keys = animation.CreateTranslationsAttr(), animation.CreateRotationsAttr()
-    for time, where, turn in zip(times, places, turns, strict=True):
+    for time, where, turn in zip(times, bones.places, bones.turns, strict=True):
         place_keys.Set(Vt.Vec3fArray.FromNumpy(where.astype(np.float32)), time * RATE)
         quaternions = [Gf.Quatf(float(w), float(x), float(y), float(z)) for x, y, z, w in turn]
         turn_keys.Set(Vt.QuatfArray(quaternions), time * RATE)
@@ -83,13 +85,20 @@ def _write_skeleton(stage, skin: Skin, times: Sequence[float]) -> None:
     binding.CreateAnimationSourceRel().SetTargets([animation.GetPath()])
 
 
-def _write_part(stage, number: int, part: Part, moving: MovingMesh, skin: Skin):
+def _matrices(poses: np.ndarray):
+    """Poses [B, 4, 4] as USD has them, for row vectors."""
+    from pxr import Gf, Vt
+
+    return Vt.Matrix4dArray([Gf.Matrix4d(*pose.T.ravel().tolist()) for pose in poses])
+
+
+def _write_part(stage, number: int, part: Part, skin: Skin):
     """The UsdGeom.Mesh of a part, bound to the skeleton."""
     from pxr import Gf, Sdf, UsdGeom, UsdSkel, Vt
 
     mine = slice(part.start, part.stop)
     mesh = UsdGeom.Mesh.Define(stage, f"/object/part_{number}")
-    points = moving.vertices[moving.rest][mine] @ TO_GLTF.T
+    points = skin.rest[mine] @ TO_GLTF.T
     mesh.CreatePointsAttr(Vt.Vec3fArray.FromNumpy(points.astype(np.float32)))
     mesh.CreateFaceVertexCountsAttr(Vt.IntArray([3] * len(part.faces)))
     mesh.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(part.faces.astype(np.int32).ravel()))
@@ -108,7 +117,7 @@ def _write_part(stage, number: int, part: Part, moving: MovingMesh, skin: Skin):
     binding = UsdSkel.BindingAPI.Apply(mesh.GetPrim())
     binding.CreateSkeletonRel().SetTargets([Sdf.Path("/object/skeleton")])
     binding.CreateGeomBindTransformAttr(Gf.Matrix4d(1))
-    bones, weights = skin.bones[mine], skin.weights[mine]
+    bones, weights = skin.rig.bones[mine], skin.rig.weights[mine]
     binding.CreateJointIndicesPrimvar(False, bones.shape[1]).Set(
         Vt.IntArray.FromNumpy(bones.astype(np.int32).ravel())
     )
@@ -126,15 +135,18 @@ def _write_material(stage, number: int, part: Part, folder: Path):
     material = UsdShade.Material.Define(stage, f"/object/material_{number}")
     surface = UsdShade.Shader.Define(stage, f"/object/material_{number}/surface")
     surface.CreateIdAttr("UsdPreviewSurface")
-    surface.CreateInput("roughness", types.Float).Set(1.0)
-    surface.CreateInput("metallic", types.Float).Set(0.0)
+    surface.CreateInput("roughness", types.Float).Set(look.roughness)
+    surface.CreateInput("metallic", types.Float).Set(look.metallic)
     channel = "emissiveColor" if look.unlit else "diffuseColor"
     if look.unlit:
         surface.CreateInput("diffuseColor", types.Color3f).Set(Gf.Vec3f(0, 0, 0))
     color = surface.CreateInput(channel, types.Color3f)
     color.Set(Gf.Vec3f(*look.color[:3]))
     if look.image is not None:
-        file = folder / f"texture_{number}{'.png' if look.kind == 'image/png' else '.jpg'}"
+        file = (
+            folder
+            / f"texture_{number}{'.png' if media_type(look.image) == 'image/png' else '.jpg'}"
+        )
         file.write_bytes(look.image)
         reader = UsdShade.Shader.Define(stage, f"/object/material_{number}/uv")
         reader.CreateIdAttr("UsdPrimvarReader_float2")

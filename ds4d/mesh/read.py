@@ -18,6 +18,7 @@ from ..errors import UserError
 from .io import TO_GLTF, linear_to_srgb, srgb_to_linear
 from .mesh import Mesh
 from .references import MAX_BYTES, References, drop_unreadable_images
+from .skins import Skeleton, skeleton_of
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
 MAX_FACES = 2_000_000  # more than any view shows; 100,000 are plenty
@@ -34,8 +35,9 @@ UNREADABLE = (
 GREY = 0.5  # colour of parts without one, in each channel
 
 
-def shapes(file: Path) -> list[tuple]:
-    """Triangle meshes of a file as trimesh.Trimesh, with their transforms [4, 4].
+def shapes(file: Path) -> tuple[list[tuple], Skeleton | None]:
+    """Triangle meshes of a file as trimesh.Trimesh, each with its transform [4, 4] and what bones
+    move of it (Skinned or None); and the skeleton of the file, None if it has none.
 
     Raises:
         UserError: the file is not a mesh, or cannot be read.
@@ -43,8 +45,8 @@ def shapes(file: Path) -> list[tuple]:
     file = Path(file)
     _check(file)
     references = References(file)
-    _, data = _opened(file, references)
-    return list(parts_of(_read(file, data, references), file))
+    tree, data = _opened(file, references)
+    return _posed(file, _read(file, data, references), tree, data, references)
 
 
 def load(file: Path) -> tuple[Mesh, bool, list[str]]:
@@ -67,7 +69,7 @@ def load(file: Path) -> tuple[Mesh, bool, list[str]]:
         "are lost."
         for name in references.missing
     ]
-    parts = list(parts_of(loaded, file))
+    parts = [part[:2] for part in _posed(file, loaded, tree, data, references)[0]]
     if not parts:
         raise UserError(f"The mesh {file.name} is empty.", "Export it again, with its faces.")
     if sum(len(shape.faces) for shape, _ in parts) > MAX_FACES:
@@ -188,6 +190,26 @@ def _read(file: Path, data: bytes, references: References):
         log.setLevel(level)
         if references.refused:
             raise references.refused
+
+
+def _posed(
+    file: Path, loaded, tree: dict | None, data: bytes, references: References
+) -> tuple[list[tuple], Skeleton | None]:
+    """Parts of a trimesh.Scene as `shapes` returns them: where bones move one, they place it."""
+    parts = [(shape, transform, None) for shape, transform in parts_of(loaded, file)]
+    if not (tree or {}).get("skins"):
+        return parts, None
+    try:
+        binary = _chunks(data)[1] if file.suffix.lower() == ".glb" else b""
+        skeleton = skeleton_of(tree, binary, references)
+    except UNREADABLE:
+        raise _broken(file) from None
+    for n, (shape, _, _) in enumerate(parts if skeleton else []):
+        skinned = skeleton.part(np.asarray(shape.vertices))
+        if skinned is not None:
+            shape.vertices = skinned.vertices
+            parts[n] = (shape, np.eye(4), skinned)
+    return parts, skeleton
 
 
 def parts_of(loaded, file: Path) -> Iterator[tuple]:

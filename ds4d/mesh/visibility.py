@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,51 +15,43 @@ from .mesh import Mesh
 NEAR = 0.01  # world units; faces with a vertex nearer to the camera plane are not drawn
 
 
+@dataclass(frozen=True)
+class Hits:
+    """The place of a mesh that each pixel's centre shows."""
+
+    faces: np.ndarray  # [C, H, W] int32, -1 for none
+    weights: np.ndarray  # [C, H, W, 3] float32, of the face's corners, exact in perspective, sum 1
+    depth: np.ndarray  # [C, H, W] float64, infinite where there is no face
+
+
 def visible_faces(mesh: Mesh, cameras: Cameras) -> np.ndarray:
     """Index of the face at each pixel's centre, -1 for none, [C, H, W] int32.
 
     Faces are visible from both sides.
     """
+    return _rasterized(mesh, cameras)[0]
+
+
+def hits(mesh: Mesh, cameras: Cameras) -> Hits:
+    """Visible place at each pixel's centre. Faces are visible from both sides."""
+    visible, nearness = _rasterized(mesh, cameras)
+    weights = np.zeros((*visible.shape, 3), np.float32)
+    _weigh(mesh.vertices.numpy(), mesh.faces.numpy(), _matrices(cameras), visible, weights)
+    with np.errstate(divide="ignore"):
+        return Hits(visible, weights, 1 / nearness)
+
+
+def _rasterized(mesh: Mesh, cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
+    """Visible face, -1 for none, and 1 / its depth, 0 for none, at each pixel, [C, H, W]."""
     shape = (len(cameras), cameras.height, cameras.width)
     visible, nearness = np.full(shape, -1, np.int32), np.zeros(shape)
-    matrices = cameras.Ks.double() @ cameras.viewmats[:, :3].double()
-    _rasterize(mesh.vertices.numpy(), mesh.faces.numpy(), matrices.numpy(), visible, nearness)
-    return visible
+    _rasterize(mesh.vertices.numpy(), mesh.faces.numpy(), _matrices(cameras), visible, nearness)
+    return visible, nearness
 
 
-def barycentric(
-    mesh: Mesh,
-    cameras: Cameras,  # C
-    visible: np.ndarray,  # [C, H, W] from `visible_faces`
-) -> np.ndarray:
-    """Weights of the three vertices of the face at each pixel's centre, [C, H, W, 3], sum 1.
-
-    They are exact in perspective. Pixels without a face have weights of no meaning.
-    """
-    rows, columns = np.mgrid[: cameras.height, : cameras.width] + 0.5
-    pixels = np.stack([columns, rows, np.ones_like(rows)], -1)
-    rotations = cameras.viewmats[:, :3, :3].double().numpy()
-    to_rays = rotations.swapaxes(1, 2) @ np.linalg.inv(cameras.Ks.double().numpy())
-    centres, corners = cameras.centres().double().numpy(), mesh.corners().double().numpy()
-    weights = np.empty((*visible.shape, 3))
-    for c, faces in enumerate(visible):
-        ray = pixels @ to_rays[c].T
-        a, b, d = np.moveaxis(corners[faces] - centres[c], 2, 0)
-        # The ray's coefficients in the directions of the corners, by Cramer's rule.
-        volumes = [(ray * np.cross(*pair)).sum(-1) for pair in ((b, d), (d, a), (a, b))]
-        total = np.sum(volumes, 0)
-        weights[c] = np.stack(volumes, -1) / np.where(total == 0, 1.0, total)[..., None]
-    return weights
-
-
-def depth_of_faces(mesh: Mesh, cameras: Cameras, visible: np.ndarray) -> np.ndarray:
-    """Depth of the visible face at each pixel's centre, infinite without one, [C, H, W]."""
-    forward = cameras.viewmats[:, 2].double().numpy()
-    depths = forward[:, :3] @ mesh.vertices.double().numpy().T + forward[:, 3:]
-    corner = mesh.faces.numpy()[visible]  # [C, H, W, 3]
-    at = np.take_along_axis(depths, corner.reshape(len(visible), -1), 1).reshape(corner.shape)
-    depth = (barycentric(mesh, cameras, visible) * at).sum(-1)
-    return np.where(visible >= 0, depth, np.inf)
+def _matrices(cameras: Cameras) -> np.ndarray:
+    """Matrices [C, 3, 4] float64 from the world to (u d, v d, d): pixel (u, v), depth d."""
+    return (cameras.Ks.double() @ cameras.viewmats[:, :3].double()).numpy()
 
 
 def no_object() -> UserError:
@@ -115,3 +108,38 @@ def _rasterize(
                     if near > nearness[c, row, column]:
                         nearness[c, row, column] = near
                         visible[c, row, column] = f
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def _weigh(
+    vertices: np.ndarray,  # [M, 3] float32
+    faces: np.ndarray,  # [F, 3] int64
+    matrices: np.ndarray,  # [C, 3, 4] float64, world to (u d, v d, d)
+    visible: np.ndarray,  # [C, H, W] int32
+    weights: np.ndarray,  # [C, H, W, 3] float32, stays as it is where there is no face
+) -> None:
+    """Fill the weights of the corners of each pixel's face."""
+    cameras, height, width = visible.shape
+    u, v, d = np.empty(3), np.empty(3), np.empty(3)
+    for c in range(cameras):
+        P = matrices[c]
+        for row in range(height):
+            for column in range(width):
+                f = visible[c, row, column]
+                if f < 0:
+                    continue
+                for k in range(3):
+                    x, y, z = vertices[faces[f, k]]
+                    d[k] = P[2, 0] * x + P[2, 1] * y + P[2, 2] * z + P[2, 3]
+                    u[k] = (P[0, 0] * x + P[0, 1] * y + P[0, 2] * z + P[0, 3]) / d[k]
+                    v[k] = (P[1, 0] * x + P[1, 1] * y + P[1, 2] * z + P[1, 3]) / d[k]
+                    u[k] -= column + 0.5
+                    v[k] -= row + 0.5
+                # Areas are shares in image space; divided by depth, they are shares in space.
+                first = (u[1] * v[2] - v[1] * u[2]) / d[0]
+                second = (u[2] * v[0] - v[2] * u[0]) / d[1]
+                third = (u[0] * v[1] - v[0] * u[1]) / d[2]
+                total = first + second + third
+                weights[c, row, column, 0] = first / total
+                weights[c, row, column, 1] = second / total
+                weights[c, row, column, 2] = third / total

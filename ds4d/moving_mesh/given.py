@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,12 @@ from ..errors import UserError
 from ..mesh import read
 from ..mesh.io import TO_GLTF, srgb_to_linear
 from ..mesh.mesh import Mesh
-from .model import Material, MovingMesh, Part
+from ..mesh.skins import Skeleton, Skinned
+from .model import Material, MovingMesh, Part, Rig
 
 MOST_VERTICES = 100_000  # of a mesh that is animated; one key of each per frame is written
 MOST_TEXELS = 4096  # along a side of a texture; larger ones are reduced
+OTHERS = ("normalTexture", "metallicRoughnessTexture", "occlusionTexture", "emissiveTexture")
 PLAIN = (0.5, 0.5, 0.5, 1.0)  # linear colour of parts without one
 
 
@@ -32,22 +35,26 @@ def read_given(file: Path) -> MovingMesh:
         TooDense: it has more than MOST_VERTICES vertices.
         UserError: the file cannot be used.
     """
-    shapes = read.shapes(file)
-    if sum(len(shape.vertices) for shape, _ in shapes) > MOST_VERTICES:
+    shapes, skeleton = read.shapes(file)
+    if sum(len(shape.vertices) for shape, _, _ in shapes) > MOST_VERTICES:
         raise TooDense(
             f"The mesh {file.name} has more than {MOST_VERTICES:,} vertices, too many to animate.",
             "Simplify it, for example with a decimate modifier, and run again.",
         )
     gltf = file.suffix.lower() in (".glb", ".gltf")
     parts, places, start = [], [], 0
-    for shape, transform in shapes:
+    for shape, transform, _ in shapes:
         faces = np.asarray(shape.faces, np.int64)
         if np.linalg.det(transform[:3, :3]) < 0:  # a mirrored part
             faces = faces[:, ::-1]
         places.append(read.transformed(np.asarray(shape.vertices, np.float64), transform))
         parts.append(_part(shape, faces, start, gltf))
         start += len(shape.vertices)
-    return MovingMesh((np.concatenate(places) @ TO_GLTF)[None], tuple(parts), 0)
+    rig = None
+    if skeleton is not None:
+        counts = [len(shape.vertices) for shape, _, _ in shapes]
+        rig = _rig(skeleton, [skinned for _, _, skinned in shapes], counts)
+    return MovingMesh((np.concatenate(places) @ TO_GLTF)[None], tuple(parts), 0, rig)
 
 
 def place_given(file: Path, aligned: Mesh) -> MovingMesh:
@@ -69,7 +76,28 @@ def place_given(file: Path, aligned: Mesh) -> MovingMesh:
     normalized = np.nan_to_num((raw - (low + high) / 2) / (high - low).max())
     same, _, _ = read.load(file)  # the vertices that were aligned, before they were
     scale, rotation, shift = similarity(same.vertices.numpy(), aligned.vertices.numpy())
-    return replace(mesh, vertices=(scale * normalized @ rotation.T + shift)[None])
+    rig = mesh.rig
+    if rig is not None:
+        poses = rig.poses.copy()
+        poses[:, :3, :3] = rotation @ poses[:, :3, :3]
+        centred = (poses[:, :3, 3] - (low + high) / 2) / (high - low).max()
+        poses[:, :3, 3] = scale * centred @ rotation.T + shift
+        rig = replace(rig, poses=poses)
+    return replace(mesh, vertices=(scale * normalized @ rotation.T + shift)[None], rig=rig)
+
+
+def _rig(skeleton: Skeleton, skinned: list[Skinned | None], counts: list[int]) -> Rig:
+    """The skeleton in world axes; parts that no bone moves follow the first one."""
+    bones, weights = [], []
+    for part, count in zip(skinned, counts, strict=True):
+        bones.append(np.zeros((count, 4), np.int64) if part is None else part.bones)
+        still = np.tile([1.0, 0, 0, 0], (count, 1))
+        weights.append(still if part is None else part.weights)
+    axes = np.eye(4)
+    axes[:3, :3] = TO_GLTF.T
+    poses = axes @ skeleton.poses @ axes.T
+    joined = np.concatenate(bones), np.concatenate(weights)
+    return Rig(skeleton.names, skeleton.parents, poses, *joined)
 
 
 def similarity(points: np.ndarray, moved: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -101,9 +129,35 @@ def _part(shape, faces: np.ndarray, start: int, gltf: bool) -> Part:
         color = PLAIN if image is None and colors is None else (1.0,) * 4
     if image is not None and not gltf:
         color = (1.0,) * 4  # as most programs read the material of an obj file
-    material = Material(None if image is None else _file_of(image), color, two_sided=True)
+    more = _more(visual.material) if gltf and uv is not None else {}
+    base = None if image is None else _file_of(image)
+    material = Material(base, color=color, two_sided=True, **more)
     flipped = None if uv is None else np.stack([uv[:, 0], 1 - uv[:, 1]], 1)
     return Part(start, start + len(shape.vertices), faces, material, flipped, colors)
+
+
+def _more(material) -> dict[str, Any]:
+    """Fields of a Material beside its base colour, from a trimesh material of a glTF file."""
+    others = []
+    for name in (
+        "normalTexture",
+        "metallicRoughnessTexture",
+        "occlusionTexture",
+        "emissiveTexture",
+    ):
+        texture = getattr(material, name, None)
+        if texture is not None:
+            others.append((name, _file_of(texture)))
+    # What the format assumes where a file is silent shows as a mirror in most viewers.
+    metallic, roughness = material.metallicFactor, material.roughnessFactor
+    measured = any(name == "metallicRoughnessTexture" for name, _ in others)
+    glow = material.emissiveFactor
+    return {
+        "others": tuple(others),
+        "metallic": float(measured) if metallic is None else float(metallic),
+        "roughness": 1.0 if roughness is None else float(roughness),
+        "glow": (0.0,) * 3 if glow is None else tuple(np.asarray(glow, float)[:3].tolist()),
+    }
 
 
 def _file_of(image) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ..errors import UserError
 from ..fourd.asset import Asset
 from ..render.turntable import render_views
 from .model import Material, MovingMesh, Part
+from .registration import Evidence, register
 from .surface import TARGET_TRIANGLES, simplified, surface_of, widest
 from .texture import bake, jpeg, unwrap
 from .tracking import track
@@ -49,21 +51,30 @@ def make(
             "Look at the videos: so faint an object needs better mattes or a longer optimization.",
         )
     goals = [surface and simplified(surface, TARGET_TRIANGLES) for surface in surfaces]
+    rest = widest(surfaces) if given is None else len(frames) // 2
+    mesh = simplified(surfaces[rest], config.triangles) if given is None else given.surface(0)
+    tracked = yield from track(mesh, rest, frames, goals)
+    evidence = _evidence(asset)
+    yield
+    points = yield from register(
+        tracked.rigid, tracked.faces, tracked.points, rest, evidence, reshape=given is None
+    )
+    vertices = replace(tracked, points=points).vertices(mesh)
     if given is not None:
-        rest = len(frames) // 2
-        vertices = yield from track(given.surface(0), rest, frames, goals)
-        return MovingMesh(vertices, given.parts, rest)
-    rest = widest(surfaces)
-    mesh = simplified(surfaces[rest], config.triangles)
-    vertices = yield from track(mesh, rest, frames, goals)
+        return MovingMesh(vertices, given.parts, rest, given.rig)
     atlas = unwrap(mesh, config.texture)
     yield
-    cameras, count = asset.cameras, len(asset.cameras)
-    images = np.stack(
-        [render_views(asset, cameras, [position] * count) for position in asset.positions.tolist()]
+    texture = bake(
+        atlas, vertices, rest, evidence.images, evidence.cameras, evidence.trust, config.texture
     )
-    trust = np.where(np.arange(count) == 0, FRONT_TRUST, 1.0)
-    texture = bake(atlas, vertices, rest, images, cameras.to("cpu"), trust, config.texture)
     material = Material(jpeg(texture), unlit=True)
     part = Part(0, len(atlas.vertex), atlas.faces, material, atlas.uv)
     return MovingMesh(vertices[:, atlas.vertex], (part,), rest)
+
+
+def _evidence(asset: Asset) -> Evidence:
+    """Renders of all frames from the cameras of the optimization."""
+    count, positions = len(asset.cameras), asset.positions.tolist()
+    images = [render_views(asset, asset.cameras, [position] * count) for position in positions]
+    trust = np.where(np.arange(count) == 0, FRONT_TRUST, 1.0)
+    return Evidence(np.stack(images), asset.cameras.to("cpu"), trust)

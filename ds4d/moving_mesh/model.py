@@ -9,19 +9,23 @@ import numpy as np
 from .geometry import Surface
 
 
+def media_type(image: bytes) -> str:
+    """Media type of an encoded PNG or JPEG file."""
+    return "image/png" if image[:4] == b"\x89PNG" else "image/jpeg"
+
+
 @dataclass(frozen=True)
 class Material:
     """Base colour of a part: a texture, or a flat colour."""
 
     image: bytes | None = None  # an encoded PNG or JPEG file, sRGB
+    others: tuple[tuple[str, bytes], ...] = ()  # glTF's names of further textures, PNG files
+    metallic: float = 0.0
+    roughness: float = 1.0
+    glow: tuple[float, ...] = (0.0, 0.0, 0.0)  # linear RGB of emitted light
     color: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)  # linear RGBA, multiplied with the texture
     unlit: bool = False  # the colours contain the light already
     two_sided: bool = False
-
-    @property
-    def kind(self) -> str:
-        """Media type of the image."""
-        return "image/png" if self.image and self.image[:4] == b"\x89PNG" else "image/jpeg"
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,24 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Rig:
+    """B bones and their influence on M vertices."""
+
+    names: tuple[str, ...]
+    parents: np.ndarray  # [B] index of each bone's parent, which stands before it, -1 for none
+    poses: np.ndarray  # [B, 4, 4] of each bone in the rest pose, rigid, world
+    bones: np.ndarray  # [M, 4] index of each vertex's bones
+    weights: np.ndarray  # [M, 4] theirs, sum 1, 0 where there are fewer
+
+
+@dataclass(frozen=True)
 class MovingMesh:
     """M vertices in T frames; parts, faces and uv are those of all frames."""
 
     vertices: np.ndarray  # [T, M, 3] float64, world coordinates
     parts: tuple[Part, ...]
     rest: int  # the frame in which the mesh was made
+    rig: Rig | None = None  # the skeleton that a given mesh brings
 
     @property
     def faces(self) -> np.ndarray:

@@ -11,7 +11,7 @@ import torch
 from ..cameras import Cameras
 from ..mesh.io import linear_to_srgb
 from ..mesh.mesh import Mesh
-from ..mesh.visibility import barycentric, visible_faces
+from ..mesh.visibility import hits
 from .model import MovingMesh, Part
 
 SAMPLES = 3  # per pixel along each side
@@ -23,8 +23,8 @@ def render(moving: MovingMesh, frame: int, cameras: Cameras) -> np.ndarray:
     faces = torch.from_numpy(moving.faces)
     places = torch.from_numpy(moving.vertices[frame].astype(np.float32))
     mesh = Mesh(places, faces, torch.zeros(0, 3))
-    visible = visible_faces(mesh, fine)
-    weights = barycentric(mesh, fine, visible)
+    seen = hits(mesh, fine)
+    visible, weights = seen.faces, seen.weights
     image = np.zeros((*visible.shape, 4), np.float32)
     first = 0
     for part in moving.parts:

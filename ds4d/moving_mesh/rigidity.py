@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import coo_matrix, csr_matrix, diags
+from scipy.sparse import coo_matrix, csr_matrix, diags, identity
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import SuperLU, splu
 from scipy.spatial import cKDTree
@@ -54,19 +54,35 @@ class RigidMesh:
     ) -> np.ndarray:
         """Points [P, 3] near the targets, with every neighbourhood nearly rigid."""
         if pull not in self._solvers:
-            matrix = diags(self.degree + pull) - self.weights
-            self._solvers[pull] = splu(matrix.tocsc())
+            self._solvers[pull] = splu((self.laplacian() + pull * identity(len(points))).tocsc())
         for _ in range(iterations):
             turns = self.rotations(points)
-            means = (turns[self.start] + turns[self.end]) / 2
-            pulls = self.edge_weights[:, None] * np.einsum("eij,ej->ei", means, self.edge_vectors)
-            points = self._solvers[pull].solve(self._sum(pulls) + pull * targets)
+            forces = self.forces(turns, self.edge_vectors)
+            points = self._solvers[pull].solve(forces + pull * targets)
         return points
 
-    def rotations(self, points: np.ndarray) -> np.ndarray:
-        """Rotation of the neighbourhood of each point from the rest shape, [P, 3, 3]."""
+    def laplacian(self) -> csr_matrix:
+        """Sum of the differences of each point from its neighbours, [P, P]."""
+        return (diags(self.degree) - self.weights).tocsr()
+
+    def forces(self, turns: np.ndarray, edges: np.ndarray) -> np.ndarray:
+        """Laplacian [P, 3] of the points whose edges [E, 3] are turned by `turns` [P, 3, 3]."""
+        means = (turns[self.start] + turns[self.end]) / 2
+        return self._sum(self.edge_weights[:, None] * np.einsum("eij,ej->ei", means, edges))
+
+    def unturned(self, points: np.ndarray, turns: np.ndarray) -> np.ndarray:
+        """Edges [E, 3] of the points [P, 3] before the turns [P, 3, 3] of their ends."""
+        means = (turns[self.start] + turns[self.end]) / 2
+        return np.einsum("eji,ej->ei", means, points[self.start] - points[self.end])
+
+    def rotations(self, points: np.ndarray, edges: np.ndarray | None = None) -> np.ndarray:
+        """Rotation of the neighbourhood of each point from the rest shape, [P, 3, 3].
+
+        `edges` [E, 3] stand for another shape than that of rest.
+        """
         now = points[self.start] - points[self.end]
-        outer = self.edge_weights[:, None, None] * now[:, :, None] * self.edge_vectors[:, None]
+        edges = self.edge_vectors if edges is None else edges
+        outer = self.edge_weights[:, None, None] * now[:, :, None] * edges[:, None]
         u, _, vt = np.linalg.svd(self._sum(outer))
         u[..., 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
         return u @ vt

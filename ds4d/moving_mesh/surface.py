@@ -13,7 +13,7 @@ from .geometry import Surface
 CELLS = 120  # grid cells per world unit, which is roughly the object's longest side
 SMOOTHING = 3  # rounds of Taubin's filter, which removes the terraces of the grid
 PART = 0.01  # of the largest part's area; smaller ones are floaters
-TARGET_TRIANGLES = 8000  # of a surface that another mesh is fitted to
+TARGET_TRIANGLES = 4000  # of a surface that another mesh is fitted to
 
 
 def surface_of(splats: Splats) -> Surface | None:

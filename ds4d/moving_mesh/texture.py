@@ -19,7 +19,7 @@ from scipy.spatial import cKDTree
 
 from ..cameras import Cameras
 from ..mesh.mesh import Mesh
-from ..mesh.visibility import depth_of_faces, visible_faces
+from ..mesh.visibility import hits
 from .geometry import Surface, vertex_normals
 
 PADDING = 4  # texels between charts, which repeat the colours of their edges
@@ -77,7 +77,7 @@ def bake(
             torch.from_numpy(faces),
             torch.zeros(len(places), 3),
         )
-        depth = depth_of_faces(mesh, cameras, visible_faces(mesh, cameras))
+        depth = hits(mesh, cameras).depth
         normals = vertex_normals(places, faces)
         _gather(
             corners, weights, places, normals, images[frame], _trimmed(images[frame]), depth,
@@ -104,18 +104,8 @@ def _texels(atlas: Atlas, size: int) -> tuple[np.ndarray, np.ndarray]:
     # A camera in whose image the vertex (u, v, 1) appears at the pixel (u, v).
     straight = Cameras(torch.eye(4)[None], torch.eye(3)[None], size, size)
     mesh = Mesh(torch.from_numpy(flat).float(), torch.from_numpy(atlas.faces), torch.zeros(0, 3))
-    face = visible_faces(mesh, straight)[0]
-    a, b, c = (atlas.uv[atlas.faces[face, k]] * size for k in range(3))
-    x, y = np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5)
-    point = np.stack([x, y], -1)
-
-    def area(p, q, r):
-        return (q - p)[..., 0] * (r - p)[..., 1] - (q - p)[..., 1] * (r - p)[..., 0]
-
-    whole = area(a, b, c)
-    whole = np.where(np.abs(whole) > 1e-12, whole, 1.0)
-    first, second = area(point, b, c) / whole, area(point, c, a) / whole
-    return face, np.stack([first, second, 1 - first - second], -1)
+    found = hits(mesh, straight)
+    return found.faces[0], found.weights[0].astype(np.float64)
 
 
 def _trimmed(views: np.ndarray) -> np.ndarray:

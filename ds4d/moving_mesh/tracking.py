@@ -10,6 +10,7 @@ around them end up no better (docs/results.md, "The moving mesh").
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -19,16 +20,18 @@ from .geometry import Surface, face_normals, facing_nearest, vertex_normals
 from .rigidity import RigidMesh, welded
 from .surface import simplified
 
+INERTIA = 0.8  # share of the last motion with which a frame's fit begins
+INERTIA_PULL = 1.0  # of a point so moved, against 1 of an edge
 SPREADS = (0.04, 0.03, 0.02, 0.015)  # world units, blur of the transport in each of its rounds
 SLACK = 0.1  # world units; mass is left where it is rather than moved farther
 NORMAL_COST = 0.0005  # of the difference of two normals, against square world units
 COLOR_COST = 0.01  # of the squared distance of two colours, likewise
 SINKHORN = 40  # iterations of a transport
 SAMPLES = 1000  # points of either side that a transport is solved for
-TRANSPORT_PULL = 0.1  # of a transported point on a vertex, against 1 of an edge
+TRANSPORT_PULL = 0.5  # of a transported point on a vertex, against 1 of an edge
 # The same of the nearest point, in each round: first the mesh moves as a whole, then it takes the
 # surface's shape.
-PULLS = (0.1, 0.1, 0.5, 0.5, 3.0, 3.0, 10.0, 10.0, 10.0)
+PULLS = (0.1, 0.1, 0.5, 0.5, 3.0, 3.0)
 FAR = 0.08  # world units; a surface farther away is that of another part
 NORMAL_SHARE = 0.7  # of a target along the surface's normal; the rest is the nearest vertex itself
 MIN_OPACITY = 0.1  # of a Gaussian that colours a place, in that of the most opaque one
@@ -37,13 +40,34 @@ LONGEST_EDGE = 0.03  # world units; longer edges of a mesh are split for the fit
 MOST_TRIANGLES = 8000  # of a mesh that is fitted itself; a denser one follows a simplified copy
 
 
+@dataclass(frozen=True)
+class Track:
+    """A mesh of P points that moves, simple enough to be fitted."""
+
+    rigid: RigidMesh  # its shape in rest
+    faces: np.ndarray  # [F, 3]
+    points: np.ndarray  # [T, P, 3]
+
+    def vertices(self, mesh: Surface) -> np.ndarray:
+        """Vertices [T, M, 3] of the mesh that was tracked: they follow the nearest points and
+        their rotations."""
+        # A vertex that is a point of the simple mesh follows it alone.
+        weights, near = _nearest_weights(cKDTree(self.rigid.rest), mesh.vertices, blur=1e-5)
+        offsets = mesh.vertices[:, None] - self.rigid.rest[near]
+        moved = []
+        for points in self.points:
+            turned = np.einsum("mkij,mkj->mki", self.rigid.rotations(points)[near], offsets)
+            moved.append((weights[..., None] * (points[near] + turned)).sum(1))
+        return np.stack(moved)
+
+
 def track(
     mesh: Surface,  # at frame `start`, in world coordinates
     start: int,
     frames: Sequence[Splats],  # T
     surfaces: Sequence[Surface | None],  # T, of the frames; the mesh rests where there is none
-) -> Generator[None, None, np.ndarray]:
-    """Return the places of the vertices, [T, M, 3]; yields after each fitted frame."""
+) -> Generator[None, None, Track]:
+    """Return the motion of a mesh that the given one can follow; yields after each frame."""
     proxy = _proxy(mesh)
     rigid = RigidMesh(proxy.vertices, proxy.faces)
     faces = rigid.point[proxy.faces]
@@ -53,6 +77,10 @@ def track(
         before = start
         for frame in order:
             points, surface = found[before], surfaces[frame]
+            earlier = found.get(2 * before - frame)
+            if earlier is not None:
+                ahead = points + INERTIA * (points - earlier)
+                points = rigid.bend(ahead, ahead, INERTIA_PULL)
             if surface is not None:
                 goal_colors = colors_at(surface.vertices, frames[frame])
                 points = _transported(rigid, faces, points, colors, surface, goal_colors)
@@ -60,7 +88,7 @@ def track(
             found[frame] = points
             before = frame
             yield
-    return _carried(mesh, rigid, np.stack([found[frame] for frame in range(len(frames))]))
+    return Track(rigid, faces, np.stack([found[frame] for frame in range(len(frames))]))
 
 
 def colors_at(points: np.ndarray, splats: Splats) -> np.ndarray:
@@ -171,15 +199,3 @@ def _proxy(mesh: Surface) -> Surface:
     vertices, faces = subdivide_to_size(coarse.vertices, coarse.faces, LONGEST_EDGE, max_iter=20)
     point, points = welded(vertices)
     return Surface(points, point[faces])
-
-
-def _carried(mesh: Surface, rigid: RigidMesh, tracked: np.ndarray) -> np.ndarray:
-    """Vertices [T, M, 3] of the mesh, moved with the nearest points and their rotations."""
-    # A vertex that is a point of the proxy follows it alone.
-    weights, near = _nearest_weights(cKDTree(rigid.rest), mesh.vertices, blur=1e-5)
-    offsets = mesh.vertices[:, None] - rigid.rest[near]
-    carried = []
-    for points in tracked:
-        turned = np.einsum("mkij,mkj->mki", rigid.rotations(points)[near], offsets)
-        carried.append((weights[..., None] * (points[near] + turned)).sum(1))
-    return np.stack(carried)

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 
 from .. import clip, interpolation, matting, mesh
-from ..export.animated_glb import write_morphing
-from ..export.object_mesh import GIVEN
+from ..export.object_mesh import GIVEN, write_still
 from ..images import save_images
 from ..matting import camera, corrections
 from ..mesh.io import save_glb, save_points_ply
@@ -110,7 +109,7 @@ class ObjectPipeline(Pipeline):
                     yield Event("mesh", 1, 1, message, warning=True)
                 else:
                     with self.workspace.replacing(GIVEN) as path:
-                        write_morphing(path, mesh_in_place, [0.0])
+                        write_still(path, mesh_in_place)
             return {"vertices": len(shape.vertices)}
 
         yield from self.recorder.run(

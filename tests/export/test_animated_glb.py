@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +120,7 @@ def test_morphs_are_exact_at_the_times_of_the_frames(files, arm):
 
 def test_viewers_compute_what_the_skin_says(files, arm, skin):
     reader = Reader(files / "object.glb")
-    for frame, places in enumerate(skin.vertices(arm.vertices[0])):
+    for frame, places in enumerate(skin.vertices()):
         assert np.allclose(reader.skinned(frame), places @ TO_GLTF.T, atol=1e-5)
 
 
@@ -149,9 +147,9 @@ def test_a_path_moves_the_prim_of_a_usdz(files):
 
 def test_bones_follow_a_mesh_that_bends(arm, skin):
     """Half a pixel of 256 is 0.002."""
-    apart = np.linalg.norm(skin.vertices(arm.vertices[0]) - arm.vertices, axis=-1)
+    apart = np.linalg.norm(skin.vertices() - arm.vertices, axis=-1)
     assert apart.mean() < 0.002
-    assert np.allclose(skin.weights.sum(1), 1) and skin.weights.min() >= 0
+    assert np.allclose(skin.rig.weights.sum(1), 1) and skin.rig.weights.min() >= 0
 
 
 def test_neighbouring_rotations_take_the_short_way(files):
@@ -199,22 +197,3 @@ def test_usdz_has_the_skeleton_its_keys_and_the_texture(files, arm, name):
     )
     errors = [error.GetErrorAsString() for error in context.Validate(stage)]
     assert not errors
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-def test_the_validator_of_khronos_finds_no_error(files):
-    """Needs `npm install --global gltf-validator`."""
-    script = (
-        "const v = require('gltf-validator'), fs = require('fs');"
-        "Promise.all(process.argv.slice(1).map(f => v.validateBytes(new Uint8Array("
-        "fs.readFileSync(f))))).then(r => console.log(r.map(x => x.issues.numErrors"
-        " + x.issues.numWarnings).join(' ')))"
-    )
-    names = ["object.glb", "object_morph.glb", "travels.glb", "travels_morph.glb"]
-    ran = subprocess.run(
-        ["node", "-e", script, *(str(files / name) for name in names)],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    if "Cannot find module" in ran.stderr:
-        pytest.skip("gltf-validator is not installed")
-    assert ran.stdout.split() == ["0"] * 4, ran.stdout + ran.stderr

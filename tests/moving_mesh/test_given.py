@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import trimesh
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from ds4d.export.animated_glb import write_morphing
 from ds4d.mesh.mesh import Mesh
 from ds4d.mesh.read import load
 from ds4d.moving_mesh import given
@@ -52,6 +55,23 @@ def test_it_is_placed_as_the_mesh_stage_placed_it(file):
     placed = place_given(file, aligned)
     bounds = placed.vertices[0].min(0), placed.vertices[0].max(0)
     assert np.allclose(bounds, (moved.min(0), moved.max(0)), atol=1e-4)
+
+
+def test_other_textures_and_factors_are_kept(file, tmp_path):
+    box = trimesh.load_scene(file, process=False).geometry["box"]
+    maps = {"normalTexture": (128, 128, 255), "metallicRoughnessTexture": (0, 90, 20)}
+    for name, color in maps.items():
+        setattr(box.visual.material, name, Image.new("RGB", (4, 4), color))
+    box.visual.material.roughnessFactor = 0.7
+    box.visual.material.emissiveFactor = [0, 0.5, 0]
+    box.export(tmp_path / "box.glb")
+    write_morphing(tmp_path / "again.glb", read_given(tmp_path / "box.glb"), [0.0])
+    (back,) = read_given(tmp_path / "again.glb").parts
+    found = {name: Image.open(io.BytesIO(data)) for name, data in back.material.others}
+    assert {name: image.getpixel((0, 0)) for name, image in found.items()} == maps
+    assert back.material.roughness == pytest.approx(0.7)
+    assert back.material.metallic == 1  # as the format has it, beside a texture of it
+    assert back.material.glow == pytest.approx((0, 0.5, 0))
 
 
 def test_a_mirrored_cloud_is_not_matched_by_a_mirror():

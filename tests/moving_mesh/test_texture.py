@@ -9,7 +9,7 @@ import trimesh
 
 from ds4d.cameras import orbit_cameras
 from ds4d.mesh.mesh import Mesh
-from ds4d.mesh.visibility import barycentric, depth_of_faces, visible_faces
+from ds4d.mesh.visibility import hits, visible_faces
 from ds4d.moving_mesh.geometry import Surface
 from ds4d.moving_mesh.model import Material, MovingMesh, Part
 from ds4d.moving_mesh.rendering import render
@@ -78,8 +78,8 @@ def test_weights_of_corners_give_back_the_place_that_a_pixel_shows(ball):
     cameras = orbit_cameras([30], [20], size=64)
     faces = torch.from_numpy(ball.faces)
     mesh = Mesh(torch.from_numpy(ball.vertices).float(), faces, torch.zeros(0, 3))
-    visible = visible_faces(mesh, cameras)
-    weights, depth = barycentric(mesh, cameras, visible), depth_of_faces(mesh, cameras, visible)
+    found = hits(mesh, cameras)
+    visible, weights, depth = found.faces, found.weights, found.depth
     rows, columns = np.nonzero(visible[0] >= 0)
     corners = ball.vertices[ball.faces[visible[0, rows, columns]]]
     places = (weights[0, rows, columns][..., None] * corners).sum(1)
