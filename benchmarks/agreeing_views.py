@@ -27,7 +27,7 @@ from ds4d.cameras import Cameras, concatenate, project, read_case_cameras
 from ds4d.clip import resized
 from ds4d.images import load_images, load_pngs, save_pngs
 from ds4d.mesh.mesh import Mesh
-from ds4d.mesh.visibility import barycentric, depth_of_faces, visible_faces
+from ds4d.mesh.visibility import hits
 from ds4d.moving_mesh.given import read_given
 from ds4d.multiview.l4gm.frames import HALF_WIDTH, l4gm_cameras
 from ds4d.multiview.l4gm.render import render_rgba
@@ -85,9 +85,9 @@ def read_truth(case: Path) -> Truth:
 def surface_splats(truth: Truth, frame: int) -> Splats:
     """A Gaussian on the true surface for each pixel of the four level views."""
     mesh, level = truth.mesh(frame), l4gm_cameras((0, 90, 180, 270), PIXELS)
-    visible = visible_faces(mesh, level)
-    weights = torch.from_numpy(barycentric(mesh, level, visible)[visible >= 0]).float()
-    faces = torch.from_numpy(visible[visible >= 0]).long()
+    seen = hits(mesh, level)
+    weights = torch.from_numpy(seen.weights[seen.faces >= 0])
+    faces = torch.from_numpy(seen.faces[seen.faces >= 0]).long()
     points = (weights[..., None] * mesh.corners()[faces]).sum(1)
     normals = normalize(mesh.face_normals()[faces], dim=-1)
     colors = _seen_colors(truth, frame, points, normals)
@@ -101,7 +101,7 @@ def surface_splats(truth: Truth, frame: int) -> Splats:
 def _seen_colors(truth: Truth, frame: int, points: Tensor, normals: Tensor) -> Tensor:
     """Colours [N, 3] of surface points from the view that sees them most directly."""
     cameras, mesh = truth.cameras, truth.mesh(frame)
-    depths = torch.from_numpy(depth_of_faces(mesh, cameras, visible_faces(mesh, cameras))).float()
+    depths = torch.from_numpy(hits(mesh, cameras).depth).float()
     pixels, behind = project(points, cameras)  # [V, N, 2], [V, N]
     grid = (pixels / SIZE * 2 - 1)[:, None]
     nearest = grid_sample(

@@ -19,7 +19,7 @@ from tyro.conf import Positional
 from ds4d.cameras import Cameras, concatenate, orbit_cameras, rig_cameras
 from ds4d.images import save_pngs
 from ds4d.mesh.mesh import Mesh
-from ds4d.mesh.visibility import depth_of_faces, visible_faces
+from ds4d.mesh.visibility import hits, visible_faces
 from examples.make_case import FRAMES, HELD_OUT, write_cameras
 from training.shape_prior.assets import (
     CLIP_POSES,
@@ -119,7 +119,7 @@ def turned(poses: np.ndarray, angle: float) -> np.ndarray:
 def front_depth(vertices: np.ndarray, faces: np.ndarray, camera: Cameras) -> np.ndarray:
     """Depth [S, S] float32 of a mesh's first surface along the optical axis; infinite beside it."""
     mesh = Mesh.from_arrays(vertices, faces, np.ones((len(vertices), 3)))
-    return depth_of_faces(mesh, camera, visible_faces(mesh, camera))[0].astype(np.float32)
+    return hits(mesh, camera).depth[0].astype(np.float32)
 
 
 def draw(asset: Asset, vertices: np.ndarray, cameras: Cameras) -> np.ndarray:

@@ -33,7 +33,7 @@ from ds4d.cameras import Cameras, read_case_cameras
 from ds4d.images import load_images
 from ds4d.mesh.io import TO_GLTF
 from ds4d.mesh.mesh import Mesh
-from ds4d.mesh.visibility import depth_of_faces, visible_faces
+from ds4d.mesh.visibility import hits
 from ds4d.multiview.inflate.model import Model, assembled, on_grid, resized
 from ds4d.multiview.relief import engine, networks
 from ds4d.multiview.relief.fit import slants_of, surfaces
@@ -141,8 +141,8 @@ def true_depths(case: Path, camera: Cameras, insides: np.ndarray) -> list[np.nda
     depths = []
     for vertices in tracks[: len(insides)]:
         mesh = Mesh(torch.from_numpy(vertices), torch.from_numpy(faces), torch.empty(0, 3))
-        visible = visible_faces(mesh, camera)
-        depths.append(_filled(depth_of_faces(mesh, camera, visible)[0], visible[0] >= 0))
+        depth = hits(mesh, camera).depth[0]
+        depths.append(_filled(depth, np.isfinite(depth)))
     return depths
 
 
