@@ -93,11 +93,16 @@ def measure(case: Path) -> dict:
     row = {"case": case.resolve().name, "slant": model.said, "seconds": round(seconds, 1)}
     pasted = frames[truth.moments][:, None].repeat(len(truth.cameras), 1)
     row["billboard"] = scores(pasted, truth)
-    row["unshifted"] = scores(drawn(solids, truth), truth) | distances(solids, truth)
-    shift = best_shift(solids, truth)
-    moved = [shifted(solid, shift) for solid in solids]
+    points = [solid.vertices for solid in solids]
+    row["unshifted"] = scores(drawn(solids, truth), truth) | distances(points, truth)
+    shift = best_shift(points, truth)
+    points = [shifted(each, shift) for each in points]
+    moved = [
+        dataclasses.replace(solid, vertices=each)
+        for solid, each in zip(solids, points, strict=True)
+    ]
     row["shift"] = round(float(shift), 3)
-    row["shifted"] = scores(drawn(moved, truth), truth) | distances(moved, truth)
+    row["shifted"] = scores(drawn(moved, truth), truth) | distances(points, truth)
     return row
 
 
@@ -140,11 +145,12 @@ def scores(pictures: np.ndarray, truth: Truth) -> dict:
     }  # fmt: skip
 
 
-def distances(solids: list[Solid], truth: Truth) -> dict:
-    """Mean chamfer distance of the solids to the true vertices, world units; None without them."""
+def distances(points: list[np.ndarray], truth: Truth) -> dict:
+    """Mean chamfer distance of points, K x [N, 3], to the true vertices, world units; None without
+    them."""
     values = [
-        chamfer_distance(subsampled(solid.vertices), vertices)
-        for solid, vertices in zip(solids, truth.vertices or (), strict=False)
+        chamfer_distance(subsampled(own), vertices)
+        for own, vertices in zip(points, truth.vertices or (), strict=False)
     ]
     return {"chamfer": round(float(np.mean(values)), 4) if values else None}
 
@@ -156,22 +162,22 @@ def chamfer_distance(points: np.ndarray, vertices: np.ndarray) -> float:
     return float(to_vertices.mean() + to_points.mean()) / 2
 
 
-def best_shift(solids: list[Solid], truth: Truth) -> float:
-    """Shift along y that maximizes the overlap with the true silhouettes, world units."""
+def best_shift(points: list[np.ndarray], truth: Truth) -> float:
+    """Shift along y of points, K x [N, 3], that maximizes the overlap with the true silhouettes,
+    world units."""
     cameras = truth.cameras.resized(COARSE, COARSE)
     step = truth.images.shape[2] // COARSE
     true = truth.images[:, :, ::step, ::step, 3] > 127
     overlaps = []
     for shift in SHIFTS:
-        masks = np.stack([_mask(shifted(solid, shift), cameras) for solid in solids])
+        masks = np.stack([_mask(shifted(each, shift), cameras) for each in points])
         overlaps.append((masks & true).sum() / (masks | true).sum())
     return SHIFTS[int(np.argmax(overlaps))]
 
 
-def shifted(solid: Solid, shift: float) -> Solid:
-    """The solid farther along the viewing direction, world units."""
-    along = np.array([0, shift, 0], np.float32)
-    return dataclasses.replace(solid, vertices=solid.vertices + along)
+def shifted(points: np.ndarray, shift: float) -> np.ndarray:
+    """Points [N, 3] farther along the viewing direction, world units."""
+    return points + np.array([0, shift, 0], np.float32)
 
 
 def subsampled(points: np.ndarray) -> np.ndarray:
@@ -179,9 +185,9 @@ def subsampled(points: np.ndarray) -> np.ndarray:
     return points[:: max(1, len(points) // MAX_POINTS)]
 
 
-def _mask(solid: Solid, cameras: Cameras) -> np.ndarray:
-    """Pixels hit by the projected vertices, [C, H, W] bool."""
-    pixels = project(torch.from_numpy(solid.vertices), cameras)[0].long()
+def _mask(points: np.ndarray, cameras: Cameras) -> np.ndarray:
+    """Pixels hit by the projected points [N, 3], [C, H, W] bool."""
+    pixels = project(torch.from_numpy(points), cameras)[0].long()
     mask = np.zeros((len(cameras), COARSE, COARSE), bool)
     for index, (column, row) in enumerate(pixels.clamp(0, COARSE - 1).numpy().transpose(0, 2, 1)):
         mask[index, row, column] = True

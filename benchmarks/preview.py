@@ -4,7 +4,7 @@ python -m benchmarks.preview CASE [CASE ...] [--views multiview,none] [--preset 
 
 Each run is a process of its own, as a user would start it: generate, then evaluate. The asset is
 scored again after one shift along the viewing direction for the whole clip, because the distance of
-an object cannot be seen in a single view. Chamfer distances are given by frame.
+an object cannot be seen in a single view.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import tyro
 
 from ds4d.fourd.asset import Asset
 from ds4d.render.turntable import cut_out
 
-from .front_end import best_shift, read_truth, scores, shifted
+from .front_end import best_shift, distances, read_truth, scores
 
 METRICS = ("psnr_fg", "mask_iou", "motion_psnr", "psnr", "ssim", "temporal_psnr")
 
@@ -70,17 +71,19 @@ def measure(case: Path, views: str, preset: str) -> dict:
 def after_shift(asset: Asset, case: Path) -> dict:
     """Best shift (world units), scores after it, and chamfer distances without it."""
     truth = read_truth(case, every=1)
-    solids = [asset.splats(moment / max(truth.moments)) for moment in truth.moments]
-    shift = best_shift(solids, truth)
-    kept, moved = (
-        scores(variant, truth, cut_out)
-        for variant in (solids, [shifted(solid, shift) for solid in solids])
-    )
+    splats = [asset.splats(moment / max(truth.moments)) for moment in truth.moments]
+    points = [each.means.numpy() for each in splats]
+    shift = best_shift(points, truth)
+    moved = np.stack([
+        cut_out(dataclasses.replace(each, means=each.means + each.means.new_tensor([0, shift, 0])),
+                truth.cameras)
+        for each in splats
+    ])  # fmt: skip
+    scored = scores(moved, truth)
     return {
         "shift": round(float(shift), 3),
-        "shifted": [moved[name] for name in ("psnr_fg", "mask_iou", "motion_psnr")],
-        "chamfer": kept["chamfer"], "chamfer_by_frame": kept["chamfer_by_moment"],
-    }  # fmt: skip
+        "shifted": [scored[name] for name in ("psnr_fg", "mask_iou", "motion_psnr")],
+    } | distances(points, truth)
 
 
 def _command(*arguments: str) -> tuple[str, float]:
