@@ -18,7 +18,7 @@ from ...cameras import Cameras, orbit_cameras
 from ...clip import Clip
 from ...images import over, tile
 from ...mesh.mesh import Mesh
-from ...mesh.visibility import barycentric, visible_faces
+from ...mesh.visibility import hits, visible_faces
 from ...run.events import Event, Stage
 from .. import given
 from ..inflate import model as shape_prior
@@ -126,8 +126,8 @@ def of_shape_prior(slant: float | None, depth: float) -> Callable[..., Stage[Sid
 def fitted(mesh: Mesh, inside: np.ndarray) -> tuple[Mesh, float]:
     """The mesh at the size and place at which its front silhouette is most like [S, S] bool.
 
-    Depth cannot be seen: the mesh stays where it is along the axis of the front camera. Returns the
-    IoU, too.
+    Depth cannot be seen: along the front camera's axis, distances from the origin grow like the
+    mesh. Returns the IoU, too.
     """
     camera = l4gm_cameras([0.0], len(inside))
     rows, columns = np.nonzero(inside)
@@ -143,8 +143,9 @@ def fitted(mesh: Mesh, inside: np.ndarray) -> tuple[Mesh, float]:
 
     def placed(parameters: np.ndarray) -> Mesh:
         scale, x, z = parameters
-        shift = torch.tensor([x, float(centre[1]), z], dtype=torch.float32)
-        return replace(mesh, vertices=(mesh.vertices - centre) * math.exp(scale) + shift)
+        size = math.exp(scale)
+        shift = torch.tensor([x, size * float(centre[1]), z], dtype=torch.float32)
+        return replace(mesh, vertices=(mesh.vertices - centre) * size + shift)
 
     def iou(parameters: np.ndarray) -> float:
         drawn = visible_faces(placed(parameters), camera)[0] >= 0
@@ -165,11 +166,10 @@ def fitted(mesh: Mesh, inside: np.ndarray) -> tuple[Mesh, float]:
 def draw_mesh(mesh: Mesh, cameras: Cameras) -> np.ndarray:
     """Images [C, H, W, 4] uint8 of a mesh by its vertex colours, straight alpha."""
     fine = cameras.resized(SAMPLES * cameras.width, SAMPLES * cameras.height)
-    visible = visible_faces(mesh, fine)
-    weights = torch.from_numpy(barycentric(mesh, fine, visible)).float()
-    corners = mesh.colors[mesh.faces[torch.from_numpy(visible).long()]]
-    colors = (weights[..., None] * corners).sum(-2)
-    solid = torch.from_numpy(visible >= 0)[..., None].float()
+    seen = hits(mesh, fine)
+    corners = mesh.colors[mesh.faces[torch.from_numpy(seen.faces).long()]]
+    colors = (torch.from_numpy(seen.weights)[..., None] * corners).sum(-2)
+    solid = torch.from_numpy(seen.faces >= 0)[..., None].float()
     samples = torch.cat([colors.clamp(0, 1) * solid, solid], -1).movedim(-1, 1)
     image = torch.nn.functional.avg_pool2d(samples, SAMPLES).movedim(1, -1)
     image[..., :3] /= image[..., 3:].clamp(min=1e-4)
