@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import random
 import subprocess
 import sys
@@ -173,8 +174,10 @@ def _pages(name: str, what: str, times: int, whole: Path, seed: int, fault: Call
 
 def _server(root: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "benchmarks.faults_of_machines", str(root)]
+    # One thread, as in the undisturbed run: sums of floats depend on their number.
+    one_thread = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     with open(root.parent / "out", "a") as out:
-        return subprocess.Popen(command, stdout=out, stderr=out)
+        return subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | one_thread)
 
 
 def _end(server: subprocess.Popen) -> None:
