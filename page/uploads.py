@@ -36,6 +36,15 @@ class ClipFile(gr.File):
 
     is_template = True  # in the browser it is a gr.File
 
+    @property
+    def data_model(self) -> type[ClipData]:
+        """One file or several; gr.File sets its own, also when a session makes it anew."""
+        return ClipData
+
+    @data_model.setter
+    def data_model(self, value: type) -> None:
+        pass
+
     def preprocess(self, payload: ClipData | None) -> Clip:
         """Path of a file, or paths of several."""
         if payload is None:
@@ -52,9 +61,7 @@ class ClipFile(gr.File):
 
 def clip_file(**options) -> ClipFile:
     """The component, with the options of gr.File."""
-    component = ClipFile(file_count="multiple", file_types=CLIP_TYPES, **options)
-    component.data_model = ClipData
-    return component
+    return ClipFile(file_count="multiple", file_types=CLIP_TYPES, **options)
 
 
 def one_file(clip: Clip, limits: Limits) -> str | None:

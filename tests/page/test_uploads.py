@@ -91,3 +91,10 @@ def test_a_browser_uploads_capitals_and_several_pictures(visit, red_clip, tmp_pa
         page.set_input_files("#clip input[type=file]", files)
         page.wait_for_selector("#run:enabled")
         page.wait_for_selector(f"#preflight :text('{words}')")
+
+
+def test_a_component_that_was_updated_still_takes_one_file_or_several():
+    with gr.Blocks():
+        component = clip_file(label="Your clip")
+    anew = type(component)(**component.constructor_args | {"visible": False})
+    assert component.data_model is anew.data_model is ClipData
