@@ -21,7 +21,7 @@ each_figure = pytest.mark.parametrize("figure", FIGURES)
 
 def test_the_choices_of_the_config_are_the_motions():
     choices = get_args(get_type_hints(AnimateConfig)["motion"])
-    assert choices == ("auto", *motions.MOTIONS)
+    assert choices == ("auto", "all", *motions.MOTIONS)
 
 
 @each_motion
