@@ -103,15 +103,11 @@ SETTINGS = {  # by the name of the API's parameter, in the API's order
     "end": Setting("clip", "end", "End", 0.05, "clip_seconds"),
     "frames": Setting("clip", "frames", "Frames", 2, "frames"),
     "size": Setting("clip", "size", "Frame size", 64, 512),
-    "views_engine": Setting(
-        "multiview", "engine", "Engine", words=("auto", "zero123plus", "l4gm", "inflate")
-    ),
     "drawing_steps": Setting("multiview", "steps", "Denoising steps", 1, 100, "zero123plus"),
     "slant": Setting("multiview", "slant", "Slant", -60, 60, "inflate"),
     "depth": Setting("multiview", "depth", "Depth", 0.2, 3, "inflate"),
     "redraw": Setting("multiview", "redraw", "Frames to generate again"),
     "resolution": Setting("mesh", "resolution", "Grid resolution", 16, 256),
-    "start_from": Setting("fourd", "start", "Start", words=("points", "gaussians")),
     "points": Setting("fourd", "points", "Initial Gaussians", 100, 50_000),
     "most_points": Setting("fourd", "max_gaussians", "Maximum Gaussians", 100, 100_000),
     "static_steps": Setting("fourd", "static_iterations", "Static steps", 1, 5000),
@@ -120,6 +116,10 @@ SETTINGS = {  # by the name of the API's parameter, in the API's order
     "exclude": Setting("fourd", "exclude", "Views to leave out"),
     "video_size": Setting("videos", "size", "Video size", 64, 1024),
     "video_seconds": Setting("videos", "seconds", "Video length", 0.5, 12),
+    "views_engine": Setting(
+        "multiview", "engine", "Engine", words=("auto", "zero123plus", "l4gm", "inflate")
+    ),
+    "start_from": Setting("fourd", "start", "Start from", words=("points", "gaussians")),
 }
 PRESET_NOTES = {
     "preview": "a first look, tuned for two CPU cores",

@@ -82,7 +82,7 @@ def test_a_clip_becomes_videos(visit, red_clip, screenshot, tmp_path):
     screenshot(page, "1_arrival")
     choose(page, red_clip)
     page.wait_for_function("document.querySelector('.clip video')?.videoWidth > 0")
-    set_values(page, dynamic_steps=300)
+    set_values(page, dynamic_steps=120)
     page.click("#run")
     wait_for_card(page, "4D", "running")
     assert states(page)[:4] == ["done"] * 4
@@ -162,6 +162,7 @@ def test_closing_the_tab_ends_the_report_on_its_clip(app, visit, red_clip):
         time.sleep(0.01)
     for process in reports:
         process.suspend()
+    page.wait_for_timeout(2000)  # it may have waited for a clip, which has reached it by now
     page.close()
     gone, _ = psutil.wait_procs(reports, timeout=60)
     assert gone
@@ -223,7 +224,7 @@ def times(folder: Path) -> dict[Path, float]:
 def test_a_run_is_found_again_at_its_address(app, visit, red_clip, screenshot):
     page = visit()
     choose(page, red_clip)
-    set_values(page, dynamic_steps=300)
+    set_values(page, dynamic_steps=120)
     page.click("#run")
     page.wait_for_url("**/?job=*")
     page.wait_for_selector(".card:not([data-state='waiting'])")
@@ -257,7 +258,7 @@ def test_two_visitors_at_once_get_their_own_results(app, visit, red_clip, blue_c
     pages = [visit(), visit()]
     for page, clip in zip(pages, (red_clip, blue_clip), strict=True):
         choose(page, clip)
-        set_values(page, dynamic_steps=400)
+        set_values(page, dynamic_steps=100)
     pages[0].click("#run")
     pages[0].wait_for_selector(".card:not([data-state='waiting'])")
     pages[1].click("#run")
