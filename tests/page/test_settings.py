@@ -21,13 +21,11 @@ FIELDS = {  # name of the API's parameter -> field of the config
     "end": "clip.end",
     "frames": "clip.frames",
     "size": "clip.size",
-    "views_engine": "multiview.engine",
     "drawing_steps": "multiview.steps",
     "slant": "multiview.slant",
     "depth": "multiview.depth",
     "redraw": "multiview.redraw",
     "resolution": "mesh.resolution",
-    "start_from": "fourd.start",
     "points": "fourd.points",
     "most_points": "fourd.max_gaussians",
     "static_steps": "fourd.static_iterations",
@@ -36,6 +34,8 @@ FIELDS = {  # name of the API's parameter -> field of the config
     "exclude": "fourd.exclude",
     "video_size": "videos.size",
     "video_seconds": "videos.seconds",
+    "views_engine": "multiview.engine",
+    "start_from": "fourd.start",
 }
 
 
