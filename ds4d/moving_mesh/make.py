@@ -17,6 +17,9 @@ from .surface import TARGET_TRIANGLES, simplified, surface_of, widest
 from .texture import bake, jpeg, unwrap
 from .tracking import track
 
+# Triangles for a Gaussian at most: more would show nothing but the grid of the surface. Objects of
+# few Gaussians have the least that the setting allows.
+PER_GAUSSIAN, FEWEST = 4, 2000
 FRONT_TRUST = 4.0  # of the front view, the only real one, against 1 of the others
 
 
@@ -52,7 +55,8 @@ def make(
         )
     goals = [surface and simplified(surface, TARGET_TRIANGLES) for surface in surfaces]
     rest = widest(surfaces) if given is None else len(frames) // 2
-    mesh = simplified(surfaces[rest], config.triangles) if given is None else given.surface(0)
+    most = min(config.triangles, max(FEWEST, PER_GAUSSIAN * len(frames[rest])))
+    mesh = simplified(surfaces[rest], most) if given is None else given.surface(0)
     tracked = yield from track(mesh, rest, frames, goals)
     evidence = _evidence(asset)
     yield
