@@ -2,7 +2,8 @@
 
 The preset's settings are kept, except for sizes and numbers of steps, for which no kernel is
 compiled anew. numba keeps what it has compiled beside the sources or in NUMBA_CACHE_DIR, Triton in
-TRITON_CACHE_DIR or ~/.triton; later processes compile nothing.
+TRITON_CACHE_DIR or ~/.triton; later processes compile nothing, but for LPIPS's kernels on a GPU:
+nothing is downloaded here.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ def tiny(config: Config) -> Config:
         mesh=replace(config.mesh, engine="inflated", resolution=32),
         fourd=replace(
             config.fourd,
+            perceptual_loss="structural",
             points=400,
             max_gaussians=500,
             static_iterations=10,
