@@ -157,11 +157,7 @@ def _session(model: str, file: Path, cuda: bool):
             warnings.simplefilter("ignore", RuntimeWarning)  # Network reports that CUDA failed
             session = Session(model, options, providers=[*providers, "CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have nothing in common
-        first_line = str(error).splitlines()[0]
-        raise UserError(
-            f"The weights {file} cannot be read: {first_line}",
-            "Delete the file and download it again.",
-        ) from error
+        raise weights.unreadable(file, error) from error
     shape = session.inner_session.get_inputs()[0].shape  # a name where a side may be any
     if len(shape) != 4 or any(isinstance(n, int) and n != SIZES[model] for n in shape[2:]):
         raise UserError(

@@ -11,9 +11,9 @@ from .catalogue import CATALOGUE, Weights, size
 from .download import fetch, fetching
 from .find import Found, find
 from .key_mapping import rename_old_keys
-from .read import fill, read_json, read_state
+from .read import fill, read_json, read_state, unreadable
 
 __all__ = [
     "CATALOGUE", "Found", "Weights", "fetch", "fetching", "fill", "find", "read_json", "read_state",
-    "rename_old_keys", "size",
+    "rename_old_keys", "size", "unreadable",
 ]  # fmt: skip

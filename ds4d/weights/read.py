@@ -55,6 +55,12 @@ def read_state(file: Path) -> dict[str, Tensor]:
     return state
 
 
+def unreadable(file: Path, error: Exception) -> UserError:
+    """The error about a file that the library of its format cannot read."""
+    first = (str(error) or type(error).__name__).splitlines()[0]
+    return UserError(f"The weights {file} cannot be read: {first}", AGAIN)
+
+
 def _pickle_error(file: Path, error: pickle.UnpicklingError) -> UserError:
     """The error about a pickle that holds more than tensors and plain values."""
     code = re.search(r"GLOBAL (\S+)", str(error))

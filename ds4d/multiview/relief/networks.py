@@ -19,7 +19,7 @@ from ...config import MachineConfig
 from ...errors import UserError
 from ...images import over
 from ...run import device
-from ...weights import fetch, into_transformers, read_json
+from ...weights import fetch, into_transformers, read_json, unreadable
 from ...weights.integrity import fault
 
 PATCH = 14  # pixels along a side of a token
@@ -76,11 +76,7 @@ class MoGe:
         try:
             self.session = onnxruntime.InferenceSession(str(file), options, providers=here)
         except Exception as error:  # onnxruntime's errors have nothing in common
-            first_line = str(error).splitlines()[0]
-            raise UserError(
-                f"The weights {file} cannot be read: {first_line}",
-                "Delete the file and download it again.",
-            ) from error
+            raise unreadable(file, error) from error
         inputs = {entry.name for entry in self.session.get_inputs()}
         outputs = {entry.name for entry in self.session.get_outputs()}
         if inputs != {"image", "num_tokens"} or not outputs >= OUTPUTS.keys():
