@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import numpy as np
 
@@ -19,17 +18,13 @@ from ..run.workspace import content_key, replacing
 from ..weights import fetching
 from . import picture, puppet, watch
 from .needs import check_machine, fitted
+from .puppet import motions
 
 WEIGHTS = {"wan": "wan2.2-ti2v-5b", "svd": "svd-xt"}
 GPU_GB = {"wan": 24.0, "svd": 16.0}  # GPU memory that an engine needs; not measured
 LOW_GB = {"wan": 16.0, "svd": 12.0}  # and with low_memory
 PREVIEW = 256  # pixels; side of each clip where several are shown side by side
 STEPS = 100  # of the progress, for each clip
-MOTIONS = tuple(
-    motion
-    for motion in get_args(get_type_hints(AnimateConfig)["motion"])
-    if motion not in ("auto", "all")
-)
 
 
 def choose(config: AnimateConfig, machine: MachineConfig, matting: MattingConfig) -> Engine:
@@ -109,7 +104,7 @@ def _clips(config: AnimateConfig, engine: str, out: Path) -> dict[Path, AnimateC
             "Leave out --seeds; --motion all shows all that it can do.",
         )
     elif config.motion == "all":
-        each = {motion: replace(config, motion=motion) for motion in MOTIONS}
+        each = {motion: replace(config, motion=motion) for motion in motions.MOTIONS}
     else:
         each = {config.motion: config}
     if len(each) == 1:

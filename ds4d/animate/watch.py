@@ -27,7 +27,7 @@ def doubts(
     movements = stabilization.camera_transforms(
         np.stack([cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in small])
     )
-    if movements is None or not np.allclose(movements, stabilization.IDENTITY):
+    if movements is None or not stabilization.stands_still(movements):
         sentences.append("The camera moves, or the background behind the object does.")
     zoom = _zoom(small)
     if zoom > ZOOM:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ds4d import animate, clip
+from ds4d.animate.puppet import motions
 from ds4d.cli import main
 from ds4d.config import ClipConfig
 from ds4d.run.events import result
@@ -40,7 +41,7 @@ def test_all_motions_are_shown_side_by_side(picture, tmp_path):
     out = tmp_path / "person.webp"
     assert main(["animate", str(picture), "--out", str(out), "--motion", "all", *SMALL]) == 0
     clips = {path.stem.removeprefix("person_"): path for path in tmp_path.glob("person_*.webp")}
-    assert set(clips) == set(animate.MOTIONS)
+    assert set(clips) == set(motions.MOTIONS)
     assert len({path.read_bytes() for path in clips.values()}) == len(clips)
     assert iio.imread(out, index=0).shape[:2] == (animate.PREVIEW, 6 * animate.PREVIEW)
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from .color_models import length
-from .stabilization import IDENTITY
+from .stabilization import IDENTITY, stands_still
 
 FLAT = 0.8  # Lab units per pixel, blurred, in images of 256 pixels: a backdrop has no edges
 PLAIN = 0.8  # share of the border that a backdrop covers; the object may touch the rest
@@ -62,7 +62,7 @@ def fit_canvas(
     size: tuple[int, int],  # height and width of a frame
 ) -> tuple[np.ndarray, tuple[int, int]]:
     """Transforms shifted so that all frames fall onto one canvas, and its height and width."""
-    if np.array_equal(transforms, np.broadcast_to(IDENTITY, transforms.shape)):
+    if stands_still(transforms):
         return transforms, size
     height, width = size
     x, y = (0, width - 1, 0, width - 1), (0, 0, height - 1, height - 1)

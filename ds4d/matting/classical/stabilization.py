@@ -53,6 +53,7 @@ def camera_transforms(
 
 
 def stands_still(transforms: np.ndarray) -> bool:
+    """True for transforms [T, 2, 3] of a camera that does not move."""
     return np.array_equal(transforms, np.broadcast_to(IDENTITY, transforms.shape))
 
 
