@@ -139,12 +139,7 @@ def _part(shape, faces: np.ndarray, start: int, gltf: bool) -> Part:
 def _more(material) -> dict[str, Any]:
     """Fields of a Material beside its base colour, from a trimesh material of a glTF file."""
     others = []
-    for name in (
-        "normalTexture",
-        "metallicRoughnessTexture",
-        "occlusionTexture",
-        "emissiveTexture",
-    ):
+    for name in OTHERS:
         texture = getattr(material, name, None)
         if texture is not None:
             others.append((name, _file_of(texture)))

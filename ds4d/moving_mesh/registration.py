@@ -22,7 +22,7 @@ from ..mesh.mesh import Mesh
 from ..mesh.visibility import hits
 from .geometry import Surface, vertex_normals
 from .rigidity import RigidMesh
-from .texture import Atlas, bake, unwrap
+from .texture import DEPTH_TOLERANCE, Atlas, bake, unwrap
 
 ROUNDS = 3
 TEXELS = 512  # along a side of the common texture
@@ -30,7 +30,6 @@ PULL = 10.0  # of a place that the flow leads to, against 1 of an edge of the me
 CALM = 2.0  # of a point's change of velocity, against that of the places around, likewise
 SHARED = 10.0  # square edges over which these are averaged
 STIFF = 1.0  # of an edge against a difference of flows at its ends, the trust of a view being 1
-DEPTH_TOLERANCE = 0.01  # world units behind the visible surface at which a point is still seen
 MIN_COSINE = 0.1  # between a normal and the way to the camera; less is too slanted
 FARTHEST = 0.06  # of the image's side; longer flows are mistakes
 UNLIKE = 0.15  # difference of premultiplied colours at both ends of a flow that is little believed

@@ -23,7 +23,7 @@ from ..mesh.visibility import hits
 from .geometry import Surface, vertex_normals
 
 PADDING = 4  # texels between charts, which repeat the colours of their edges
-DEPTH_TOLERANCE = 0.01  # world units behind the visible surface at which a texel is still seen
+DEPTH_TOLERANCE = 0.01  # world units behind the visible surface at which a point is still seen
 RIM = 2  # pixels inside a silhouette that are not used: they show the background, too
 MIN_COSINE = 0.2  # between a surface's normal and the way to the camera; less is too slanted
 SHARPNESS = 4  # exponent of that cosine in the weight of a pixel
