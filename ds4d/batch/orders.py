@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..clip.datasets import find_prepared, image_files, natural
+from ..clip.datasets import VIDEO_SUFFIXES, find_prepared, image_files, natural
 from ..clip.stills import DAMAGED
 from ..config import Config
 from ..errors import UserError
@@ -20,10 +20,6 @@ from ..run.workspace import content_key, source_files
 from . import addresses, manifest
 from .addresses import is_address
 
-VIDEOS = {
-    ".mp4", ".m4v", ".mov", ".3gp", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".ts", ".mts",
-    ".flv", ".ogv", ".wmv", ".y4m", ".ivf",
-}  # fmt: skip
 ANIMATIONS = {".gif", ".webp", ".png", ".apng", ".avif"}  # or still images: their content tells
 NAME_LENGTH = 60  # characters, at most
 
@@ -122,7 +118,8 @@ def _is_clip(path: Path) -> bool:
     """True for a video, an animated image, a zip, and a folder that is one clip."""
     suffix = path.suffix.lower()
     if not path.is_dir():
-        return suffix in VIDEOS or suffix == ".zip" or (suffix in ANIMATIONS and _moves(path))
+        is_file_of_clip = suffix in VIDEO_SUFFIXES or suffix == ".zip"
+        return is_file_of_clip or (suffix in ANIMATIONS and _moves(path))
     if made.is_claimed(path):  # a run folder
         return False
     try:
@@ -131,7 +128,7 @@ def _is_clip(path: Path) -> bool:
     except UserError:  # several objects: a folder of clips
         return False
     images = image_files(path)
-    others = any(p.suffix.lower() in {*VIDEOS, ".gif", ".zip"} for p in path.iterdir())
+    others = any(p.suffix.lower() in {*VIDEO_SUFFIXES, ".gif", ".zip"} for p in path.iterdir())
     return bool(images) and not others and not _moves(images[0])
 
 
