@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from ..cameras import Cameras
 from ..clip import Clip
 from ..config import MachineConfig, MultiviewConfig
 from ..errors import UserError
@@ -18,6 +20,8 @@ ZERO123PLUS_GB, ZERO123PLUS_LOW_GB = 8.0, 6.0  # GPU memory that Zero123++ needs
 L4GM_GB, L4GM_LOW_GB = 8.0, 5.0  # and L4GM: 5.2 and 3.2 were measured
 RELIEF_GB = 1.0  # GPU memory that a depth network needs
 RELIEF_ON_CPU = ("folder", "cache", "hub")  # where its weights are, for a CPU to use them
+
+FrontCamera = Callable[[int], Cameras]  # of views whose sides are so many pixels
 
 
 def given_views(source: Path, config: MultiviewConfig) -> bool:
@@ -68,48 +72,71 @@ def choose(
         return Engine("given", f"the views in {prepared.views_folder(config.views).name}", run)
     if config.engine == "l4gm":
         return _l4gm(config, machine, source, clip, seed, first_mesh)
+    check_name(config.engine, "auto", "zero123plus", "relief", "inflate")
+    front = partial(given.front_camera, source)
+    why = "asked for"
+    if config.engine in ("auto", "zero123plus"):
+        engine, why = _zero123plus(config, machine, seed, matte)
+        if engine:
+            return engine
+    if config.engine in ("auto", "relief"):
+        engine, why_not = _relief(config, machine, front)
+        if engine:
+            return engine
+        why = f"no views; {why}; {why_not}"
+    return _inflate(config, front, why)
+
+
+def _zero123plus(
+    config: MultiviewConfig, machine: MachineConfig, seed: int, matte: Matte
+) -> tuple[Engine | None, str]:
+    """The engine zero123plus, or None if "auto" cannot run it; the reason."""
     weights = (f"zero123plus-{config.version}", *(("instantmesh-unet",) if config.white else ()))
-    can_run, why = config.engine == "zero123plus", "asked for"
+    can_run, why = True, "asked for"
     if config.engine == "auto":
         gpu_gb = ZERO123PLUS_LOW_GB if machine.low_memory else ZERO123PLUS_GB
         can_run, why = usable(weights, machine, gpu_gb=gpu_gb)
-    if can_run:
-        from .zero123plus import engine as zero123plus
+    if not can_run:
+        return None, why
+    from .zero123plus import engine as zero123plus
 
-        run = partial(zero123plus.run, config=config, machine=machine, seed=seed, matte=matte)
-        made_from = (*identity(weights, machine), f"seed {seed}")
-        return Engine("zero123plus", why, run, made_from, weights)
+    run = partial(zero123plus.run, config=config, machine=machine, seed=seed, matte=matte)
+    made_from = (*identity(weights, machine), f"seed {seed}")
+    return Engine("zero123plus", why, run, made_from, weights), why
 
-    check_name(config.engine, "auto", "relief", "inflate")
+
+def _relief(
+    config: MultiviewConfig, machine: MachineConfig, front: FrontCamera
+) -> tuple[Engine | None, str]:
+    """The engine relief, or None if "auto" finds no depth network; the reason."""
+    network, why = _depth_network(config, machine)
+    if not network:
+        return None, why
+    from ..run.device import pick
+    from .relief import engine as relief
     from .shape_prior.weights import fingerprint
 
-    prior = f"shape prior {fingerprint()}"
-    if config.engine != "inflate":
-        network, depth_why = _depth_network(config, machine)
-        if network:
-            from ..run.device import pick
-            from .relief import engine as relief
+    def run(frames: np.ndarray, size: int) -> Stage[Views]:
+        return relief.run(
+            frames, front(size), size, network=network, machine=machine,
+            slant=config.slant, depth=config.depth,
+        )  # fmt: skip
 
-            def told(frames: np.ndarray, size: int) -> Stage[Views]:
-                front = given.front_camera(source, size)
-                return relief.run(
-                    frames, front, size, network=network, machine=machine,
-                    slant=config.slant, depth=config.depth,
-                )  # fmt: skip
+    if pick(machine.device).type == "cpu":
+        why += f"; about {relief.CPU_SECONDS:g} s a frame on two cores"
+    made_from = (*identity((network,), machine), f"shape prior {fingerprint()}")
+    return Engine("relief", f"{network}: {why}", run, made_from, (network,)), why
 
-            if pick(machine.device).type == "cpu":
-                depth_why += f"; about {relief.CPU_SECONDS:g} s a frame on two cores"
-            made_from = (*identity((network,), machine), prior)
-            return Engine("relief", f"{network}: {depth_why}", told, made_from, (network,))
-        why = f"{why}; {depth_why}"
+
+def _inflate(config: MultiviewConfig, front: FrontCamera, why: str) -> Engine:
+    """The engine inflate, which always runs."""
     from .inflate import engine as inflate
+    from .shape_prior.weights import fingerprint
 
-    def inflated(frames: np.ndarray, size: int) -> Stage[Views]:
-        front = given.front_camera(source, size)
-        return inflate.run(frames, front, size, slant=config.slant, depth=config.depth)
+    def run(frames: np.ndarray, size: int) -> Stage[Views]:
+        return inflate.run(frames, front(size), size, slant=config.slant, depth=config.depth)
 
-    why = why if config.engine == "inflate" else f"no views; {why}"
-    return Engine("inflate", why, inflated, (prior,), formerly_from=())
+    return Engine("inflate", why, run, (f"shape prior {fingerprint()}",), formerly_from=())
 
 
 def _depth_network(config: MultiviewConfig, machine: MachineConfig) -> tuple[str, str]:
