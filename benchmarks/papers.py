@@ -74,9 +74,9 @@ def scores(run: Path, case: Path, weights: str) -> dict[str, float]:
     if not kept.exists():
         command = [sys.executable, "-m", "ds4d", "evaluate", str(run), str(case)]
         command += ["--weights", weights] if weights else []
-        done = subprocess.run(
-            [*command, "--metrics", *COLUMNS], check=True, stdout=subprocess.PIPE, text=True
-        )
+        done = subprocess.run([*command, "--metrics", *COLUMNS], stdout=subprocess.PIPE, text=True)
+        if done.returncode:  # it has said why
+            sys.exit(f"{run} was not evaluated.")
         kept.write_text(json.dumps(json.loads(done.stdout)["papers"]))
     return json.loads(kept.read_text())
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import tyro
+from tyro.constructors import PrimitiveConstructorSpec
 
 from .batch.command import Batch
 from .config import (
@@ -35,12 +36,33 @@ from .presets import PRESETS
 
 View = Literal["orbit", "front", "back", "left", "right", "bullet"]
 Metric = Literal[
-    "clip", "lpips", "fvd", "fvd-sets", "fid-vid", "ms-ssim", "d-ssim", "clip-t", "clip-d"
-]
+    "psnr", "ssim", "clip", "lpips", "fvd", "fvd-sets", "fid-vid", "ms-ssim", "d-ssim", "clip-t",
+    "clip-d",
+]  # fmt: skip
 Format = Literal["ply", "splat", "glb", "cache", "path", "player", "zip"]
 REFUSED = 2  # exit code of inspect for a clip that a run would refuse
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 OUTPUT_CLOSED = 141  # and after a broken pipe
+
+
+def _listed(literal: Any) -> PrimitiveConstructorSpec[tuple[str, ...]]:
+    """Names of a Literal on the command line, with spaces or commas between them."""
+    known = get_args(literal)
+
+    def read(words: list[str]) -> tuple[str, ...]:
+        names = tuple(name for word in words for name in word.split(",") if name)
+        for name in names:
+            if name not in known:
+                raise ValueError(f"{name} is none of {', '.join(known)}")
+        return names
+
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar=f"[{{{','.join(known)}}} [...]]",
+        instance_from_str=read,
+        is_instance=lambda value: isinstance(value, tuple) and set(value) <= set(known),
+        str_from_instance=list,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +127,7 @@ class Render:
     format: Literal["mp4", "gif", "webm"] = "mp4"
     """Format; mp4 and gif are on white, webm is transparent; gif and webm go to
     exports/animations."""
-    views: tuple[View, ...] = get_args(View)
+    views: Annotated[tuple[View, ...], _listed(View)] = get_args(View)
     """Videos to render."""
     videos: VideoConfig = dataclasses.field(default_factory=VideoConfig)
 
@@ -116,7 +138,7 @@ class Export:
 
     run: tyro.conf.Positional[Path]
     """Run folder with a finished optimization."""
-    formats: tuple[Format, ...] = get_args(Format)
+    formats: Annotated[tuple[Format, ...], _listed(Format)] = get_args(Format)
     """Formats to write: ply (a splat file per frame), splat (one moment for splat viewers: splat,
     spz, glb), glb (one mesh that moves, also as usdz), cache (numpy arrays and an import script for
     Blender), path (of an object that crosses the frame), player (packed 4D file and offline web
@@ -135,9 +157,10 @@ class Evaluate:
     case: tyro.conf.Positional[Path]
     """Case folder with cameras.json, heldout/ and orbit/, or Consistent4D's eval_0/ to eval_3/."""
     machine: Annotated[MachineConfig, tyro.conf.arg(name="")]
-    metrics: tuple[Metric, ...] = ()
-    """Scores of the papers to add: clip, lpips, fvd, fvd-sets and fid-vid (networks, held-out
-    views), ms-ssim, d-ssim, clip-t and clip-d (networks, renders of the asset)."""
+    metrics: Annotated[tuple[Metric, ...], _listed(Metric)] = ()
+    """Scores of the papers: clip, lpips, fvd, fvd-sets and fid-vid (networks, held-out views),
+    ms-ssim, d-ssim, clip-t and clip-d (networks, renders of the asset); psnr, ssim and those of
+    the mattes and the motion are always there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -341,10 +364,11 @@ def _evaluate(command: Evaluate) -> int:
         scores = show(evaluation.evaluate(
             asset, command.case, folder, command.machine.rasterizer, workspace
         ))  # fmt: skip
-        if command.metrics:
+        more = tuple(name for name in command.metrics if name not in scores["heldout"])
+        if more:
             frames = load_images(workspace / "frames")
             scores["papers"] = show(papers.score(
-                command.metrics, folder, command.case, asset, frames, command.machine
+                more, folder, command.case, asset, frames, command.machine
             ))  # fmt: skip
     print(json.dumps(scores, indent=1))
     return 0

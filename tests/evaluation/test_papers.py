@@ -107,7 +107,7 @@ def test_ms_ssim_agrees_with_a_second_implementation(truth, tmp_path):
 
 def test_the_command_line_knows_every_score():
     known = {"clip", "lpips", "fvd", "fvd-sets", "fid-vid", "ms-ssim", "d-ssim", "clip-t", "clip-d"}
-    assert set(get_args(cli.Metric)) == known and set(papers.WEIGHTS) <= known
+    assert set(get_args(cli.Metric)) == known | {"psnr", "ssim"} and set(papers.WEIGHTS) <= known
 
 
 def test_evaluate_adds_scores_and_names_missing_weights(
@@ -116,10 +116,13 @@ def test_evaluate_adds_scores_and_names_missing_weights(
     run = shutil.copytree(OLD / "disc_run", tmp_path / "run")
     monkeypatch.setattr(papers, "SIZE", 48)
     line = ["evaluate", str(run), str(case), "--device", "cpu", "--metrics"]
-    assert main([*line, "clip", "clip-t", "clip-d", "--weights", str(weights)]) == 0
+    assert main([*line, "psnr,ssim,clip", "clip-t,clip-d", "--weights", str(weights)]) == 0
     found = json.loads(capsys.readouterr().out)["papers"]
     assert set(found["clip-t"]) == {"front", "back", "side"}
     assert -1 <= found["clip"] <= 1 and found["clip-d"] > 0
+    assert not {"psnr", "ssim"} & set(found)  # they are among the others
+    with pytest.raises(SystemExit):
+        main([*line, "clip,nonsense"])
     monkeypatch.setattr("ds4d.weights.reachability.obstacle", lambda url: "it is off")
     assert main([*line, "fvd", "--weights", str(tmp_path)]) == 1
     assert "i3d-kinetics400" in capsys.readouterr().err
