@@ -12,6 +12,8 @@ from ds4d.errors import UserError
 from ds4d.run.events import Event
 from ds4d.run.workspace import replacing
 
+from .clock import now
+
 EVENTS, LIVE = "events.jsonl", "live"  # the log, and the folder of its pictures
 SECONDS_BETWEEN_EVENTS = 0.3  # of steps that report nothing but their number
 PICTURE_WIDTH = 960  # pixels, at most
@@ -29,12 +31,12 @@ class EventLog:
 
     def write(self, event: Event) -> None:
         """Append an event; steps that only count are thinned out."""
-        now = time.time()
+        at = now()
         informative = event.metrics or event.warning or event.skipped or event.preview is not None
         first_or_last = event.stage != self.stage or event.step == event.total
-        if not (informative or first_or_last or now - self.written > SECONDS_BETWEEN_EVENTS):
+        if not (informative or first_or_last or at - self.written > SECONDS_BETWEEN_EVENTS):
             return
-        line = {"at": now, "stage": event.stage, "step": event.step, "total": event.total}
+        line = {"at": at, "stage": event.stage, "step": event.step, "total": event.total}
         if event.message:
             line["message"] = event.message
         if event.metrics:
@@ -43,12 +45,12 @@ class EventLog:
         if event.preview is not None:
             line["picture"] = self._save_picture(event)
         self._append(line)
-        self.stage, self.written = event.stage, now
+        self.stage, self.written = event.stage, at
 
     def end(self, state: str, error: UserError | None = None) -> None:
         """Append the last line: "done", "cancelled", or "failed" with its error."""
         reason = {"sentence": error.sentence, "hint": error.hint} if error else {}
-        self._append({"at": time.time(), "end": state, **reason})
+        self._append({"at": now(), "end": state, **reason})
 
     def close(self) -> None:
         self.file.close()

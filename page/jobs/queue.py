@@ -22,6 +22,7 @@ from ds4d.run.estimate import expected
 
 from ..hardware import cores, gpu_name
 from . import event_log
+from .clock import now
 from .cluster import ClusterLane
 from .store import Job, Store
 
@@ -87,7 +88,7 @@ class Queue:
                 )
             (job.folder / event_log.EVENTS).write_text("")
             job.touch()
-            queued = {"state": "queued", "sentence": "", "hint": "", "queued": time.time()}
+            queued = {"state": "queued", "sentence": "", "hint": "", "queued": now()}
             job = self.store.change(job, **{name: getattr(job, name) for name in ORDER}, **queued)
         self.wake[lane(job)].set()
         return job
@@ -110,11 +111,11 @@ class Queue:
             self.store.delete(job)
 
     def begin(self, job: Job) -> Job:
-        return self.store.change(job, state="running", started=time.time())
+        return self.store.change(job, state="running", started=now())
 
     def end(self, job: Job, state: str, reason: UserError | None = None) -> Job:
         sentence, hint = (reason.sentence, reason.hint) if reason else ("", "")
-        return self.store.change(job, state=state, sentence=sentence, hint=hint, ended=time.time())
+        return self.store.change(job, state=state, sentence=sentence, hint=hint, ended=now())
 
     def settle(self, job: Job) -> Job:
         """Record how a computation ended."""
@@ -141,7 +142,7 @@ class Queue:
         """Estimated seconds until the job starts."""
         waits = []
         for other in self.ahead(job):
-            elapsed = time.time() - other.started if other.state == "running" else 0.0
+            elapsed = now() - other.started if other.state == "running" else 0.0
             waits.append(max(self.run_seconds(other) - elapsed, 5.0))
         if self.cluster is None or lane(job) != "runs":
             return math.fsum(waits)
@@ -168,7 +169,7 @@ class Queue:
         reason = UserError(
             f"Stopped because nobody had this run open for {minutes:g} minutes.", RESUME
         )
-        oldest = time.time() - minutes * 60
+        oldest = now() - minutes * 60
         for job in self.store.all():
             if job.active and job.last_visit() < oldest and job.id not in self.stops:
                 self.cancel(job, reason)
@@ -238,14 +239,14 @@ class Queue:
         stopping, checked = None, time.monotonic()
         while worker.poll() is None:
             time.sleep(POLL_SECONDS)
-            now = time.monotonic()
-            if now - checked > IDLE_SECONDS:
+            at = time.monotonic()
+            if at - checked > IDLE_SECONDS:
                 self.stop_abandoned()
-                checked = now
+                checked = at
             if stopping is None and job.id in self.stops:
                 worker.stdin.close()
-                stopping = now
-            if stopping is not None and now - stopping > GRACE:
+                stopping = at
+            if stopping is not None and at - stopping > GRACE:
                 worker.kill()
         self.settle(job)
 

@@ -36,6 +36,7 @@ from ds4d.run.workspace import content_key
 from .. import drafts
 from ..drafts import Wish
 from ..limits import Limits
+from .clock import now
 
 ACTIVE = ("queued", "running")
 ID = re.compile(r"[\w-]{16,64}")
@@ -61,7 +62,7 @@ class Job:
     state: str = "new"  # new, queued, running, done, failed, cancelled
     sentence: str = ""  # why the job failed or was cancelled
     hint: str = ""
-    created: float = field(default_factory=time.time)  # seconds since the epoch
+    created: float = field(default_factory=now)  # seconds since the epoch
     queued: float = 0.0
     started: float = 0.0
     ended: float = 0.0
@@ -89,6 +90,7 @@ class Job:
         """Note a visit; not of a job that was deleted meanwhile."""
         with contextlib.suppress(FileNotFoundError):
             (self.folder / SEEN).touch()
+            os.utime(self.folder / SEEN, (now(), now()))
 
     def stage_record(self) -> dict:
         """The entries about finished stages in run.json and in the record of drafts, by stage."""
@@ -191,10 +193,10 @@ class Store:
     def sweep(self) -> None:
         """Delete inactive jobs that nobody has visited for `Limits.keep_hours`, and what was left
         of jobs that never began."""
-        oldest = time.time() - self.limits.keep_hours * 3600
+        oldest = now() - self.limits.keep_hours * 3600
         with self.lock:
             for job in self.all():
-                began = job.state != "new" or job.created > time.time() - BEGIN_SECONDS
+                began = job.state != "new" or job.created > now() - BEGIN_SECONDS
                 last = max(job.created, job.ended, job.last_visit())
                 if not job.active and (last < oldest or not began):
                     self.delete(job)
@@ -264,7 +266,7 @@ def _read(folder: Path) -> Job:
 def _age(folder: Path) -> float:
     """Seconds since a folder was changed; 0 for one that is gone."""
     try:
-        return time.time() - folder.stat().st_mtime
+        return now() - folder.stat().st_mtime
     except OSError:
         return 0.0
 

@@ -15,6 +15,7 @@ import pytest
 from ds4d.errors import UserError
 from ds4d.presets import PRESETS
 from page.handlers import Handlers
+from page.jobs.clock import now
 from page.jobs.service import Service
 from page.jobs.store import RECORD, stored_name
 from tests.page.jobs.conftest import ended, order
@@ -43,6 +44,17 @@ def test_old_jobs_are_deleted_and_new_ones_kept(store):
     store.change(running, created=0.0, state="running")
     store.sweep()
     assert {job.id for job in store.all()} == {new.id, running.id}
+
+
+@pytest.mark.parametrize("jump", [-1e7, 1e7])
+def test_a_jump_of_the_clock_deletes_nothing(store, queue, monkeypatch, jump):
+    done, waiting = order(store), queue.submit(order(store, visitor="b"))
+    store.change(done, state="done", ended=now())
+    monkeypatch.setattr(time, "time", lambda before=time.time: before() + jump)
+    queue.stop_abandoned()
+    store.sweep()
+    assert {job.id for job in store.all()} == {done.id, waiting.id}
+    assert store.find(waiting.id).state == "queued"
 
 
 def test_a_job_of_an_earlier_version_is_read(store):
