@@ -1,6 +1,6 @@
 """Worth of views that agree, by simulation on truth.
 
-    python -m benchmarks.agreeing_views CASE FOLDER [--sizes 0 0.01 0.02 0.05]
+    python -m benchmarks.agreeing_views CASE FOLDER [--sizes 0 0.01 0.02 0.05] [--pixels 128]
     python -m benchmarks.quality FOLDER/CASE --configs none --views multiview_agree_0.02,...
 
 The true surface of a case becomes Gaussians as L4GM's are, one for each of 128 x 128 pixels of four
@@ -34,7 +34,6 @@ from ds4d.multiview.l4gm.render import render_rgba
 from ds4d.multiview.views import SPLATS_FILE
 from ds4d.splatting.splats import Splats, save_splats
 
-PIXELS = 128  # along a side of a view, a Gaussian each
 SPREAD = 0.5  # of a Gaussian, in distances between neighbours
 OPACITY = 0.95
 INSET = 2.2  # deviations below the surface at which silhouettes are as large as the true ones
@@ -51,6 +50,8 @@ class Options:
     """where the case with its new views goes; its other files are links"""
     sizes: tuple[float, ...] = (0.0, 0.01, 0.02, 0.05)
     """root mean squares of the displacement, world units (the object is about one)"""
+    pixels: int = 128
+    """along a side of a level view, a Gaussian each; L4GM has 128, more are less soft"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +83,9 @@ def read_truth(case: Path) -> Truth:
     return Truth(tracks, torch.from_numpy(given.faces), images, cameras)
 
 
-def surface_splats(truth: Truth, frame: int) -> Splats:
+def surface_splats(truth: Truth, frame: int, pixels: int) -> Splats:
     """A Gaussian on the true surface for each pixel of the four level views."""
-    mesh, level = truth.mesh(frame), l4gm_cameras((0, 90, 180, 270), PIXELS)
+    mesh, level = truth.mesh(frame), l4gm_cameras((0, 90, 180, 270), pixels)
     seen = hits(mesh, level)
     weights = torch.from_numpy(seen.weights[seen.faces >= 0])
     faces = torch.from_numpy(seen.faces[seen.faces >= 0]).long()
@@ -93,7 +94,7 @@ def surface_splats(truth: Truth, frame: int) -> Splats:
     colors = _seen_colors(truth, frame, points, normals)
     quats = torch.zeros(len(points), 4)
     quats[:, 0] = 1
-    scale = SPREAD * 2 * HALF_WIDTH / PIXELS
+    scale = SPREAD * 2 * HALF_WIDTH / pixels
     scales, opacities = torch.full((len(points), 3), scale), torch.full((len(points),), OPACITY)
     return Splats(points - INSET * scale * normals, quats, scales, opacities, colors)
 
@@ -140,7 +141,7 @@ def main(options: Options) -> None:
         if not (out / path.name).exists():
             os.symlink(path, out / path.name)
     for frame in range(len(truth.tracks)):
-        splats = surface_splats(truth, frame)
+        splats = surface_splats(truth, frame, options.pixels)
         for size in options.sizes:
             views = render_rgba(bent(splats, size, truth.cameras[0]), truth.cameras[range(1, 7)])
             folder = out / f"multiview_agree_{size:g}" / f"{frame:04d}"
