@@ -34,6 +34,12 @@ ATTEMPTS = 4  # of the same command, after a fault
 LIMIT = 300.0  # seconds of an attempt: more is a hang
 ROOM_MB = 64  # of the file system on which a run has room
 CHECKPOINT = "checkpoints/latest.safetensors"
+# Sums of floats depend on the number of threads, and results are compared by their bits.
+ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
+NICE = {"RAY_worker_niceness": "0"}  # Ray's tasks get what others leave them, else
+STOPPED = 60.0  # seconds of a SIGSTOP
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,13 +83,11 @@ def _context() -> multiprocessing.context.BaseContext:
 
 
 def _command(arguments: list[str], output: str) -> None:
-    from ds4d.batch.tasks import set_threads
     from ds4d.cli import main
 
     with open(output, "a", buffering=1) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-        set_threads(1)
         sys.exit(main(arguments))
 
 
@@ -119,11 +123,11 @@ def killed(trial: Trial) -> None:
 
 
 def stopped(trial: Trial) -> None:
-    """SIGSTOP for three seconds."""
+    """SIGSTOP for a minute."""
     process = Process(trial.folder)
     time.sleep(trial.moment())
     process.signal(signal.SIGSTOP)
-    time.sleep(3.0)
+    time.sleep(STOPPED)
     process.signal(signal.SIGCONT)
     process.wait()
 
@@ -224,6 +228,7 @@ def try_fault(
 def main(options: Options) -> None:
     from . import faults_of_machines  # it imports this module
 
+    os.environ.update(ONE_THREAD | NICE)
     faults = {**FAULTS, **faults_of_machines.FAULTS}
     figures = {}
     with tempfile.TemporaryDirectory() as temporary:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import logging
-import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,10 +23,13 @@ import psutil
 
 from ds4d.errors import UserError
 
-from .faults import LIMIT, same
+from .faults import LIMIT, STOPPED, same
 from .tiny import CLIP, TINY
 
 CLIPS = 2  # of a batch
+WAIT = 2.0  # seconds for a stage to begin, in which a process can be killed
+JUMP = signal.SIGUSR1  # to the page: its clock jumps
+WEEK = 7 * 86_400.0  # seconds
 START = 15.0  # seconds in which a server or a Ray begins and works on a run
 
 
@@ -33,9 +37,12 @@ def ray_worker(times: int, whole: Path, seed: int) -> dict:
     """kill -9 of a process of Ray that computes a stage, in a batch of two clips."""
 
     def kill(dice: random.Random) -> None:
-        at_work = [p for p in psutil.process_iter(["cmdline"]) if _computes(p)]
-        if at_work:
-            dice.choice(at_work).kill()
+        deadline = time.monotonic() + WAIT
+        while time.monotonic() < deadline:
+            at_work = [p for p in psutil.process_iter(["cmdline"]) if _computes(p)]
+            if at_work:
+                return dice.choice(at_work).kill()
+            time.sleep(0.1)
 
     from ds4d.batch import cluster
 
@@ -80,8 +87,8 @@ def _batches(
     from ds4d.batch.schedule import Schedule
 
     counts = {"what": what, "times": 0, "lost": 0, "wrong": 0, "traces": 0, "repeated": 0}
-    seconds = 0.0  # of a batch that is left alone: the first one
-    for number in range(-1, times):
+    seconds = 0.0  # of a batch that is left alone
+    for number in range(-2, times):  # Ray starts its processes in the first
         dice = random.Random(f"{name} {seed} {number}")
         with tempfile.TemporaryDirectory() as out:
             orders = [Order(f"fault{n}", str(CLIP.absolute()), TINY) for n in range(CLIPS)]
@@ -144,10 +151,35 @@ def two_servers(times: int, whole: Path, seed: int) -> dict:
     return _pages("two_servers", two_servers.__doc__, times, whole, seed, fault)
 
 
+def page_stopped(times: int, whole: Path, seed: int) -> dict:
+    """SIGSTOP of the page for a minute, while its worker goes on."""
+
+    def fault(server: subprocess.Popen, dice: random.Random, store: Path) -> subprocess.Popen:
+        time.sleep(dice.uniform(0.0, START))
+        server.send_signal(signal.SIGSTOP)
+        time.sleep(STOPPED)
+        server.send_signal(signal.SIGCONT)
+        return server
+
+    return _pages("page_stopped", page_stopped.__doc__, times, whole, seed, fault)
+
+
+def clock(times: int, whole: Path, seed: int) -> dict:
+    """The page's clock jumps three times, by up to a week forward or back each time."""
+
+    def fault(server: subprocess.Popen, dice: random.Random, store: Path) -> subprocess.Popen:
+        for _ in range(3):
+            time.sleep(dice.uniform(1.0, START / 2))
+            server.send_signal(JUMP)
+        return server
+
+    return _pages("clock", clock.__doc__, times, whole, seed, fault)
+
+
 def _pages(name: str, what: str, times: int, whole: Path, seed: int, fault: Callable) -> dict:
     """A job each time, on a page with which something happens at a random moment."""
     from page.jobs.queue import Queue
-    from page.jobs.store import Store
+    from page.jobs.store import RECORD, Store
     from page.limits import Limits
 
     counts = {"what": what, "times": 0, "lost": 0, "wrong": 0, "traces": 0}
@@ -163,21 +195,23 @@ def _pages(name: str, what: str, times: int, whole: Path, seed: int, fault: Call
                 deadline = time.monotonic() + LIMIT
                 while store.find(job.id).state != "done" and time.monotonic() < deadline:
                     time.sleep(0.2)
+            except UserError as error:  # it was deleted
+                print(error, file=sys.stderr)
             finally:
                 _end(server)
-            found = store.find(job.id)
-            counts["lost"] += found.state != "done"
-            counts["traces"] += "Traceback" in found.sentence + (root.parent / "out").read_text()
-            counts["wrong"] += found.state == "done" and not same(found.folder, whole)
+            record = job.folder / RECORD
+            shown = json.loads(record.read_text()) if record.exists() else {}
+            done = shown.get("state") == "done"
+            counts["lost"] += not done
+            counts["traces"] += "Traceback" in f"{shown}{(root.parent / 'out').read_text()}"
+            counts["wrong"] += done and not same(job.folder, whole)
     return counts
 
 
 def _server(root: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "benchmarks.faults_of_machines", str(root)]
-    # One thread, as in the undisturbed run: sums of floats depend on their number.
-    one_thread = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     with open(root.parent / "out", "a") as out:
-        return subprocess.Popen(command, stdout=out, stderr=out, env=os.environ | one_thread)
+        return subprocess.Popen(command, stdout=out, stderr=out)
 
 
 def _end(server: subprocess.Popen) -> None:
@@ -193,7 +227,8 @@ def _children(server: subprocess.Popen) -> Iterator[psutil.Process]:
 
 
 def serve(root: Path) -> None:
-    """Serve the jobs of a folder, and press Continue on whatever has not ended well."""
+    """Serve the jobs of a folder, delete old ones, and press Continue on what ended badly."""
+    signal.signal(JUMP, _jump)
     from page.jobs.queue import Queue
     from page.jobs.store import Store
     from page.limits import Limits
@@ -207,15 +242,25 @@ def serve(root: Path) -> None:
     queue = Queue(store)
     queue.start()
     while claim:
+        store.sweep()
         for job in store.all():
             if job.state in ("failed", "cancelled"):
                 queue.submit(job)
         time.sleep(0.2)
 
 
+def _jump(*_: object) -> None:
+    """Move the clock of this process, as far as Python shows it."""
+    before, by = time.time, random.uniform(-WEEK, WEEK)
+    time.time = lambda: before() + by
+
+
 FAULTS = {
-    fault.__name__: fault for fault in (ray_worker, ray_node, page_worker, page_server, two_servers)
-}
+    fault.__name__: fault
+    for fault in (
+        ray_worker, ray_node, page_worker, page_server, page_stopped, two_servers, clock
+    )
+}  # fmt: skip
 
 if __name__ == "__main__":
     serve(Path(sys.argv[1]))

@@ -4,8 +4,9 @@ python -m benchmarks.load [--clients 60] [--seconds 60] [--json benchmarks/resul
 
 Starts the app as a process of its own, which believes one proxy, so that every client is a visitor
 of its own. First, the page is asked again and again while three files that take long to look at
-are being looked at. Then all clients open the page, upload, ask for a preflight report, order runs,
-cancel them and leave without waiting. Last, the app ends, and no process of it may be left.
+are being looked at. Then all clients open the page, upload, ask for a preflight report, order runs
+and leave, come back to them, ask for their state and cancel them. Last, all runs are cancelled and
+the app ends: no process of it and no half-written file may be left, and its memory may not grow.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import dataclasses
 import json
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -36,6 +38,9 @@ CLIP = Path("examples/clips/frog.mp4")
 HOSTILE = 3
 QUIET = 15.0  # seconds of the probe without hostile files, for comparison
 PAUSE = 0.2  # seconds between two requests of the probe
+SAMPLE = 5.0  # seconds between two looks at the memory of the app
+SETTLE = 20.0  # seconds after the flood, for runs to end
+JOB = re.compile(r'"job": ?"([^"]+)"')  # in the first message about a run
 BROKEN = ("Something went wrong", "Traceback")  # in an answer
 
 
@@ -77,6 +82,25 @@ class Client:
         if answer is None or answer.status_code != 200:
             return None
         return {"path": answer.json()[0], "meta": {"_type": "gradio.FileData"}}
+
+    async def order(self, *data) -> str | None:
+        """Order a run and leave after the first message; returns the id of its job."""
+        answer = await self.ask("POST", "/gradio_api/call/generate", json={"data": list(data)})
+        if answer is None or answer.status_code != 200:
+            return None
+        event, line = answer.json()["event_id"], ""
+        try:
+            async with self.http.stream("GET", f"/gradio_api/call/generate/{event}") as stream:
+                async for line in stream.aiter_lines():
+                    if line.startswith("data: "):
+                        break
+        except httpx.HTTPError as error:
+            self.answers[type(error).__name__] += 1
+            return None
+        told = JOB.search(line)
+        broken = any(words in line for words in BROKEN)
+        self.answers["broken" if broken else "run queued" if told else "run refused"] += 1
+        return told and told[1]
 
     async def call(self, name: str, *data, wait: bool = True) -> str:
         """Call an endpoint; returns the stream of its answer."""
@@ -141,10 +165,15 @@ async def probe(url: str, folder: Path, seconds: float) -> dict:
     }  # fmt: skip
 
 
-async def flood(url: str, options: Options) -> dict:
+async def flood(url: str, app: psutil.Process, options: Options) -> dict:
     """All clients at once, each of which does something else every time."""
-    answers, times = Counter(), []
-    end = time.perf_counter() + options.seconds
+    answers, times, memory = Counter(), [], []
+    before, end = _megabytes(app), time.perf_counter() + options.seconds
+
+    async def weigh() -> None:
+        while time.perf_counter() < end:
+            memory.append(_megabytes(app))
+            await asyncio.sleep(SAMPLE)
 
     async def live(number: int) -> None:
         client, dice = Client(url, number, answers, times), random.Random(number)
@@ -152,7 +181,7 @@ async def flood(url: str, options: Options) -> dict:
         while time.perf_counter() < end:
             what = dice.choice(("open", "open", "preflight", "leave", "order", "status", "cancel"))
             if what == "open":
-                await client.ask("GET", "/")
+                await client.ask("GET", f"/?job={dice.choice(jobs)}" if jobs else "/")
             elif what == "status":
                 await client.call("status", dice.choice(jobs) if jobs else "nobody-has-this-run")
             elif what == "cancel" and jobs:
@@ -162,18 +191,39 @@ async def flood(url: str, options: Options) -> dict:
                 if clip is None:
                     continue
                 if what == "order":
-                    order = (clip, "preview", 0, *[None] * parameters)
-                    await client.call("generate", *order, wait=False)
+                    job = await client.order(clip, "preview", 0, *[None] * parameters)
+                    jobs += [job] if job else []
                 else:
                     data = (clip, "preview", None, None)
                     await client.call("preflight", *data, wait=what == "preflight")
             await asyncio.sleep(dice.random())
+        for job in jobs:
+            await client.call("cancel", job)
 
     async with httpx.AsyncClient(base_url=url, timeout=120) as http:
         info = (await http.get("/gradio_api/info")).json()
         parameters = len(info["named_endpoints"]["/generate"]["parameters"]) - 3
-    await asyncio.gather(*(live(number) for number in range(options.clients)))
-    return summary(answers, times)
+    await asyncio.gather(weigh(), *(live(number) for number in range(options.clients)))
+    await asyncio.sleep(SETTLE)
+    late = memory[len(memory) // 2 :]
+    slope = np.polyfit(np.arange(len(late)) * SAMPLE / 60, late, 1)[0] if len(late) > 1 else 0.0
+    return summary(answers, times) | {
+        "memory_mb": {"before": before, "most": max(memory), "after": _megabytes(app)},
+        "memory_mb_per_minute_in_the_second_half": round(float(slope), 2),
+    }
+
+
+def _megabytes(app: psutil.Process) -> int:
+    return round(app.memory_info().rss / 1e6)
+
+
+def left_behind(runs: Path) -> dict:
+    """States of the jobs in a folder, and files that were not written to their end."""
+    records = [folder / "job.json" for folder in runs.iterdir() if folder.is_dir()]
+    states = Counter(json.loads(r.read_text())["state"] if r.exists() else "no record"
+                     for r in records)  # fmt: skip
+    partial = [str(path.relative_to(runs)) for path in runs.rglob("*.partial-*")]
+    return {"jobs": dict(states), "half_written_files": partial}
 
 
 def summary(answers: Counter, times: list[float]) -> dict:
@@ -198,7 +248,8 @@ def main(options: Options) -> None:
             while not _answers(url):
                 time.sleep(0.2)
             figures["hostile"] = asyncio.run(probe(url, folder, options.seconds))
-            figures["flood"] = asyncio.run(flood(url, options))
+            figures["flood"] = asyncio.run(flood(url, psutil.Process(app.pid), options))
+            figures["left_behind"] = left_behind(folder / "runs")
             children = psutil.Process(app.pid).children(recursive=True)
             figures["processes_after_the_flood"] = len(children)
         finally:
