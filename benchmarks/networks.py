@@ -67,10 +67,8 @@ def table(rows: list[dict]) -> str:
 
 def zero123plus(folder: Path) -> Iterator[dict]:
     from ds4d.multiview.zero123plus.generate import generate_views
-    from tests.fakes import zero123plus as published
 
-    repo = folder / "sudo-ai" / "zero123plus-v1.2"
-    parameters = _once(repo, lambda: _write_zero123plus(repo, published))
+    parameters = write("zero123plus", folder)
     frames = _frames(5)
     for steps, low_memory in ((28, False), (75, False), (28, True)):
         machine = MachineConfig(device="cuda", weights=str(folder), low_memory=low_memory)
@@ -90,8 +88,7 @@ def zero123plus(folder: Path) -> Iterator[dict]:
 def dinov2(folder: Path) -> Iterator[dict]:
     from ds4d.features import dinov2 as engine
 
-    repo = folder / "facebook" / "dinov2-base"
-    parameters = _once(repo, lambda: _write_dinov2(repo))
+    parameters = write("dinov2", folder)
     images = np.stack([_frames(FRAMES)] * 7, 1)
     machine = MachineConfig(device="cuda", weights=str(folder))
     marks, peak = _followed(engine.run(images, model="base", machine=machine))
@@ -102,11 +99,8 @@ def dinov2(folder: Path) -> Iterator[dict]:
 
 def instantmesh(folder: Path) -> Iterator[dict]:
     from ds4d.mesh.instantmesh.engine import _reconstruct
-    from ds4d.mesh.instantmesh.model import LARGE
-    from tests.fakes import instantmesh as published
 
-    file = folder / "TencentARC" / "InstantMesh" / "instant_nerf_large.ckpt"
-    parameters = _once(file, lambda: _write_instantmesh(file, published, LARGE))
+    parameters = write("instantmesh", folder)
     machine = MachineConfig(device="cuda", weights=str(folder))
     images = np.stack([_frames(1)[0]] * 6)
     cameras = rig_cameras(SIZE)[range(1, 7)]
@@ -211,12 +205,21 @@ def _count(network: nn.Module) -> int:
 # --- random weights at real size --------------------------------------------------------------
 
 
-def _once(place: Path, write: Callable[[], int]) -> int:
-    """Write random weights unless they are there already. Returns the number of parameters."""
+def write(name: str, folder: Path) -> int:
+    """Write random weights into a folder of weights, unless they are there already.
+
+    Args:
+        name: a key of WRITERS.
+
+    Returns:
+        The number of parameters.
+    """
+    path, writer = WRITERS[name]
+    place = folder / path
     note = place.with_name(f"{place.name}.parameters")
     if not note.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(str(write()))
+        note.write_text(str(writer(place)))
     return int(note.read_text())
 
 
@@ -231,7 +234,7 @@ def _random(network: nn.Module, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     return state
 
 
-def _write_zero123plus(repo: Path, published) -> int:
+def _write_zero123plus(repo: Path) -> int:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import (
         CLIPTextConfig,
@@ -239,6 +242,8 @@ def _write_zero123plus(repo: Path, published) -> int:
         CLIPVisionConfig,
         CLIPVisionModelWithProjection,
     )
+
+    from tests.fakes import zero123plus as published
 
     published.write_settings(repo, published.SCHEDULER)
     picture = {"crop_size": {"height": 512, "width": 512}, "size": {"shortest_edge": 512}}
@@ -278,9 +283,27 @@ def _write_dinov2(repo: Path) -> int:
     return _count(network)
 
 
-def _write_instantmesh(file: Path, published, sizes) -> int:
-    published.write(file, sizes)
-    return sum(value.numel() for value in published.weights(sizes).values())
+def _write_instantmesh(file: Path) -> int:
+    from ds4d.mesh.instantmesh.model import LARGE
+    from tests.fakes import instantmesh as published
+
+    published.write(file, LARGE)
+    return sum(value.numel() for value in published.weights(LARGE).values())
+
+
+def _write_vgg16(file: Path) -> int:
+    from tests.fakes import lpips as published
+
+    torch.save(published.state(), file)
+    return sum(value.numel() for value in published.state().values())
+
+
+WRITERS: dict[str, tuple[str, Callable[[Path], int]]] = {
+    "zero123plus": ("sudo-ai/zero123plus-v1.2", _write_zero123plus),
+    "dinov2": ("facebook/dinov2-base", _write_dinov2),
+    "instantmesh": ("TencentARC/InstantMesh/instant_nerf_large.ckpt", _write_instantmesh),
+    "lpips": ("torchvision/vgg16-397923af.pth", _write_vgg16),
+}
 
 
 if __name__ == "__main__":

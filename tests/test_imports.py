@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -31,7 +32,23 @@ def imports() -> dict[str, set[str]]:
     """Modules of ds4d, page and app that each module imports, at any depth of its code."""
     files = [*(ROOT / "ds4d").rglob("*.py"), *(ROOT / "page").rglob("*.py"), ROOT / "app.py"]
     modules = {_module(path): path for path in files}
-    return {name: _imported(name, path, set(modules)) for name, path in modules.items()}
+    return {
+        name: _imported(name, path, set(modules), ast.walk(ast.parse(path.read_text())))
+        for name, path in modules.items()
+    }
+
+
+def at_once(start: str) -> set[str]:
+    """Modules that are imported as soon as a module of ds4d is, of other packages, too."""
+    modules = {_module(path): path for path in (ROOT / "ds4d").rglob("*.py")}
+    found, new = set(), {start}
+    while new:
+        found |= new
+        new = set().union(*(
+            _imported(name, modules[name], set(modules), ast.parse(modules[name].read_text()).body)
+            for name in new & set(modules)
+        )) - found  # fmt: skip
+    return found
 
 
 def _module(path: Path) -> str:
@@ -39,10 +56,10 @@ def _module(path: Path) -> str:
     return name.removesuffix(".__init__")
 
 
-def _imported(name: str, path: Path, modules: set[str]) -> set[str]:
+def _imported(name: str, path: Path, modules: set[str], statements: Iterable[ast.AST]) -> set[str]:
     package = name.split(".") if path.stem == "__init__" else name.split(".")[:-1]
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in statements:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -67,6 +84,12 @@ def test_ds4d_imports_neither_the_page_nor_gradio_nor_training():
         if name.startswith("ds4d") and target.split(".")[0] in FOREIGN
     ]
     assert not foreign
+
+
+def test_a_run_without_networks_does_not_wait_for_their_libraries():
+    """They take longer to import than everything else, and 300 MB."""
+    found = {name.split(".")[0] for name in at_once("ds4d.pipeline")}
+    assert "torch" in found and not found & {"transformers", "diffusers", "onnxruntime", "rembg"}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -1,9 +1,9 @@
 """Speed on this machine, and cost as a function of Gaussians, pixels, frames and views.
 
-python -m benchmarks.speed [--only rasterizer steps chain scaling] [--quick] [--json FILE]
+python -m benchmarks.speed [--only rasterizer steps scaling] [--quick] [--json FILE]
 
-Measures the rasterizers at many sizes, training steps of every preset, a whole run of a bundled
-clip, and cost curves with linear fits. Writes FILE, and the same as a table (.md) and a plot (.svg)
+Measures the rasterizers at many sizes, training steps of every preset, and cost curves with linear
+fits. Writes FILE, and the same as a table (.md) and a plot (.svg)
 beside it. With --only, the other parts of FILE are kept if they are from the same machine.
 """
 
@@ -16,15 +16,15 @@ from typing import Literal
 
 import tyro
 
-from . import chain, measure, plot, rasterizer, report, scaling, training
+from . import measure, plot, rasterizer, report, scaling, training
 
-PARTS = {"rasterizer": rasterizer, "steps": training, "chain": chain, "scaling": scaling}
-Part = Literal["rasterizer", "steps", "chain", "scaling"]
+PARTS = {"rasterizer": rasterizer, "steps": training, "scaling": scaling}
+Part = Literal["rasterizer", "steps", "scaling"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    only: tuple[Part, ...] = ("rasterizer", "steps", "chain", "scaling")
+    only: tuple[Part, ...] = ("rasterizer", "steps", "scaling")
     """parts to measure"""
     quick: bool = False
     """tiny sizes, a smoke test of a few seconds"""

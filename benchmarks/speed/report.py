@@ -11,7 +11,6 @@ def markdown(machine: dict, rows: Sequence[dict]) -> str:
         "Rasterizer, ms (backward = both - forward)": _drawn(rows),
         "Memory-bandwidth floor: reading and writing each array once": _floors(rows),
         "Training steps": _steps(rows),
-        "Whole run": _chain(rows),
         "Cost curves: linear fits through the medians": _scaling(rows),
     }
     facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items())
@@ -20,7 +19,7 @@ def markdown(machine: dict, rows: Sequence[dict]) -> str:
     return "\n\n".join(texts) + "\n"
 
 
-def _table(header: str, rows: Iterable[Sequence]) -> str:
+def table(header: str, rows: Iterable[Sequence]) -> str:
     """Format a table without empty columns; an empty string if there are no rows."""
     cells = [list(map(_cell, row)) for row in rows]
     columns = zip(header.split(" | "), *cells, strict=True)
@@ -41,48 +40,41 @@ def _of(rows: Sequence[dict], part: str) -> list[dict]:
     return [row for row in rows if row["part"] == part]
 
 
-def _cells(row: dict, *names: str) -> list:
+def cells(row: dict, *names: str) -> list:
+    """Values of a row, empty where there is none."""
     return [row.get(name, "") for name in names]
 
 
 def _drawn(rows: Sequence[dict]) -> str:
     names = ("engine", "gaussians", "pixels", "cameras", "forward_ms", "backward_ms", "both_ms",
              "repeats", "note")  # fmt: skip
-    return _table(
+    return table(
         "engine | Gaussians | px | cameras | forward | backward | both | repeats | note",
-        (_cells(row, *names) for row in _of(rows, "rasterizer")),
+        (cells(row, *names) for row in _of(rows, "rasterizer")),
     )
 
 
 def _floors(rows: Sequence[dict]) -> str:
     names = "gaussians", "pixels", "cameras", "both_ms", "graph_ms", "floor_ms"
     names += ("copy_bandwidth_gb_s",)
-    return _table(
+    return table(
         "Gaussians | px | cameras | both, ms | as a CUDA graph, ms | floor, ms | copy, GB/s",
-        (_cells(row, *names) for row in _of(rows, "floor")),
+        (cells(row, *names) for row in _of(rows, "floor")),
     )
 
 
 def _steps(rows: Sequence[dict]) -> str:
     names = ("preset", "phase", "pixels", "gaussians", "steps_per_second", "ms_per_step",
              "scheduled", "seconds", "gpu_peak_memory_mb", "note")  # fmt: skip
-    return _table(
+    return table(
         "preset | phase | px | Gaussians | steps a second | ms a step | steps of the preset | "
         "seconds of these | GPU memory, MB | note",
-        (_cells(row, *names) for row in _of(rows, "steps")),
-    )
-
-
-def _chain(rows: Sequence[dict]) -> str:
-    names = ("clip", "preset", "stage", "engine", "seconds", "peak_memory_mb", "gpu_peak_memory_mb")
-    return _table(
-        "clip | preset | stage | engine | seconds | peak memory so far, MB | GPU memory, MB",
-        (_cells(row, *names) for row in _of(rows, "chain")),
+        (cells(row, *names) for row in _of(rows, "steps")),
     )
 
 
 def _scaling(rows: Sequence[dict]) -> str:
-    return _table(
+    return table(
         "cost of | over | from | to | fit, ms | R^2",
         (
             [row["cost"], row["over"], row["x"][0], row["x"][-1],

@@ -15,8 +15,8 @@ from ds4d.pipeline import generate
 from ds4d.presets import PRESETS
 from ds4d.run.workspace import Workspace
 
+from ..chain.one_run import CLIPS
 from . import rasterizer, training
-from .chain import CLIPS
 from .measure import fit
 
 # Ranges; smaller sizes do not saturate a GPU.

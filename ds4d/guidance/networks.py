@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import CLIPImageProcessorPil
 
 from ..errors import UserError
 from ..run.device import network_dtype
 from ..weights import fill, read_json, read_state, rename_old_keys
+
+if TYPE_CHECKING:
+    from transformers import CLIPImageProcessorPil
 
 CONFIGS = {
     "vae": "vae/config.json",
@@ -157,7 +160,7 @@ def load(folder: Path, device: torch.device) -> Networks:
 def build(configs: dict[str, dict], device: torch.device) -> Networks:
     """Build networks with random weights from their configurations, by the names in CONFIGS."""
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+    from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
 
     projection = configs["clip_camera_projection"]
     builders = {

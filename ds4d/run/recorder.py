@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import platform
 import resource
 import sys
@@ -118,7 +119,7 @@ class Recorder:
     ) -> Iterator[Event]:
         """Run a stage and record its facts, time and memory."""
         self.workspace.forget(name)
-        started = time.perf_counter()
+        started, processor = time.perf_counter(), processor_seconds()
         device.reset_peak_memory()
         if choice is not None:
             check_licences(choice.weights, self.machine)
@@ -131,6 +132,7 @@ class Recorder:
             facts |= choice.facts
         facts |= {
             "seconds": round(time.perf_counter() - started, 2),
+            "processor_seconds": round(processor_seconds() - processor, 2),
             "peak_memory_mb": peak_memory_mb(),
             **device.peak_memory(),
         }
@@ -180,6 +182,11 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):  # gradio is optional, for example
             found[name] = metadata.version(name)
     return found
+
+
+def processor_seconds() -> float:
+    """Seconds that this process and those that it has ended kept processors busy."""
+    return sum(os.times()[:4])
 
 
 def peak_memory_mb() -> int:

@@ -13,16 +13,16 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import torch
 
-from benchmarks.speed import chain, measure, peers, rasterizer, report, training
+from benchmarks.speed import measure, peers, rasterizer, training
 from benchmarks.speed.__main__ import Options, main
 from ds4d.cameras import orbit_cameras, project
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
-    """Output of a quick run, without the parts that start processes."""
+    """Output of a quick run."""
     path = tmp_path_factory.mktemp("speed") / "speed.json"
-    main(Options(only=("rasterizer", "steps", "scaling"), quick=True, json=path))
+    main(Options(quick=True, json=path))
     return path
 
 
@@ -54,7 +54,7 @@ def test_markdown_and_plot_lie_beside_the_figures(file):
     rows = json.loads(file.read_text())["rows"]
     text = file.with_suffix(".md").read_text()
     assert "## Rasterizer" in text and "## Training steps" in text and "## Cost curves" in text
-    assert "## Whole run" not in text  # nothing of it was measured
+    assert "## Memory" not in text  # nothing of it was measured
     table = [line for line in text.splitlines() if line.startswith(("| engine", "| numba"))]
     assert len(table) == 5 and len({line.count("|") for line in table}) == 1
     root = ElementTree.fromstring(file.with_suffix(".svg").read_text())
@@ -66,8 +66,7 @@ def test_markdown_and_plot_lie_beside_the_figures(file):
 def test_a_part_alone_replaces_only_its_rows(file, tmp_path):
     copy = tmp_path / "speed.json"
     before = json.loads(file.read_text())
-    before["rows"] = [row for row in before["rows"] if row["part"] != "steps"]
-    before["rows"].append({"measured": "chain", "part": "chain", "stage": "kept"})
+    before["rows"] = [row for row in before["rows"] if row["part"] != "scaling"]
     copy.write_text(json.dumps(before))
     main(Options(only=("rasterizer",), quick=True, json=copy))
     after = [row["part"] for row in json.loads(copy.read_text())["rows"]]
@@ -76,16 +75,6 @@ def test_a_part_alone_replaces_only_its_rows(file, tmp_path):
     copy.write_text(json.dumps(before))
     main(Options(only=("rasterizer",), quick=True, json=copy))
     assert {row["part"] for row in json.loads(copy.read_text())["rows"]} == {"rasterizer"}
-
-
-@pytest.mark.slow  # kernels may have to be compiled first
-def test_a_whole_run_names_every_stage():
-    rows = list(chain.run(quick=True))
-    names = [row["stage"] for row in rows]
-    assert names[0] == "clip" and names[-2:] == ["export", "whole command"]
-    assert rows[-1]["seconds"] > sum(row["seconds"] for row in rows[:-1])
-    assert rows[-1]["peak_memory_mb"] == max(row["peak_memory_mb"] for row in rows)
-    assert "## Whole run" in report.markdown({"cpu": "one"}, rows)
 
 
 def test_the_fit_finds_a_line_and_says_when_there_is_none():

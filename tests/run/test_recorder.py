@@ -77,6 +77,7 @@ def test_facts_warnings_and_metrics_of_a_stage_are_kept(tmp_path):
     assert record["engine"] == "classical" and record["why"] == "no weights here"
     assert record["frames"] == 2 and record["warnings"] == ["this looks odd"]
     assert record["seconds"] >= 0 and record["peak_memory_mb"] > 10
+    assert record["processor_seconds"] >= 0
     rows = json.loads((tmp_path / "previews/matting.json").read_text())
     assert rows == [{"step": 0, "loss": 2.0}, {"step": 2, "loss": 1.0}]
     assert (tmp_path / "previews/matting.jpg").exists()
