@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from .config import MachineConfig
 from .errors import UserError
+from .format import file_size
 from .presets import PRESETS
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _print_pretrained(machine: MachineConfig) -> None:
 
 
 def _readiness(engine: Pretrained, found: dict[str, Found]) -> tuple[bool, str]:
-    from .weights import CATALOGUE, size
+    from .weights import CATALOGUE
 
     if importlib.util.find_spec(engine.package) is None:
         return False, f"{engine.package} is not installed: pip install -r requirements.txt"
@@ -172,7 +173,7 @@ def _readiness(engine: Pretrained, found: dict[str, Found]) -> tuple[bool, str]:
             return False, f"{name}: {found[name].message}"
     away = [name for name in engine.weights if found[name].where == "hub"]
     if away:
-        total = size(sum(CATALOGUE[name].bytes for name in away))
+        total = file_size(sum(CATALOGUE[name].bytes for name in away))
         return True, f"ready after a download of {total}, at first use or by --download"
     return True, f"ready, {found[engine.weights[0]].message}"
 
@@ -189,7 +190,7 @@ def _find_all(names: list[str], machine: MachineConfig) -> dict[str, Found]:
 def _fetch_all(machine: MachineConfig) -> bool:
     """Print names, sizes and licences of the weights, then fetch those that are not here."""
     from .run.engines import not_commercial
-    from .weights import CATALOGUE, fetch, size
+    from .weights import CATALOGUE, fetch
 
     engines = [engine for engine in pretrained()
                if not engine.on_demand and not not_commercial(engine.weights, machine)]  # fmt: skip
@@ -199,7 +200,7 @@ def _fetch_all(machine: MachineConfig) -> bool:
     print("Weights of the pretrained engines")
     for name in names:
         weights, state = CATALOGUE[name], states[found[name].where]
-        print(f"{size(weights.bytes):>9}  {state:12} {name}: {weights.use}")
+        print(f"{file_size(weights.bytes):>9}  {state:12} {name}: {weights.use}")
         print(f"{'':9}  {'':12} licence: {weights.licence}")
     _check_room([name for name in names if found[name].where == "hub"])
     complete = True
@@ -215,7 +216,7 @@ def _fetch_all(machine: MachineConfig) -> bool:
 
 def _check_room(names: list[str]) -> None:
     """Compare the download sizes with the free space of each disk."""
-    from .weights import CATALOGUE, size
+    from .weights import CATALOGUE
     from .weights.find import cache_folders
 
     needed: dict[int, int] = {}
@@ -228,7 +229,7 @@ def _check_room(names: list[str]) -> None:
         needed[disk] = needed.get(disk, 0) + CATALOGUE[name].bytes
     for disk, bytes in needed.items():
         free = shutil.disk_usage(places[disk]).free
-        space = f"{size(bytes)} to download, {size(free)} free at {places[disk]}"
+        space = f"{file_size(bytes)} to download, {file_size(free)} free at {places[disk]}"
         print(f"{space}\n", flush=True)
         if free < bytes:
             raise UserError(

@@ -10,6 +10,7 @@ from pathlib import Path
 import gradio as gr
 
 from ds4d.config import MachineConfig
+from ds4d.format import rough_duration
 from ds4d.presets import PRESETS
 from ds4d.run.engines import not_commercial
 from ds4d.run.estimate import expected
@@ -17,7 +18,6 @@ from ds4d.weights import CATALOGUE
 
 from .components.panel import panel
 from .examples import Example
-from .format import rough_duration
 from .hardware import cores, gpu_name
 from .html import render
 

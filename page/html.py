@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from .format import duration, file_size, rough_duration
+from ds4d.format import duration, file_size, rough_duration
 
 TEMPLATES = Path(__file__).with_name("templates")
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import gradio as gr
 
+from ds4d.format import duration, rough_duration
 from ds4d.run.events import Event
 
 from . import drafts, results
 from .components import draft_cards
-from .format import duration, rough_duration
 from .html import notice, render
 from .jobs import event_log
 from .jobs.service import Service

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ds4d.format import duration
 from ds4d.run.events import STAGES, Event
 
 from . import drafts
-from .format import duration
 from .html import image_size, render
 
 FRONT = ("imagine", "animate")  # stages of drafts; runs of clips have none of them

@@ -13,8 +13,8 @@ import pytest
 
 from ds4d import cli
 from ds4d.doctor import pretrained
+from ds4d.format import file_size
 from ds4d.weights import CATALOGUE
-from ds4d.weights.catalogue import size
 from page.limits import PREFIX, Limits
 from tests.paths import ROOT
 
@@ -107,7 +107,7 @@ def test_the_weights_table_is_the_catalogue():
     assert documented == {
         name: (
             name in defaults, weights.url or f"https://huggingface.co/{weights.repo}",
-            weights.use, size(weights.bytes), weights.licence,
+            weights.use, file_size(weights.bytes), weights.licence,
         )
         for name, weights in CATALOGUE.items()
     }  # fmt: skip

@@ -11,13 +11,14 @@ from huggingface_hub import constants
 
 from ds4d import doctor
 from ds4d.cli import main
-from ds4d.weights import CATALOGUE, find, size
+from ds4d.format import file_size
+from ds4d.weights import CATALOGUE, find
 from tests.fakes.hub import FakeHub, content_of, empty_machine, hub  # noqa: F401
 
 NAMES = [name for engine in doctor.pretrained() for name in (*engine.weights, *engine.extras)]
 FETCHED = [name for engine in doctor.pretrained() if not engine.on_demand
            for name in (*engine.weights, *engine.extras)]  # fmt: skip
-TOTAL = size(sum(CATALOGUE[name].bytes for name in FETCHED))
+TOTAL = file_size(sum(CATALOGUE[name].bytes for name in FETCHED))
 ENGINES = [engine.name for engine in doctor.pretrained()]
 
 

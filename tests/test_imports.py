@@ -21,7 +21,7 @@ FOUNDATIONS = {
     "kernels": {"kernels"},
     "splatting": {"splatting", "kernels", "cameras", "errors", "config"},
     "run": {"run", "config", "presets", "errors", "weights", "images"},
-    "weights": {"weights", "errors", "run", "config"},
+    "weights": {"weights", "errors", "format", "run", "config"},
     "viewer": {"viewer"},
 }
 FOREIGN = ("gradio", "page", "app", "spaces", "training", "benchmarks")  # never imported by ds4d

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from ..config import MachineConfig
 from ..errors import UserError
+from ..format import file_size
 from ..run.device import is_small, pick
 from ..run.engines import check_licences
-from ..weights import CATALOGUE, find, size
+from ..weights import CATALOGUE, find
 
 
 def fitted(machine: MachineConfig) -> MachineConfig:
@@ -34,5 +35,5 @@ def check_machine(name: str, weights: str, machine: MachineConfig, instead: str)
     if found.where == "missing":
         raise UserError(f"The weights {weights} of {name} are not here: {found.message}.", instead)
     if found.where == "hub" and pick(machine.device).type != "cuda":
-        needed = size(CATALOGUE[weights].bytes)
+        needed = file_size(CATALOGUE[weights].bytes)
         raise UserError(f"{name} needs a GPU, which is not here, and weights of {needed}.", instead)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..config import Config
 from ..errors import UserError
-from ..run.estimate import CPU_GB, GPU_GB
+from ..run.estimate import CPU_GB, GPU_GB, pictures_gb
 from ..run.hardware import cores, gpu_name
 
 # Reading, videos and exports need no GPU: it never waits for them.
@@ -43,7 +43,7 @@ class Cluster:
 
     def resources(self, step: str, config: Config, threads: int) -> dict[str, Any]:
         """Resources of the task of a stage, as options for Ray."""
-        gb = min(CPU_GB + _pictures_gb(config), self.node_gb)
+        gb = min(CPU_GB + pictures_gb(config, config.clip.frames), self.node_gb)
         asked: dict[str, Any] = {"num_cpus": threads, "memory": int(gb * 1e9)}
         if self.uses_gpu(step, config):
             asked |= {"num_gpus": self.gpu_share(step), "num_cpus": 1}
@@ -137,11 +137,6 @@ def _gpu_gb() -> float:
     import torch
 
     return torch.cuda.get_device_properties(0).total_memory / 1e9
-
-
-def _pictures_gb(config: Config) -> float:
-    """Memory of the pictures of a run: seven views, as floats and as bytes."""
-    return 2 * 7 * config.clip.frames * config.clip.size**2 * 4 / 1e9
 
 
 def _first_line(error: Exception) -> str:

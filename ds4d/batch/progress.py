@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from typing import TextIO
 
+from ..format import duration
 from .tasks import STEPS
 
 QUIET_INTERVAL = 30.0  # seconds between two lines if the output is not a terminal
@@ -64,7 +65,7 @@ class Progress:
         if self.done > self.before:  # those that failed took less
             each = seconds / (self.done - self.before)
             left = (self.total - self.done - self.failed) * each
-            parts += [f"{HOUR / each:.3g} clips an hour", f"{spoken(left)} left"]
+            parts += [f"{HOUR / each:.3g} clips an hour", f"{duration(left)} left"]
         return " · ".join(parts)
 
     def close(self) -> None:
@@ -75,12 +76,3 @@ class Progress:
     def _line(self, text: str) -> None:
         self.close()
         print("".join(c if c.isprintable() else "?" for c in text), file=self.out)
-
-
-def spoken(seconds: float) -> str:
-    """A duration in its largest units: "2 h 5 min", "40 s"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes else f"{rest} s"

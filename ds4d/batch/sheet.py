@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader
 
+from ..format import duration
 from .ledger import Entry
-from .progress import spoken
 from .runs import Runs
 
 FILE = "index.html"
@@ -38,8 +38,8 @@ def _card(name: str, entry: Entry) -> dict:
         "stage": entry.stage,
         "sentence": entry.sentence,
         "hint": entry.hint,
-        "seconds": spoken(seconds) if seconds else "",
-        "slowest": ", ".join(f"{stage} {value:.0f} s" for stage, value in slowest),
+        "seconds": duration(seconds) if seconds else "",
+        "slowest": ", ".join(f"{stage} {duration(value)}" for stage, value in slowest),
         "engines": ", ".join(f"{stage}: {engine}" for stage, engine in entry.engines.items()),
         "scores": [f"{entry.scores[key]:.3g} {UNITS[key]}" for key in UNITS if key in entry.scores],
     }

@@ -13,6 +13,7 @@ from ..clip import Clip
 from ..config import MachineConfig, MultiviewConfig
 from ..errors import UserError
 from ..run.engines import Engine, check_name, identity, usable
+from ..run.estimate import RELIEF_FRAME
 from ..run.events import Stage
 from .views import Matte, MeshMaker, Views
 
@@ -123,7 +124,7 @@ def _relief(
         )  # fmt: skip
 
     if pick(machine.device).type == "cpu":
-        why += f"; about {relief.CPU_SECONDS:g} s a frame on two cores"
+        why += f"; about {RELIEF_FRAME:g} s a frame on two cores"
     made_from = (*identity((network,), machine), f"shape prior {fingerprint()}")
     return Engine("relief", f"{network}: {why}", run, made_from, (network,)), why
 

@@ -35,6 +35,7 @@ GPU_GB = {"matting": 1.0, "multiview": 6.5, "features": 0.7, "mesh": 1.7, "fourd
 # --multiview.engine l4gm: seconds of a frame on both, and of the side views of the first one on the
 # GPU; memory of a window on the CPU, extrapolated from four frames of the published code.
 L4GM_FRAME, L4GM_SIDES, L4GM_CPU_GB = {"gpu": 0.13, "cpu": 28.0}, 8.0, 13.0
+RELIEF_FRAME = 1.0  # --multiview.engine relief: seconds of a frame on the CPU, by random weights
 NETWORKS = ("multiview", "features", "mesh")
 LOADING = 10.0  # seconds until weights are on the GPU
 
@@ -90,16 +91,23 @@ def expected(config: Config, frames: int, gpu: str, cores: int) -> list[Cost]:
     if l4gm:
         sides, frame = (L4GM_SIDES, L4GM_FRAME["gpu"]) if gpu else (0.0, L4GM_FRAME["cpu"])
         seconds["multiview"] = slower * (sides + frames * frame)
-    pictures_gb = 2 * 7 * frames * config.clip.size**2 * 4 / 1e9
+    elif config.multiview.engine == "relief" and not gpu:
+        seconds["multiview"] += slower * frames * RELIEF_FRAME
+    base_gb = CPU_GB + pictures_gb(config, frames)
     heavier = {"multiview": L4GM_CPU_GB} if l4gm else {}
     return [
         Cost(
             stage,
             seconds[stage] + (LOADING if gpu and stage in GPU_GB else 0),
-            GPU_GB.get(stage, 1.0) if gpu else CPU_GB + pictures_gb + heavier.get(stage, 0.0),
+            GPU_GB.get(stage, 1.0) if gpu else base_gb + heavier.get(stage, 0.0),
         )
         for stage in STAGES
     ]
+
+
+def pictures_gb(config: Config, frames: int) -> float:
+    """Memory of the pictures of a run: seven views of each frame, as floats and as bytes."""
+    return 2 * 7 * frames * config.clip.size**2 * 4 / 1e9
 
 
 def slowness(gpu: str, cores: int) -> float:

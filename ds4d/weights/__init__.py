@@ -7,7 +7,7 @@ code from it, and name what is wrong with it in a plain sentence.
 
 from __future__ import annotations
 
-from .catalogue import CATALOGUE, Weights, size
+from .catalogue import CATALOGUE, Weights
 from .download import fetch, fetching
 from .find import Found, find
 from .key_mapping import rename_old_keys
@@ -15,5 +15,5 @@ from .read import fill, read_json, read_state, unreadable
 
 __all__ = [
     "CATALOGUE", "Found", "Weights", "fetch", "fetching", "fill", "find", "read_json", "read_state",
-    "rename_old_keys", "size", "unreadable",
+    "rename_old_keys", "unreadable",
 ]  # fmt: skip

@@ -345,12 +345,3 @@ _ALL = (
 )  # fmt: skip
 
 CATALOGUE: dict[str, Weights] = {weights.name: weights for weights in _ALL}
-
-
-def size(bytes: float) -> str:
-    """A number of bytes as people read it: 88 MB, 5.58 GB."""
-    for unit in ("B", "kB", "MB"):
-        if bytes < 999.5:
-            return f"{bytes:.0f} {unit}"
-        bytes /= 1000
-    return f"{bytes:.2f} GB"

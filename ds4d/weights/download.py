@@ -10,10 +10,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import UserError
+from ..format import file_size
 from ..run.events import Event, Stage
 from ..run.workspace import replacing
 from . import reachability
-from .catalogue import Weights, size
+from .catalogue import Weights
 from .find import cache_folders, entry, find
 
 HINT = (
@@ -81,7 +82,7 @@ def fetching(stage: str, name: str, folder: str = "") -> Stage[Path]:
     thread.start()
     while thread.is_alive():
         done = min(_bytes_on_disk(weights) - before, weights.bytes)
-        message = f"downloading {name}: {size(done)} of {size(weights.bytes)}"
+        message = f"downloading {name}: {file_size(done)} of {file_size(weights.bytes)}"
         yield Event(stage, 0, 0, message)
         thread.join(EVENT_INTERVAL)
     if isinstance(outcome[0], BaseException):
@@ -179,8 +180,8 @@ def _user_error(weights: Weights, folder: Path, error: Exception) -> UserError:
     if number in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
             f"{start} the disk is full at {folder}.",
-            f"Make room for {size(weights.bytes)}, or set HF_HOME, U2NET_HOME or TORCH_HOME to a "
-            "folder on another disk.",
+            f"Make room for {file_size(weights.bytes)}, or set HF_HOME, U2NET_HOME or TORCH_HOME "
+            "to a folder on another disk.",
         )
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return UserError(f"{start} {folder} cannot be written.", HINT)

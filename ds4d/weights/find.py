@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import UserError
+from ..format import file_size
 from . import reachability
-from .catalogue import CATALOGUE, Weights, size
+from .catalogue import CATALOGUE, Weights
 from .integrity import MISSING, fault
 
 
@@ -52,7 +53,7 @@ def find(name: str, folder: str = "") -> Found:
     obstacle = reachability.obstacle(download_url(weights))
     if obstacle:
         return Found(None, "missing", f"{absent}, and {obstacle}")
-    return Found(None, "hub", f"{absent}, but can be downloaded ({size(weights.bytes)})")
+    return Found(None, "hub", f"{absent}, but can be downloaded ({file_size(weights.bytes)})")
 
 
 def entry(name: str) -> Weights:

@@ -52,6 +52,13 @@ def test_l4gm_is_quick_on_a_gpu_and_slow_and_large_on_a_cpu():
     assert views.memory_gb > 12
 
 
+def test_a_depth_network_takes_its_time_on_a_cpu():
+    config = PRESETS["preview"]
+    relief = replace(config, multiview=replace(config.multiview, engine="relief"))
+    assert seconds(relief) > seconds(config) + 10
+    assert seconds(relief, gpu="NVIDIA H200") == seconds(config, gpu="NVIDIA H200")
+
+
 def test_machines_differ_in_speed():
     assert slowness("NVIDIA H200", 2) == 1
     assert slowness("NVIDIA A100-SXM4-80GB", 2) == pytest.approx(2.4)

@@ -9,7 +9,6 @@ from ds4d.animate import imagine
 from ds4d.config import FeaturesConfig, FourdConfig, MattingConfig, MeshConfig, MultiviewConfig
 from ds4d.evaluation import papers
 from ds4d.weights import CATALOGUE
-from ds4d.weights.catalogue import size
 
 
 def choices(config: type, field: str) -> list[str]:
@@ -59,14 +58,6 @@ def test_weights_for_commercial_use_are_those_whose_licence_is_clear():
         "clip-vit-b32", "clip-vit-b32-laion", "i3d-kinetics400", "rife-4.6", "inception-fid",
         "ssd-1b", "moge-2-vits", "depth-anything-v2-small",
     }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "bytes, message",
-    [(698, "698 B"), (88_249_960, "88 MB"), (999_999_999, "1.00 GB"), (5_580_000_000, "5.58 GB")],
-)
-def test_sizes_are_for_people(bytes, message):
-    assert size(bytes) == message
 
 
 def test_a_space_preloads_what_is_looked_for():

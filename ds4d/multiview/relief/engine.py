@@ -22,8 +22,6 @@ from ..views import Views
 from . import networks
 from .fit import Relief, surfaces
 
-CPU_SECONDS = 1.0  # for a frame, on two x86-64 cores, by a random network as large as MoGe-2
-
 
 def run(
     frames: np.ndarray,  # [T, S, S, 4] uint8 RGBA, straight alpha

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 
 def duration(seconds: float) -> str:
-    """A measured duration: 0.4 s, 12 s, 3 min 5 s."""
+    """A measured duration: 0.4 s, 12 s, 3 min 5 s, 2 h 5 min."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
@@ -22,9 +25,9 @@ def rough_duration(seconds: float) -> str:
 
 
 def file_size(size: float) -> str:
-    """A number of bytes: 12 kB, 3 MB."""
+    """A number of bytes: 12 kB, 88 MB, 5.58 GB."""
     for unit in ("B", "kB", "MB"):
-        if size < 1000:
+        if size < 999.5:
             return f"{size:.0f} {unit}"
         size /= 1000
-    return f"{size:.1f} GB"
+    return f"{size:.2f} GB"
