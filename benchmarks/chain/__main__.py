@@ -40,7 +40,7 @@ class Options:
     """pretrained networks: those that a user would get here, or random weights of their published
     sizes (on a GPU) or of tiny ones (to try the program)"""
     folder: Path = Path(tempfile.gettempdir()) / "ds4d-random"
-    """folder for random weights, reused later"""
+    """folder for random weights and for the views that they cannot draw, reused later"""
     json: Path | None = None
     """file for the figures; those of other machines, clips and networks in it are kept"""
 
@@ -53,7 +53,7 @@ def main(options: Options, more: list[str]) -> None:
         prefix = ["-m", "ds4d", "generate"]
         if options.networks != "as-installed":
             given += random_networks.prepare(options.networks, options.folder)
-            drawn = random_networks.draw(options.clip, Path(place, "drawn"), more)
+            drawn = random_networks.draw(options.clip, options.folder / options.clip.stem, more)
             prefix = ["-m", random_networks.__name__, str(drawn), "generate"]
         checkouts = {"this": HERE} | ({"other": options.against} if options.against else {})
         commands = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,12 +49,14 @@ def run(command: Command) -> dict:
     busy = _watched(process, out)
     _, status, usage = os.wait4(process.pid, 0)
     seconds, after = time.perf_counter() - started, os.times()
+    text = (command.place / "printed.txt").read_text(errors="replace")
     if status:
-        text = (command.place / "printed.txt").read_text(errors="replace")
         raise SystemExit(f"{' '.join(command.arguments)} failed:\n{text[-3000:]}")
     record = json.loads((out / "run.json").read_text())["stages"]
     names = ("engine", "seconds", "processor_seconds", "peak_memory_mb", "gpu_peak_memory_mb")
     stages = {stage: {n: f[n] for n in names if n in f} for stage, f in record.items()}
+    for part in map(json.loads, re.findall(r'^\{"part".*\}$', text, re.MULTILINE)):
+        stages[part.pop("part")] = part  # of a stage, printed by `random_networks`
     for stage, share in busy.items():
         stages.get(stage, {})["gpu_busy"] = share
     processor = sum(after[2:4]) - sum(before[2:4])

@@ -11,36 +11,33 @@ because there are no random weights of rembg's.
 
 from __future__ import annotations
 
-import subprocess
+import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import tyro
 
 from ds4d import cli
 from ds4d.clip import resized
+from ds4d.config import Config
 from ds4d.images import over
 from ds4d.multiview.views import load_views
 from ds4d.multiview.zero123plus import engine as zero123plus
 from ds4d.multiview.zero123plus.preprocessing import GREY
-from ds4d.run.events import Stage
+from ds4d.pipeline import generate
+from ds4d.run.events import Stage, result
+from ds4d.run.workspace import Workspace
 
 from .. import networks
-from .one_run import HERE
 
 ENGINES = (
     "--matting.engine", "classical", "--multiview.engine", "zero123plus", "--features.engine",
     "dinov2", "--mesh.engine", "instantmesh", "--fourd.perceptual-loss", "lpips",
 )  # fmt: skip
-EMBEDDED = (
-    "--matting.engine", "classical", "--multiview.engine", "inflate", "--features.engine",
-    "descriptors", "--mesh.engine", "inflated", "--fourd.perceptual-loss", "structural",
-)  # fmt: skip
-SHORT = (  # nothing after the views is used
-    "--fourd.static-iterations", "1", "--fourd.dynamic-iterations", "1", "--videos.size", "32",
-    "--videos.seconds", "0.1", "--export.triangles", "2000", "--export.texture", "64",
-)  # fmt: skip
+EMBEDDED = ("--matting.engine", "classical", "--multiview.engine", "inflate")
 
 
 def prepare(sizes: str, folder: Path) -> list[str]:
@@ -64,19 +61,24 @@ def prepare(sizes: str, folder: Path) -> list[str]:
 
 def draw(clip: Path, run: Path, more: Sequence[str]) -> Path:
     """Make the views of a clip by the embedded engines, in a run folder, which is returned."""
-    arguments = ["--out", str(run), *more, *EMBEDDED, *SHORT]
-    command = [sys.executable, "-m", "ds4d", "generate", str(clip.resolve()), *arguments]
-    subprocess.run(command, cwd=HERE, check=True, capture_output=True)
+    config = tyro.cli(Config, args=[*more, *EMBEDDED])
+    result(generate(clip, Workspace(run), config, until="multiview"))
     return run
 
 
 def exchange_views(drawn: Path) -> None:
-    """Let Zero123++ return the views of a run on grey instead of what random weights draw."""
+    """Let Zero123++ return the views of a run on grey instead of what random weights draw.
+
+    Its seconds are printed, as a part of the stage, for `one_run.run`.
+    """
     views = load_views(drawn).images[:, 1:]  # [T, 6, S, S, 4]
     generate_views = zero123plus.generate_views
 
     def exchanged(*args, **kwargs) -> Stage[np.ndarray]:
+        started = time.perf_counter()
         noise = yield from generate_views(*args, **kwargs)
+        seconds = round(time.perf_counter() - started, 2)
+        print(json.dumps({"part": "multiview: Zero123++ alone", "seconds": seconds}), flush=True)
         flat = views.reshape(-1, *views.shape[2:])
         images = np.stack([over(resized(image, noise.shape[2]), GREY) for image in flat])
         return images.reshape(noise.shape)

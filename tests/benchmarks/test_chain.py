@@ -20,6 +20,7 @@ import json, pathlib, sys
 stages = {"clip": {"seconds": 0.25, "processor_seconds": 0.5, "key": "k"}, "fourd": {"seconds": 0}}
 out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
 out.mkdir()
+print('{"part": "clip: half", "seconds": 0.125}')
 (out / "run.json").write_text(json.dumps({"stages": stages}))
 if "fail" in sys.argv:
     raise SystemExit("no such clip")
@@ -31,6 +32,7 @@ def test_a_run_has_its_stages_and_what_lies_around_them(tmp_path):
     for _ in range(2):  # the run folder of the first is in the way of nothing
         stages = one_run.run(command)["stages"]
     assert stages["clip"] == {"seconds": 0.25, "processor_seconds": 0.5}
+    assert stages["clip: half"] == {"seconds": 0.125}
     whole = stages["whole command"]
     assert stages["start"]["seconds"] == pytest.approx(whole["seconds"] - 0.25, abs=0.02)
     assert whole["peak_memory_mb"] > 5 and whole["processor_seconds"] > 0
