@@ -92,6 +92,9 @@ class MultiviewConfig:
     """Generate on a white background, by the UNet that InstantMesh published for v1.2."""
     steps: Annotated[int, Range(1, 1000)] = 28
     """Denoising steps of Zero123++; 75 show more detail."""
+    solver: Literal["euler", "unipc"] = "euler"
+    """Solver of Zero123++'s denoising: euler (as published), unipc (for about half the steps; not
+    looked at with the published weights yet)."""
     guidance: Annotated[float, Range(0, 50)] = 4.0
     """Guidance scale of Zero123++; 1 = no guidance, in half the time."""
     redraw: tuple[str, ...] = ()

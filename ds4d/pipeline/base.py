@@ -122,7 +122,8 @@ class Pipeline:
             return {"flags": [[flag.frame, flag.view, flag.reason] for flag in flags]}
 
         # Views that lie in the source folder are covered by the clip's key, which hashes it whole.
-        inputs = (without_defaults(config.multiview, "depth_network", "sides", "between"),)
+        later = ("depth_network", "sides", "between", "solver")
+        inputs = (without_defaults(config.multiview, *later),)
         yield from self.recorder.run(
             "multiview", inputs, ("matting",), ["multiview"], make, choose,
             choose_from=(fingerprint(),),

@@ -48,7 +48,7 @@ def generate_views(
     dtype = network_dtype(device)
     folder = fetch(f"zero123plus-{config.version}", machine.weights)
     white = fetch("instantmesh-unet", machine.weights) / WHITE_UNET if config.white else None
-    scheduler = load_scheduler(folder / "scheduler")
+    scheduler = load_scheduler(folder / "scheduler", config.solver)
     vae = load_vae(folder / "vae", device, dtype)
 
     # 2. Encode the frames. Each frame has a generator, and all of them the same seed.

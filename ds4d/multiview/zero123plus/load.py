@@ -10,7 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, EulerAncestralDiscreteScheduler, UNet2DConditionModel
+from diffusers import (
+    AutoencoderKL,
+    EulerAncestralDiscreteScheduler,
+    UNet2DConditionModel,
+    UniPCMultistepScheduler,
+)
 from torch import Tensor, nn
 from transformers import (
     CLIPImageProcessorPil,
@@ -24,6 +29,9 @@ from transformers import (
 from ...errors import UserError
 from ...weights import fill, read_json, read_state, rename_old_keys
 from .preprocessing import load_image_processor
+
+Scheduler = EulerAncestralDiscreteScheduler | UniPCMultistepScheduler
+SOLVERS = {"euler": EulerAncestralDiscreteScheduler, "unipc": UniPCMultistepScheduler}
 
 
 @dataclass(frozen=True)
@@ -98,16 +106,19 @@ def load_unet(
     return unet.to(device)
 
 
-def load_scheduler(folder: Path) -> EulerAncestralDiscreteScheduler:
+def load_scheduler(folder: Path, solver: str = "euler") -> Scheduler:
     """The published scheduler with timesteps spaced "trailing", as its users set it.
+
+    Args:
+        solver: "euler" adds noise in every step (Karras et al. 2022), as published; "unipc" solves
+            the same noise schedule's equation without any (Zhao et al. 2023).
 
     Raises:
         UserError: the file is missing or damaged, or describes another scheduler.
     """
     file = folder / "scheduler_config.json"
-    scheduler = EulerAncestralDiscreteScheduler.from_config(
-        read_json(file), timestep_spacing="trailing"
-    )
+    settings = {k: v for k, v in read_json(file).items() if not k.startswith("_")}
+    scheduler = SOLVERS[solver].from_config(settings, timestep_spacing="trailing")
     if scheduler.config.prediction_type != "v_prediction":
         raise UserError(
             f"{file} asks for {scheduler.config.prediction_type}.", "Zero123++ predicts velocities."

@@ -1,7 +1,7 @@
 """Denoising of the grid of six views with reference attention, and its decoding.
 
-diffusers' `EulerAncestralDiscreteScheduler` steps; random numbers are drawn in the order of the
-published pipeline, from one generator per frame.
+One of diffusers' schedulers steps; random numbers are drawn in the order of the published pipeline,
+from one generator per frame.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from torch import Tensor
 
 from .attention import ReferenceState
 from .conditioning import Condition
+from .load import Scheduler
 
 
 def denoise(
     unet: UNet2DConditionModel,
     reference: ReferenceState,  # of that UNet (attention.install_reference_attention)
-    scheduler: EulerAncestralDiscreteScheduler,
+    scheduler: Scheduler,
     condition: Condition,  # of B frames
     generators: list[torch.Generator],  # B, on the CPU
     size: tuple[int, int],  # height and width of the grid's latents
@@ -50,7 +51,7 @@ def denoise(
 def denoise_step(
     unet: UNet2DConditionModel,
     reference: ReferenceState,
-    scheduler: EulerAncestralDiscreteScheduler,  # at this timestep
+    scheduler: Scheduler,  # at this timestep
     condition: Condition,
     generators: list[torch.Generator],
     guidance: float,
@@ -61,11 +62,13 @@ def denoise_step(
     noisy = noisy_references(scheduler, condition, generators, timestep)
     output = predict(unet, reference, scheduler, condition, noisy, latents, timestep)
     velocity = guide(output.float(), guidance, condition.guided)
-    return scheduler.step(velocity, timestep, latents, generators).prev_sample
+    adds_noise = isinstance(scheduler, EulerAncestralDiscreteScheduler)
+    noise = {"generator": generators} if adds_noise else {}
+    return scheduler.step(velocity, timestep, latents, **noise).prev_sample
 
 
 def noisy_references(
-    scheduler: EulerAncestralDiscreteScheduler,
+    scheduler: Scheduler,
     condition: Condition,
     generators: list[torch.Generator],
     timestep: Tensor,  # scalar
@@ -87,7 +90,7 @@ def noisy_references(
 def predict(
     unet: UNet2DConditionModel,
     reference: ReferenceState,
-    scheduler: EulerAncestralDiscreteScheduler,
+    scheduler: Scheduler,
     condition: Condition,
     references: Tensor,  # [1 + B or B, 4, h, w]
     latents: Tensor,  # [B, 4, H, W]

@@ -37,6 +37,16 @@ def test_timesteps_are_trailing_whatever_the_file_says(weights):
         assert scheduler.sigmas[-1] == 0
 
 
+def test_the_other_solver_has_the_same_noise_schedule(weights):
+    folder = weights / "sudo-ai" / "zero123plus-v1.2" / "scheduler"
+    published, other = load_scheduler(folder), load_scheduler(folder, "unipc")
+    for scheduler in (published, other):
+        scheduler.set_timesteps(14)
+    assert published.timesteps.tolist() == other.timesteps.tolist()
+    assert torch.equal(published.alphas_cumprod, other.alphas_cumprod)
+    assert other.init_noise_sigma == 1
+
+
 def test_old_and_new_layouts_give_the_networks_their_weights(weights):
     for version, seed, vae in (("v1.2", 12, tiny.FAST_VAE), ("v1.1", 11, tiny.TINY_VAE)):
         folder = weights / "sudo-ai" / f"zero123plus-{version}"

@@ -7,6 +7,7 @@ import torch
 
 from ds4d.multiview.zero123plus.attention import install_reference_attention
 from ds4d.multiview.zero123plus.conditioning import Condition
+from ds4d.multiview.zero123plus.load import load_scheduler
 from ds4d.multiview.zero123plus.sampler import denoise, noisy_references
 from ds4d.run.events import result
 from tests.fakes import zero123plus as tiny
@@ -39,6 +40,20 @@ def test_frames_of_a_batch_do_not_affect_each_other(unet, guided):
     alone = torch.cat([denoised(one_frame(condition, index)) for index in range(3)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
     assert (together[0] - together[1]).abs().max() > 0.1
+
+
+def test_few_steps_of_unipc_lead_where_many_do(unet, weights):
+    folder = weights / "sudo-ai" / "zero123plus-v1.2" / "scheduler"
+    condition = tiny.random_condition(1)
+
+    def denoised(steps: int) -> torch.Tensor:
+        scheduler, reference = load_scheduler(folder, "unipc"), install_reference_attention(unet)
+        return result(
+            denoise(unet, reference, scheduler, condition, generators(1), (24, 16), steps, 4.0)
+        )
+
+    many = denoised(40)
+    assert (denoised(10) - many).square().mean() < 0.1**2 * many.square().mean()
 
 
 def test_frames_share_their_reference_noise_and_the_negative_condition_has_its_own():
