@@ -47,12 +47,12 @@ class Options:
 
 def main(options: Options, more: list[str]) -> None:
     """Measure and print; `more` are further arguments of `generate`."""
-    given = [*more, "--preset", options.preset]
+    given = ["--preset", options.preset, *more]
     machine = measure.machine()
     with tempfile.TemporaryDirectory() as place:
         prefix = ["-m", "ds4d", "generate"]
         if options.networks != "as-installed":
-            given += random_networks.prepare(options.networks, options.folder)
+            given = [*random_networks.prepare(options.networks, options.folder), *given]
             drawn = random_networks.draw(options.clip, options.folder / options.clip.stem, more)
             prefix = ["-m", random_networks.__name__, str(drawn), "generate"]
         checkouts = {"this": HERE} | ({"other": options.against} if options.against else {})
