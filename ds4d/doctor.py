@@ -161,6 +161,19 @@ def _print_pretrained(machine: MachineConfig) -> None:
             )
             if not taken:
                 print(f"    {'':16} {'':14} auto does not use it: {why}")
+            elif engine.package == "onnxruntime" and _without_cuda(machine):
+                message = "on the CPU: this onnxruntime has no CUDA; onnxruntime-gpu does"
+                print(f"    {'':16} {'':14} {message}")
+
+
+def _without_cuda(machine: MachineConfig) -> bool:
+    """True on a GPU whose onnxruntime is built for the CPU alone."""
+    import onnxruntime
+
+    from .run.device import pick
+
+    built = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return pick(machine.device).type == "cuda" and not built
 
 
 def _readiness(engine: Pretrained, found: dict[str, Found]) -> tuple[bool, str]:

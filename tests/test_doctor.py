@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import types
 
+import onnxruntime
 import pytest
 from huggingface_hub import constants
 
@@ -55,6 +56,11 @@ def lines(printed: str) -> dict[str, str]:
     """The line of each pretrained engine, by its name."""
     part = printed.split("Pretrained engines\n")[1].split("\n\n")[0].splitlines()
     return {name: next(line for line in part if f" {name} " in line) for name in ENGINES}
+
+
+def lines_below(printed: str, name: str) -> str:
+    """The first line below that of a pretrained engine."""
+    return printed.split(lines(printed)[name])[1].splitlines()[1]
 
 
 def test_every_engine_is_in_the_table_once():
@@ -173,6 +179,8 @@ def test_a_gpu_is_named_with_what_fits_it(full_hub, capsys, monkeypatch, gigabyt
     printed = capsys.readouterr().out
     assert f"Some GPU, {gigabytes} GB: the pretrained engines fit {fit}" in printed
     assert "auto does not use it" not in printed
+    built = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    assert ("on the CPU: this onnxruntime has no CUDA" in lines_below(printed, "rembg")) != built
 
 
 def test_a_gpu_that_is_too_small_for_an_engine_is_the_reason(full_hub, capsys, monkeypatch):
