@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d
 
 from ds4d.multiview.shape_prior.network import (
     Encoded,
@@ -18,6 +20,12 @@ from .views import Clips
 LARGEST_STEP = 0.1  # widths: larger differences of depth between neighbours weigh no more
 FEWEST = 16  # pixels: frames with fewer weigh less
 SPREADS = (-6.0, 1.0)  # range of log spreads
+POOLED = 2  # pixels along each side of a pixel of the silhouettes from other azimuths
+COLUMNS = 64  # of these silhouettes
+REACH = 0.8  # widths: their columns are as far as this from the object's middle
+SOFT = 0.0125  # widths: softness of their outlines
+FAR = 10.0  # widths: farther than anything
+TURNS = math.radians(25), math.radians(155)  # range of these azimuths, to either side
 WEIGHTS = {
     "front": 1.0,
     "back": 1.0,
@@ -26,13 +34,17 @@ WEIGHTS = {
     "steps": 1.0,
     "colors": 0.5,
     "regions": 0.5,
-    "slants": 0.2,
+    "target": 1.0,
+    "outlines": 0.15,
+    "slants": 0.3,
     "azimuths": 0.05,
     "spreads": 0.02,
 }
 
 
-def losses(surfaces: Surfaces, encoded: Encoded, clips: Clips) -> dict[str, Tensor]:
+def losses(
+    surfaces: Surfaces, encoded: Encoded, clips: Clips, rng: torch.Generator | None = None
+) -> dict[str, Tensor]:
     """Each term of the loss, before its weight; every frame weighs the same."""
     mask = clips.mask.flatten(0, 1)
     front, back = clips.front.flatten(0, 1), clips.back.flatten(0, 1)
@@ -58,6 +70,8 @@ def losses(surfaces: Surfaces, encoded: Encoded, clips: Clips) -> dict[str, Tens
         "steps": _steps(surfaces.front, front, mask) + _steps(surfaces.back, back, mask),
         "colors": mean(color_error),
         "regions": sum(_regions(surfaces.back_colors, colors, known, size) for size in (4, 16)),
+        "target": (surfaces.targets - clips.targets).abs().mean(),
+        "outlines": _outlines(surfaces, clips, rng),
         "slants": _surprise(encoded.slants, soft_targets(clips.slants)).mean(),
         "azimuths": (_surprise(encoded.azimuths, azimuth_targets(clips.azimuths)) * faces).mean(),
         "spreads": mean(likelihood),
@@ -86,6 +100,47 @@ def _steps(predicted: Tensor, true: Tensor, mask: Tensor) -> Tensor:
             error = (step(predicted).clamp(-LARGEST_STEP, LARGEST_STEP) - clipped).abs()
             loss = loss + (error * both).sum() / both.sum().clamp(min=1)
     return loss / 4
+
+
+def _outlines(surfaces: Surfaces, clips: Clips, rng: torch.Generator | None) -> Tensor:
+    """1 - IoU of the silhouettes from a random azimuth for each clip."""
+    B, T = clips.slants.shape
+    draw = torch.rand(2, B, device=clips.mask.device, generator=rng)
+    turns = TURNS[0] + (TURNS[1] - TURNS[0]) * draw[0]
+    turns = torch.where(draw[1] < 0.5, turns, -turns).repeat_interleave(T)
+    mask = clips.mask.flatten(0, 1)
+    own, true = (
+        silhouettes(front - middle, back - middle, mask, turns)
+        for front, back, middle in (
+            (surfaces.front, surfaces.back, _by_frame(surfaces.targets, T)),
+            (clips.front.flatten(0, 1), clips.back.flatten(0, 1), _by_frame(clips.targets, T)),
+        )
+    )
+    both = (own * true).sum((1, 2))
+    either = (own + true).sum((1, 2)) - both
+    return 1 - (both / either.clamp(min=1)).mean()
+
+
+def silhouettes(front: Tensor, back: Tensor, mask: Tensor, turns: Tensor) -> Tensor:
+    """Soft silhouettes [N, rows, COLUMNS] of what is between two surfaces [N, S, S], from other
+    azimuths [N], radians, without perspective."""
+    nearest = -max_pool2d(torch.where(mask, -front, -FAR), POOLED)
+    farthest = max_pool2d(torch.where(mask, back, -FAR), POOLED)
+    empty, size = farthest == -FAR, nearest.shape[-1]
+    place = (torch.arange(size, device=mask.device) + 0.5) / size - 0.5
+    cos, sin = (f(turns)[:, None, None] for f in (torch.cos, torch.sin))
+    ends = torch.stack([sin * nearest, sin * farthest])
+    half = cos.abs() / size / 2  # of a pixel
+    left = (ends.amin(0) + cos * place - half).where(~empty, FAR)  # [N, rows, columns]
+    right = (ends.amax(0) + cos * place + half).where(~empty, -FAR)
+    seen = (torch.arange(COLUMNS, device=mask.device) + 0.5) * (2 * REACH / COLUMNS) - REACH
+    within = torch.minimum(seen - left[..., None], right[..., None] - seen).amax(2)
+    return (within / SOFT).clamp(min=-30).sigmoid()
+
+
+def _by_frame(values: Tensor, frames: int) -> Tensor:
+    """Values of clips [B] as [B * frames, 1, 1]."""
+    return values.repeat_interleave(frames)[:, None, None]
 
 
 def _regions(predicted: Tensor, true: Tensor, known: Tensor, size: int) -> Tensor:

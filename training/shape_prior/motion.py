@@ -10,6 +10,8 @@ from torch import Tensor
 
 Points = tuple[Tensor, Tensor, Tensor]  # x, y, z
 
+QUARTERS = 0.3  # share of the clips in three-quarter view
+
 
 @dataclass(frozen=True)
 class Variation:
@@ -74,7 +76,9 @@ class Motion:
         self.axes = axis / axis.norm(dim=1, keepdim=True)
         self.turns = 0.35 * turn.expand(B, T)
 
-        yaw = 2 * math.pi * uniform(1) + math.radians(3) * spread.sway * normal(1) * wave
+        quarter = ((4 * uniform(1)).floor() + 0.5) * math.pi / 2 + math.radians(15) * normal(1)
+        yaw = torch.where(uniform(1) < QUARTERS, quarter, 2 * math.pi * uniform(1))
+        yaw = yaw + math.radians(3) * spread.sway * normal(1) * wave
         spins = (uniform(1) < 0.12).float() * spread.sway
         self.yaw = yaw + spins * math.radians(60) * normal(1) * time
         level = uniform(1) < 0.6
@@ -89,6 +93,10 @@ class Motion:
 
     def pose(self, points: Points) -> Points:
         """Camera coordinates (x right, y down, z forward, origin in the object) of [B, T, N]."""
+        return self.seen(self.shaped(points), self.yaw)
+
+    def shaped(self, points: Points) -> Points:
+        """Deformed points [B, T, N], in the object's axes."""
         x, y, z = (p * self.scales[:, i, None, None] for i, p in enumerate(points))
         if self.spread.shape > 0:
             x, y, z = self._grown(*self._waved(x, y, z))
@@ -96,10 +104,24 @@ class Motion:
             y, z = _turned(y, z, self.bends[..., 1:2] * y)  # up and down
             x, z = _turned(x, z, self.bends[..., 2:3] * z)  # a lean
             x, y, z = self._hinged(x, y, z)
-        x, y = _turned(x, y, -self.yaw[..., None])
+        return x, y, z
+
+    def seen(self, points: Points, yaw: Tensor) -> Points:
+        """Camera coordinates of deformed points [B, T, N], from azimuths [B, T]."""
+        x, y, z = points
+        x, y = _turned(x, y, -yaw[..., None])
         z, y = _turned(z, y, -self.elevation[..., None])
         right, down = _turned(x, -z, self.roll[..., None])
         return right, down, y
+
+    def target(self, shaped: Points) -> Tensor:
+        """Depth [B] of what truth cases' cameras look at: the middle, in the object's axes, of the
+        box that deformed points [B, T, N] fill over the clip."""
+        mean = self.yaw.mean(1, keepdim=True)
+        x, y, z = shaped
+        turned = (*_turned(x, y, (mean - self.yaw)[..., None]), z)
+        middle = tuple((p.amin((1, 2)) + p.amax((1, 2)))[:, None, None] / 2 for p in turned)
+        return self.seen(tuple(p.expand_as(self.yaw[..., None]) for p in middle), mean)[2][:, 0, 0]
 
     def _waved(self, *points: Tensor) -> Points:
         moved = points
@@ -136,8 +158,9 @@ class Motion:
             for i in range(3)
         )  # fmt: skip
 
-    def project(self, points: Points) -> Points:
-        """Places in the frame [B, T, N]: column and row in [0, 1], depth, all in its widths."""
+    def project(self, points: Points, target: Tensor) -> tuple[Points, Tensor]:
+        """Places in the frame [B, T, N]: column and row in [0, 1], depth, all in its widths; and a
+        depth [B] in these."""
         x, y, z = points
         distance = self.distance[:, None, None]
         scale = distance / (distance + z).clamp(min=0.1)
@@ -146,8 +169,9 @@ class Motion:
         high = torch.stack([u.amax((1, 2)), v.amax((1, 2))], 1)
         zoom = self.fill / (high - low).amax(1).clamp(min=1e-3)  # [B]
         shift = 0.5 + self.offset - (low + high) / 2 * zoom[:, None]
-        zoom = zoom[:, None, None]
-        return u * zoom + shift[:, 0, None, None], v * zoom + shift[:, 1, None, None], z * zoom
+        target, zoom = target * zoom, zoom[:, None, None]
+        u, v = u * zoom + shift[:, 0, None, None], v * zoom + shift[:, 1, None, None]
+        return (u, v, z * zoom), target
 
 
 def _turned(a: Tensor, b: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,9 @@
 
 A figure is made of tubes: a trunk that is level (four legs, or two and a long tail) or upright (two
 legs and arms), neck, head with a face, tail, and what may grow on it or be worn. Legs swing from
-the hips and bend at the knees, the lowest foot stands on the floor. People are upright without a
-muzzle and dressed; some figures are square, as robots are.
+the hips and bend at the knees, the lowest foot stands on the floor. Some act: they lunge, bow,
+reach out, jump or fall. People are upright without a muzzle and dressed; some figures are square,
+as robots are.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from .assets import CLIP_POSES, Asset
 
 RING = 10  # vertices around a tube
 CLIPS = 2  # of each figure: two gaits
+ACTS = 0.6  # share of the gaits of upright figures in which they act
 
 
 class Tube(NamedTuple):
@@ -66,7 +69,7 @@ class _Build:
 
     def __init__(self, rng: np.random.Generator):
         u = rng.uniform
-        kind = rng.choice(["four", "two", "beast", "person"], p=[0.6, 0.12, 0.1, 0.18])
+        kind = rng.choice(["four", "two", "beast", "person"], p=[0.52, 0.12, 0.1, 0.26])
         self.person, self.four = kind == "person", kind == "four"
         self.upright = self.person or kind == "beast"
         low, high = {"four": (-0.12, 0.2), "two": (0.1, 0.9)}.get(kind, (1.35, 1.6))
@@ -123,7 +126,8 @@ class _Build:
         wag = gait.wag * np.sin(2 * np.pi * (time + gait.lag))
         breath = gait.bob * np.sin(4 * np.pi * time)
         along = np.linspace(0, 1, 7)  # from the hips to the shoulders
-        pitch = self.pitch + gait.rock * np.sin(2 * np.pi * time)
+        act = gait.act(time)
+        pitch = self.pitch + gait.rock * np.sin(2 * np.pi * time) - act * gait.bow
         spine = np.stack(
             [
                 0.5 * wag * np.sin(np.pi * along * 1.5),
@@ -156,8 +160,12 @@ class _Build:
         parts.append(self._tail(spine[0], wag, pitch))
         parts += self._worn(spine, pitch, gait, time)
         parts += self._legs(spine, gait, time)
-        floor = min((p.places[:, 2] - p.radii[:, 1]).min() for p in parts if p.kind == "leg")
-        return [part._replace(places=part.places - [0, 0, floor]) for part in parts]
+        fall = Rotation.from_rotvec(act * gait.fall).as_matrix()
+        parts = [part._replace(places=part.places @ fall.T) for part in parts]
+        stands = ("leg",) if not gait.fall.any() else {part.kind for part in parts}
+        floor = min((p.places[:, 2] - p.radii[:, 1]).min() for p in parts if p.kind in stands)
+        moved = act * gait.travel - [0, 0, floor]
+        return [part._replace(places=part.places + moved) for part in parts]
 
     def _head(
         self, skull: np.ndarray, nose: np.ndarray, side: np.ndarray, crown: np.ndarray
@@ -237,6 +245,7 @@ class _Build:
                     -0.2 * self.girth,
                 ]
                 thigh = gait.stride * np.sin(swing) * (0.8 if arm else 1) + gait.lean[pair]
+                thigh += gait.act(time) * (gait.reach if arm else gait.lunge[pair])[number]
                 bend = gait.knee * max(0.0, np.cos(swing)) + gait.rest
                 shin = thigh + bend if arm or pair == 1 else thigh - bend
                 out = sign * (gait.out if arm else 0.03)
@@ -295,6 +304,19 @@ class _Gait:
         self.turn, self.beat = rng.normal(0, 0.3), u(0, 0.9)
         self.arm = u(0.5, 0.9) if build.upright else u(0.2, 0.5)
         self.out = u(0.0, 0.5) if rng.random() < 0.7 else u(0.8, 2.0)
+        acts = rng.random() < (ACTS if build.upright else ACTS / 2)
+        self.ends, self.late = rng.random() < 0.5, u(0.0, 0.4)
+        self.bow = acts * (u(-0.4, 1.1) if build.upright else u(-0.6, 0.4))
+        self.reach = acts * u(-0.8, 2.6, 2)  # radians, of the arms
+        self.lunge = acts * u(-1.0, 1.0, (2, 2)) * (1.0 if build.upright else 0.6)  # of the legs
+        self.travel = acts * np.array([*rng.normal(0, 0.5, 2), max(0.0, rng.normal(0, 0.4))])
+        falls = acts and rng.random() < 0.25
+        self.fall = falls * np.array([*rng.normal(0, 0.9, 2), rng.normal(0, 0.4)])  # its rotation
+
+    def act(self, time: float) -> float:
+        """Share of an act at a moment: it rises once and stays, or is over at the end."""
+        progress = min(max(time - self.late, 0.0) / (0.85 - self.late), 1.0)
+        return np.sin(np.pi * progress) if not self.ends else progress**2 * (3 - 2 * progress)
 
 
 def _line(kind: str, start: np.ndarray, end: np.ndarray, radii) -> Tube:

@@ -5,8 +5,8 @@
 
 The second line trains on all GPUs of the machine: every process has its own figures and batches.
 One piece of the training at a time: a piece ends after its seconds and leaves RUN/checkpoint.pt,
-from which the next call goes on; the learning rate falls over the whole budget. When the budget
-is spent, RUN/shape_prior.safetensors holds the averaged weights.
+from which the next call goes on; the learning rate falls over the whole budget. The averaged
+weights are in RUN/shape_prior.safetensors.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ FISH = (
     "grouper", "humphead", "gramma", "whale", "dolphin",
 )  # fmt: skip
 SHARES = {
-    "animal": 0.22, "fish": 0.05, "human": 0.15, "creature": 0.12, "figure": 0.28, "other": 0.18,
+    "animal": 0.25, "fish": 0.05, "human": 0.20, "creature": 0.12, "figure": 0.24, "other": 0.14,
 }  # fmt: skip
+ANIMATED = 5.0  # chance of an animated object over that of one at rest
 CLOCK = 10  # steps between looks at the clock
 
 
@@ -60,7 +61,8 @@ class Training:
     warmup: int = 400  # steps
     weight_decay: float = 0.05
     average: float = 0.999  # decay of the averaged weights, per step
-    slant_noise: float = 0.07  # radians: deviation of the slants that condition the decoder
+    slant_noise: float = 0.1  # radians: deviation of the slants that condition the decoder
+    own_slants: float = 0.35  # share of the clips whose decoder gets the network's own slants
     seed: int = 0
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
     save_every: float = 120.0  # seconds
@@ -88,8 +90,7 @@ def main(settings: Training) -> None:
     )
     state.train(clouds, chances, min(settings.budget, state.seconds + settings.piece - ready))
     state.save()
-    if state.seconds >= settings.budget:
-        state.export()
+    state.export()
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -113,9 +114,9 @@ def agreed(seconds: float, device: str) -> float:
 
 
 def shares(assets: list[Asset]) -> list[float]:
-    """Chance of each object: a group's share, evenly; animated ones three times as often."""
+    """Chance of each object: its group's share, evenly but for animated ones."""
     groups = [group(asset) for asset in assets]
-    weights = [3.0 if asset.clips else 1.0 for asset in assets]
+    weights = [ANIMATED if asset.clips else 1.0 for asset in assets]
     sums = {
         name: sum(w for w, g in zip(weights, groups, strict=True) if g == name) for name in SHARES
     }
@@ -199,10 +200,11 @@ class State:
             clips = render_clips(clouds, objects, frames, settings.sizes.pixels, self.rng)
             off = torch.randn(clips.slants.shape, device=chances.device, generator=self.rng)
             conditions = (clips.slants + settings.slant_noise * off).clamp(-STEEPEST, STEEPEST)
+            own = torch.rand(number, device=chances.device, generator=self.rng)
         cuda = settings.device == "cuda"
         with torch.autocast("cuda", torch.bfloat16) if cuda else nullcontext():
-            surfaces, encoded = self.model(clips.images, conditions)
-        terms = losses(surfaces, encoded, clips)
+            surfaces, encoded = self.model(clips.images, conditions, own < settings.own_slants)
+        terms = losses(surfaces, encoded, clips, self.rng)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         self.optimizer.zero_grad(set_to_none=True)

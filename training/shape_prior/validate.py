@@ -90,8 +90,8 @@ def measure(prior: Prior, clips: Clips) -> dict:
     engines = {
         "network": found,
         "slant given": given,
-        "inflation": Surfaces(flat, half, colors, none),
-        "billboard": Surfaces(flat, flat, colors, none),
+        "inflation": Surfaces(flat, half, colors, none, flat.new_zeros(1)),
+        "billboard": Surfaces(flat, flat, colors, none, flat.new_zeros(1)),
     }
     row: dict = {name: errors(surfaces, clips) for name, surfaces in engines.items()}
     true, estimated = torch.rad2deg(clips.slants[0]), torch.rad2deg(slants)
@@ -119,7 +119,10 @@ def errors(surfaces: Surfaces, clips: Clips) -> dict[str, float]:
         "middle": surfaces.middle - offset - middle,
         "colors": (surfaces.back_colors - clips.back_colors[0]).abs().mean(1),
     }
-    return {name: 1000 * float(mean(error.abs()).mean()) for name, error in off.items()}
+    found = {name: 1000 * float(mean(error.abs()).mean()) for name, error in off.items()}
+    return found | {
+        "target": 1000 * float((offset.mean() + clips.targets - surfaces.targets).abs())
+    }
 
 
 def calibration(surfaces: Surfaces, clips: Clips, expected: Tensor) -> dict[str, float]:

@@ -33,6 +33,7 @@ class Clips:
     back: Tensor  # [B, T, S, S] depth of the last surface
     back_colors: Tensor  # [B, T, 3, S, S] in [0, 1]
     slants: Tensor  # [B, T] radians, positive: the right side is farther away
+    targets: Tensor  # [B] depth of what the cameras of all views look at
     azimuths: Tensor  # [B, T] radians, of the camera around the object
     faces: Tensor  # [B] bool, objects with a face, whose azimuth can be told
 
@@ -101,7 +102,8 @@ def render_clips(
     corners, weights = clouds.corners[objects], clouds.weights[objects].float()
 
     rest = _points(clouds, starts, corners, weights)
-    placed = motion.project(motion.pose(rest))
+    shaped = motion.shaped(rest)
+    placed, targets = motion.project(motion.seen(shaped, motion.yaw), motion.target(shaped))
     mask, nearest, farthest = splat(placed, size)  # [B, T, S * S], indices of points
 
     depth = placed[2]
@@ -127,7 +129,8 @@ def render_clips(
     images = spoil(rgba, rng, spread.image)
     leaning = slants((front + back) / 2, mask)
     faces = clouds.faces[objects]
-    return Clips(images, mask, front, back, back_colors, leaning, motion.yaw, faces)
+    targets = targets - mean
+    return Clips(images, mask, front, back, back_colors, leaning, targets, motion.yaw, faces)
 
 
 def slants(middle: Tensor, mask: Tensor) -> Tensor:

@@ -17,7 +17,6 @@ from .colors import front_colors, side_colors, without_islands
 from .solid import Solid, build
 
 MAX_GRID = 256  # pixels along a side of the surfaces
-OUTERMOST = 0.0005  # share of the pixels that may lie beyond each end of the object
 THICKNESS = 1.1  # of the object by the prior's, which doubts make thin
 MIN_SLANT = 2.0  # degrees; smaller slants are reported as none
 DOUBT = 0.25  # chance of the opposite slant from which on it is mentioned
@@ -76,7 +75,7 @@ def assembled(
     fronts = list(each(side_colors, fronts, backs, told.front))
     return Model(
         insides,
-        _in_world(told, insides, depth, camera),
+        _in_world(told, depth, camera),
         np.stack([np.stack(fronts), np.stack(backs)], 1),
         camera,
         describe(told, insides),
@@ -108,19 +107,15 @@ def resized(frame: np.ndarray, size: int) -> np.ndarray:
     return np.rint(image.clip(0, 1) * 255).astype(np.uint8)
 
 
-def _in_world(told: Told, insides: np.ndarray, depth: float, camera: Cameras) -> np.ndarray:
+def _in_world(told: Told, depth: float, camera: Cameras) -> np.ndarray:
     """Depths [T, 2, G, G] of the two surfaces, world units from the camera.
 
-    One distance cannot be seen: that of the whole object. The camera's target is taken to be
-    halfway between its mean depth and the middle of its nearest and its farthest point in the clip.
+    One distance cannot be seen: that of the whole object. The cameras look at the middle of the box
+    that it fills over the clip, whose place the prior tells.
     """
     middle, half = (told.front + told.back) / 2, (told.back - told.front) / 2
     half = THICKNESS * depth * half
-    surfaces = np.stack([middle - half, middle + half], 1)
-    if insides.any():
-        nearest = np.quantile(surfaces[:, 0][insides], OUTERMOST)
-        farthest = np.quantile(surfaces[:, 1][insides], 1 - OUTERMOST)
-        surfaces -= (middle[insides].mean() + (nearest + farthest) / 2) / 2
+    surfaces = np.stack([middle - half, middle + half], 1) - told.target
     radius = float(camera.centres().norm())
     width = radius * camera.width / float(camera.Ks[0, 0, 0])  # of the frame, world units
     return radius + width * surfaces

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, one_hot
 
-from .network import FOREGROUND, SLANT_BINS, STEEPEST, ShapePrior, Sizes, slant_bins
+from .network import FOREGROUND, SLANT_BINS, STEEPEST, ShapePrior, Sizes, likeliest, slant_bins
 from .weights import WEIGHTS, load_weights
 
 GROUP = 6  # frames that are seen together, as in training
@@ -36,6 +36,7 @@ class Told:
     spreads: np.ndarray  # [T, S, S, 3] float32 mean absolute error to expect of each of the three
     slants: np.ndarray  # [T] radians, positive: the right side is farther away
     slant_chances: np.ndarray  # [T, bins] of slant_bins()
+    target: float = 0.0  # depth of the middle of the box that the object fills over the clip
 
     @property
     def confidences(self) -> np.ndarray:
@@ -78,11 +79,12 @@ class Prior:
             slants = torch.as_tensor(slant, dtype=slants.dtype).expand(T).clamp(-STEEPEST, STEEPEST)
             nearest = (slant_bins() - slants[:, None]).abs().argmin(1)
             chances = one_hot(nearest, SLANT_BINS).to(chances.dtype)
-        maps = torch.empty(T, 8, *images.shape[-2:])
+        maps, targets = torch.empty(T, 8, *images.shape[-2:]), []
         for group, seen in zip(groups, encoded, strict=True):
             surfaces = self.network.decode(images[group][None], seen.features, slants[group][None])
             spread = spreads(surfaces.log_spreads, images[group], slants[group], chances[group])
             depths = torch.stack([surfaces.front, surfaces.back], 1)
+            targets.append(float(surfaces.targets))
             maps[group] = torch.cat([depths, surfaces.back_colors, spread], 1)
         left, top, side = crop
         maps[:, [0, 1, 5, 6]] *= side / S
@@ -94,6 +96,7 @@ class Prior:
             spreads=whole[..., 5:].clip(1e-4, None),
             slants=slants.numpy(),
             slant_chances=chances.numpy(),
+            target=float(np.mean(targets)) * side / S,
         )
 
     def slant_logits(self, images: Tensor, logits: Tensor) -> Tensor:
@@ -121,10 +124,7 @@ def likely_slants(logits: Tensor, evidence: np.ndarray | None = None) -> tuple[T
         following = log_chances[T - frame] + after[-1]
         after.append((change + following).logsumexp(1))
     chances = (torch.stack(before) + torch.stack(after[::-1])).softmax(-1)
-    near = (middles[:, None] - middles).abs() < 2.5 * (middles[1] - middles[0])
-    peak = (chances @ near.float()).argmax(-1)  # of the likeliest group of bins, their mean
-    around = chances * near[peak]
-    return (around * middles).sum(-1) / around.sum(-1), chances
+    return likeliest(chances), chances
 
 
 def spreads(log_spreads: Tensor, images: Tensor, slants: Tensor, chances: Tensor) -> Tensor:

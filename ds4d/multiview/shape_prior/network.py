@@ -1,9 +1,10 @@
 """The network: a U-Net over the frames of a clip, with attention across them at its coarsest level.
 
 It predicts a distribution over slants, frame by frame; its decoder is conditioned on one slant and
-gives the depths that go with it. So two opposite slants that look alike are never averaged, and
-whoever knows the slant better can say so. A second distribution, over azimuths, is a target of the
-training: to tell which way a body faces, the network has to tell its head from its rump.
+gives the depths that go with it, and where in them the middle of the object is. So two opposite
+slants that look alike are never averaged, and whoever knows the slant better can say so. A second
+distribution, over azimuths, is a target of the training: to tell which way a body faces, the
+network has to tell its head from its rump.
 """
 
 from __future__ import annotations
@@ -45,12 +46,14 @@ class Encoded:
 
 @dataclass
 class Surfaces:
-    """Surfaces of frames [N, S, S], in widths of the frame; spreads of a Laplace distribution."""
+    """Surfaces of the frames [N, S, S] of B clips, in widths of the frame; spreads of a Laplace
+    distribution."""
 
     middle: Tensor  # [N, S, S] depth midway between the first and the last surface
     half: Tensor  # [N, S, S] half the distance between them
     back_colors: Tensor  # [N, 3, S, S] in [0, 1]
     log_spreads: Tensor  # [N, 3, S, S] of the front's depth, the back's, and the back's colours
+    targets: Tensor  # [B] depth of the middle of the box that the object fills over the clip
 
     @property
     def front(self) -> Tensor:
@@ -65,6 +68,15 @@ def slant_bins(device: torch.device | str = "cpu") -> Tensor:
     """Middles of the bins [SLANT_BINS], radians."""
     edges = torch.linspace(-STEEPEST, STEEPEST, SLANT_BINS + 1, device=device)
     return (edges[1:] + edges[:-1]) / 2
+
+
+def likeliest(chances: Tensor) -> Tensor:
+    """Mean slants [...] of the likeliest groups of neighbouring bins, of chances [..., bins]."""
+    middles = slant_bins(chances.device)
+    near = (middles[:, None] - middles).abs() < 2.5 * (middles[1] - middles[0])
+    peak = (chances @ near.to(chances.dtype)).argmax(-1)
+    around = chances * near[peak]
+    return (around * middles).sum(-1) / around.sum(-1)
 
 
 class ShapePrior(nn.Module):
@@ -96,6 +108,12 @@ class ShapePrior(nn.Module):
         )
         self.slant_shift = nn.Linear(CONDITION, c4)
         self.placing = nn.ModuleList(Attention(c4) for _ in range(sizes.placing))
+        self.reach = nn.Linear(c4, c4)
+        self.target = nn.Sequential(  # from means over the clip and what reaches farthest
+            nn.LayerNorm(2 * c4), nn.Linear(2 * c4, c4), nn.SiLU(), nn.Linear(c4, 1)
+        )
+        nn.init.zeros_(self.target[-1].weight)
+        nn.init.zeros_(self.target[-1].bias)
         self.from4 = nn.ConvTranspose2d(c4, c3, 2, stride=2)
         self.up3 = _stack(2 * c3, c3, n3)
         self.from3 = nn.ConvTranspose2d(c3, c2, 2, stride=2)
@@ -123,7 +141,7 @@ class ShapePrior(nn.Module):
         tokens = x.flatten(2).mT.unflatten(0, (B, T)) + self.places  # [B, T, side^2, C]
         for index, layer in enumerate(self.seeing):
             tokens = layer(tokens, across=index % 2 == 1)
-        covered = avg_pool2d(images.flatten(0, 1)[:, 3:], STRIDE).reshape(B, T, -1, 1)
+        covered = _covered(images)
         pooled = (tokens * covered).sum(2) / covered.sum(2).clamp(min=FOREGROUND)
         pooled = torch.cat([pooled, pooled.mean(1, keepdim=True).expand_as(pooled)], -1)
         features.append(tokens.flatten(0, 1).mT.unflatten(2, (side, side)))
@@ -138,6 +156,10 @@ class ShapePrior(nn.Module):
         tokens = (x.flatten(2).mT + self.slant_shift(condition)[:, None]).unflatten(0, (B, T))
         for index, layer in enumerate(self.placing):
             tokens = layer(tokens, across=index % 2 == 0)
+        covered = _covered(images)
+        mean = (tokens * covered).sum((1, 2)) / covered.sum((1, 2)).clamp(min=FOREGROUND)
+        farthest = (self.reach(tokens) * (covered > 0)).amax((1, 2))
+        targets = self.target(torch.cat([mean, farthest], 1))[:, 0].float()
         x = tokens.flatten(0, 1).mT.unflatten(2, x.shape[2:])
         for onward, blocks in (
             (self.from4, self.up3), (self.from3, self.up2), (self.from2, self.up1),
@@ -149,11 +171,19 @@ class ShapePrior(nn.Module):
         x = self.out(silu(self.fine(x))).float()
         columns = _grid(images.flatten(0, 1))[:, 0]
         plane = slants.reshape(-1, 1, 1).tan() * (columns - _centers(images)) / 2
-        return Surfaces(plane + x[:, 0], 0.1 * softplus(x[:, 1]), x[:, 2:5].sigmoid(), x[:, 5:])
+        half, colors = 0.1 * softplus(x[:, 1]), x[:, 2:5].sigmoid()
+        return Surfaces(plane + x[:, 0], half, colors, x[:, 5:], targets)
 
-    def forward(self, images: Tensor, slants: Tensor) -> tuple[Surfaces, Encoded]:
-        """Surfaces given the slants, and what the encoder found."""
+    def forward(
+        self, images: Tensor, slants: Tensor, own: Tensor | None = None
+    ) -> tuple[Surfaces, Encoded]:
+        """Surfaces given the slants, or the network's own ones for the clips that `own` [B] marks;
+        and what the encoder found."""
         encoded = self.encode(images)
+        if own is not None:
+            logits = encoded.slants.detach().float()
+            found = likeliest((logits + logits.mean(1, keepdim=True)).div(2).softmax(-1))
+            slants = torch.where(own[:, None], found, slants)
         return self.decode(images, encoded.features, slants), encoded
 
 
@@ -210,6 +240,11 @@ def _inputs(images: Tensor) -> Tensor:
     flat = images.flatten(0, 1)
     known = [flat, _grid(flat), *(a.expand_as(alpha).flatten(0, 1) for a in over_time)]
     return torch.cat(known, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _covered(images: Tensor) -> Tensor:
+    """Share [B, T, P, 1] of the foreground in the pixels of each token."""
+    return avg_pool2d(images.flatten(0, 1)[:, 3:], STRIDE).reshape(*images.shape[:2], -1, 1)
 
 
 def _grid(images: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from ds4d.multiview.shape_prior.inference import Prior
 from ds4d.multiview.shape_prior.network import ShapePrior, Sizes
 from tests.training.shape_prior.boxes import box, clips_of
 from training.shape_prior.assets import CLIP_POSES, HELD_OUT, Asset, split
-from training.shape_prior.losses import losses, total
+from training.shape_prior.losses import COLUMNS, REACH, losses, silhouettes, total
 from training.shape_prior.procedural import figures
 from training.shape_prior.train import State, Training, join, shares
 from training.shape_prior.validate import inflated
@@ -43,6 +43,27 @@ def test_slant_of_a_plane():
     x = (torch.arange(64) + 0.5) / 64
     middle = (0.5 * x).expand(64, 64)
     assert abs(slants(middle, torch.ones(64, 64, dtype=torch.bool)).tan() - 0.5) < 0.02
+
+
+def test_the_cameras_target_is_the_middle_of_the_box_over_the_clip():
+    lunge = box(size=(0.2, 0.1, 0.4))
+    poses = np.repeat(lunge.poses, CLIP_POSES, 0)
+    poses[:, :, 1] -= np.linspace(0, 0.3, CLIP_POSES)[:, None]  # towards the camera
+    clips = clips_of(replace(lunge, poses=poses, clips=1), yaw=0, frames=CLIP_POSES)
+    middle = (clips.front + clips.back)[0] / 2
+    first, last = (middle[i][clips.mask[0, i]].mean() for i in (0, -1))
+    assert abs(clips.targets[0] - (first + last) / 2) < 0.02
+    assert abs(first - last) > 0.2
+
+
+def test_silhouettes_from_another_azimuth():
+    turn = torch.tensor([math.pi / 2, -math.pi / 2])
+    clips = clips_of(box(size=(0.5, 0.2, 0.3)), yaw=0)
+    front, back, mask = (maps[0] for maps in (clips.front, clips.back, clips.mask))
+    across = silhouettes(front, back, mask, turn).sum(2) * 2 * REACH / COLUMNS
+    wide, deep = mask[0].any(0).sum() / 64, across.amax(1)
+    assert torch.allclose(deep, wide * 0.2 / 0.5, atol=0.04)
+    assert silhouettes(front, back, torch.zeros_like(mask), turn).max() < 1e-6
 
 
 def test_held_out_objects_and_their_namesakes_are_not_trained_on():
