@@ -1,14 +1,17 @@
 """Exported files in programs of other people: Khronos' validator, three.js, Babylon.js, PlayCanvas'
-splat-transform. They are installed by `make test`, if npm is there, or by
-`npm install --prefix tests/npm`."""
+splat-transform, Blender. The first four are installed by `make test`, if npm is there, or by
+`npm install --prefix tests/npm`; Blender by `pip install bpy`, on the Python that its wheel is for.
+"""
 
 from __future__ import annotations
 
 import base64
+import importlib.util
 import io
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from scipy.spatial.transform import Rotation
 
 from ds4d.export.animated_glb import write_morphing, write_skinned
 from ds4d.export.ply import to_ply_axes, write_ply
+from ds4d.export.points_cache import SOURCE as SCRIPT
 from ds4d.export.spz import write_spz
 from ds4d.moving_mesh.model import Material, MovingMesh, Part, Rig
 from ds4d.moving_mesh.posing import pose
@@ -187,6 +191,42 @@ def test_viewers_show_one_mesh_that_moves_and_loops(files, chromium, library, na
     assert np.abs(first[0] - first[1]).mean() > 1
     red, blue = ((first[0] @ color) > 60 for color in ([1, -1, -0.5], [-0.5, -1, 1]))
     assert red.sum() > 20 and blue.sum() > 20
+
+
+BLENDER = """
+import json, runpy, sys
+script, source, target = sys.argv[1:]
+sys.argv = [script, "--", source, target]
+runpy.run_path(script, run_name="__main__")
+import bpy
+mesh = next(thing for thing in bpy.data.objects if thing.type == "MESH" and thing.data.materials)
+nodes = mesh.data.materials[0].node_tree.nodes
+print(json.dumps({
+    "vertices": len(mesh.data.vertices),
+    "bones": sum(len(rig.bones) for rig in bpy.data.armatures),
+    "shapes": len(mesh.data.shape_keys.key_blocks) if mesh.data.shape_keys else 0,
+    "texture": [list(node.image.size) for node in nodes if node.type == "TEX_IMAGE"],
+    "end": bpy.context.scene.frame_end,
+}))
+"""
+
+
+@pytest.mark.parametrize("name", ["object", "object_morph"])
+def test_blender_imports_the_mesh_with_its_texture_and_writes_fbx(files, tmp_path, name):
+    if importlib.util.find_spec("bpy") is None:
+        pytest.skip("bpy is not installed (pip install bpy)")
+    target = tmp_path / "object.fbx"
+    ran = subprocess.run(
+        [sys.executable, "-c", BLENDER, SCRIPT, files / f"{name}.glb", target],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if ran.returncode:
+        pytest.fail(ran.stdout + ran.stderr)
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert found["texture"] == [[32, 32]] and found["end"] == round(SECONDS[-1] * 24)
+    assert (found["bones"] > 1) == (name == "object")
+    assert found["shapes"] == (0 if name == "object" else len(SECONDS))
+    assert target.stat().st_size > 10_000
 
 
 def test_splat_transform_finds_the_same_gaussians(tmp_path):
