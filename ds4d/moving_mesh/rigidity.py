@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import coo_matrix, csr_matrix, diags, identity
+from scipy.sparse import coo_matrix, csr_matrix, diags, identity, spmatrix
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import SuperLU, splu
 from scipy.spatial import cKDTree
 
+from ..kernels.numba import njit
+
 WELD = 1e-4  # world units; closer vertices are one point of the mesh
 BRIDGES = 4  # links of a vertex to the nearest vertices of other components
 BRIDGE_WEIGHT = 0.3  # of such a link; an edge of the mesh has 1
+DEGENERATE = 1e-4  # share of the cube of a matrix's norm; with less, its rotation is not unique
 
 
 class RigidMesh:
@@ -42,7 +45,8 @@ class RigidMesh:
         self.start, self.end = self.weights.nonzero()
         self.edge_weights = np.asarray(self.weights[self.start, self.end])[0]
         self.edge_vectors = self.rest[self.start] - self.rest[self.end]
-        self.first = np.searchsorted(self.start, np.arange(count))
+        # Edges are sorted by their start: those of point p are first[p] to first[p + 1].
+        self.first = np.searchsorted(self.start, np.arange(count + 1))
         self._solvers: dict[float, SuperLU] = {}
 
     def bend(
@@ -54,7 +58,7 @@ class RigidMesh:
     ) -> np.ndarray:
         """Points [P, 3] near the targets, with every neighbourhood nearly rigid."""
         if pull not in self._solvers:
-            self._solvers[pull] = splu((self.laplacian() + pull * identity(len(points))).tocsc())
+            self._solvers[pull] = factorized(self.laplacian() + pull * identity(len(points)))
         for _ in range(iterations):
             turns = self.rotations(points)
             forces = self.forces(turns, self.edge_vectors)
@@ -67,8 +71,9 @@ class RigidMesh:
 
     def forces(self, turns: np.ndarray, edges: np.ndarray) -> np.ndarray:
         """Laplacian [P, 3] of the points whose edges [E, 3] are turned by `turns` [P, 3, 3]."""
-        means = (turns[self.start] + turns[self.end]) / 2
-        return self._sum(self.edge_weights[:, None] * np.einsum("eij,ej->ei", means, edges))
+        found = np.zeros((len(turns), 3))
+        _gather_forces(turns, edges, self.edge_weights, self.first, self.end, found)
+        return found
 
     def unturned(self, points: np.ndarray, turns: np.ndarray) -> np.ndarray:
         """Edges [E, 3] of the points [P, 3] before the turns [P, 3, 3] of their ends."""
@@ -80,16 +85,16 @@ class RigidMesh:
 
         `edges` [E, 3] stand for another shape than that of rest.
         """
-        now = points[self.start] - points[self.end]
         edges = self.edge_vectors if edges is None else edges
-        outer = self.edge_weights[:, None, None] * now[:, :, None] * edges[:, None]
-        u, _, vt = np.linalg.svd(self._sum(outer))
-        u[..., 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
-        return u @ vt
+        found = np.zeros((len(points), 3, 3))
+        _rotate(points, edges, self.edge_weights, self.first, self.end, found)
+        return found
 
-    def _sum(self, values: np.ndarray) -> np.ndarray:
-        """Sums over the edges of each point; edges are sorted by their start."""
-        return np.add.reduceat(values, np.minimum(self.first, len(values) - 1))
+
+def factorized(matrix: spmatrix) -> SuperLU:
+    """Solver of a symmetric, positive definite system [P, P]."""
+    options = {"SymmetricMode": True}
+    return splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
 
 
 def welded(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -117,3 +122,71 @@ def _bridges(points: np.ndarray, edges: np.ndarray, reach: float) -> np.ndarray:
     if not links:
         return np.zeros((0, 2), np.int64)
     return np.unique(np.sort(np.concatenate(links), 1), axis=0)
+
+
+@njit(cache=True, error_model="numpy")
+def _gather_forces(turns, edges, weights, first, end, forces):
+    """Fill forces [P, 3] with the sums of each point's edges [E, 3], turned by both its ends."""
+    for p in range(len(forces)):
+        for e in range(first[p], first[p + 1]):
+            for i in range(3):
+                for j in range(3):
+                    turn = (turns[p, i, j] + turns[end[e], i, j]) / 2
+                    forces[p, i] += weights[e] * turn * edges[e, j]
+
+
+@njit(cache=True, error_model="numpy")
+def _rotate(points, edges, weights, first, end, turns):
+    """Fill turns [P, 3, 3] with the rotations that bring the edges [E, 3] of each point nearest to
+    where they are now."""
+    outer = np.empty((3, 3))
+    for p in range(len(points)):
+        outer[:] = 0
+        for e in range(first[p], first[p + 1]):
+            for i in range(3):
+                now = weights[e] * (points[p, i] - points[end[e], i])
+                for j in range(3):
+                    outer[i, j] += now * edges[e, j]
+        _nearest_rotation(outer, turns[p])
+
+
+@njit(cache=True, error_model="numpy")
+def _nearest_rotation(matrix, rotation):
+    """Fill a rotation [3, 3] with the one nearest to a matrix, without a decomposition (FOAM,
+    Markley 1993). Changes the matrix where several are equally near."""
+    cofactors = np.empty((3, 3))
+    while True:
+        square = area = determinant = 0.0
+        for i in range(3):
+            j, k = (i + 1) % 3, (i + 2) % 3
+            for a in range(3):
+                b, c = (a + 1) % 3, (a + 2) % 3
+                cofactors[i, a] = matrix[j, b] * matrix[k, c] - matrix[j, c] * matrix[k, b]
+                square += matrix[i, a] ** 2
+                area += cofactors[i, a] ** 2
+                determinant += matrix[i, a] * cofactors[i, a] / 3
+        # The sum of the singular values, the last one with the sign of the determinant, is the
+        # largest root of a polynomial; Newton's method comes to it from above.
+        total = np.sqrt(3 * square)
+        for _ in range(50):
+            rest = total**2 - square
+            value = rest**2 - 8 * total * determinant - 4 * area
+            step = value / (4 * total * rest - 8 * determinant)
+            if not step > 1e-15 * total:
+                break
+            total -= step
+        half = (total**2 - square) / 2
+        scale = half * total - determinant
+        norm = np.sqrt(square)
+        if scale > DEGENERATE * norm**3:
+            break
+        for i in range(3):
+            matrix[i, i] += 0.01 * (i + 1) * norm + 1e-30
+    for i in range(3):
+        for j in range(3):
+            cubic = 0.0
+            for k in range(3):
+                for a in range(3):
+                    cubic += matrix[i, k] * matrix[a, k] * matrix[a, j]
+            linear = (half + square) * matrix[i, j] + total * cofactors[i, j]
+            rotation[i, j] = (linear - cubic) / scale

@@ -7,7 +7,7 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from ds4d.moving_mesh.rigidity import RigidMesh, welded
+from ds4d.moving_mesh.rigidity import RigidMesh, _nearest_rotation, welded
 
 
 @pytest.fixture
@@ -21,6 +21,19 @@ def test_targets_of_a_rigid_motion_are_reached_exactly(ball):
     goal = turn.apply(rigid.rest) + [0.1, 0.0, -0.2]
     assert np.allclose(rigid.bend(goal, goal, pull=0.5), goal, atol=1e-9)
     assert np.allclose(rigid.rotations(goal), turn.as_matrix(), atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", ["solid", "flat", "line", "mirrored", "point"])
+def test_rotations_are_the_best_ones_also_of_shapes_that_leave_them_open(shape):
+    keep = {"solid": [1, 1, 1], "flat": [1, 1, 0], "line": [1, 0, 0], "point": [0, 0, 0]}
+    edges = np.random.default_rng(0).normal(size=(6, 3)) * keep.get(shape, [1, 1, 1])
+    turn = Rotation.from_rotvec([1.9, -0.4, 0.8]).as_matrix()
+    matrix = -np.eye(3) if shape == "mirrored" else turn @ edges.T @ edges
+    found = np.empty((3, 3))
+    _nearest_rotation(matrix.copy(), found)
+    assert np.allclose(found @ found.T, np.eye(3), atol=1e-6) and np.linalg.det(found) > 0
+    best = np.linalg.svd(matrix, compute_uv=False) @ [1, 1, np.sign(np.linalg.det(matrix)) or 1]
+    assert (found * matrix).sum() > best - 0.01 * np.linalg.norm(matrix) - 1e-12
 
 
 def test_a_single_bad_target_hardly_bends_the_mesh(ball):
