@@ -11,8 +11,9 @@ from ..config import ExportConfig
 from ..errors import UserError
 from ..fourd.asset import Asset
 from ..render.turntable import render_views
+from .evidence import Evidence
 from .model import Material, MovingMesh, Part
-from .registration import Evidence, register
+from .registration import register
 from .surface import TARGET_TRIANGLES, simplified, surface_of, widest
 from .texture import bake, jpeg, unwrap
 from .tracking import track
@@ -61,16 +62,14 @@ def make(
     evidence = _evidence(asset)
     yield
     points = yield from register(
-        tracked.rigid, tracked.faces, tracked.points, rest, evidence, reshape=given is None
+        tracked.rigid, tracked.faces, tracked.points, evidence, reshape=given is None
     )
     vertices = replace(tracked, points=points).vertices(mesh)
     if given is not None:
         return MovingMesh(vertices, given.parts, rest, given.rig)
     atlas = unwrap(mesh, config.texture)
     yield
-    texture = bake(
-        atlas, vertices, rest, evidence.images, evidence.cameras, evidence.trust, config.texture
-    )
+    texture = bake(atlas, vertices, vertices[rest], evidence, config.texture)
     material = Material(jpeg(texture), unlit=True)
     part = Part(0, len(atlas.vertex), atlas.faces, material, atlas.uv)
     return MovingMesh(vertices[:, atlas.vertex], (part,), rest)
@@ -81,4 +80,4 @@ def _evidence(asset: Asset) -> Evidence:
     count, positions = len(asset.cameras), asset.positions.tolist()
     images = [render_views(asset, asset.cameras, [position] * count) for position in positions]
     trust = np.where(np.arange(count) == 0, FRONT_TRUST, 1.0)
-    return Evidence(np.stack(images), asset.cameras.to("cpu"), trust)
+    return Evidence.of(np.stack(images), asset.cameras.to("cpu"), trust)

@@ -9,22 +9,20 @@ the shape that is the mean of all frames, and without jerks in time.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
 from scipy.sparse import diags, identity
-from scipy.sparse.linalg import splu
 
-from ..cameras import Cameras
 from ..mesh.mesh import Mesh
 from ..mesh.visibility import hits
+from .evidence import Evidence
 from .geometry import Surface, vertex_normals
-from .rigidity import RigidMesh
+from .rigidity import RigidMesh, factorized
 from .texture import DEPTH_TOLERANCE, Atlas, bake, unwrap
 
-ROUNDS = 3
+SIZES = (0.5, 1.0)  # of the images in each round, shares of their own
 TEXELS = 512  # along a side of the common texture
 PULL = 10.0  # of a place that the flow leads to, against 1 of an edge of the mesh
 CALM = 2.0  # of a point's change of velocity, against that of the places around, likewise
@@ -37,20 +35,10 @@ ALONG_RAY = 0.02  # weight against motion along a view's rays, of which it says 
 MARGIN = 16  # pixels around the object within which flow is computed
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """Images of all frames."""
-
-    images: np.ndarray  # [T, V, S, S, 4] uint8 RGBA, straight alpha
-    cameras: Cameras  # V at S x S, on the CPU
-    trust: np.ndarray  # [V] weight of each view
-
-
 def register(
     rigid: RigidMesh,
     faces: np.ndarray,  # [F, 3] of its points
     tracked: np.ndarray,  # [T, P, 3] its points in all frames
-    rest: int,  # the frame of its rest shape
     evidence: Evidence,
     reshape: bool,  # whether the shape may change; otherwise it stays that of rest
 ) -> Generator[None, None, np.ndarray]:
@@ -58,13 +46,12 @@ def register(
     atlas = unwrap(Surface(rigid.rest, faces), TEXELS)
     bent = _Bending(rigid, len(tracked), reshape)
     points = tracked
-    for _ in range(ROUNDS):
-        texture = bake(
-            atlas, points, rest, evidence.images, evidence.cameras, evidence.trust, TEXELS
-        )
+    for share in SIZES:
+        shown = evidence.resized(share)
+        texture = bake(atlas, points, rigid.rest, shown, TEXELS)
         targets = np.empty_like(points)
         for frame, places in enumerate(points):
-            way, known = _ways(places, atlas, texture, frame, evidence)
+            way, known = _ways(places, atlas, texture, frame, shown)
             targets[frame] = places + _spread(rigid, way, known)
             yield
         points = bent(targets)
@@ -81,35 +68,36 @@ def _ways(
     """Way [P, 3] of each point to where the images show it, and the weight [P] of what is known
     of it: 0 where no view shows the point."""
     cameras = evidence.cameras
-    places = torch.from_numpy(points[atlas.vertex].astype(np.float32))
-    seen = hits(Mesh(places, torch.from_numpy(atlas.faces), torch.zeros(0, 3)), cameras)
+    vertices = torch.from_numpy(points[atlas.vertex].astype(np.float32))
+    seen = hits(Mesh(vertices, torch.from_numpy(atlas.faces), torch.zeros(0, 3)), cameras)
     normals = vertex_normals(points, atlas.vertex[atlas.faces])
     matrices = (cameras.Ks.double() @ cameras.viewmats[:, :3].double()).numpy()
     centres = cameras.centres().double().numpy()
     squares, sums = np.tile(1e-6 * np.eye(3), (len(points), 1, 1)), np.zeros((len(points), 3))
     known = np.zeros(len(points))
-    for v, view in enumerate(evidence.images[frame]):
-        drawn = _premultiplied(_drawn(seen.faces[v], seen.weights[v], atlas, texture))
-        target = _premultiplied(view)
-        u, w, depth = (points @ matrices[v][:, :3].T + matrices[v][:, 3]).T
-        u, w = u / depth, w / depth
-        flow = _sampled(_flow(drawn, target), u, w)
+    for v, target in enumerate(evidence.images[frame]):
         ray = centres[v] - points
         ray /= np.linalg.norm(ray, axis=1, keepdims=True)
+        u, w, depth = (points @ matrices[v][:, :3].T + matrices[v][:, 3]).T
+        u, w = u / depth, w / depth
         front = _sampled(_farthest_around(seen.depth[v])[..., None], u, w)[:, 0]
         shown = ((ray * normals).sum(1) > MIN_COSINE) & (depth < front + DEPTH_TOLERANCE)
-        shown &= np.linalg.norm(flow, axis=1) < FARTHEST * cameras.width
+        ray, u, w, depth = ray[shown], u[shown], w[shown], depth[shown]
+        drawn = _drawn(seen.faces[v], seen.weights[v], atlas, texture)
+        flow = _sampled(_flow(drawn, target), u, w)
+        near = np.linalg.norm(flow, axis=1) < FARTHEST * cameras.width
         ends = _sampled(drawn, u, w) - _sampled(target, u + flow[:, 0], w + flow[:, 1])
-        weight = evidence.trust[v] * shown * np.exp(-((np.abs(ends).mean(1) / UNLIKE) ** 2))
+        unlike = np.abs(ends).mean(1) / 255
+        weight = evidence.trust[v] * near * np.exp(-((unlike / UNLIKE) ** 2))
         # Pixels by which a point moves in the image per world unit, and their usual square.
         rows = [matrices[v][k, :3] - at[:, None] * matrices[v][2, :3] for k, at in ((0, u), (1, w))]
         slope = np.stack(rows, 1) / depth[:, None, None]
         usual = float((cameras.Ks[v, 0, 0] / np.median(depth)) ** 2)
-        squares += weight[:, None, None] * (
+        squares[shown] += weight[:, None, None] * (
             slope.swapaxes(1, 2) @ slope / usual + ALONG_RAY * ray[:, :, None] * ray[:, None]
         )
-        sums += weight[:, None] * np.einsum("pki,pk->pi", slope, flow) / usual
-        known += weight
+        sums[shown] += weight[:, None] * np.einsum("pki,pk->pi", slope, flow) / usual
+        known[shown] += weight
     return np.linalg.solve(squares, sums[..., None])[..., 0], known
 
 
@@ -128,25 +116,18 @@ def _drawn(
     return image
 
 
-def _premultiplied(image: np.ndarray) -> np.ndarray:
-    """Colours and alpha [H, W, 4] in [0, 1]. A soft outline becomes a hard one, as drawings have:
-    flow from one to the other would shrink or swell the mesh."""
-    solid = image[..., 3:] > 127
-    return np.concatenate([image[..., :3] / np.float32(255) * solid, solid], -1, dtype=np.float32)
-
-
 def _flow(here: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Flow [H, W, 2], pixels (x, y), from a premultiplied image [H, W, 4] to another, in front of
+    """Flow [H, W, 2], pixels (x, y), from an image [H, W, 4] of hard alpha to another, in front of
     black or white, whichever contrasts more; 0 far from the object."""
-    background = float(here[..., :3].sum() < 1.5 * here[..., 3].sum())
-    box = _box(here[..., 3] + there[..., 3])
+    white = here[..., :3].sum() < 1.5 * here[..., 3].sum()
+    box = _box(here[..., 3] | there[..., 3])
     grey = []
     for image in (here[box], there[box]):
-        bright = image[..., :3] @ np.float32([0.299, 0.587, 0.114])
-        grey.append(255 * (bright + (1 - image[..., 3]) * background))
+        grey.append(cv2.cvtColor(image, cv2.COLOR_RGBA2GRAY))
+        grey[-1][image[..., 3] == 0] = 255 * white
     method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     flow = np.zeros((*here.shape[:2], 2), np.float32)
-    flow[box] = method.calc(*(image.clip(0, 255).astype(np.uint8) for image in grey), None)
+    flow[box] = method.calc(*grey, None)
     return flow
 
 
@@ -181,7 +162,7 @@ def _sampled(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _spread(rigid: RigidMesh, ways: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Ways [P, 3] without jumps over the mesh; points that no view shows move with those around."""
-    solver = splu((diags(known + 1e-4) + STIFF * rigid.laplacian()).tocsc())
+    solver = factorized(diags(known + 1e-4) + STIFF * rigid.laplacian())
     return solver.solve(known[:, None] * ways)
 
 
@@ -196,9 +177,9 @@ class _Bending:
         jerks, self.basis = np.linalg.eigh(self.unsteady)
         laplacian, ones = rigid.laplacian(), identity(len(rigid.rest))
         self.solvers = [
-            splu((laplacian + (PULL + CALM * max(jerk, 0.0)) * ones).tocsc()) for jerk in jerks
+            factorized(laplacian + (PULL + CALM * max(jerk, 0.0)) * ones) for jerk in jerks
         ]
-        self.averaging = splu((SHARED * laplacian + ones).tocsc())
+        self.averaging = factorized(SHARED * laplacian + ones)
 
     def __call__(self, targets: np.ndarray) -> np.ndarray:
         """Points [T, P, 3] near their targets [T, P, 3]."""

@@ -1,8 +1,8 @@
 """Texture of a moving mesh: an atlas by xatlas, baked from images of all frames and views.
 
 A texel takes the weighted mean of all pixels that show it: the more a surface faces a camera, and
-the more its image can be trusted, the more it counts. Texels that no image shows take the colour of
-the nearest place on the mesh that one shows.
+the more its image can be trusted, the more it counts. Texels that no image shows take the colours
+of the nearest places to the corners of their face that one shows.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from scipy.spatial import cKDTree
 from ..cameras import Cameras
 from ..mesh.mesh import Mesh
 from ..mesh.visibility import hits
+from .evidence import Evidence
 from .geometry import Surface, vertex_normals
 
 PADDING = 4  # texels between charts, which repeat the colours of their edges
@@ -27,7 +28,7 @@ DEPTH_TOLERANCE = 0.01  # world units behind the visible surface at which a poin
 RIM = 2  # pixels inside a silhouette that are not used: they show the background, too
 MIN_COSINE = 0.2  # between a surface's normal and the way to the camera; less is too slanted
 SHARPNESS = 4  # exponent of that cosine in the weight of a pixel
-KNOWN_PLACES = 50_000  # of seen texels, among which the nearest to an unseen one is looked for
+KNOWN_PLACES = 50_000  # of seen texels, among which the nearest to a vertex is looked for
 QUALITY = 92  # of the JPEG file
 
 
@@ -56,10 +57,8 @@ def unwrap(surface: Surface, size: int) -> Atlas:
 def bake(
     atlas: Atlas,
     vertices: np.ndarray,  # [T, M, 3] of the mesh that was unwrapped
-    rest: int,  # frame in which unseen places take the colour of near ones
-    images: np.ndarray,  # [T, V, S, S, 4] uint8 RGBA, straight alpha
-    cameras: Cameras,  # V at S x S
-    trust: np.ndarray,  # [V] weight of each view
+    shape: np.ndarray,  # [M, 3] in which unseen places take the colour of near ones
+    evidence: Evidence,  # of these frames
     size: int,  # of the texture, texels
 ) -> np.ndarray:
     """Texture [size, size, 3] uint8, sRGB."""
@@ -69,6 +68,7 @@ def bake(
     weights = corner_weights[inside]
     sums = np.zeros((len(corners), 4))
     faces = atlas.vertex[atlas.faces]
+    images, cameras, trust = evidence.images, evidence.cameras, evidence.trust
     matrices = (cameras.Ks.double() @ cameras.viewmats[:, :3].double()).numpy()
     centres = cameras.centres().double().numpy()
     for frame, places in enumerate(vertices):
@@ -85,8 +85,16 @@ def bake(
         )  # fmt: skip
     seen = sums[:, 3] > 1e-6
     colors = sums[:, :3] / np.maximum(sums[:, 3:], 1e-6)
-    places = (weights[..., None] * vertices[rest][corners]).sum(1)
-    return _filled(inside, colors, seen, places)
+    if seen.any():
+        known = np.flatnonzero(seen)[:: max(1, int(seen.sum()) // KNOWN_PLACES)]
+        places = (weights[known, :, None] * shape[corners[known]]).sum(1)
+        _, nearest = cKDTree(places).query(shape)
+        near = colors[known[nearest]]  # of each vertex
+        colors[~seen] = (weights[~seen][..., None] * near[corners[~seen]]).sum(1)
+    texture = np.zeros((size, size, 3), np.uint8)
+    texture[inside] = np.round(colors.clip(0, 1) * 255)
+    rows, columns = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    return texture[rows, columns]
 
 
 def jpeg(texture: np.ndarray) -> bytes:
@@ -161,20 +169,3 @@ def _gather(
             sums[k, 1] += weight * g
             sums[k, 2] += weight * b
             sums[k, 3] += weight
-
-
-def _filled(
-    inside: np.ndarray,  # [size, size] bool
-    colors: np.ndarray,  # [K, 3] of the texels inside
-    seen: np.ndarray,  # [K] bool
-    places: np.ndarray,  # [K, 3] on the mesh
-) -> np.ndarray:
-    """Texture in which unseen texels and those between charts have colours, too."""
-    if seen.any() and not seen.all():
-        known = np.flatnonzero(seen)[:: max(1, int(seen.sum()) // KNOWN_PLACES)]
-        _, nearest = cKDTree(places[known]).query(places[~seen])
-        colors[~seen] = colors[known][nearest]
-    texture = np.zeros((*inside.shape, 3), np.uint8)
-    texture[inside] = np.round(colors.clip(0, 1) * 255)
-    rows, columns = distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    return texture[rows, columns]

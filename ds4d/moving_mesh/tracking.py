@@ -111,20 +111,21 @@ def _nearest_weights(
 
 
 def transport(
-    cost: np.ndarray,  # [P, Q] square world units
+    cost: np.ndarray,  # [P, Q] float32, square world units
     goals: np.ndarray,  # [Q, 3]
     spread: float,  # world units
 ) -> np.ndarray:
     """Mean goal [P, 3] of each of P equal masses under entropic unbalanced optimal transport
     (Chizat et al. 2018): every goal is to be reached, so two limbs do not go for the same one."""
-    kernel = np.exp(-cost / spread**2).astype(np.float32) + np.float32(1e-30)
+    # Smaller numbers would be slow to compute with, and tell nothing.
+    kernel = np.exp(np.maximum(cost / np.float32(-(spread**2)), np.float32(-60)))
     power = SLACK**2 / (SLACK**2 + spread**2)
     column = np.ones(len(goals), np.float32)
     for _ in range(SINKHORN):
         row = (1 / len(cost) / (kernel @ column)) ** power
         column = (1 / len(goals) / (row @ kernel)) ** power
-    plan = row[:, None] * kernel * column
-    return plan @ goals / plan.sum(1, keepdims=True)
+    kernel *= column
+    return kernel @ goals.astype(np.float32) / kernel.sum(1, keepdims=True)
 
 
 def _transported(
@@ -141,7 +142,7 @@ def _transported(
     unlike = COLOR_COST * _squared_distances(colors[mine], goal_colors[theirs])
     for spread in SPREADS:
         normals, here = vertex_normals(points, faces)[mine], points[mine]
-        cost = unlike + NORMAL_COST * (1 - normals @ goal_normals.T)
+        cost = unlike - np.float32(NORMAL_COST) * normals.astype(np.float32) @ goal_normals.T
         way = transport(cost + _squared_distances(here, goals), goals, spread) - here
         weights, near = _nearest_weights(cKDTree(here), points, blur=0.001)
         targets = points + (weights[..., None] * way[near]).sum(1)
@@ -159,7 +160,8 @@ def _samples(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Squared distances [P, Q] of points [P, 3] and [Q, 3]."""
+    """Squared distances [P, Q] float32 of points [P, 3] and [Q, 3]."""
+    a, b = a.astype(np.float32), b.astype(np.float32)
     return np.maximum((a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T, 0)
 
 

@@ -10,6 +10,7 @@ import trimesh
 from ds4d.cameras import orbit_cameras
 from ds4d.mesh.mesh import Mesh
 from ds4d.mesh.visibility import hits, visible_faces
+from ds4d.moving_mesh.evidence import Evidence
 from ds4d.moving_mesh.geometry import Surface
 from ds4d.moving_mesh.model import Material, MovingMesh, Part
 from ds4d.moving_mesh.rendering import render
@@ -49,7 +50,8 @@ def textured(ball: Surface, atlas, texture: np.ndarray) -> MovingMesh:
 def test_each_side_gets_its_colour(ball, atlas):
     cameras = orbit_cameras([0, 90, 180, 270], size=96)
     images = half_and_half(ball, cameras)
-    texture = bake(atlas, ball.vertices[None], 0, images[None], cameras, np.ones(4), 128)
+    evidence = Evidence(images[None], cameras, np.ones(4))
+    texture = bake(atlas, ball.vertices[None], ball.vertices, evidence, 128)
     found = render(textured(ball, atlas, texture), 0, cameras)
     inside = (found[..., 3] == 255) & (images[..., 3] == 255)
     apart = np.abs(found[..., :3].astype(int) - images[..., :3]).max(-1)
@@ -59,7 +61,8 @@ def test_each_side_gets_its_colour(ball, atlas):
 def test_what_no_camera_sees_takes_the_colour_of_the_nearest_place(ball, atlas):
     front = orbit_cameras([0], size=96)
     images = half_and_half(ball, front)
-    texture = bake(atlas, ball.vertices[None], 0, images[None], front, np.ones(1), 128)
+    evidence = Evidence(images[None], front, np.ones(1))
+    texture = bake(atlas, ball.vertices[None], ball.vertices, evidence, 128)
     (back,) = render(textured(ball, atlas, texture), 0, orbit_cameras([180], size=96))
     middle = back[30:66]
     assert np.abs(middle[:, 62].mean(0)[:3] - BLUE).max() < 40  # seen from behind, left is right
@@ -70,7 +73,8 @@ def test_a_trusted_view_wins(ball, atlas):
     cameras = orbit_cameras([0, 0], size=96)
     images = half_and_half(ball, cameras)
     images[0, ..., :3], images[1, ..., :3] = 200, 0
-    texture = bake(atlas, ball.vertices[None], 0, images[None], cameras, np.array([4.0, 1.0]), 128)
+    evidence = Evidence(images[None], cameras, np.array([4.0, 1.0]))
+    texture = bake(atlas, ball.vertices[None], ball.vertices, evidence, 128)
     assert np.median(texture) == pytest.approx(160, abs=3)
 
 
