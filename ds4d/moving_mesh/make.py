@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from ..cameras import Cameras
 from ..config import ExportConfig
 from ..errors import UserError
 from ..fourd.asset import Asset
-from ..render.turntable import render_views
+from ..render.turntable import cut_out
+from ..splatting.splats import Splats
 from .evidence import Evidence
 from .model import Material, MovingMesh, Part
 from .registration import register
@@ -59,7 +61,7 @@ def make(
     most = min(config.triangles, max(FEWEST, PER_GAUSSIAN * len(frames[rest])))
     mesh = simplified(surfaces[rest], most) if given is None else given.surface(0)
     tracked = yield from track(mesh, rest, frames, goals)
-    evidence = _evidence(asset)
+    evidence = _evidence(frames, asset.cameras)
     yield
     points = yield from register(
         tracked.rigid, tracked.faces, tracked.points, evidence, reshape=given is None
@@ -75,9 +77,8 @@ def make(
     return MovingMesh(vertices[:, atlas.vertex], (part,), rest)
 
 
-def _evidence(asset: Asset) -> Evidence:
+def _evidence(frames: Sequence[Splats], cameras: Cameras) -> Evidence:
     """Renders of all frames from the cameras of the optimization."""
-    count, positions = len(asset.cameras), asset.positions.tolist()
-    images = [render_views(asset, asset.cameras, [position] * count) for position in positions]
-    trust = np.where(np.arange(count) == 0, FRONT_TRUST, 1.0)
-    return Evidence.of(np.stack(images), asset.cameras.to("cpu"), trust)
+    images = np.stack([cut_out(splats, cameras) for splats in frames])
+    trust = np.where(np.arange(len(cameras)) == 0, FRONT_TRUST, 1.0)
+    return Evidence.of(images, cameras.to("cpu"), trust)

@@ -22,7 +22,7 @@ from .geometry import Surface, vertex_normals
 from .rigidity import RigidMesh, factorized
 from .texture import DEPTH_TOLERANCE, Atlas, bake, unwrap
 
-SIZES = (0.5, 1.0)  # of the images in each round, shares of their own
+SIZES = (0.5, 0.75, 1.0)  # of the images in each round, shares of their own
 TEXELS = 512  # along a side of the common texture
 PULL = 10.0  # of a place that the flow leads to, against 1 of an edge of the mesh
 CALM = 2.0  # of a point's change of velocity, against that of the places around, likewise
