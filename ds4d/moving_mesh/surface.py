@@ -36,7 +36,7 @@ def surface_of(splats: Splats) -> Surface | None:
 
 
 def _large_parts(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Whether each face [F] belongs to a part of the surface that is no floater."""
+    """Mask [F] of the faces that belong to a part of the surface that is no floater."""
     count, part = connected_components(_links(faces, len(vertices)), directed=False)
     of_face = part[faces[:, 0]]
     areas = np.bincount(of_face, np.linalg.norm(face_normals(vertices, faces), axis=1), count)
