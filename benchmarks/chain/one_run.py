@@ -50,9 +50,12 @@ def run(command: Command) -> dict:
     _, status, usage = os.wait4(process.pid, 0)
     seconds, after = time.perf_counter() - started, os.times()
     text = (command.place / "printed.txt").read_text(errors="replace")
+    record = _stages(out)
     if status:
-        raise SystemExit(f"{' '.join(command.arguments)} failed:\n{text[-3000:]}")
-    record = json.loads((out / "run.json").read_text())["stages"]
+        done = {stage: facts["seconds"] for stage, facts in record.items()}
+        raise SystemExit(
+            f"{' '.join(command.arguments)} failed after {json.dumps(done)}:\n{text[-3000:]}"
+        )
     names = ("engine", "seconds", "processor_seconds", "peak_memory_mb", "gpu_peak_memory_mb")
     stages = {stage: {n: f[n] for n in names if n in f} for stage, f in record.items()}
     for part in map(json.loads, re.findall(r'^\{"part".*\}$', text, re.MULTILINE)):
@@ -90,8 +93,13 @@ def _watched(process: subprocess.Popen, out: Path) -> dict[str, float]:
 
 def _stage(out: Path) -> str:
     """The stage that runs now: the first that is not recorded yet."""
+    done = _stages(out)
+    return next((stage for stage in STAGES if stage not in done), "start") if done else "start"
+
+
+def _stages(out: Path) -> dict[str, dict]:
+    """The facts of the stages that a run has finished."""
     try:
-        done = json.loads((out / "run.json").read_text())["stages"]
-    except (OSError, ValueError):
-        return "start"
-    return next((stage for stage in STAGES if stage not in done), "start")
+        return json.loads((out / "run.json").read_text())["stages"]
+    except OSError:
+        return {}
