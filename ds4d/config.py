@@ -143,7 +143,7 @@ class ExportConfig:
     """Triangles of the moving mesh, at most about this many."""
     texture: Annotated[int, Range(64, 4096)] = 1024
     """Side of its texture, texels."""
-    bones: Annotated[int, Range(1, 128)] = 64
+    bones: Annotated[int, Range(1, 128)] = 96
     """Bones of its skeleton at most."""
     ply_sh: Literal[0, 3] = 0
     """Degree of the spherical harmonics in the splat files (ply); 3 = with columns of zeros that
