@@ -82,6 +82,8 @@ def _ways(
         u, w = u / depth, w / depth
         front = _sampled(_farthest_around(seen.depth[v])[..., None], u, w)[:, 0]
         shown = ((ray * normals).sum(1) > MIN_COSINE) & (depth < front + DEPTH_TOLERANCE)
+        # Square of the pixels by which a point usually moves in the image per world unit.
+        usual = float((cameras.Ks[v, 0, 0] / np.median(depth)) ** 2)
         ray, u, w, depth = ray[shown], u[shown], w[shown], depth[shown]
         drawn = _drawn(seen.faces[v], seen.weights[v], atlas, texture)
         flow = _sampled(_flow(drawn, target), u, w)
@@ -89,10 +91,9 @@ def _ways(
         ends = _sampled(drawn, u, w) - _sampled(target, u + flow[:, 0], w + flow[:, 1])
         unlike = np.abs(ends).mean(1) / 255
         weight = evidence.trust[v] * near * np.exp(-((unlike / UNLIKE) ** 2))
-        # Pixels by which a point moves in the image per world unit, and their usual square.
+        # Pixels by which each point moves along both axes of the image.
         rows = [matrices[v][k, :3] - at[:, None] * matrices[v][2, :3] for k, at in ((0, u), (1, w))]
         slope = np.stack(rows, 1) / depth[:, None, None]
-        usual = float((cameras.Ks[v, 0, 0] / np.median(depth)) ** 2)
         squares[shown] += weight[:, None, None] * (
             slope.swapaxes(1, 2) @ slope / usual + ALONG_RAY * ray[:, :, None] * ray[:, None]
         )
