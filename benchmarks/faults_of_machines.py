@@ -94,17 +94,19 @@ def _batches(
             orders = [Order(f"fault{n}", str(CLIP.absolute()), TINY) for n in range(CLIPS)]
             ended: list = []
             schedule = Schedule(orders, Runs(out), machines, 1, ended.extend)
-            timer = threading.Timer(dice.uniform(0.0, seconds), kill, (dice,))
+            work = threading.Thread(target=schedule.run)
             started = time.perf_counter()
-            if number >= 0:
-                timer.start()
-            schedule.run()
-            timer.cancel() if number < 0 else timer.join()
+            work.start()
+            if number >= 0:  # in this thread: only the main one may start a node of Ray
+                time.sleep(dice.uniform(0.0, seconds))
+                kill(dice)
+            work.join()
             if number < 0:
                 seconds = time.perf_counter() - started
                 continue
             counts["times"] += 1
             counts["repeated"] += schedule.losses
+            counts["lost"] += CLIPS - len(ended)
             for clip in ended:
                 done = clip.outcome.state == "done"
                 counts["lost"] += not done
