@@ -7,7 +7,7 @@
 Each run is a process of its own, as a user starts it: the first with no compiled kernels, the
 others with those that it has left. With --against, runs of another checkout alternate with those
 of this one. On a GPU, `--networks random` runs the pretrained engines at their published sizes with
-random weights (15 GB, written once); see `random_networks`.
+random weights (8 GB, written once); see `random_networks`.
 """
 
 from __future__ import annotations
