@@ -177,3 +177,16 @@ def test_no_second_face_is_on_the_back():
     away = inside & (np.abs(rows - 60) > 6)
     assert np.abs(found - colors)[away].max() < 0.05
     assert np.array_equal(without_islands(colors, np.zeros_like(inside)), colors)
+
+
+def test_a_belly_leaves_the_back_in_one_of_the_bodys_colors():
+    """Not in a mixture of the body's blue and the red of a scarf."""
+    inside = disc(40)
+    rows, columns = np.indices(inside.shape)
+    colors = np.broadcast_to([0.2, 0.3, 0.8], (*inside.shape, 3)).astype(np.float32)
+    colors[(rows > 28) & (rows < 36)] = (0.9, 0.1, 0.1)
+    belly = (rows - 60) ** 2 + (columns - 48) ** 2 < 14**2
+    with_belly = np.where(belly[..., None], np.float32(0.9), colors)
+    found = without_islands(with_belly, inside)
+    assert np.abs(found - colors)[belly].max() < 0.06
+    assert np.abs(found - colors)[inside & (rows == 32)].max() < 0.06
