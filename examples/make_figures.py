@@ -1,8 +1,9 @@
-"""Draw the figures of the README: `python -m examples.make_figures [loop] [views]`.
+"""Draw the figures of the README: `python -m examples.make_figures [loop] [overview] [views]`.
 
-loop    docs/loop.webp: the bundled clips above the turntable videos of their bundled results
-views   docs/views.jpg: one object from held-out cameras: the ground truth, a run with the six true
-        views of every frame, and a run with the front view alone (takes five minutes)
+loop        docs/loop.webp: the bundled clips above the turntable videos of their bundled results
+overview    docs/overview.jpg: two bundled clips, the views of a frame, the results from four sides
+views       docs/views.jpg: one object from held-out cameras: the ground truth, a run with the six
+            true views of every frame, and a run with the front view alone (takes five minutes)
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ LABEL_HEIGHT = 24  # pixels
 LOOP_LABEL = "4D asset, made without a GPU; the camera orbits"
 LOOP_SIDE, LOOP_FPS, LOOP_QUALITY = 200, 12, 70
 
+OVERVIEW, OVERVIEW_MOMENT, OVERVIEW_SIDE = ("frog", "octopus"), 0.25, 268
+SIDES = ("front", "left", "back", "right")
+
 OBJECT, SHOWN_FRAME = "frog", 15
 AZIMUTHS = (15, 105, 195, -75)  # of make_case.HELD_OUT, in the order of the columns
 VIEWS_SIDE = 220  # pixels of each picture of docs/views.jpg
@@ -52,6 +56,26 @@ def loop() -> Path:
     first, *rest = frames
     first.save(path, save_all=True, append_images=rest, duration=round(1000 / LOOP_FPS), loop=0,
                quality=LOOP_QUALITY, method=6)  # fmt: skip
+    return path
+
+
+def overview() -> Path:
+    """Write the steps: in each row a clip's frame, its six views, and the asset from four sides."""
+    rows = []
+    for name in OVERVIEW:
+        grid = iio.imread(RESULTS / name / "multiview/grid.mp4")
+        clip = read_clip(CLIPS / OBJECTS[name].file)
+        videos = [iio.imread(RESULTS / name / f"videos/{side}.mp4") for side in SIDES]
+        moments = [round(OVERVIEW_MOMENT * (len(v) - 1)) for v in (clip, grid, *videos)]
+        shown = [video[at] for video, at in zip((clip, grid, *videos), moments, strict=True)]
+        widths = [round(image.shape[1] * OVERVIEW_SIDE / image.shape[0]) for image in shown]
+        row = [
+            np.asarray(Image.fromarray(image).resize((width, OVERVIEW_SIDE)))
+            for image, width in zip(shown, widths, strict=True)
+        ]
+        rows.append(np.concatenate(row, axis=1))
+    path = DOCS / "overview.jpg"
+    iio.imwrite(path, np.concatenate(rows), quality=88)
     return path
 
 
@@ -108,7 +132,7 @@ def labelled(images: np.ndarray, label: str) -> np.ndarray:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    figures = {"loop": loop, "views": views}
+    figures = {"loop": loop, "overview": overview, "views": views}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("figures", nargs="*", help=f"of {', '.join(figures)}; all")
     chosen = parser.parse_args(arguments).figures or list(figures)
