@@ -136,11 +136,12 @@ def _attributes(buffer: Buffer, surface: Surface, part: Part) -> dict[str, int]:
 
 
 def _influences(buffer: Buffer, rig: Rig, part: Part) -> dict[str, int]:
-    """Accessors of the bones of a part's vertices."""
+    """Accessors of the bones of a part's vertices; by the format, those without weight are 0."""
     mine = slice(part.start, part.stop)
+    weights = rig.weights[mine].astype(np.float32)
     return {
-        "JOINTS_0": buffer.add(rig.bones[mine], SHORT, VERTICES),
-        "WEIGHTS_0": buffer.add(rig.weights[mine], FLOAT, VERTICES),
+        "JOINTS_0": buffer.add(np.where(weights > 0, rig.bones[mine], 0), SHORT, VERTICES),
+        "WEIGHTS_0": buffer.add(weights, FLOAT, VERTICES),
     }
 
 

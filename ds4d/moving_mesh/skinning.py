@@ -66,7 +66,6 @@ def decompose(
     padding = ((0, 0), (0, INFLUENCES - order.shape[1]))
     order, weights = np.pad(order, padding), np.pad(weights, padding)
     weights /= np.maximum(weights.sum(1, keepdims=True), 1e-12)
-    order[weights == 0] = 0
     mass = dense.sum(0)[:, None]
     count = len(transforms[0])
     poses = np.tile(np.eye(4), (count, 1, 1))
