@@ -7,11 +7,10 @@ def duration(seconds: float) -> str:
     """A measured duration: 0.4 s, 12 s, 3 min 5 s, 2 h 5 min."""
     if seconds < 10:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    largest = [(hours, "h"), (minutes, "min")] if hours else [(minutes, "min"), (seconds, "s")]
+    return " ".join(f"{count} {unit}" for count, unit in largest if count)
 
 
 def rough_duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ from ds4d.format import duration, file_size, rough_duration
 
 
 def test_measured_durations():
-    texts = ["0.4 s", "12 s", "3 min 5 s", "1 min 0 s", "2 h 5 min"]
+    texts = ["0.4 s", "12 s", "3 min 5 s", "1 min", "2 h 5 min"]
     assert [duration(seconds) for seconds in (0.42, 12.4, 185, 60, 7512)] == texts
 
 

@@ -31,7 +31,10 @@ def pictures(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("suffix", CLIP_TYPES)
 @pytest.mark.parametrize("capitals", [True, False])
-def test_every_kind_of_clip_is_taken_alone_and_among_others(tmp_path, suffix, capitals):
+def test_every_kind_of_clip_is_taken_alone_and_among_others(
+    tmp_path, monkeypatch, suffix, capitals
+):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))  # the default is there once an app ran
     file = tmp_path / f"clip{suffix.upper() if capitals else suffix}"
     file.touch()
     data = FileData(path=str(file), orig_name=file.name)
