@@ -178,7 +178,7 @@ def _nearest_rotation(matrix, rotation):
         half = (total**2 - square) / 2
         scale = half * total - determinant
         norm = np.sqrt(square)
-        if scale > DEGENERATE * norm**3:
+        if not scale <= DEGENERATE * norm**3:  # so that NaN ends it, too
             break
         for i in range(3):
             matrix[i, i] += 0.01 * (i + 1) * norm + 1e-30
