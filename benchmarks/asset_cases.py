@@ -2,8 +2,8 @@
 
 Twelve animated objects on which the shape prior was not trained, each at a random azimuth, drawn
 from their meshes with exact alpha: the input and the depth of its first surface, the six views of
-every frame, held-out cameras and points on the surface. ASSETS holds the files that
-training/shape_prior/README.md describes.
+every frame, held-out cameras and points on the surface; and the mesh of the middle frame, with its
+vertices in all frames. ASSETS holds the files that training/shape_prior/README.md describes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tyro.conf import Positional
 
 from ds4d.cameras import Cameras, concatenate, orbit_cameras, rig_cameras
 from ds4d.images import save_pngs
+from ds4d.mesh.io import save_glb
 from ds4d.mesh.mesh import Mesh
 from ds4d.mesh.visibility import hits, visible_faces
 from examples.make_case import FRAMES, HELD_OUT, write_cameras
@@ -83,7 +84,26 @@ def draw_case(asset: Asset, turn: float, folder: Path, size: int) -> None:
     corners, weights = (array.numpy() for array in surface_points(asset, POINTS)[:2])
     tracks = (poses[:, corners] * weights[..., None]).sum(2)
     np.savez_compressed(folder / "gt_vertices.npz", vertices=tracks.astype(np.float16))
+    write_mesh(folder, asset, poses)
     write_cameras(folder / "cameras.json", names, cameras, FRAMES)
+
+
+def write_mesh(folder: Path, asset: Asset, poses: np.ndarray) -> None:
+    """Write mesh_middle.glb, with the colours of the corners of its triangles, and gt_mesh.npz: its
+    vertices [T, M, 3] float16 in all poses [T, V, 3]."""
+    face = torch.arange(len(asset.faces)).repeat_interleave(3)
+    corners = torch.from_numpy(asset.faces)[face]
+    # Slightly inside the triangle, where its own colours are.
+    weights = (0.9 * torch.eye(3) + 0.1 / 3).repeat(len(asset.faces), 1)
+    colors = torch.from_numpy(asset.face_colors)[face].float()
+    if asset.atlas is not None:
+        colors = colors * texture_colors(asset, face, corners, weights) / 255
+    rows = np.concatenate([asset.faces.reshape(-1, 1), colors.round().long().numpy()], 1)
+    rows, faces = np.unique(rows, axis=0, return_inverse=True)
+    tracks = poses[:, rows[:, 0]]
+    mesh = Mesh.from_arrays(tracks[len(poses) // 2], faces.reshape(-1, 3), rows[:, 1:] / 255)
+    save_glb(folder / "mesh_middle.glb", mesh)
+    np.savez_compressed(folder / "gt_mesh.npz", vertices=tracks.astype(np.float16))
 
 
 def liveliest(asset: Asset) -> np.ndarray:

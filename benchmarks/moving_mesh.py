@@ -3,7 +3,7 @@
 python -m benchmarks.moving_mesh RUN CASE [RUN CASE ...] [--json FILE] [--out FOLDER]
 
 RUN is a finished run of the case (its views decide what the figures stand for); CASE has heldout/,
-gt_vertices.npz (vertices [T, V, 3]) and mesh_middle.glb (the same vertices in the middle frame).
+mesh_middle.glb, and the same vertices [T, V, 3] in all frames in gt_mesh.npz or gt_vertices.npz.
 Surfaces are compared at points spread by area; the rendered mesh is compared at the held-out
 cameras, every EVERY-th frame. A given mesh is placed where the mesh stage would place it, and its
 vertices are compared with their tracks, beside a mesh that stays as it is and nearest points frame
@@ -71,7 +71,9 @@ def main(options: Options) -> None:
 def measure(run: Path, case: Path, out: Path | None) -> dict[str, Any]:
     """All figures of a run."""
     asset = Asset.load(run / "fourd.safetensors")
-    truth = np.load(case / "gt_vertices.npz")["vertices"].astype(np.float64)
+    tracks = case / "gt_mesh.npz"
+    tracks = tracks if tracks.exists() else case / "gt_vertices.npz"
+    truth = np.load(tracks)["vertices"].astype(np.float64)
     views, middle = load_views(run), len(truth) // 2
     file = case / "mesh_middle.glb"
     aligned = result(given.run(views.images[middle], views.cameras, 0, file=file))

@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from benchmarks.asset_cases import RADIUS, centred, draw, interpolated, turned
+from benchmarks.asset_cases import RADIUS, centred, draw, interpolated, turned, write_mesh
 from benchmarks.relief import spoiled
 from ds4d.cameras import orbit_cameras
+from ds4d.moving_mesh.given import read_given
 from ds4d.multiview.relief.fit import slants_of
 from examples.make_case import FRAMES
 from tests.training.shape_prior.boxes import box
@@ -53,3 +54,17 @@ def test_depth_without_noise_keeps_its_slant_up_to_scale():
     assert abs(math.tan(found) - 0.5) < 0.15
     noisy = spoiled(depths, insides, 0.06)
     assert np.abs(noisy - spoiled(depths, insides, 0.0))[insides].mean() > 0.02
+
+
+def test_the_mesh_of_a_case_has_the_vertices_of_its_tracks(tmp_path):
+    asset = box()
+    asset.face_colors[:6] = [250, 0, 0]
+    poses = asset.poses + np.linspace(-0.1, 0.1, 5)[:, None, None].astype(np.float32)
+    write_mesh(tmp_path, asset, poses)
+    mesh, tracks = read_given(tmp_path / "mesh_middle.glb"), np.load(tmp_path / "gt_mesh.npz")
+    assert tracks["vertices"].shape == (5, *mesh.vertices.shape[1:])
+    np.testing.assert_allclose(mesh.vertices[0], tracks["vertices"][2], atol=1e-3)
+    corners = mesh.vertices[0][mesh.faces]
+    np.testing.assert_allclose(corners, poses[2][asset.faces], atol=1e-3)
+    reds = mesh.parts[0].colors[mesh.faces[:6].ravel(), 0]
+    assert reds.min() > 0.9
