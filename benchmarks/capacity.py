@@ -4,8 +4,8 @@ python -m benchmarks.capacity [--json benchmarks/results/capacity.json] [--plot 
 
 Clips arrive at random by the profile of a day. Each needs a CPU core (reading), a share of a GPU
 (mattes to 4D), and a core again (videos, exports), for the seconds of ds4d/run/estimate.py, which
-were measured. The smallest number of GPUs is searched with which 95 % of the clips of a day wait
-less than five minutes in all.
+were measured, as was how much longer clips take that share a GPU (benchmarks.sharing). The smallest
+number of GPUs is searched with which 95 % of the clips of a day wait less than five minutes in all.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ ON_GPU = ("matting", "multiview", "features", "mesh", "fourd")
 SPREAD = 0.15  # of seconds from clip to clip, standard deviation of their logarithm
 CHECKPOINT = 60.0  # seconds of work on a GPU that a lost machine costs at most
 REPLACED = 180.0  # seconds until another machine stands in for a lost one; its clip waits for it
+SHARING = Path(__file__).parent / "results/sharing.json"
 CORES_SPARE = 1.3  # cores for each that is busy at the peak: they are cheap beside GPUs
 
 
@@ -153,21 +154,44 @@ def needed(daily: int, work: Work, fleet: Fleet) -> tuple[Fleet, float]:
     return best, found[high] if high in found else p95(daily, work, best)
 
 
-# Ways to use a GPU: a clip alone; four that share it, if that were for nothing (their small kernels
-# leave it mostly idle) and if it made each three times as slow; and spot machines.
-WAYS = {
-    "one clip on a GPU": Fleet(0, 0),
+# Four that share a GPU whose sharing was not measured: if that were for nothing, as their small
+# kernels leave it mostly idle, and if it made each three times as slow.
+BOUNDS = {
     "four share it, at no loss": Fleet(0, 0, slots=4),
     "four share it, each 3 times as long": Fleet(0, 0, slots=4, slowdown=3.0),
-    "one on a spot GPU, 5 % lost an hour": Fleet(0, 0, lost_per_hour=0.05),
 }
+
+
+def ways(kind: str, sharing: list[dict]) -> dict[str, Fleet]:
+    """Ways to use a GPU of a kind: a clip alone, several that share it, and spot machines.
+
+    Args:
+        sharing: rows of benchmarks.sharing. Of a kind that is among them, the number of clips at a
+            time is taken that gives the most fits an hour; of others, bounds.
+    """
+    measured = {
+        row["at_a_time"]: row["fits_an_hour"]
+        for row in sharing
+        if kind in row["gpu"] and row["networks"] == "random"
+    }
+    shared = BOUNDS
+    if 1 in measured:
+        slots = max(measured, key=measured.get)
+        slowdown = slots * measured[1] / measured[slots]
+        shared = {f"{slots} share it, as measured": Fleet(0, 0, slots=slots, slowdown=slowdown)}
+    return {
+        "one clip on a GPU": Fleet(0, 0),
+        **shared,
+        "one on a spot GPU, 5 % lost an hour": Fleet(0, 0, lost_per_hour=0.05),
+    }
 
 
 def main(options: Options) -> None:
     config, rows = PRESETS[options.preset], []
+    sharing = json.loads(SHARING.read_text()) if SHARING.exists() else []
     for kind in options.kinds:
         work = work_on(kind, config)
-        for way, fleet in WAYS.items():
+        for way, fleet in ways(kind, sharing).items():
             for daily in options.daily:
                 best, wait = needed(daily, work, fleet)
                 row = {
@@ -193,8 +217,10 @@ def plot(rows: list[dict], file: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
     for number, kind in enumerate(dict.fromkeys(row["gpu"] for row in rows)):
-        for way, style in zip(WAYS, ("-", ":", "--", "-."), strict=True):
-            line = [row for row in rows if (row["gpu"], row["way"]) == (kind, way)]
+        of_kind = [row for row in rows if row["gpu"] == kind]
+        names = dict.fromkeys(row["way"] for row in of_kind)
+        for way, style in zip(names, ("-", ":", "--", "-."), strict=False):
+            line = [row for row in of_kind if row["way"] == way]
             x, y = [row["clips_a_day"] for row in line], [row["gpus"] for row in line]
             axes.loglog(x, y, style, color=f"C{number}", marker=".", label=f"{kind}: {way}")
     axes.set(xlabel="clips a day", ylabel="GPUs, 95 % wait less than 5 minutes")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
-from benchmarks import capacity
+from benchmarks import capacity, sharing
 from benchmarks.capacity import Fleet, Work, simulate, station
 
 
@@ -43,3 +45,20 @@ def test_losses_cost_time_and_sharing_saves_it():
     spot, _ = simulate(times, work, Fleet(gpus=2, cores=1, lost_per_hour=0.5))
     shared, _ = simulate(times, work, Fleet(gpus=2, cores=1, slots=4))
     assert shared.mean() < alone.mean() < spot.mean()
+
+
+def test_sharing_is_as_slow_as_was_measured_and_otherwise_bounded(tmp_path):
+    """Eight at a time give less than four, so four share a GPU: 1.6 times as many fits in all."""
+    common = {"cpu": "x", "clip": "frog.mp4", "preset": "preview", "networks": "random"}
+    for gpu, at_a_time, hourly in (
+        ("none", 1, 9.0), ("NVIDIA H200", 4, 1.0), ("NVIDIA H200", 1, 50.0),
+        ("NVIDIA H200", 4, 80.0), ("NVIDIA H200", 8, 70.0),
+    ):  # fmt: skip
+        row = {"gpu": gpu, "at_a_time": at_a_time, "fits_an_hour": hourly, **common}
+        sharing.save(tmp_path / "sharing.json", row)
+    rows = json.loads((tmp_path / "sharing.json").read_text())
+    assert len(rows) == 4  # the second measurement of four replaced the first
+    (shared,) = (fleet for fleet in capacity.ways("H200", rows).values() if fleet.slots > 1)
+    assert (shared.slots, shared.slowdown) == (4, 2.5)
+    bounds = [fleet.slowdown for fleet in capacity.ways("A100", rows).values() if fleet.slots > 1]
+    assert bounds == [1.0, 3.0]
