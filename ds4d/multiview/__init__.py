@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..run.engines import Engine, check_name, identity, usable
 from ..run.estimate import RELIEF_FRAME
 from ..run.events import Stage
-from .views import Matte, MeshMaker, Views
+from .views import MeshMaker, Views
 
 ZERO123PLUS_GB, ZERO123PLUS_LOW_GB = 8.0, 6.0  # GPU memory that Zero123++ needs
 L4GM_GB, L4GM_LOW_GB = 8.0, 5.0  # and L4GM: 5.2 and 3.2 were measured
@@ -40,7 +40,6 @@ def choose(
     source: Path,  # the input that the clip was read from
     clip: Clip,
     seed: int,
-    matte: Matte,
     first_mesh: MeshMaker | None = None,
 ) -> Engine:
     """Choose the engine; its run(frames [T, S, S, 4], size) returns Views.
@@ -51,7 +50,6 @@ def choose(
     last two, the front camera of a prepared folder is used. L4GM runs only when it is asked for.
 
     Args:
-        matte: mattes generated views [T, H, W, 3] with the engine that matted the clip.
         first_mesh: makes a mesh of a single frame, from which L4GM's side views can be drawn.
 
     Raises:
@@ -77,7 +75,7 @@ def choose(
     front = partial(given.front_camera, source)
     why = "asked for"
     if config.engine in ("auto", "zero123plus"):
-        engine, why = _zero123plus(config, machine, seed, matte)
+        engine, why = _zero123plus(config, machine, seed)
         if engine:
             return engine
     if config.engine in ("auto", "relief"):
@@ -89,7 +87,7 @@ def choose(
 
 
 def _zero123plus(
-    config: MultiviewConfig, machine: MachineConfig, seed: int, matte: Matte
+    config: MultiviewConfig, machine: MachineConfig, seed: int
 ) -> tuple[Engine | None, str]:
     """The engine zero123plus, or None if "auto" cannot run it; the reason."""
     weights = (f"zero123plus-{config.version}", *(("instantmesh-unet",) if config.white else ()))
@@ -101,7 +99,7 @@ def _zero123plus(
         return None, why
     from .zero123plus import engine as zero123plus
 
-    run = partial(zero123plus.run, config=config, machine=machine, seed=seed, matte=matte)
+    run = partial(zero123plus.run, config=config, machine=machine, seed=seed)
     made_from = (*identity(weights, machine), f"seed {seed}")
     return Engine("zero123plus", why, run, made_from, weights), why
 

@@ -19,8 +19,6 @@ from ..mesh.mesh import Mesh
 from ..run.events import Stage
 from ..splatting.splats import Splats, save_splats
 
-Matte = Callable[[np.ndarray], Stage[np.ndarray]]  # [T, H, W, 3] -> [T, H, W], uint8
-
 
 @dataclass(frozen=True)
 class MeshMaker:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .. import clip, export, features, guidance, interpolation, matting, multiview
+from .. import clip, export, features, guidance, interpolation, multiview
 from ..config import Config, ExportConfig
 from ..errors import UserError
 from ..evaluation import comparison
@@ -101,7 +101,7 @@ class Pipeline:
         def choose() -> Engine:
             read = clip.load(self.workspace / "clip")
             return multiview.choose(
-                config.multiview, config.machine, self.source, read, config.seed, self._cut_out,
+                config.multiview, config.machine, self.source, read, config.seed,
                 MeshMaker(self._first_mesh, *self._first_mesh_needs()),
             )  # fmt: skip
 
@@ -129,12 +129,6 @@ class Pipeline:
             choose_from=(fingerprint(),),
         )  # fmt: skip
 
-    def _cut_out(self, frames: np.ndarray) -> Stage[np.ndarray]:
-        """Mattes [T, H, W] of generated views [T, H, W, 3], by the best engine of this machine."""
-        config = replace(self.config.matting, engine="auto")
-        folder = self.workspace / "mattes"
-        return matting.choose(config, self.config.machine, frames, folder).run(frames)
-
     def _first_mesh(self, frame: np.ndarray) -> Stage[Mesh]:
         """A mesh of one frame [S, S, 4] alone, by Zero123++ and InstantMesh."""
         from ..mesh import instantmesh
@@ -143,9 +137,8 @@ class Pipeline:
         config, machine = self.config, self.config.machine
         size, model = len(frame), config.mesh.model
         views = yield from zero123plus.run(
-            frame[None], size, config=config.multiview, machine=machine, seed=config.seed,
-            matte=self._cut_out,
-        )  # fmt: skip
+            frame[None], size, config=config.multiview, machine=machine, seed=config.seed
+        )
         making = instantmesh.run(
             views.images[0], views.cameras, config.mesh.resolution, model=model, machine=machine
         )

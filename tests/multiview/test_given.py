@@ -74,7 +74,7 @@ def run(path: Path, views: str = "multiview", frames: int = FRAMES, size: int = 
 
 def chosen(config: MultiviewConfig, path: Path, read: clip.Clip) -> Engine:
     machine = MachineConfig(device="cpu")
-    return multiview.choose(config, machine, path, read, seed=0, matte=lambda frames: None)
+    return multiview.choose(config, machine, path, read, seed=0)
 
 
 def reds(views: Views) -> np.ndarray:

@@ -1,8 +1,8 @@
 """The Zero123++ engine, v1.2 or v1.1: six views of each frame, cut out, with their cameras.
 
 Every frame is generated as one grid of six views, from the same noise; with an anchor, later frames
-attend to the first one. The views are then cut out of their plain background, each view's frames as
-one clip, and for v1.2 the front camera is fitted to them.
+attend to the first one. The views are then cut out of their plain background, and for v1.2 the
+front camera is fitted to them.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from ...clip import cut_out, resized
 from ...config import MachineConfig, MultiviewConfig
 from ...errors import UserError
 from ...images import over, tile
+from ...matting import plain
 from ...run.device import release
-from ...run.events import Event, Stage, nested
+from ...run.events import Event, Stage
 from ..given import RIGS
-from ..views import Matte, Views, join
+from ..views import Views, join
 from .fit_front_camera import fit_front_camera, silhouette_iou
 from .generate import generate_views, parse_redraws
 
@@ -34,7 +35,6 @@ def run(
     config: MultiviewConfig,
     machine: MachineConfig,
     seed: int,
-    matte: Matte,
 ) -> Stage[Views]:
     """The front view and six generated views around the object in every frame.
 
@@ -51,7 +51,7 @@ def run(
         )
     count = len(frames)
     denoising = (count + len(parse_redraws(config.redraw, count))) * config.steps
-    total = denoising + 6 * count + 1
+    total = denoising + 7
     yield Event("multiview", 0, total, f"loading Zero123++ {config.version}")
     try:
         images = yield from generate_views(frames, config, machine, seed, total)
@@ -59,11 +59,9 @@ def run(
         release()
     views = np.empty((count, 6, size, size, 4), np.uint8)
     for view in range(6):
-        part = Event(
-            "multiview", denoising + view * count, total, f"cutting out view {view + 1}"
-        )  # fmt: skip
-        alphas = yield from nested(matte(images[:, view]), part, share=count)
-        for index, (image, alpha) in enumerate(zip(images[:, view], alphas, strict=True)):
+        yield Event("multiview", denoising + view, total, f"cutting out view {view + 1}")
+        mattes = plain.mattes(images[:, view])
+        for index, (image, alpha) in enumerate(zip(images[:, view], mattes, strict=True)):
             views[index, view] = cut_out(image, alpha, size)
     yield Event("multiview", total - 1, total, "placing the cameras")
     fronts = np.stack([frame if len(frame) == size else resized(frame, size) for frame in frames])

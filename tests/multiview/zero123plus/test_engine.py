@@ -23,21 +23,25 @@ CONFIG = MultiviewConfig(steps=2)
 FRAMES, SIZE = 2, 40
 
 
-def matte(clip: np.ndarray) -> Stage[np.ndarray]:
-    """A disc in the middle, whatever is seen there."""
-    yield Event("matting", 1, 2, "matting")
-    y, x = np.mgrid[: clip.shape[1], : clip.shape[2]]
-    disc = np.hypot(x - clip.shape[2] / 2, y - clip.shape[1] / 2) < clip.shape[1] / 3
-    yield Event("matting", 2, 2)
-    return np.repeat(disc[None], len(clip), 0).astype(np.uint8) * 255
-
-
-def run_engine(machine: MachineConfig, config=CONFIG, matte=matte) -> Stage[Views]:
+def run_engine(machine: MachineConfig, config=CONFIG) -> Stage[Views]:
     clip = tiny.disc_frames(FRAMES)
-    return engine.run(clip, SIZE, config=config, machine=machine, seed=0, matte=matte)
+    return engine.run(clip, SIZE, config=config, machine=machine, seed=0)
 
 
-def test_six_views_of_each_frame(machine, networks):
+@pytest.fixture
+def discs(monkeypatch):
+    """A disc in the middle of each view, whatever the random weights draw."""
+
+    def mattes(pictures: np.ndarray) -> np.ndarray:
+        y, x = np.mgrid[: pictures.shape[1], : pictures.shape[2]]
+        disc = np.hypot(x - pictures.shape[2] / 2, y - pictures.shape[1] / 2)
+        alpha = 255 * (disc < pictures.shape[1] / 3)
+        return np.repeat(alpha[None], len(pictures), 0).astype(np.uint8)
+
+    monkeypatch.setattr(engine.plain, "mattes", mattes)
+
+
+def test_six_views_of_each_frame(machine, networks, discs):
     stage = run_engine(machine)
     events, views = finished(stage)
     assert views.images.shape == (FRAMES, 7, SIZE, SIZE, 4)
@@ -50,18 +54,21 @@ def test_six_views_of_each_frame(machine, networks):
     steps = [event.step for event in events]
     assert steps == sorted(steps)
     assert {event.stage for event in events} == {"multiview"}
-    assert (events[-1].step, events[-1].total) == (events[-1].total, FRAMES * (2 + 6) + 1)
+    assert (events[-1].step, events[-1].total) == (events[-1].total, FRAMES * 2 + 7)
     assert 0 < events[-1].metrics["iou"] <= 1
     grids = [event.preview for event in events if event.message.startswith("six views")]
     assert [grid.shape for grid in grids] == [(640, 960, 3)] * FRAMES
     assert all(grid.std() > 1 for grid in grids)
-    assert sum("cutting out view" in event.message for event in events) == 12
+    assert sum("cutting out view" in event.message for event in events) == 6
 
 
-def test_the_views_lie_where_the_grid_has_them(machine, monkeypatch):
-    """View k of the result is picture k, not mixed up with time, and its matte is its own."""
-    pictures = np.zeros((FRAMES, 6, 320, 320, 3), np.uint8)
-    pictures[:] = (20 * np.arange(6) + 100 * np.arange(FRAMES)[:, None])[..., None, None, None]
+def test_the_views_lie_where_the_grid_has_them_and_are_cut_out(machine, monkeypatch):
+    """View k of the result is picture k, not mixed up with time, without its grey background."""
+    y, x = np.mgrid[:320, :320]
+    object_ = np.hypot(x - 160, y - 160) < 100
+    pictures = np.full((FRAMES, 6, 320, 320, 3), 127, np.uint8)
+    levels = 20 * np.arange(6) + 100 * np.arange(FRAMES)[:, None]
+    pictures[:, :, object_] = levels[..., None, None] * (1, 0, 0) + (0, 0, 40)
 
     def ready(*args) -> Stage[np.ndarray]:
         yield Event("multiview")
@@ -70,9 +77,10 @@ def test_the_views_lie_where_the_grid_has_them(machine, monkeypatch):
     monkeypatch.setattr(engine, "generate_views", ready)
     stage = run_engine(machine)
     views = finished(stage)[1]
-    np.testing.assert_allclose(
-        views.images[:, 1:, SIZE // 2, SIZE // 2, 0], pictures[:, :, 0, 0, 0], atol=1
-    )
+    middle = views.images[:, 1:, SIZE // 2, SIZE // 2]
+    np.testing.assert_allclose(middle[..., 0], levels, atol=1)
+    np.testing.assert_array_equal(middle[..., 3], 255)
+    assert views.images[:, 1:, :2, :, 3].max() == 0
 
 
 def test_version_1_1_does_not_draw_on_white(machine):
@@ -90,28 +98,6 @@ def test_closing_cancels_after_a_step_and_frees_the_networks(machine, networks):
     stage.close()
     gc.collect()
     assert networks[0]() is None
-
-
-def test_closing_while_mattes_are_made_closes_the_matting(machine, monkeypatch):
-    closed = []
-
-    def slow(clip: np.ndarray) -> Stage[np.ndarray]:
-        try:
-            while True:
-                yield Event("matting", 0, 1)
-        finally:
-            closed.append(True)
-
-    def ready(*args) -> Stage[np.ndarray]:
-        yield Event("multiview")
-        return np.zeros((FRAMES, 6, 320, 320, 3), np.uint8)
-
-    monkeypatch.setattr(engine, "generate_views", ready)
-    stage = run_engine(machine, matte=slow)
-    while "cutting out" not in next(stage).message:
-        pass
-    stage.close()
-    assert closed == [True]
 
 
 def test_missing_weights_are_one_sentence(tmp_path):
