@@ -39,7 +39,7 @@ Metric = Literal[
     "psnr", "ssim", "clip", "lpips", "fvd", "fvd-sets", "fid-vid", "ms-ssim", "d-ssim", "clip-t",
     "clip-d",
 ]  # fmt: skip
-Format = Literal["ply", "splat", "glb", "cache", "path", "player", "zip"]
+Format = Literal["player", "ply", "splat", "glb", "cache", "path", "zip"]
 REFUSED = 2  # exit code of inspect for a clip that a run would refuse
 INTERRUPTED = 130  # exit code after Ctrl-C, as shells have it
 OUTPUT_CLOSED = 141  # and after a broken pipe
@@ -139,10 +139,10 @@ class Export:
     run: tyro.conf.Positional[Path]
     """Run folder with a finished optimization."""
     formats: Annotated[tuple[Format, ...], _listed(Format)] = get_args(Format)
-    """Formats to write: ply (a splat file per frame), splat (one moment for splat viewers: splat,
-    spz, glb), glb (one mesh that moves, also as usdz), cache (numpy arrays and an import script for
-    Blender), path (of an object that crosses the frame), player (packed 4D file and offline web
-    page), zip (everything)."""
+    """Formats to write: player (packed 4D file and offline web page), ply (a splat file per frame),
+    splat (one moment for splat viewers: splat, spz, glb), glb (one mesh that moves, also as usdz),
+    cache (numpy arrays and an import script for Blender), path (of an object that crosses the
+    frame), zip (everything)."""
     moment: float = 0.5
     """Moment that splat shows, from 0 = start to 1 = end of the clip."""
     export: ExportConfig = dataclasses.field(default_factory=ExportConfig)

@@ -160,7 +160,7 @@ class Handlers:
             idle()
             | {"clip": str(example.clip), "preview": _clip_preview(str(example.clip))}
             | _pictured(example.picture)
-            | artifacts(example.folder, set(progress.stages))
+            | artifacts(example.folder, {*progress.stages, "player"})
             | {
                 "welcome": gr.update(visible=False),
                 "strip": progress.strip(),

@@ -41,7 +41,7 @@ class TabState:
     queued: float = 0.0  # when the job was queued: it may be queued again
     offset: int = 0  # bytes of its event log that were read
     progress: Progress = field(default_factory=Progress)
-    shown: set[str] = field(default_factory=set)  # stages whose artifacts the tab shows
+    shown: set[str] = field(default_factory=set)  # stages, and "player", that the tab shows
     sent: Values = field(default_factory=dict)  # the latest values
 
     def changes(self, values: Values) -> Values:
@@ -121,7 +121,10 @@ def show(
         values = no_results() | {"welcome": gr.update(visible=False), "head": "", "job": job.id}
     tab.read(job)
     progress = tab.progress
-    finished = {name for name in progress.stages if progress.is_done(name)} - tab.shown
+    finished = {name for name in progress.stages if progress.is_done(name)}
+    if "export" in finished or progress.stages["export"].step:  # long before the moving mesh
+        finished.add("player")
+    finished -= tab.shown
     tab.shown |= finished
     values |= artifacts(job.folder, finished | changed)
     values |= _buttons(service, job, progress) | _messages(service, job, progress)
@@ -136,7 +139,8 @@ def show(
 
 
 def artifacts(folder: Path, stages: Set[str]) -> Values:
-    """The artifacts of these stages in a run folder, for the components that show them."""
+    """The artifacts of these stages in a run folder, for the components that show them; "player"
+    stands for the first file of the export stage."""
     values = {
         name: gr.update(value=str(folder / file), visible=True)
         for name, (stage, file) in ARTIFACTS.items()
@@ -149,8 +153,10 @@ def artifacts(folder: Path, stages: Set[str]) -> Values:
         values["compare"] = gr.update(value=pair, label=label, visible=True)
     if "fourd" in stages:
         values["insight"] = results.insight(folder)
+    if "player" in stages:
+        values["player"] = results.player(folder)
     if "export" in stages:
-        values |= {"player": results.player(folder), "downloads": results.downloads(folder)}
+        values["downloads"] = results.downloads(folder)
     return values
 
 

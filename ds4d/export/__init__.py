@@ -15,14 +15,15 @@ from . import archive, object_mesh, packed, ply, points_cache, root_motion, spla
 from .context import ExportContext
 
 # Writers: each writes files into the run folder and yields their names, repeatedly while a large
-# file is in progress. The zip comes last because it contains the others' files.
+# file is in progress. The player comes first, because the page shows it after the first step; the
+# zip comes last because it contains the others' files.
 FORMATS: dict[str, Callable[[ExportContext], Iterator[str]]] = {
+    "player": packed.write,
     "ply": ply.write,
     "splat": splat.write,
     "glb": object_mesh.write,
     "cache": points_cache.write,
     "path": root_motion.write,
-    "player": packed.write,
     "zip": archive.write,
 }
 MESH_FORMATS = ("glb",)  # not for multi-camera captures, which have no closed surface

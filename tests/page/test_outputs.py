@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ds4d import export
 from ds4d.config import Config
 from ds4d.errors import UserError
 from page import outputs
@@ -72,3 +73,19 @@ def test_the_end_of_a_job_is_a_message(service, job):
     values = outputs.show(service, service.store.find(job.id), None)
     assert "It has one frame." in values["notice"] and "is-error" in values["notice"]
     assert values["run"]["value"] == "Continue" and values["run"]["interactive"]
+
+
+def test_the_player_is_shown_once_it_is_written_and_before_the_other_files(service, job):
+    for name in ("exports/object.ds4d", "videos/orbit.mp4"):
+        (job.folder / name).parent.mkdir()
+        (job.folder / name).write_bytes(b"of an earlier run, until they are replaced")
+    log(job, stage="export", step=0, total=7)
+    values = outputs.show(service, job, None)
+    assert not values["player"]
+    log(job, stage="export", step=1, total=7)
+    values = outputs.show(service, job, values["tab"])
+    assert "object.ds4d" in values["player"] and "downloads" not in values
+
+
+def test_the_player_is_the_first_file_that_a_run_writes():
+    assert next(iter(export.FORMATS)) == "player"
