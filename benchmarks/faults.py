@@ -38,7 +38,6 @@ CHECKPOINT = "checkpoints/latest.safetensors"
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
-NICE = {"RAY_worker_niceness": "0"}  # Ray's tasks get what others leave them, else
 STOPPED = 60.0  # seconds of a SIGSTOP
 
 
@@ -228,7 +227,7 @@ def try_fault(
 def main(options: Options) -> None:
     from . import faults_of_machines  # it imports this module
 
-    os.environ.update(ONE_THREAD | NICE)
+    os.environ.update(ONE_THREAD)
     faults = {**FAULTS, **faults_of_machines.FAULTS}
     figures = {}
     with tempfile.TemporaryDirectory() as temporary:

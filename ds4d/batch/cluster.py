@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..config import Config
@@ -36,6 +36,7 @@ class Cluster:
     node_cpus: int  # of the largest machine
     node_gb: float  # memory that the largest machine offers to tasks
     local: bool
+    dashboard: str = ""  # address of Ray's dashboard; empty = there is none
 
     def threads(self, clips: int) -> int:
         """CPU threads of a task: one, or more where there are more cores than clips."""
@@ -85,17 +86,21 @@ def connected(address: str, dashboard: bool) -> Iterator[Cluster]:
         UserError: Ray is not installed, or there is no cluster at the address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    if not address:  # tasks have the priority of this command; Ray's own default is 15 lower
+        os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         import ray
     except ImportError as error:
         raise MISSING from error
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address.startswith("ray://"):  # tasks of other drivers search modules in its folder anyway
+        quiet["runtime_env"] = {"env_vars": {"PYTHONPATH": "."}}
     try:
         if address:
-            ray.init(address, **quiet)
+            context = ray.init(address, **quiet)
         else:
-            ray.init(
+            context = ray.init(
                 "local", num_cpus=cores(), num_gpus=None if gpu_name() else 0,
                 include_dashboard=dashboard, object_store_memory=OBJECT_STORE_BYTES, **quiet,
             )  # fmt: skip
@@ -107,7 +112,8 @@ def connected(address: str, dashboard: bool) -> Iterator[Cluster]:
     for number, handler in handlers.items():  # Ray puts its own in their place
         signal.signal(number, handler)
     try:
-        yield described(local=not address)
+        url = context.dashboard_url
+        yield replace(described(local=not address), dashboard=f"http://{url}" if url else "")
     finally:
         ray.shutdown()
 

@@ -28,4 +28,4 @@ class Batch:
     retry_failed: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
     """Try clips again that failed before."""
     dashboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
-    """Start Ray's dashboard on http://127.0.0.1:8265; a cluster has its own."""
+    """Start Ray's dashboard, whose address is printed; a cluster has its own."""

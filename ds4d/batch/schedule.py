@@ -138,11 +138,19 @@ def _outcome(reference: ray.ObjectRef) -> Outcome:
             "again", "A machine did not have enough memory.",
             "Use fewer or smaller frames, or machines with more memory.",
         )  # fmt: skip
+    except exceptions.RayTaskError as error:  # `compute` itself raises nothing: it never began
+        return Outcome(
+            "failed", f"The cluster could not begin it: {_last_line(error)}",
+            "Start Ray in the folder of this repository on all machines (docs/cluster.md).",
+        )  # fmt: skip
     except LOST:
         return Outcome(
             "again", "The machines or processes that computed it ended again and again.",
             "Finished stages are kept: --retry-failed goes on.",
         )  # fmt: skip
     except exceptions.RayError as error:
-        words = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        return Outcome("failed", f"The cluster could not compute it: {words}")
+        return Outcome("failed", f"The cluster could not compute it: {_last_line(error)}")
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]

@@ -30,6 +30,8 @@ def run(command: Batch) -> int:
         try:
             if left:
                 with cluster.connected(command.address, command.dashboard) as machines:
+                    if machines.dashboard:
+                        print(f"Ray's dashboard: {machines.dashboard}", file=sys.stderr)
                     threads = command.threads or machines.threads(len(left))
                     _compute(left, runs, ledger, machines, threads, progress)
         finally:

@@ -40,7 +40,10 @@ def main(lane: str) -> None:
         from ds4d import animate  # noqa: F401
     else:
         _warm_up(stopped=lambda: not orders.empty())
-    job = load(Path(orders.get()))
+    folder = orders.get()
+    if not folder:
+        return
+    job = load(Path(folder))
     compute(job, partial(work, job), stop.is_set)
 
 
@@ -65,12 +68,11 @@ def work(job: Job, until: str = STAGES[-1]) -> Generator[Event, None, None]:
 
 def _listen(orders: Queue[str], stop: threading.Event) -> None:
     """Hand on the folder, and ask the run to stop once standard input is closed; end the process if
-    it does not, and at once if there was no folder."""
+    it does not. Without a job there is no folder: the warm-up removes its files then, too."""
     folder = sys.stdin.readline().strip()
-    if not folder:
-        os._exit(0)
     orders.put(folder)
-    sys.stdin.read()
+    if folder:
+        sys.stdin.read()
     stop.set()
     time.sleep(GRACE)
     os._exit(1)

@@ -182,9 +182,10 @@ class _Place:
 
 
 def _started() -> subprocess.Popen:
+    # Not a session of its own: Linux compares the niceness of processes of one session alone.
     return subprocess.Popen(
         [sys.executable, "-m", "page.preflight.process"], cwd=ROOT, env=os.environ | ONE_THREAD,
-        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+        text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0,
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def pool(monkeypatch):
     def started():
         process = subprocess.Popen(
             [sys.executable, "-c", ANSWERS], text=True, stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, start_new_session=True,
+            stdout=subprocess.PIPE, process_group=0,
         )  # fmt: skip
         groups.add(process.pid)
         return process
@@ -137,6 +137,19 @@ def test_memory_and_time_are_limited_by_the_system(tmp_path):
         assert "cannot be looked at" in sentence(pool, file) or "memory" in sentence(pool, file)
     finally:
         pool.close()
+
+
+def test_reports_come_after_the_page_and_its_runs():
+    """In the page's session: Linux compares niceness of processes of one session alone."""
+    begun = pool_module._started()
+    try:
+        assert os.getsid(begun.pid) == os.getsid(0) and os.getpgid(begun.pid) == begun.pid
+        deadline = time.monotonic() + 60
+        while psutil.Process(begun.pid).nice() == os.nice(0) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert psutil.Process(begun.pid).nice() == min(19, os.nice(0) + process.NICE)
+    finally:
+        pool_module._kill(begun)
 
 
 def test_a_small_file_that_unpacks_to_gigabytes_is_refused_without_unpacking_it():

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ds4d.run.events import Event
 from page.jobs import event_log, worker
 from page.outputs import TabState
 from tests.page.jobs.conftest import order
+from tests.paths import ROOT
 
 
 def computed(store, events, cancelled=lambda: False):
@@ -63,3 +69,19 @@ def test_stopping_closes_the_work(store):
 
     _, progress = computed(store, events, cancelled=lambda: True)
     assert closed and progress.stages["clip"].state == "stopped"
+
+
+@pytest.mark.slow
+def test_a_worker_that_gets_no_job_leaves_no_files(tmp_path):
+    """The page ends while its worker compiles kernels."""
+    begun = subprocess.Popen(
+        [sys.executable, "-m", "page.jobs.worker", "runs"], cwd=ROOT, stdin=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("ds4d-*")):
+        assert time.monotonic() < deadline and begun.poll() is None
+        time.sleep(0.05)
+    begun.stdin.close()
+    assert begun.wait(60) == 0
+    assert not list(tmp_path.glob("ds4d-*"))
