@@ -23,6 +23,9 @@ from page.layout import create_app
 from page.theme import THEME
 
 STYLES = Path(__file__).resolve().parent / "page/style.css"
+# Sessions that Gradio remembers: a quarter of a megabyte for each tab, and for each call of a
+# program. A forgotten tab is shown anew at its next event.
+SESSIONS = 200
 
 service = Service.from_environment()
 demo = create_app(service)
@@ -41,6 +44,7 @@ if __name__ == "__main__":
         allowed_paths=[str(service.store.root)],
         max_file_size=service.limits.clip_bytes,
         footer_links=["api"],
+        state_session_capacity=SESSIONS,
         run_history=False,
         mcp_server=importlib.util.find_spec("mcp") is not None,
         _frontend=False,  # skips a self-check that a busy machine fails within its 3 s

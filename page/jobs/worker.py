@@ -28,10 +28,12 @@ from .event_log import EventLog
 from .store import Job, load
 
 log = logging.getLogger("ds4d.page")
+NICE = 5  # the page answers first, and clips are looked at last
 GRACE = 8.0  # seconds for a stage to reach its next event after the job was cancelled
 
 
 def main(lane: str) -> None:
+    os.nice(NICE)
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
     orders: Queue[str] = Queue()
     stop = threading.Event()

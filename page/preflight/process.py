@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 THUMBNAIL_HEIGHT = 72  # pixels
-NICE = 10  # the page and the runs come first
+NICE = 10  # the page and its runs come first
 KEPT = ("name", "seconds", "fps", "width", "height", "source_frames")  # of a Report, as they are
 
 

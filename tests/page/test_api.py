@@ -9,6 +9,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.page.conftest import started
@@ -97,6 +98,22 @@ def test_errors_are_sentences(client, red_clip, tmp_path):
     with pytest.raises(AppError):  # not a file of the server
         secret = {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}
         client.predict(clip=secret, api_name="/generate")
+
+
+@pytest.mark.slow
+def test_calls_of_programs_are_forgotten(app):
+    """Gradio takes every call for a session of its own, and keeps a quarter of a megabyte of it."""
+
+    def call(times: int) -> float:
+        """Megabytes of the app after some calls."""
+        for _ in range(times):
+            answer = httpx.post(f"{app.url}/gradio_api/call/status", json={"data": ["nobody"]})
+            path = f"{app.url}/gradio_api/call/status/{answer.json()['event_id']}"
+            assert "There is no run" in httpx.get(path, timeout=60).text
+        return app.process().memory_info().rss / 1e6
+
+    before = call(220)
+    assert call(80) - before < 0.1 * 80
 
 
 def _has_open(process, job: str) -> bool:

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from ds4d.run.events import Event
@@ -72,7 +73,7 @@ def test_stopping_closes_the_work(store):
 
 
 @pytest.mark.slow
-def test_a_worker_that_gets_no_job_leaves_no_files(tmp_path):
+def test_a_worker_lets_the_page_come_first_and_leaves_no_files_without_a_job(tmp_path):
     """The page ends while its worker compiles kernels."""
     begun = subprocess.Popen(
         [sys.executable, "-m", "page.jobs.worker", "runs"], cwd=ROOT, stdin=subprocess.PIPE,
@@ -82,6 +83,7 @@ def test_a_worker_that_gets_no_job_leaves_no_files(tmp_path):
     while not list(tmp_path.glob("ds4d-*")):
         assert time.monotonic() < deadline and begun.poll() is None
         time.sleep(0.05)
+    assert psutil.Process(begun.pid).nice() == min(19, os.nice(0) + worker.NICE)
     begun.stdin.close()
     assert begun.wait(60) == 0
     assert not list(tmp_path.glob("ds4d-*"))
