@@ -45,7 +45,12 @@ from .speed.measure import machine
 
 LIMIT = 300.0  # seconds for all processes to begin
 SAMPLE = 0.5  # seconds between two looks at the memory
-GPU = ("nvidia-smi", "--query-gpu=memory.used,utilization.gpu", "--format=csv,noheader,nounits")
+GPU = (
+    "nvidia-smi",
+    "--id=0",
+    "--query-gpu=memory.used,utilization.gpu",
+    "--format=csv,noheader,nounits",
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,7 +18,14 @@ from ds4d.run.events import STAGES
 
 HERE = Path(__file__).parents[2]
 CLIPS = HERE / "examples" / "clips"
-BUSY = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "100")
+BUSY = (
+    "nvidia-smi",
+    "--id=0",
+    "--query-gpu=utilization.gpu",
+    "--format=csv,noheader,nounits",
+    "-lms",
+    "100",
+)
 
 
 @dataclass(frozen=True)
