@@ -45,12 +45,7 @@ from .speed.measure import machine
 
 LIMIT = 300.0  # seconds for all processes to begin
 SAMPLE = 0.5  # seconds between two looks at the memory
-GPU = (
-    "nvidia-smi",
-    "--id=0",
-    "--query-gpu=memory.used,utilization.gpu",
-    "--format=csv,noheader,nounits",
-)
+GPU = "nvidia-smi --id=0 --query-gpu=memory.used,utilization.gpu --format=csv,noheader,nounits"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,8 +125,10 @@ def watched() -> Iterator[dict[str, float]]:
         while not end.wait(SAMPLE):
             used = sum(child.memory_info().rss for child in psutil.Process().children(True))
             found["memory_gb"] = max(found["memory_gb"], round(used / 1e9, 2))
-            if shutil.which(GPU[0]):
-                printed = subprocess.run(GPU, capture_output=True, text=True, check=True).stdout
+            if shutil.which("nvidia-smi"):
+                printed = subprocess.run(
+                    GPU.split(), capture_output=True, text=True, check=True
+                ).stdout
                 megabytes, percent = map(float, printed.splitlines()[0].split(","))
                 most = max(found.get("gpu_memory_gb", 0.0), megabytes / 1e3)
                 busy.append(percent / 100)

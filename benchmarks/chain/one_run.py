@@ -18,14 +18,7 @@ from ds4d.run.events import STAGES
 
 HERE = Path(__file__).parents[2]
 CLIPS = HERE / "examples" / "clips"
-BUSY = (
-    "nvidia-smi",
-    "--id=0",
-    "--query-gpu=utilization.gpu",
-    "--format=csv,noheader,nounits",
-    "-lms",
-    "100",
-)
+BUSY = "nvidia-smi --id=0 --query-gpu=utilization.gpu --format=csv,noheader,nounits -lms 100"
 
 
 @dataclass(frozen=True)
@@ -80,9 +73,9 @@ def run(command: Command) -> dict:
 
 def _watched(process: subprocess.Popen, out: Path) -> dict[str, float]:
     """Wait for the end; the GPU's mean busy share by stage, empty without nvidia-smi."""
-    if shutil.which(BUSY[0]) is None:
+    if shutil.which("nvidia-smi") is None:
         return {}
-    watch = subprocess.Popen(BUSY, stdout=subprocess.PIPE, text=True)
+    watch = subprocess.Popen(BUSY.split(), stdout=subprocess.PIPE, text=True)
     shares = defaultdict(list)
 
     def listen() -> None:
