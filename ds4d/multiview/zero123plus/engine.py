@@ -8,6 +8,7 @@ front camera is fitted to them.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from ...images import over, tile
 from ...matting import plain
 from ...run.device import release
 from ...run.events import Event, Stage
+from ...run.parallel import each
 from ..given import RIGS
 from ..views import Views, join
 from .fit_front_camera import fit_front_camera, silhouette_iou
@@ -61,8 +63,7 @@ def run(
     for view in range(6):
         yield Event("multiview", denoising + view, total, f"cutting out view {view + 1}")
         mattes = plain.mattes(images[:, view])
-        for index, (image, alpha) in enumerate(zip(images[:, view], mattes, strict=True)):
-            views[index, view] = cut_out(image, alpha, size)
+        views[:, view] = list(each(partial(cut_out, size=size), images[:, view], mattes))
     yield Event("multiview", total - 1, total, "placing the cameras")
     fronts = np.stack([frame if len(frame) == size else resized(frame, size) for frame in frames])
     cameras, iou = place_cameras(fronts[..., 3], views[..., 3], config.version)
