@@ -24,8 +24,8 @@ CPU_GB = 1.5  # peak memory of a preview
 
 # One NVIDIA H200 with the pretrained networks.
 ON_H200 = {
-    "clip": 0.5, "matting": 24.0, "multiview": 31.0, "features": 1.9, "mesh": 5.8, "videos": 3.0,
-    "export": 32.0,  # on the CPU, for the most part: the mesh that moves
+    "clip": 0.9, "matting": 24.0, "multiview": 28.0, "features": 1.3, "mesh": 3.2, "videos": 2.5,
+    "export": 30.0,  # on the CPU, for the most part: the mesh that moves
 }  # fmt: skip
 # Seconds of a step without SDS, capturing of CUDA graphs included. Standard was timed with a sixth
 # fewer Gaussians (.0038), and scaled.
