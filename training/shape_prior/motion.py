@@ -11,6 +11,9 @@ from torch import Tensor
 Points = tuple[Tensor, Tensor, Tensor]  # x, y, z
 
 QUARTERS = 0.3  # share of the clips in three-quarter view
+MILDEST = 0.3  # of the random deformations, as a share of the strongest
+SWAYING = 0.2  # share of the animated clips that bend and turn over time beside their own motion
+TRAVELS = 0.15  # share of the clips in which the object moves through the frame
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Variation:
     """Spread of the random changes. Zero leaves objects and mattes as they are."""
 
     shape: float = 1.0  # scales, bends, warps
-    sway: float = 1.0  # motion of objects at rest
+    sway: float = 1.0  # motion that is added
     image: float = 1.0  # light, colours, matte
 
     @classmethod
@@ -45,51 +48,56 @@ class Motion:
             return torch.rand(B, *shape, device=device, generator=rng)
 
         time = torch.linspace(-1, 1, T, device=device) if T > 1 else torch.zeros(1, device=device)
-        still = spread.sway * (~moving).float()[:, None]  # [B, 1]
+        sway = spread.sway * (~moving[:, None] | (uniform(1) < SWAYING)).float()  # [B, 1]
         wave = (2 * math.pi * uniform(1) + (1 + 2 * uniform(1)) * time).sin()  # [B, T]
-        shape = spread.shape
+        shape = spread.shape * (MILDEST + (1 - MILDEST) * uniform(1))  # [B, 1]
         self.scales = (0.16 * shape * normal(3)).exp()
-        if shape > 0:
+        if spread.shape > 0:
             self.scales[:, 0] *= torch.where(uniform() < 0.5, 1.0, -1.0)  # mirror images
         # Smooth waves: p + amplitude sin(frequency p + phase)
         self.frequencies = 5 * normal(3, 3)
         self.phases = (
             2 * math.pi * uniform(3)[:, None]
-            + still[..., None] * normal(3)[:, None] * (time[:, None])
+            + sway[..., None] * normal(3)[:, None] * (time[:, None])
         )  # [B, T, 3]
-        self.amplitudes = 0.015 * shape * normal(3, 3)
+        self.amplitudes = 0.015 * shape[..., None] * normal(3, 3)
         # Bends: turns about an axis in proportion to the place along another one
-        bends = (uniform(3) < 0.5).float() * normal(3) * shape * 0.5
-        self.bends = bends[:, None] + 0.3 * (still * wave)[..., None] * normal(3)[:, None]
+        bends = (uniform(4) < 0.5).float() * normal(4) * shape * 0.5
+        self.bends = bends[:, None] + 0.3 * (sway * wave)[..., None] * normal(4)[:, None]
         # Growth of all that is beyond a plane: large heads, long or short legs, thick tails
         outward = normal(3)
         self.outward = outward / outward.norm(dim=1, keepdim=True)
         self.rooted = 0.05 + 0.25 * uniform()
-        grown = (uniform() < 0.6).float() * (0.35 * shape * normal()).clamp(-0.7, 0.7)
-        self.growth = grown.exp() - 1
+        grown = (uniform(1) < 0.6).float() * (0.35 * shape * normal(1)).clamp(-0.7, 0.7)
+        self.growth = grown[:, 0].exp() - 1
         # A turn of all that is beyond a plane, as of a head or a trunk
         normals = normal(3) * torch.tensor([0.4, 1.0, 1.0], device=device)
         self.normals = normals / normals.norm(dim=1, keepdim=True)
         self.beyond = 0.1 + 0.25 * uniform()
-        turn = (uniform(1) < 0.5).float() * (normal(1) * shape + still * 0.5 * wave)
+        turn = (uniform(1) < 0.5).float() * (normal(1) * shape + sway * 0.5 * wave)
         axis = normal(3)
         self.axes = axis / axis.norm(dim=1, keepdim=True)
         self.turns = 0.35 * turn.expand(B, T)
+
+        # A way through the frame, most of it level
+        travels = spread.sway * (uniform(1) < TRAVELS).float()[..., None]
+        there = time[:, None] * normal(3)[:, None] + wave[..., None] * normal(3)[:, None]
+        self.way = travels * there * torch.tensor([0.1, 0.1, 0.03], device=device)  # [B, T, 3]
 
         quarter = ((4 * uniform(1)).floor() + 0.5) * math.pi / 2 + math.radians(15) * normal(1)
         yaw = torch.where(uniform(1) < QUARTERS, quarter, 2 * math.pi * uniform(1))
         yaw = yaw + math.radians(3) * spread.sway * normal(1) * wave
         spins = (uniform(1) < 0.12).float() * spread.sway
         self.yaw = yaw + spins * math.radians(60) * normal(1) * time
-        level = uniform(1) < 0.6
+        level = uniform(1) < 0.7
         elevation = torch.where(level, 3 * normal(1), -10 + 40 * uniform(1))
-        self.elevation = torch.deg2rad(elevation * min(1, shape)).expand(B, T)
-        self.roll = torch.deg2rad(2 * shape * normal(1)).expand(B, T)
-        fov = torch.deg2rad(torch.where(uniform() < 0.5, 30.0, 15 + 35 * uniform()))
-        fov = fov if shape > 0 else torch.full_like(fov, math.radians(30))
+        self.elevation = torch.deg2rad(elevation * min(1, spread.shape)).expand(B, T)
+        self.roll = torch.deg2rad(2 * spread.shape * normal(1)).expand(B, T)
+        fov = torch.deg2rad(torch.where(uniform() < 0.6, 30.0, 15 + 35 * uniform()))
+        fov = fov if spread.shape > 0 else torch.full_like(fov, math.radians(30))
         self.distance = 0.5 / (fov / 2).tan()
-        self.fill = 0.75 + 0.2 * uniform() if shape > 0 else torch.full_like(fov, 0.9)
-        self.offset = (uniform(2) - 0.5) * (1 - self.fill)[:, None] * min(1, shape)
+        self.fill = 0.75 + 0.2 * uniform() if spread.shape > 0 else torch.full_like(fov, 0.9)
+        self.offset = (uniform(2) - 0.5) * (1 - self.fill)[:, None] * min(1, spread.shape)
 
     def pose(self, points: Points) -> Points:
         """Camera coordinates (x right, y down, z forward, origin in the object) of [B, T, N]."""
@@ -103,8 +111,9 @@ class Motion:
             x, y = _turned(x, y, self.bends[..., 0:1] * y)  # the spine sideways
             y, z = _turned(y, z, self.bends[..., 1:2] * y)  # up and down
             x, z = _turned(x, z, self.bends[..., 2:3] * z)  # a lean
+            y, z = _turned(y, z, self.bends[..., 3:4] * z)  # a bow
             x, y, z = self._hinged(x, y, z)
-        return x, y, z
+        return tuple(p + self.way[..., i, None] for i, p in enumerate((x, y, z)))
 
     def seen(self, points: Points, yaw: Tensor) -> Points:
         """Camera coordinates of deformed points [B, T, N], from azimuths [B, T]."""

@@ -20,7 +20,7 @@ from .assets import CLIP_POSES, Asset
 
 RING = 10  # vertices around a tube
 CLIPS = 2  # of each figure: two gaits
-ACTS = 0.6  # share of the gaits of upright figures in which they act
+ACTS = 0.75  # share of the gaits of upright figures in which they act
 
 
 class Tube(NamedTuple):
@@ -69,7 +69,7 @@ class _Build:
 
     def __init__(self, rng: np.random.Generator):
         u = rng.uniform
-        kind = rng.choice(["four", "two", "beast", "person"], p=[0.52, 0.12, 0.1, 0.26])
+        kind = rng.choice(["four", "two", "beast", "person"], p=[0.48, 0.1, 0.12, 0.3])
         self.person, self.four = kind == "person", kind == "four"
         self.upright = self.person or kind == "beast"
         low, high = {"four": (-0.12, 0.2), "two": (0.1, 0.9)}.get(kind, (1.35, 1.6))

@@ -38,7 +38,7 @@ FISH = (
     "grouper", "humphead", "gramma", "whale", "dolphin",
 )  # fmt: skip
 SHARES = {
-    "animal": 0.25, "fish": 0.05, "human": 0.20, "creature": 0.12, "figure": 0.24, "other": 0.14,
+    "animal": 0.25, "fish": 0.04, "human": 0.22, "creature": 0.12, "figure": 0.25, "other": 0.12,
 }  # fmt: skip
 ANIMATED = 5.0  # chance of an animated object over that of one at rest
 CLOCK = 10  # steps between looks at the clock

@@ -87,11 +87,12 @@ def measure(prior: Prior, clips: Clips) -> dict:
     half = ROUND * inflated(mask)
     colors = clips.images[0, :, :3]
     none = torch.zeros_like(found.log_spreads)
+    unplaced = torch.zeros_like(found.extents), torch.zeros_like(found.targets)
     engines = {
         "network": found,
         "slant given": given,
-        "inflation": Surfaces(flat, half, colors, none, flat.new_zeros(1)),
-        "billboard": Surfaces(flat, flat, colors, none, flat.new_zeros(1)),
+        "inflation": Surfaces(flat, half, colors, none, *unplaced),
+        "billboard": Surfaces(flat, flat, colors, none, *unplaced),
     }
     row: dict = {name: errors(surfaces, clips) for name, surfaces in engines.items()}
     true, estimated = torch.rad2deg(clips.slants[0]), torch.rad2deg(slants)

@@ -8,6 +8,7 @@ Lengths are in widths of the square frame, which is cropped around the clip.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from .light import Light, spoil
 from .motion import VARIED, Motion, Points, Variation
 
 SLANT_REST = 0.03  # widths: of objects as narrow as this the slant is taken for zero
+MIXED = 0.25  # deviation of the shares of other poses
 DEPTH_BITS, POINT_BITS = 20, 18
 FACING = ("animal", "human", "creature", "robot", "figure")  # categories that face -Y
 
@@ -33,9 +35,18 @@ class Clips:
     back: Tensor  # [B, T, S, S] depth of the last surface
     back_colors: Tensor  # [B, T, 3, S, S] in [0, 1]
     slants: Tensor  # [B, T] radians, positive: the right side is farther away
+    extents: Tensor  # [B, T, 2] depths of the nearest and the farthest point of each frame
     targets: Tensor  # [B] depth of what the cameras of all views look at
     azimuths: Tensor  # [B, T] radians, of the camera around the object
     faces: Tensor  # [B] bool, objects with a face, whose azimuth can be told
+
+
+class Poses(NamedTuple):
+    """Poses of B objects in T frames, each with a share of another pose of its object."""
+
+    starts: Tensor  # [B, T] rows of PointClouds.vertices
+    others: Tensor  # [B, 1]
+    shares: Tensor  # [B, 1, 1] negative: away from the other pose
 
 
 class PointClouds:
@@ -64,9 +75,11 @@ class PointClouds:
         self.device = torch.device(device)
 
 
-def choose_poses(clouds: PointClouds, objects: Tensor, frames: int, rng: torch.Generator) -> Tensor:
-    """Poses [B, T] of objects [B]: moments of one clip in order, forwards or backwards, or one
-    pose repeated."""
+def choose_poses(
+    clouds: PointClouds, objects: Tensor, frames: int, rng: torch.Generator, mixture: float = 0.0
+) -> Poses:
+    """Poses of objects [B]: moments of one clip in order, forwards or backwards, or one pose
+    repeated. Some animated ones are mixed with another of their poses: there are few clips."""
     B, device = len(objects), clouds.device
     first = torch.rand(B, device=device, generator=rng)
     if frames > CLIP_POSES:
@@ -78,7 +91,14 @@ def choose_poses(clouds: PointClouds, objects: Tensor, frames: int, rng: torch.G
     clips = clouds.poses[objects] // CLIP_POSES
     moving = (first * clips).long()[:, None] * CLIP_POSES + moments
     still = (first * clouds.poses[objects]).long()[:, None].expand_as(moments)
-    return torch.where(clouds.animated[objects][:, None], moving, still)
+    animated = clouds.animated[objects][:, None]
+    poses = torch.where(animated, moving, still)
+    draw = torch.rand(2, B, 1, device=device, generator=rng)
+    shares = MIXED * mixture * torch.randn(B, 1, device=device, generator=rng).clamp(-2, 2)
+    shares = torch.where(animated & (draw[0] < 0.25), shares, 0.0)[..., None]
+    others = (draw[1] * clouds.poses[objects][:, None]).long()
+    rows, sizes = clouds.starts[objects][:, None], clouds.sizes[objects][:, None]
+    return Poses(rows + poses * sizes, rows + others * sizes, shares)
 
 
 def render_clips(
@@ -92,16 +112,15 @@ def render_clips(
     elevation: float | None = None,  # radians, instead of a random one
 ) -> Clips:
     """Clips of objects at random azimuths."""
-    poses = choose_poses(clouds, objects, frames, rng)  # [B, T]
+    poses = choose_poses(clouds, objects, frames, rng, spread.shape)
     motion = Motion(clouds.animated[objects], frames, rng, spread)
     if yaw is not None:
         motion.yaw = yaw[:, None].expand(-1, frames)
     if elevation is not None:
         motion.elevation = torch.full_like(motion.yaw, elevation)
-    starts = clouds.starts[objects][:, None] + poses * clouds.sizes[objects][:, None]
     corners, weights = clouds.corners[objects], clouds.weights[objects].float()
 
-    rest = _points(clouds, starts, corners, weights)
+    rest = _points(clouds, poses, corners, weights)
     shaped = motion.shaped(rest)
     placed, targets = motion.project(motion.seen(shaped, motion.yaw), motion.target(shaped))
     mask, nearest, farthest = splat(placed, size)  # [B, T, S * S], indices of points
@@ -115,7 +134,7 @@ def render_clips(
 
     light = Light(len(objects), clouds.device, rng, spread.image)
     albedo = light.color(clouds.colors[objects], nearest, rest)
-    triangles = _triangles(clouds, starts, corners, nearest, motion)
+    triangles = _triangles(clouds, poses, corners, nearest, motion)
     relief = front.unflatten(2, (size, size)), mask.unflatten(2, (size, size))
     colors = light.shade(albedo, triangles, *relief)
     hidden = light.plain(light.color(clouds.colors[objects], farthest, rest))
@@ -129,8 +148,11 @@ def render_clips(
     images = spoil(rgba, rng, spread.image)
     leaning = slants((front + back) / 2, mask)
     faces = clouds.faces[objects]
+    extents = torch.stack([depth.amin(2), depth.amax(2)], 2) - mean[:, None, None]
     targets = targets - mean
-    return Clips(images, mask, front, back, back_colors, leaning, targets, motion.yaw, faces)
+    return Clips(
+        images, mask, front, back, back_colors, leaning, extents, targets, motion.yaw, faces
+    )
 
 
 def slants(middle: Tensor, mask: Tensor) -> Tensor:
@@ -144,11 +166,11 @@ def slants(middle: Tensor, mask: Tensor) -> Tensor:
     return slope.atan().clamp(-STEEPEST, STEEPEST)
 
 
-def _points(clouds: PointClouds, starts: Tensor, corners: Tensor, weights: Tensor) -> Points:
-    """Points [B, T, N] on the surfaces, in poses whose vertices start at [B, T]."""
+def _points(clouds: PointClouds, poses: Poses, corners: Tensor, weights: Tensor) -> Points:
+    """Points [B, T, N] on the surfaces."""
     x, y, z = 0.0, 0.0, 0.0
     for i in range(3):
-        corner = clouds.vertices[starts[..., None] + corners[:, None, :, i]]
+        corner = _vertices(clouds, poses, corners[:, None, :, i])
         weight = weights[:, None, :, i]
         x, y, z = (
             x + corner[..., 0] * weight,
@@ -159,15 +181,22 @@ def _points(clouds: PointClouds, starts: Tensor, corners: Tensor, weights: Tenso
 
 
 def _triangles(
-    clouds: PointClouds, starts: Tensor, corners: Tensor, index: Tensor, motion: Motion
+    clouds: PointClouds, poses: Poses, corners: Tensor, index: Tensor, motion: Motion
 ) -> tuple[Points, Points, Points]:
     """Corners, in camera coordinates, of the triangles that points by index [B, T, P] lie on."""
     posed = []
     for i in range(3):
         picked = corners[:, :, i].gather(1, index.flatten(1)).reshape(index.shape)
-        corner = clouds.vertices[starts[..., None] + picked]
+        corner = _vertices(clouds, poses, picked)
         posed.append(motion.pose(tuple(c.contiguous() for c in corner.unbind(-1))))
     return tuple(posed)
+
+
+def _vertices(clouds: PointClouds, poses: Poses, index: Tensor) -> Tensor:
+    """Vertices [B, T, P, 3] by index [B, T or 1, P] within their objects."""
+    own = clouds.vertices[poses.starts[..., None] + index]
+    other = clouds.vertices[poses.others[..., None] + index]
+    return own + poses.shares[..., None] * (other - own)
 
 
 def splat(placed: Points, size: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -33,6 +33,7 @@ class Sizes:
     blocks: tuple[int, int, int] = (1, 2, 2)  # residual blocks at 1/2, 1/4, 1/8, each way
     seeing: int = 6  # transformer layers before the slant is known
     placing: int = 2  # and after
+    reaching: int = 2  # after these, for extents and targets alone
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Surfaces:
     half: Tensor  # [N, S, S] half the distance between them
     back_colors: Tensor  # [N, 3, S, S] in [0, 1]
     log_spreads: Tensor  # [N, 3, S, S] of the front's depth, the back's, and the back's colours
+    extents: Tensor  # [B, T, 2] depths of the nearest and the farthest point of each frame
     targets: Tensor  # [B] depth of the middle of the box that the object fills over the clip
 
     @property
@@ -108,12 +110,14 @@ class ShapePrior(nn.Module):
         )
         self.slant_shift = nn.Linear(CONDITION, c4)
         self.placing = nn.ModuleList(Attention(c4) for _ in range(sizes.placing))
+        self.reaching = nn.ModuleList(Attention(c4) for _ in range(sizes.reaching))
+        for layer in self.reaching:  # identities before they are trained
+            for last in (layer.merge, layer.mlp[-1]):
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
         self.reach = nn.Linear(c4, c4)
-        self.target = nn.Sequential(  # from means over the clip and what reaches farthest
-            nn.LayerNorm(2 * c4), nn.Linear(2 * c4, c4), nn.SiLU(), nn.Linear(c4, 1)
-        )
-        nn.init.zeros_(self.target[-1].weight)
-        nn.init.zeros_(self.target[-1].bias)
+        self.target = _head(2 * c4, 1)  # from means over the clip and what reaches farthest
+        self.extents = _head(2 * c4, 2)  # from the same of each frame
         self.from4 = nn.ConvTranspose2d(c4, c3, 2, stride=2)
         self.up3 = _stack(2 * c3, c3, n3)
         self.from3 = nn.ConvTranspose2d(c3, c2, 2, stride=2)
@@ -156,10 +160,7 @@ class ShapePrior(nn.Module):
         tokens = (x.flatten(2).mT + self.slant_shift(condition)[:, None]).unflatten(0, (B, T))
         for index, layer in enumerate(self.placing):
             tokens = layer(tokens, across=index % 2 == 0)
-        covered = _covered(images)
-        mean = (tokens * covered).sum((1, 2)) / covered.sum((1, 2)).clamp(min=FOREGROUND)
-        farthest = (self.reach(tokens) * (covered > 0)).amax((1, 2))
-        targets = self.target(torch.cat([mean, farthest], 1))[:, 0].float()
+        extents, targets = self._placed(tokens, _covered(images))
         x = tokens.flatten(0, 1).mT.unflatten(2, x.shape[2:])
         for onward, blocks in (
             (self.from4, self.up3), (self.from3, self.up2), (self.from2, self.up1),
@@ -172,7 +173,21 @@ class ShapePrior(nn.Module):
         columns = _grid(images.flatten(0, 1))[:, 0]
         plane = slants.reshape(-1, 1, 1).tan() * (columns - _centers(images)) / 2
         half, colors = 0.1 * softplus(x[:, 1]), x[:, 2:5].sigmoid()
-        return Surfaces(plane + x[:, 0], half, colors, x[:, 5:], targets)
+        return Surfaces(plane + x[:, 0], half, colors, x[:, 5:], extents, targets)
+
+    def _placed(self, tokens: Tensor, covered: Tensor) -> tuple[Tensor, Tensor]:
+        """Extents [B, T, 2] and targets [B] of clips, of tokens [B, T, P, C] and how much of the
+        foreground [B, T, P, 1] is in each."""
+        for index, layer in enumerate(self.reaching):
+            tokens = layer(tokens, across=index % 2 == 0)
+        sums, counts = (tokens * covered).sum(2), covered.sum(2)
+        farthest = (self.reach(tokens) * (covered > 0)).amax(2)
+        means = sums / counts.clamp(min=FOREGROUND)
+        extents = self.extents(torch.cat([means, farthest], -1)).float() * (counts > 0)
+        middles = (extents[..., 0].amin(1) + extents[..., 1].amax(1)) / 2
+        mean = sums.sum(1) / counts.sum(1).clamp(min=FOREGROUND)
+        rest = self.target(torch.cat([mean, farthest.amax(1)], -1))[:, 0]
+        return extents, middles + rest.float()
 
     def forward(
         self, images: Tensor, slants: Tensor, own: Tensor | None = None
@@ -225,6 +240,14 @@ class Attention(nn.Module):
         y = scaled_dot_product_attention(*qkv.unbind(0))
         x = x + self.merge(y.transpose(1, 2).reshape(x.shape))
         return x + self.mlp(self.norm2(x))
+
+
+def _head(inputs: int, outputs: int) -> nn.Sequential:
+    """A perceptron that gives zeros before it is trained."""
+    last = nn.Linear(inputs // 2, outputs)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.LayerNorm(inputs), nn.Linear(inputs, inputs // 2), nn.SiLU(), last)
 
 
 def _stack(inputs: int, outputs: int, count: int) -> nn.ModuleList:
