@@ -18,7 +18,7 @@ from training.shape_prior.losses import COLUMNS, REACH, losses, silhouettes, tot
 from training.shape_prior.procedural import figures
 from training.shape_prior.train import State, Training, join, shares
 from training.shape_prior.validate import inflated
-from training.shape_prior.views import PointClouds, slants
+from training.shape_prior.views import PointClouds, choose_poses, slants
 
 TINY = Sizes(pixels=64, channels=(16, 16, 16, 16), blocks=(1, 1, 1), seeing=2, placing=1)
 
@@ -45,15 +45,45 @@ def test_slant_of_a_plane():
     assert abs(slants(middle, torch.ones(64, 64, dtype=torch.bool)).tan() - 0.5) < 0.02
 
 
+def lunge() -> Asset:
+    """A box that comes towards the camera."""
+    still = box(size=(0.2, 0.1, 0.4))
+    poses = np.repeat(still.poses, CLIP_POSES, 0)
+    poses[:, :, 1] -= np.linspace(0, 0.3, CLIP_POSES)[:, None]
+    return replace(still, poses=poses, clips=1)
+
+
 def test_the_cameras_target_is_the_middle_of_the_box_over_the_clip():
-    lunge = box(size=(0.2, 0.1, 0.4))
-    poses = np.repeat(lunge.poses, CLIP_POSES, 0)
-    poses[:, :, 1] -= np.linspace(0, 0.3, CLIP_POSES)[:, None]  # towards the camera
-    clips = clips_of(replace(lunge, poses=poses, clips=1), yaw=0, frames=CLIP_POSES)
+    clips = clips_of(lunge(), yaw=0, frames=CLIP_POSES)
     middle = (clips.front + clips.back)[0] / 2
     first, last = (middle[i][clips.mask[0, i]].mean() for i in (0, -1))
     assert abs(clips.targets[0] - (first + last) / 2) < 0.02
     assert abs(first - last) > 0.2
+
+
+def test_extents_are_those_of_each_frame_and_have_the_target_in_their_middle():
+    clips = clips_of(lunge(), yaw=25, frames=CLIP_POSES)
+    nearest, farthest = clips.extents[0].unbind(1)
+    for frame, inside in enumerate(clips.mask[0]):
+        front, back = clips.front[0, frame][inside], clips.back[0, frame][inside]
+        assert abs(front.amin() - nearest[frame]) < 0.02
+        assert abs(back.amax() - farthest[frame]) < 0.02
+    assert abs(clips.targets[0] - (nearest.amin() + farthest.amax()) / 2) < 0.02
+
+
+def test_some_animated_objects_are_mixed_with_another_of_their_poses():
+    clouds = PointClouds([box(), lunge(), lunge()], 1000)
+    objects = torch.arange(3).repeat(400)
+    rng = torch.Generator().manual_seed(0)
+    poses = choose_poses(clouds, objects, 4, rng, mixture=1.0)
+    mixed = (poses.shares != 0).flatten()
+    assert not mixed[objects == 0].any()
+    assert 0.15 < mixed[objects > 0].float().mean() < 0.35
+    starts, sizes = clouds.starts[objects], clouds.sizes[objects] * clouds.poses[objects]
+    for rows in (poses.starts, poses.others):
+        within = rows - starts[:, None]
+        assert ((within >= 0) & (within < sizes[:, None])).all()
+    assert (choose_poses(clouds, objects, 4, rng).shares == 0).all()
 
 
 def test_silhouettes_from_another_azimuth():
