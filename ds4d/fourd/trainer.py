@@ -23,6 +23,7 @@ from .deformation import build_deformation
 from .densify import Densifier
 from .dsfd import view_features
 from .ema import INTERVAL, RunningMean
+from .front_colors import fit_front_colors
 from .gaussians import Gaussians, from_points, from_splats, random_points, thinned
 from .model import Model
 from .objective import Objective
@@ -67,6 +68,7 @@ class Trainer:
         T, V = views.images.shape[:2]
         self.config, self.device, self.sds = config, device, sds
         self.cameras, self.capture_to_world = views.cameras.to(device), views.capture_to_world
+        self.front_is_best = views.from_meshes  # the others are renders of a guess
         self.generator = torch.Generator().manual_seed(seed)  # on the CPU: the same on any device
         self.sampler = build_sampler(config, T, V, seed, self.generator)
         self.weighs_frames = config.shuffled and config.hard_frames > 0
@@ -243,14 +245,17 @@ class Trainer:
         real = self.capture_to_world is not None
         return preview(self.objective, model, lookup, self.step, real)
 
-    @torch.no_grad()
     def asset(self) -> Asset:
         """The asset of the model so far, on the CPU."""
         model = self.result
-        tensors = model.gaussians.tensors().items()
+        lookup = self.visibility.compute(model.gaussians)
+        gaussians = model.gaussians
+        if self.front_is_best:
+            gaussians = fit_front_colors(self.objective, model, lookup)
+        tensors = gaussians.tensors().items()
         return Asset(
             Gaussians(**{name: tensor.detach().clone() for name, tensor in tensors}),
-            copy.deepcopy(model.network), model.network.reduced(self.features).half(),
-            self.visibility.compute(model.gaussians), self.objective.positions.cpu(), self.cameras,
-            self.config, self.capture_to_world,
+            copy.deepcopy(model.network), model.network.reduced(self.features).detach().half(),
+            lookup, self.objective.positions.cpu(), self.cameras, self.config,
+            self.capture_to_world,
         ).to("cpu")  # fmt: skip
