@@ -66,6 +66,8 @@ def make(
     points = yield from register(
         tracked.rigid, tracked.faces, tracked.points, evidence, reshape=given is None
     )
+    if given is not None:  # where the views show another shape, its own is believed
+        points = tracked.rigid.carried(points, rest)
     vertices = replace(tracked, points=points).vertices(mesh)
     if given is not None:
         return MovingMesh(vertices, given.parts, rest, given.rig)

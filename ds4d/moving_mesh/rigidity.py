@@ -13,6 +13,7 @@ from ..kernels.numba import njit
 WELD = 1e-4  # world units; closer vertices are one point of the mesh
 BRIDGES = 4  # links of a vertex to the nearest vertices of other components
 BRIDGE_WEIGHT = 0.3  # of such a link; an edge of the mesh has 1
+CARRY = 1.0  # pull of a place to which a point is carried, against 1 of an edge of the mesh
 DEGENERATE = 1e-4  # share of the cube of a matrix's norm; with less, its rotation is not unique
 
 
@@ -57,13 +58,26 @@ class RigidMesh:
         iterations: int = 1,
     ) -> np.ndarray:
         """Points [P, 3] near the targets, with every neighbourhood nearly rigid."""
-        if pull not in self._solvers:
-            self._solvers[pull] = factorized(self.laplacian() + pull * identity(len(points)))
         for _ in range(iterations):
-            turns = self.rotations(points)
-            forces = self.forces(turns, self.edge_vectors)
-            points = self._solvers[pull].solve(forces + pull * targets)
+            points = self._bent(self.rotations(points), targets, pull)
         return points
+
+    def carried(self, points: np.ndarray, start: int) -> np.ndarray:
+        """Points [T, P, 3] of the rest shape, moved as `points` [T, P, 3] move from those of frame
+        `start`: where these differ from the rest shape there, it stays as it is."""
+        before = points[start]
+        edges, apart = before[self.start] - before[self.end], before - self.rest
+        found = []
+        for places in points:
+            turns = self.rotations(places, edges)
+            found.append(self._bent(turns, places - np.einsum("pij,pj->pi", turns, apart), CARRY))
+        return np.stack(found)
+
+    def _bent(self, turns: np.ndarray, targets: np.ndarray, pull: float) -> np.ndarray:
+        """Points [P, 3] near the targets whose neighbourhoods are turned by `turns` [P, 3, 3]."""
+        if pull not in self._solvers:
+            self._solvers[pull] = factorized(self.laplacian() + pull * identity(len(targets)))
+        return self._solvers[pull].solve(self.forces(turns, self.edge_vectors) + pull * targets)
 
     def laplacian(self) -> csr_matrix:
         """Sum of the differences of each point from its neighbours, [P, P]."""

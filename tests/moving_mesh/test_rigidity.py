@@ -44,6 +44,17 @@ def test_a_single_bad_target_hardly_bends_the_mesh(ball):
     assert np.linalg.norm(bent - rigid.rest, axis=1).max() < 0.02
 
 
+def test_another_shape_that_moves_carries_this_one_along(ball):
+    """Deeper and shifted, as views of a single camera show it."""
+    rigid = RigidMesh(np.asarray(ball.vertices), ball.faces)
+    shown = rigid.rest * [1, 1.6, 1] + [0, 0.1, 0]
+    turn = Rotation.from_rotvec([0.0, 0.0, 0.5])
+    moved = rigid.carried(np.stack([turn.apply(shown) + [0.2, 0, 0], shown]), start=1)
+    assert np.allclose(moved[1], rigid.rest, atol=1e-9)
+    place = turn.apply(rigid.rest) + [0.2, 0, 0]
+    assert np.allclose(moved[0], place, atol=1e-9)
+
+
 def test_vertices_at_equal_places_are_one_point():
     point, points = welded(np.array([[0.0, 0, 0], [1, 0, 0], [0, 0, 1e-6], [1, 0, 0]]))
     assert point[0] == point[2] and point[1] == point[3] and len(points) == 2
