@@ -25,7 +25,6 @@ from .hardware import cores, gpu_name
 from .jobs.service import Service
 from .jobs.store import Job
 from .outputs import TabState
-from .preflight import pool
 from .settings import SETTINGS, Value, configure
 from .uploads import Clip, one_file
 
@@ -59,7 +58,7 @@ def build(service: Service, inputs: dict[str, gr.components.Component]) -> None:
         add(endpoint, {"job": job}, queue=False)
     add(
         api.preflight, {name: inputs[name] for name in PREFLIGHT_INPUTS},
-        concurrency_limit=pool.AT_ONCE * (1 + pool.WAITING),
+        concurrency_limit=None,
     )  # fmt: skip
     add(api.generate, inputs, concurrency_limit=None)
 

@@ -21,7 +21,6 @@ from .html import render
 from .jobs.service import Service
 from .navigation import READ_ADDRESS, SCROLL_TO_RESULTS, SCROLL_TO_RUN, WRITE_ADDRESS
 from .outputs import OUTPUTS, Values
-from .preflight import pool
 from .progress import Progress
 from .settings import PARTS, SETTINGS, Setting, preset_choices
 
@@ -270,7 +269,7 @@ def _connect_clip(on: Callable, ui: Components, handlers: Handlers) -> None:
     for listener in (inputs, *(change.then for change in changes)):
         on(
             listener, handlers.preflight, ORDER_INPUTS, ("preflight",),
-            trigger_mode="always_last", concurrency_limit=pool.AT_ONCE * (1 + pool.WAITING),
+            trigger_mode="always_last", concurrency_limit=None,
             **QUIET,
         )  # fmt: skip
 

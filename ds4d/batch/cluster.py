@@ -22,7 +22,8 @@ SPARE = 1.25  # on the memory that was measured of a stage: caches of torch, the
 LEAST_SHARE = 0.05  # of a GPU
 OBJECT_STORE_BYTES = 100_000_000  # tasks hand on files, not objects
 MISSING = UserError(
-    "A batch needs Ray, which is not installed.", "pip install -r requirements-cluster.txt"
+    "Ray is not installed, which clusters and batches need.",
+    "pip install -r requirements-cluster.txt",
 )
 
 
@@ -104,7 +105,8 @@ def connected(address: str, dashboard: bool) -> Iterator[Cluster]:
                 "local", num_cpus=cores(), num_gpus=None if gpu_name() else 0,
                 include_dashboard=dashboard, object_store_memory=OBJECT_STORE_BYTES, **quiet,
             )  # fmt: skip
-    except (ConnectionError, ValueError, OSError, RuntimeError, TimeoutError) as error:
+    except Exception as error:  # Ray raises Exception itself where a process does not start in time
+        ray.shutdown()
         raise UserError(
             f"Ray cannot be reached{f' at {address}' if address else ''}: {_first_line(error)}",
             "Start a cluster (docs/cluster.md), or leave out --address.",

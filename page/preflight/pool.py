@@ -24,7 +24,7 @@ from ..limits import Limits
 
 ROOT = Path(__file__).resolve().parents[2]
 AT_ONCE = 4  # processes
-WAITING = 2  # reports of one visitor that may wait for an earlier one of the same visitor
+WAITING = 2  # reports of one visitor that may wait, and for each process; others are told at once
 KEPT_ANSWERS = 64
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -107,7 +107,7 @@ class PreflightPool:
             return len(others) < AT_ONCE and visitor not in others and tab not in self.running
 
         with self.changed:
-            if self.waiting[visitor] >= WAITING:
+            if self.waiting[visitor] >= WAITING or self.waiting.total() >= AT_ONCE * WAITING:
                 raise BUSY
             self.waiting[visitor] += 1
             try:

@@ -1,5 +1,6 @@
 """A batch makes the same results as single runs, names what failed, and goes on where it was."""
 
+import contextlib
 import io
 import json
 import shutil
@@ -65,6 +66,14 @@ def test_without_ray_one_sentence_says_what_to_install(tmp_path, monkeypatch, ca
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(["batch", str(ROOT / "tests/inputs/ten.gif"), "--out", str(tmp_path)]) == 1
     assert "requirements-cluster.txt" in capsys.readouterr().err
+
+
+def test_the_dashboard_is_told(tmp_path, monkeypatch, capsys):
+    seen = contextlib.nullcontext(replace(CPU, dashboard="http://127.0.0.1:8265"))
+    monkeypatch.setattr(cluster, "connected", lambda address, dashboard: seen)
+    monkeypatch.setattr("ds4d.batch.work._compute", lambda *arguments: None)
+    main(["batch", str(ROOT / "tests/inputs/ten.gif"), "--out", str(tmp_path), "--dashboard"])
+    assert "http://127.0.0.1:8265" in capsys.readouterr().err
 
 
 def test_two_batches_do_not_work_in_one_folder(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,11 @@ def stand_in(order: Order, runs: Runs, step: str, threads: int) -> Outcome:
         os.kill(os.getpid(), signal.SIGKILL)
     if order.name == "full" and first:
         return Outcome("again", "The disk is full.")
+    if order.name == "long":
+        try:
+            time.sleep(600)
+        finally:
+            path.write_text("closed")
     if order.name == "without":
         raise ModuleNotFoundError("No module named 'ds4d'")
     if order.name == "bad" and step == "matting":
@@ -32,8 +37,15 @@ def stand_in(order: Order, runs: Runs, step: str, threads: int) -> Outcome:
     return Outcome("done", record={"seconds": 1.0, "engine": "none"})
 
 
+@pytest.fixture(scope="module")
+def machines():
+    """A local Ray."""
+    with cluster.connected("", dashboard=False) as machines:
+        yield machines
+
+
 @pytest.mark.slow
-def test_whatever_happens_to_a_stage(tmp_path: Path, monkeypatch):
+def test_whatever_happens_to_a_stage(tmp_path: Path, monkeypatch, machines):
     import ray
 
     from ds4d.batch import schedule
@@ -41,11 +53,10 @@ def test_whatever_happens_to_a_stage(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(schedule, "PAUSE", 0.0)
     names = ("good", "once", "full", "bad", "without", "always")
     ended: list[schedule.Clip] = []
-    with cluster.connected("", dashboard=False) as machines:
-        orders = [Order(name, "a.mp4", Config()) for name in names]
-        work = schedule.Schedule(orders, Runs(str(tmp_path)), machines, 1, ended.extend)
-        work.task = ray.remote(stand_in)
-        work.run()
+    orders = [Order(name, "a.mp4", Config()) for name in names]
+    work = schedule.Schedule(orders, Runs(str(tmp_path)), machines, 1, ended.extend)
+    work.task = ray.remote(stand_in)
+    work.run()
     found = {clip.order.name: clip for clip in ended}
     states = {name: found[name].outcome.state for name in names}
     assert states == {
@@ -61,37 +72,26 @@ def test_whatever_happens_to_a_stage(tmp_path: Path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_cluster_is_reached_as_a_client(tmp_path: Path, monkeypatch):
+def test_an_interrupt_ends_the_tasks_and_is_raised_again(tmp_path: Path, machines):
     import ray
-    from ray.cluster_utils import Cluster
 
     from ds4d.batch import schedule
 
-    monkeypatch.setattr(schedule, "PAUSE", 0.0)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    nodes = Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 2, "ray_client_server_port": port}
-    )
-    ended: list[schedule.Clip] = []
-    try:
-        with cluster.connected(f"ray://127.0.0.1:{port}", dashboard=False) as machines:
-            assert machines.cpus == 2 and machines.dashboard.startswith("http://127.0.0.1:")
-            orders = [Order(name, "a.mp4", Config()) for name in ("once", "bad")]
-            work = schedule.Schedule(orders, Runs(str(tmp_path)), machines, 1, ended.extend)
-            work.task = ray.remote(stand_in)
-            work.run()
-    finally:
-        nodes.shutdown()
-    states = {clip.order.name: clip.outcome.state for clip in ended}
-    assert states == {"once": "done", "bad": "failed"} and work.losses == 2  # of `once`
+    def listen(ended: list[schedule.Clip]) -> None:
+        if (tmp_path / "long clip").exists():
+            raise KeyboardInterrupt
+
+    orders = [Order("long", "a.mp4", Config())]
+    work = schedule.Schedule(orders, Runs(str(tmp_path)), machines, 1, listen)
+    work.task = ray.remote(stand_in)
+    with pytest.raises(KeyboardInterrupt):
+        work.run()
+    assert (tmp_path / "long clip").read_text() == "closed"
 
 
 @pytest.mark.slow
-def test_tasks_of_a_local_ray_have_the_priority_of_the_command():
+def test_tasks_of_a_local_ray_have_the_priority_of_the_command(machines):
     import ray
 
-    with cluster.connected("", dashboard=False) as machines:
-        assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
-        assert machines.dashboard == ""
+    assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
+    assert machines.dashboard == ""

@@ -129,6 +129,29 @@ def test_a_visitor_has_one_report_and_others_do_not_wait_for_it(pool, tmp_path):
     thread.join(20)
 
 
+def test_those_for_whom_no_place_comes_soon_are_told_at_once(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool_module, "AT_ONCE", 1)
+    long = clip(tmp_path, "long")
+    thread, _ = begun(pool, long, ClipConfig(), "first", "0")
+    others = [
+        threading.Thread(target=sentence, args=(pool, long, f"other {number}", f"{number}"))
+        for number in range(1, 1 + pool_module.WAITING)
+    ]
+    for other in others:
+        other.start()
+    while pool.waiting.total() < len(others):
+        time.sleep(0.01)
+    started = time.monotonic()
+    assert "Many clips" in sentence(pool, long, "last", "9")
+    assert time.monotonic() - started < pool.limits.preflight_seconds / 2
+    for number in range(1 + len(others)):
+        while str(number) not in pool.running:
+            time.sleep(0.01)
+        pool.cancel(str(number))
+    for each in (thread, *others):
+        each.join(20)
+
+
 def test_memory_and_time_are_limited_by_the_system(tmp_path):
     """The real process, with an order for a clip and limits that are too small for it."""
     file = clip(tmp_path, "no video")

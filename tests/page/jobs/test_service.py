@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from ds4d.errors import UserError
@@ -48,3 +50,13 @@ def test_settings_and_mesh_are_kept_with_the_job(service, store):
     )
     assert kept.mesh.file == str(job.folder / "input/mesh.glb")
     assert (job.folder / "input/mesh.glb").read_text() == "mesh"
+
+
+def test_a_cluster_is_used_where_it_is_named_and_never_on_zerogpu(store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)  # not installed
+    monkeypatch.delenv("DS4D_RAY", raising=False)
+    assert Service(store)._cluster() is None
+    monkeypatch.setenv("DS4D_RAY", "auto")
+    assert Service(store, on_zerogpu=True)._cluster() is None
+    with pytest.raises(UserError, match="Ray is not installed"):
+        Service(store)._cluster()
