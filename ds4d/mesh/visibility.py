@@ -29,24 +29,23 @@ def visible_faces(mesh: Mesh, cameras: Cameras) -> np.ndarray:
 
     Faces are visible from both sides.
     """
-    return _rasterized(mesh, cameras)[0]
-
-
-def hits(mesh: Mesh, cameras: Cameras) -> Hits:
-    """Visible place at each pixel's centre. Faces are visible from both sides."""
-    visible, nearness = _rasterized(mesh, cameras)
-    weights = np.zeros((*visible.shape, 3), np.float32)
-    _weigh(mesh.vertices.numpy(), mesh.faces.numpy(), _matrices(cameras), visible, weights)
-    with np.errstate(divide="ignore"):
-        return Hits(visible, weights, 1 / nearness)
-
-
-def _rasterized(mesh: Mesh, cameras: Cameras) -> tuple[np.ndarray, np.ndarray]:
-    """Visible face, -1 for none, and 1 / its depth, 0 for none, at each pixel, [C, H, W]."""
     shape = (len(cameras), cameras.height, cameras.width)
     visible, nearness = np.full(shape, -1, np.int32), np.zeros(shape)
     _rasterize(mesh.vertices.numpy(), mesh.faces.numpy(), _matrices(cameras), visible, nearness)
-    return visible, nearness
+    return visible
+
+
+def hits(mesh: Mesh, cameras: Cameras, visible: np.ndarray | None = None) -> Hits:
+    """Visible place at each pixel's centre. Faces are visible from both sides.
+
+    Args:
+        visible: what `visible_faces` returned, if it is known.
+    """
+    visible = visible_faces(mesh, cameras) if visible is None else visible
+    weights = np.zeros((*visible.shape, 3), np.float32)
+    depth = np.full(visible.shape, np.inf)
+    _weigh(mesh.vertices.numpy(), mesh.faces.numpy(), _matrices(cameras), visible, weights, depth)
+    return Hits(visible, weights, depth)
 
 
 def _matrices(cameras: Cameras) -> np.ndarray:
@@ -72,7 +71,7 @@ def _rasterize(
 ) -> None:
     """Fill `visible` and `nearness` by a z-buffer over all faces."""
     cameras, height, width = visible.shape
-    corner = np.empty((len(vertices), 3))  # u, v, d
+    corner = np.empty((len(vertices), 3))  # u, v, 1 / d; the last is 0 where it is too near
     for c in range(cameras):
         P = matrices[c]
         for m in range(len(vertices)):
@@ -80,12 +79,12 @@ def _rasterize(
             depth = P[2, 0] * x + P[2, 1] * y + P[2, 2] * z + P[2, 3]
             corner[m, 0] = (P[0, 0] * x + P[0, 1] * y + P[0, 2] * z + P[0, 3]) / depth
             corner[m, 1] = (P[1, 0] * x + P[1, 1] * y + P[1, 2] * z + P[1, 3]) / depth
-            corner[m, 2] = depth
+            corner[m, 2] = 1 / depth if depth >= NEAR else 0.0
         for f in range(len(faces)):
-            x0, y0, depth0 = corner[faces[f, 0]]
-            x1, y1, depth1 = corner[faces[f, 1]]
-            x2, y2, depth2 = corner[faces[f, 2]]
-            if min(depth0, depth1, depth2) < NEAR:
+            x0, y0, near0 = corner[faces[f, 0]]
+            x1, y1, near1 = corner[faces[f, 1]]
+            x2, y2, near2 = corner[faces[f, 2]]
+            if min(near0, near1, near2) == 0:
                 continue
             left = math.ceil(max(min(x0, x1, x2) - 0.5, 0))
             right = math.floor(min(max(x0, x1, x2) - 0.5, width - 1))
@@ -94,14 +93,14 @@ def _rasterize(
             area = (x1 - x0) * (y2 - y0) - (y1 - y0) * (x2 - x0)
             if left > right or top > bottom or area == 0:
                 continue
-            # 1 / depth is linear in image space.
-            near0, near1, near2 = 1 / depth0, 1 / depth1, 1 / depth2
+            # Shares of the corners and 1 / depth are linear in image space.
+            share = 1 / area
             for row in range(top, bottom + 1):
                 v = row + 0.5
                 for column in range(left, right + 1):
                     u = column + 0.5
-                    a = ((x1 - u) * (y2 - v) - (y1 - v) * (x2 - u)) / area
-                    b = ((x2 - u) * (y0 - v) - (y2 - v) * (x0 - u)) / area
+                    a = ((x1 - u) * (y2 - v) - (y1 - v) * (x2 - u)) * share
+                    b = ((x2 - u) * (y0 - v) - (y2 - v) * (x0 - u)) * share
                     if a < 0 or b < 0 or a + b > 1:
                         continue
                     near = a * near0 + b * near1 + (1 - a - b) * near2
@@ -117,8 +116,9 @@ def _weigh(
     matrices: np.ndarray,  # [C, 3, 4] float64, world to (u d, v d, d)
     visible: np.ndarray,  # [C, H, W] int32
     weights: np.ndarray,  # [C, H, W, 3] float32, stays as it is where there is no face
+    depth: np.ndarray,  # [C, H, W] float64, likewise
 ) -> None:
-    """Fill the weights of the corners of each pixel's face."""
+    """Fill the weights of the corners of each pixel's face, and the depth there."""
     cameras, height, width = visible.shape
     u, v, d = np.empty(3), np.empty(3), np.empty(3)
     for c in range(cameras):
@@ -143,3 +143,4 @@ def _weigh(
                 weights[c, row, column, 0] = first / total
                 weights[c, row, column, 1] = second / total
                 weights[c, row, column, 2] = third / total
+                depth[c, row, column] = (first * d[0] + second * d[1] + third * d[2]) / total

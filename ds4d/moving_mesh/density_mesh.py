@@ -80,7 +80,7 @@ def _shapes(splats: Splats, cell: float) -> tuple[np.ndarray, ...]:
     return means, axes.swapaxes(1, 2) / scales[..., None], spreads, opacities, colors
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, error_model="numpy", fastmath=True, nogil=True)
 def _accumulate(means, whitening, extents, opacities, colors, origin, cell, field):
     """Accumulate density and density-weighted colour of all Gaussians into a field [4, X, Y, Z]."""
     low, high = np.empty(3, np.int64), np.empty(3, np.int64)

@@ -12,6 +12,7 @@ from ..config import ExportConfig
 from ..errors import UserError
 from ..fourd.asset import Asset
 from ..render.turntable import cut_out
+from ..run.parallel import each
 from ..splatting.splats import Splats
 from .evidence import Evidence
 from .model import Material, MovingMesh, Part
@@ -48,8 +49,8 @@ def make(
     """
     frames = [asset.splats(position) for position in asset.positions.tolist()]
     surfaces = []
-    for splats in frames:
-        surfaces.append(surface_of(splats))
+    for surface in each(surface_of, frames):
+        surfaces.append(surface)
         yield
     if not any(surfaces):
         raise NoSurface(

@@ -9,18 +9,18 @@ the shape that is the mean of all frames, and without jerks in time.
 from __future__ import annotations
 
 from collections.abc import Generator
+from itertools import repeat
 
 import cv2
 import numpy as np
-import torch
 from scipy.sparse import diags, identity
 
-from ..mesh.mesh import Mesh
-from ..mesh.visibility import hits
+from ..mesh.visibility import Hits, hits, visible_faces
+from ..run.parallel import each
 from .evidence import Evidence
 from .geometry import Surface, vertex_normals
 from .rigidity import RigidMesh, factorized
-from .texture import DEPTH_TOLERANCE, Atlas, bake, unwrap
+from .texture import DEPTH_TOLERANCE, Atlas, bake, mesh_of, unwrap
 
 SIZES = (0.5, 0.75, 1.0)  # of the images in each round, shares of their own
 TEXELS = 512  # along a side of the common texture
@@ -47,35 +47,51 @@ def register(
     bent = _Bending(rigid, len(tracked), reshape)
     points = tracked
     for share in SIZES:
-        shown = evidence.resized(share)
-        texture = bake(atlas, points, rigid.rest, shown, TEXELS)
-        targets = np.empty_like(points)
-        for frame, places in enumerate(points):
-            way, known = _ways(places, atlas, texture, frame, shown)
-            targets[frame] = places + _spread(rigid, way, known)
-            yield
-        points = bent(targets)
+        points = bent((yield from _targets(points, rigid, atlas, evidence.resized(share))))
     return points
+
+
+def _targets(
+    points: np.ndarray,  # [T, P, 3]
+    rigid: RigidMesh,
+    atlas: Atlas,
+    evidence: Evidence,
+) -> Generator[None, None, np.ndarray]:
+    """Places [T, P, 3] at which the images show the points; yields after each frame."""
+    faces, cameras = atlas.vertex[atlas.faces], evidence.cameras
+    visible = list(each(lambda places: visible_faces(mesh_of(places, faces), cameras), points))
+    texture = bake(atlas, points, rigid.rest, evidence, TEXELS, visible)
+
+    def target(frame: int) -> np.ndarray:
+        places = points[frame]
+        seen = hits(mesh_of(places, faces), cameras, visible[frame])
+        way, known = _ways(places, atlas, texture, seen, evidence.images[frame], evidence)
+        return places + _spread(rigid, way, known)
+
+    targets = np.empty_like(points)
+    for frame, places in enumerate(each(target, range(len(points)))):
+        targets[frame] = places
+        yield
+    return targets
 
 
 def _ways(
     points: np.ndarray,  # [P, 3] at a frame
     atlas: Atlas,
     texture: np.ndarray,  # [TEXELS, TEXELS, 3] uint8
-    frame: int,
+    seen: Hits,  # of the mesh there
+    images: np.ndarray,  # [V, S, S, 4] of the frame
     evidence: Evidence,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Way [P, 3] of each point to where the images show it, and the weight [P] of what is known
     of it: 0 where no view shows the point."""
     cameras = evidence.cameras
-    vertices = torch.from_numpy(points[atlas.vertex].astype(np.float32))
-    seen = hits(Mesh(vertices, torch.from_numpy(atlas.faces), torch.zeros(0, 3)), cameras)
     normals = vertex_normals(points, atlas.vertex[atlas.faces])
     matrices = (cameras.Ks.double() @ cameras.viewmats[:, :3].double()).numpy()
     centres = cameras.centres().double().numpy()
     squares, sums = np.tile(1e-6 * np.eye(3), (len(points), 1, 1)), np.zeros((len(points), 3))
     known = np.zeros(len(points))
-    for v, target in enumerate(evidence.images[frame]):
+    for v, target in enumerate(images):
         ray = centres[v] - points
         ray /= np.linalg.norm(ray, axis=1, keepdims=True)
         u, w, depth = (points @ matrices[v][:, :3].T + matrices[v][:, 3]).T
@@ -177,9 +193,8 @@ class _Bending:
         self.unsteady = second.T @ second  # [T, T]
         jerks, self.basis = np.linalg.eigh(self.unsteady)
         laplacian, ones = rigid.laplacian(), identity(len(rigid.rest))
-        self.solvers = [
-            factorized(laplacian + (PULL + CALM * max(jerk, 0.0)) * ones) for jerk in jerks
-        ]
+        pulls = PULL + CALM * jerks.clip(0)
+        self.solvers = list(each(lambda pull: factorized(laplacian + pull * ones), pulls))
         self.averaging = factorized(SHARED * laplacian + ones)
 
     def __call__(self, targets: np.ndarray) -> np.ndarray:
@@ -187,14 +202,13 @@ class _Bending:
         rigid, points = self.rigid, targets
         # A limb may jerk, if all of it does.
         jerks = np.einsum("st,tpi->spi", self.unsteady, targets)
-        pulls = PULL * targets + CALM * np.stack([self.averaging.solve(jerk) for jerk in jerks])
+        pulls = PULL * targets + CALM * np.stack(list(each(self.averaging.solve, jerks)))
         for _ in range(2):
-            turns = [rigid.rotations(places, self.edges) for places in points]
+            turns = list(each(rigid.rotations, points, repeat(self.edges)))
             if self.reshape:
-                pairs = zip(points, turns, strict=True)
-                self.edges = np.mean([rigid.unturned(*pair) for pair in pairs], axis=0)
-            sides = np.stack([rigid.forces(turn, self.edges) for turn in turns]) + pulls
+                self.edges = np.mean(list(each(rigid.unturned, points, turns)), axis=0)
+            sides = np.stack(list(each(rigid.forces, turns, repeat(self.edges)))) + pulls
             modes = np.einsum("tk,tpi->kpi", self.basis, sides)
-            solved = [solver.solve(mode) for solver, mode in zip(self.solvers, modes, strict=True)]
-            points = np.einsum("tk,kpi->tpi", self.basis, np.stack(solved))
+            solved = each(lambda solver, mode: solver.solve(mode), self.solvers, modes)
+            points = np.einsum("tk,kpi->tpi", self.basis, np.stack(list(solved)))
         return points

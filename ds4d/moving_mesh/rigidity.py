@@ -138,7 +138,7 @@ def _bridges(points: np.ndarray, edges: np.ndarray, reach: float) -> np.ndarray:
     return np.unique(np.sort(np.concatenate(links), 1), axis=0)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def _gather_forces(turns, edges, weights, first, end, forces):
     """Fill forces [P, 3] with the sums of each point's edges [E, 3], turned by both its ends."""
     for p in range(len(forces)):
@@ -149,7 +149,7 @@ def _gather_forces(turns, edges, weights, first, end, forces):
                     forces[p, i] += weights[e] * turn * edges[e, j]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def _rotate(points, edges, weights, first, end, turns):
     """Fill turns [P, 3, 3] with the rotations that bring the edges [E, 3] of each point nearest to
     where they are now."""
@@ -164,7 +164,7 @@ def _rotate(points, edges, weights, first, end, turns):
         _nearest_rotation(outer, turns[p])
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy", nogil=True)
 def _nearest_rotation(matrix, rotation):
     """Fill a rotation [3, 3] with the one nearest to a matrix, without a decomposition (FOAM,
     Markley 1993). Changes the matrix where several are equally near."""

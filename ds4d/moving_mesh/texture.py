@@ -8,6 +8,7 @@ of the nearest places to the corners of their face that one shows.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,7 @@ from scipy.spatial import cKDTree
 from ..cameras import Cameras
 from ..mesh.mesh import Mesh
 from ..mesh.visibility import hits
+from ..run.parallel import each
 from .evidence import Evidence
 from .geometry import Surface, vertex_normals
 
@@ -60,29 +62,30 @@ def bake(
     shape: np.ndarray,  # [M, 3] in which unseen places take the colour of near ones
     evidence: Evidence,  # of these frames
     size: int,  # of the texture, texels
+    visible: Sequence[np.ndarray | None] | None = None,  # T, of `visible_faces`, if they are known
 ) -> np.ndarray:
     """Texture [size, size, 3] uint8, sRGB."""
     face, corner_weights = _texels(atlas, size)
     inside = face >= 0
     corners = atlas.vertex[atlas.faces[face[inside]]]  # [K, 3] of each texel inside a chart
     weights = corner_weights[inside]
-    sums = np.zeros((len(corners), 4))
     faces = atlas.vertex[atlas.faces]
-    images, cameras, trust = evidence.images, evidence.cameras, evidence.trust
+    cameras, trust = evidence.cameras, evidence.trust
     matrices = (cameras.Ks.double() @ cameras.viewmats[:, :3].double()).numpy()
     centres = cameras.centres().double().numpy()
-    for frame, places in enumerate(vertices):
-        mesh = Mesh(
-            torch.from_numpy(places.astype(np.float32)),
-            torch.from_numpy(faces),
-            torch.zeros(len(places), 3),
-        )
-        depth = hits(mesh, cameras).depth
-        normals = vertex_normals(places, faces)
+
+    def seen_in(places: np.ndarray, images: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+        depth = hits(mesh_of(places, faces), cameras, known).depth
+        sums = np.zeros((len(corners), 4))
         _gather(
-            corners, weights, places, normals, images[frame], _trimmed(images[frame]), depth,
-            matrices, centres, trust, sums,
+            corners, weights, places, vertex_normals(places, faces), images, _trimmed(images),
+            depth, matrices, centres, trust, sums,
         )  # fmt: skip
+        return sums
+
+    sums = np.zeros((len(corners), 4))
+    for of_frame in each(seen_in, vertices, evidence.images, visible or [None] * len(vertices)):
+        sums += of_frame
     seen = sums[:, 3] > 1e-6
     colors = sums[:, :3] / np.maximum(sums[:, 3:], 1e-6)
     if seen.any():
@@ -95,6 +98,12 @@ def bake(
     texture[inside] = np.round(colors.clip(0, 1) * 255)
     rows, columns = distance_transform_edt(~inside, return_distances=False, return_indices=True)
     return texture[rows, columns]
+
+
+def mesh_of(places: np.ndarray, faces: np.ndarray) -> Mesh:
+    """A mesh without colours of vertices [M, 3] and faces [F, 3]."""
+    vertices = torch.from_numpy(places.astype(np.float32))
+    return Mesh(vertices, torch.from_numpy(faces), torch.zeros(0, 3))
 
 
 def jpeg(texture: np.ndarray) -> bytes:
@@ -123,7 +132,7 @@ def _trimmed(views: np.ndarray) -> np.ndarray:
     return np.stack([cv2.erode(mask, kernel) for mask in solid]) > 0
 
 
-@njit(cache=True, error_model="numpy", fastmath=True)
+@njit(cache=True, error_model="numpy", fastmath=True, nogil=True)
 def _gather(
     corners, weights, vertices, normals, images, shown, depth, matrices, centres, trust, sums
 ):  # fmt: skip

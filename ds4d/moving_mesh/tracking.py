@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..run.parallel import each
 from ..splatting.splats import Splats
 from .geometry import Surface, face_normals, facing_nearest, vertex_normals
 from .rigidity import RigidMesh, welded
@@ -73,20 +74,26 @@ def track(
     faces = rigid.point[proxy.faces]
     colors = colors_at(rigid.rest, frames[start])
     found: dict[int, np.ndarray] = {start: rigid.rest}
-    for order in (range(start + 1, len(frames)), range(start - 1, -1, -1)):
-        before = start
-        for frame in order:
-            points, surface = found[before], surfaces[frame]
-            earlier = found.get(2 * before - frame)
-            if earlier is not None:
-                ahead = points + INERTIA * (points - earlier)
-                points = rigid.bend(ahead, ahead, INERTIA_PULL)
-            if surface is not None:
-                goal_colors = colors_at(surface.vertices, frames[frame])
-                points = _transported(rigid, faces, points, colors, surface, goal_colors)
-                points = _fitted(rigid, faces, points, surface)
+
+    def moved(frame: int) -> np.ndarray:
+        before = frame - 1 if frame > start else frame + 1
+        points, surface = found[before], surfaces[frame]
+        earlier = found.get(2 * before - frame)
+        if earlier is not None:
+            ahead = points + INERTIA * (points - earlier)
+            points = rigid.bend(ahead, ahead, INERTIA_PULL)
+        if surface is None:
+            return points
+        goal_colors = colors_at(surface.vertices, frames[frame])
+        points = _transported(rigid, faces, points, colors, surface, goal_colors)
+        return _fitted(rigid, faces, points, surface)
+
+    # Onwards and backwards side by side; the way back begins a step later, with the motion there.
+    for steps in range(1, len(frames) + 1):
+        pair = [start + steps, start + 1 - steps]
+        pair = [frame for frame in pair if 0 <= frame < len(frames) and frame not in found]
+        for frame, points in zip(pair, list(each(moved, pair)), strict=True):
             found[frame] = points
-            before = frame
             yield
     return Track(rigid, faces, np.stack([found[frame] for frame in range(len(frames))]))
 
