@@ -176,7 +176,7 @@ def test_closing_the_stage_frees_the_network(machine, monkeypatch):
 def chosen(config, machine, source, maker=None):
     clip = Clip(np.zeros((2, 8, 8, 3), np.uint8), np.array([0.0, 1.0]), np.array([0, 1]), 2, None,
                 False)  # fmt: skip
-    return multiview.choose(config, machine, source, clip, 0, None, maker)
+    return multiview.choose(config, machine, source, clip, 0, maker)
 
 
 def test_it_runs_only_when_it_is_asked_for(machine, tmp_path):
