@@ -19,18 +19,19 @@ from ds4d.config import Config
 def stand_in(order: Order, runs: Runs, step: str, threads: int) -> Outcome:
     """A stage that ends with its process the first time, or always, as the clip's name says."""
     path = runs.root / f"{order.name} {step}"
+    if order.name == "long":
+        try:
+            path.touch()  # from here on, it may be interrupted
+            while True:
+                time.sleep(0.05)
+        finally:
+            path.write_text("closed")
     first = not path.exists()
     path.touch()
     if order.name == "always" or (order.name == "once" and step in ("clip", "fourd") and first):
         os.kill(os.getpid(), signal.SIGKILL)
     if order.name == "full" and first:
         return Outcome("again", "The disk is full.")
-    if order.name == "long":
-        try:
-            while True:
-                time.sleep(0.05)
-        finally:
-            path.write_text("closed")
     if order.name == "without":
         raise ModuleNotFoundError("No module named 'ds4d'")
     if order.name == "bad" and step == "matting":
