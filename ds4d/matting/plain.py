@@ -49,10 +49,6 @@ def _background(colors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
         for side in (colors[:RIM], colors[-RIM:], colors[:, :RIM], colors[:, -RIM:])
     ])  # fmt: skip
     color = np.median(rim, axis=0).astype(np.float32)
-    noise = TO_DEVIATION * np.median(np.abs(rim - color), axis=0).max()
-    plate = np.broadcast_to(color, colors.shape)
-    return (
-        plate,
-        np.full(colors.shape[:2], noise, np.float32),
-        np.ones(colors.shape[:2], np.float32),
-    )
+    noise = np.float32(TO_DEVIATION * np.median(np.abs(rim - color), axis=0).max())
+    everywhere = np.ones(colors.shape[:2], np.float32)
+    return np.broadcast_to(color, colors.shape), noise * everywhere, everywhere
