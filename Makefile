@@ -4,16 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 NPM := tests/npm
 
-.PHONY: app test lint clean
+.PHONY: app test lint kernels clean
 
 app: $(VENV)/.app
 	$(BIN)/python app.py
 
-test: $(VENV)/.test $(NPM)/node_modules lint
+test: $(VENV)/.test $(NPM)/node_modules lint kernels
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
+
+# Compiled once, instead of by every process of the tests at the same time.
+kernels: $(VENV)/.test
+	$(BIN)/python -c "from ds4d.pipeline.warm_up import warm_up; warm_up()"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \

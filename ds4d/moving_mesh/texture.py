@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from numba import njit
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from ..cameras import Cameras
+from ..kernels.numba import njit
 from ..mesh.mesh import Mesh
 from ..mesh.visibility import hits
 from ..run.parallel import each

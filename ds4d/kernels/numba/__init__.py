@@ -2,8 +2,9 @@
 
 from numba import njit
 
-from .cache import allow_no_folder
+from .cache import allow_no_folder, take_turns
 
 __all__ = ["njit"]  # for compiled functions of other packages
 
 allow_no_folder()
+take_turns()

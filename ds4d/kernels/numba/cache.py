@@ -1,5 +1,5 @@
-"""The folder of compiled kernels: removal of those that are older than their sources, and work
-without a folder.
+"""The folder of compiled kernels: removal of those that are older than their sources, turns of the
+processes that use it, and work without a folder.
 
 numba keeps compiled functions beside the sources, and compiles one again when its own file has
 changed. A function or a constant of another file is compiled into it all the same, and a change
@@ -9,16 +9,21 @@ there goes unnoticed. So all compiled kernels go when any of their sources has c
 from __future__ import annotations
 
 import atexit
+import contextlib
+import fcntl
 import functools
 import hashlib
 import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 STAMP = "kernels.sha256"  # in __pycache__: the hash of the sources that were compiled
+LOCK = "kernels.lock"  # held by the process that reads or writes compiled kernels
 
 
 def forget_stale(package: Path = HERE) -> None:
@@ -77,6 +82,32 @@ def allow_no_folder() -> None:
             return located
 
     CacheImpl._locator_classes.append(OfThisProcess)
+
+
+@functools.cache
+def take_turns() -> None:
+    """Let processes read and write compiled kernels one after the other.
+
+    numba numbers the compiled forms of a function, one for each combination of types, without
+    regard to other processes: of two that compile different forms at once, both take the same
+    number, and from then on the arguments of one form are read by the code of the other.
+    """
+    from numba.core.caching import IndexDataCacheFile
+
+    for name in ("save", "load"):
+        setattr(IndexDataCacheFile, name, _locked(getattr(IndexDataCacheFile, name)))
+
+
+def _locked(access: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(access)
+    def in_turn(self: Any, *arguments: Any) -> Any:
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # a file system without locks
+                file = stack.enter_context(open(Path(self._cache_path, LOCK), "a"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            return access(self, *arguments)
+
+    return in_turn
 
 
 @functools.cache

@@ -1,8 +1,11 @@
-"""Kernels are compiled again when any file changes that was compiled into them."""
+"""Compiled kernels are never mixed up, and go when any file changes that was compiled into them."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from numba import njit
-from numba.core.caching import CacheImpl
+from numba.core.caching import CacheImpl, IndexDataCacheFile
 
 from ds4d.kernels.numba.cache import forget_stale
 
@@ -55,6 +58,23 @@ def test_kernels_compile_where_no_folder_can_be_written(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="every run compiles them again"):
         doubled = njit(cache=True)(double)
         assert doubled(4) == 8
+
+
+def test_forms_that_are_compiled_at_the_same_time_stay_apart(tmp_path, monkeypatch):
+    def slowly(file, overloads):
+        time.sleep(0.02)
+        save(file, overloads)
+
+    save = IndexDataCacheFile._save_index
+    monkeypatch.setattr(IndexDataCacheFile, "_save_index", slowly)
+
+    def keep(form):
+        IndexDataCacheFile(str(tmp_path), "kernel", "stamp").save(form, f"code of {form}")
+
+    with ThreadPoolExecutor(4) as pool:  # a lock holds between threads as between processes
+        list(pool.map(keep, range(4)))
+    kept = IndexDataCacheFile(str(tmp_path), "kernel", "stamp")
+    assert [kept.load(form) for form in range(4)] == [f"code of {form}" for form in range(4)]
 
 
 def double(x):
