@@ -6,7 +6,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import avg_pool2d
 
 from ds4d.multiview.shape_prior.network import (
     Encoded,
@@ -20,7 +20,7 @@ from .views import Clips
 LARGEST_STEP = 0.1  # widths: larger differences of depth between neighbours weigh no more
 FEWEST = 16  # pixels: frames with fewer weigh less
 SPREADS = (-6.0, 1.0)  # range of log spreads
-POOLED = 2  # pixels along each side of a pixel of the silhouettes from other azimuths
+POOLED = 4  # pixels along each side of a pixel of the silhouettes from other azimuths
 COLUMNS = 64  # of these silhouettes
 REACH = 0.8  # widths: their columns are as far as this from the object's middle
 SOFT = 0.0125  # widths: softness of their outlines
@@ -125,10 +125,15 @@ def _outlines(surfaces: Surfaces, clips: Clips, rng: torch.Generator | None) -> 
 
 def silhouettes(front: Tensor, back: Tensor, mask: Tensor, turns: Tensor) -> Tensor:
     """Soft silhouettes [N, rows, COLUMNS] of what is between two surfaces [N, S, S], from other
-    azimuths [N], radians, without perspective."""
-    nearest = -max_pool2d(torch.where(mask, -front, -FAR), POOLED)
-    farthest = max_pool2d(torch.where(mask, back, -FAR), POOLED)
-    empty, size = farthest == -FAR, nearest.shape[-1]
+    azimuths [N], radians, without perspective.
+
+    Mean depths of squares count, not the farthest: a single pixel must not fill a square's outline.
+    """
+    share = avg_pool2d(mask.float(), POOLED)
+    nearest, farthest = (
+        avg_pool2d(depth * mask, POOLED) / share.clamp(min=1e-3) for depth in (front, back)
+    )
+    empty, size = share == 0, share.shape[-1]
     place = (torch.arange(size, device=mask.device) + 0.5) / size - 0.5
     cos, sin = (f(turns)[:, None, None] for f in (torch.cos, torch.sin))
     ends = torch.stack([sin * nearest, sin * farthest])

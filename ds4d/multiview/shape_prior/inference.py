@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate, one_hot
+from torch.nn.functional import interpolate, one_hot, pad
 
 from .network import FOREGROUND, SLANT_BINS, STEEPEST, ShapePrior, Sizes, likeliest, slant_bins
 from .weights import WEIGHTS, load_weights
@@ -84,6 +84,7 @@ class Prior:
             surfaces = self.network.decode(images[group][None], seen.features, slants[group][None])
             spread = spreads(surfaces.log_spreads, images[group], slants[group], chances[group])
             depths = torch.stack([surfaces.front, surfaces.back], 1)
+            depths = without_fins(depths, images[group][:, 3:] > 0.5)
             targets.append(float(surfaces.targets))
             maps[group] = torch.cat([depths, surfaces.back_colors, spread], 1)
         left, top, side = crop
@@ -139,6 +140,18 @@ def spreads(log_spreads: Tensor, images: Tensor, slants: Tensor, chances: Tensor
     tilt = off[:, None, None] * (x - center[:, None, None]).abs()
     own = log_spreads.clamp(-6, 1).exp()
     return torch.cat([own[:, :2] + tilt[:, None].expand(-1, 2, size, size), own[:, 2:]], 1)
+
+
+def without_fins(depths: Tensor, inside: Tensor) -> Tensor:
+    """Medians of 3 x 3 pixels of maps [N, C, S, S], of those that are inside [N, 1, S, S].
+
+    The network was trained on silhouettes from other sides, too, and where it doubts how far these
+    reach, it puts a pixel in every other row of a column there.
+    """
+    known = pad(depths.where(inside, torch.nan), (1, 1, 1, 1), value=torch.nan)
+    around = torch.stack([known[..., y : y + depths.shape[2], x : x + depths.shape[3]]
+                          for y in range(3) for x in range(3)])  # fmt: skip
+    return around.nanmedian(0).values.where(inside, depths)
 
 
 def resize(images: Tensor, size: int) -> Tensor:

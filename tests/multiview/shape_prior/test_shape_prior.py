@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ds4d.multiview.shape_prior.inference import Prior, likely_slants
+from ds4d.multiview.shape_prior.inference import Prior, likely_slants, without_fins
 from ds4d.multiview.shape_prior.network import SLANT_BINS, slant_bins
 from ds4d.multiview.shape_prior.weights import load_weights, save_weights
 from tests.training.shape_prior.boxes import box, clip_frames, clips_of
@@ -53,6 +53,25 @@ def test_surfaces_of_a_clip(prior):
     thickness = (clips.back - clips.front)[0].numpy()
     found = surfaces.back - surfaces.front
     assert np.abs(found - thickness)[known].mean() < 0.6 * thickness[known].mean()
+
+
+def test_pixels_that_stand_out_go_and_nothing_comes_from_outside():
+    plane = (0.02 * torch.arange(12.0) + torch.zeros(12, 1)).expand(2, 1, 12, 12)
+    inside = torch.ones(2, 1, 12, 12, dtype=torch.bool)
+    inside[..., 8:] = False
+    spiked = plane.where(inside, 100.0)
+    spiked[:, :, ::2, 4] += 1.0
+    found = without_fins(spiked, inside)
+    assert (found - plane)[inside].abs().max() < 0.021  # the slope over one pixel
+    assert (found == 100.0)[~inside].all()
+
+
+def test_outlines_from_the_side_have_no_teeth(prior):
+    frames = clip_frames(clips_of(figures(1, seed=3)[0], 30, frames=3, size=160))
+    surfaces, inside = prior(frames), frames[..., 3] > 127
+    outline = np.where(inside, surfaces.back, -1.0).max(2)
+    outline = outline[:, inside.any((0, 2))]  # [T, rows]
+    assert np.median(np.abs(np.diff(outline, 2, axis=1))) < 0.002  # half a pixel
 
 
 def test_a_slant_that_is_told_tilts_the_surfaces(prior):

@@ -96,6 +96,18 @@ def test_silhouettes_from_another_azimuth():
     assert silhouettes(front, back, torch.zeros_like(mask), turn).max() < 1e-6
 
 
+def test_single_pixels_that_stand_out_hardly_move_an_outline():
+    clips = clips_of(box(size=(0.5, 0.2, 0.3)), yaw=0)
+    front, back, mask = (maps[0] for maps in (clips.front, clips.back, clips.mask))
+    spiked = back.clone()
+    spiked[:, ::2, back.shape[2] // 2] += 0.08
+    turn = torch.tensor([math.pi / 2, -math.pi / 2])
+    flat, fins, moved = (
+        silhouettes(front, b, mask, turn).sum() for b in (back, spiked, back + 0.08)
+    )
+    assert fins - flat < 0.2 * (moved - flat)
+
+
 def test_held_out_objects_and_their_namesakes_are_not_trained_on():
     key = json.loads(HELD_OUT.read_text())[0]
     repo, path = key.rsplit("/", 1)
