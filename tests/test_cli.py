@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from ds4d import cli
-from ds4d.cli import INTERRUPTED, main
+from ds4d.cli import INTERRUPTED, _commands, main
 from ds4d.errors import UserError
 from ds4d.fourd.ablations import ABLATIONS
 from ds4d.presets import PRESETS
@@ -116,11 +116,12 @@ def test_exports_can_be_chosen_and_are_named(run, capsys):
 def test_the_command_line_knows_every_video_and_format():
     from typing import get_args
 
-    from ds4d import cli, export
+    from ds4d import export
+    from ds4d.cli import options
     from ds4d.render import turntable
 
-    assert get_args(cli.View) == turntable.VIDEOS
-    assert get_args(cli.Format) == tuple(export.FORMATS)
+    assert get_args(options.View) == turntable.VIDEOS
+    assert get_args(options.Format) == tuple(export.FORMATS)
 
 
 def start(case: Path, out: Path, options: list[str]) -> subprocess.Popen:
@@ -222,7 +223,7 @@ def test_help_comes_at_once_and_says_units_and_defaults():
 ])  # fmt: skip
 def test_preset_and_ablation_stand_anywhere_and_give_defaults(options):
     line = ["generate", options[0], *options[1:], "clip.mp4", "--out", "run", "--fourd.points", "7"]
-    config = tyro.cli(cli._commands(line), args=line).config
+    config = tyro.cli(_commands(line), args=line).config
     assert (config.preset, config.ablation) == ("paper", "C")
     paper = PRESETS["paper"].fourd
     assert config.fourd == replace(ABLATIONS["C"](paper), points=7) != replace(paper, points=7)

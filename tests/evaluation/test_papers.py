@@ -11,8 +11,8 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from ds4d import cli
 from ds4d.cli import main
+from ds4d.cli.options import Metric
 from ds4d.config import MachineConfig
 from ds4d.errors import UserError
 from ds4d.evaluation import metrics, papers
@@ -107,7 +107,7 @@ def test_ms_ssim_agrees_with_a_second_implementation(truth, tmp_path):
 
 def test_the_command_line_knows_every_score():
     known = {"clip", "lpips", "fvd", "fvd-sets", "fid-vid", "ms-ssim", "d-ssim", "clip-t", "clip-d"}
-    assert set(get_args(cli.Metric)) == known | {"psnr", "ssim"} and set(papers.WEIGHTS) <= known
+    assert set(get_args(Metric)) == known | {"psnr", "ssim"} and set(papers.WEIGHTS) <= known
 
 
 def test_evaluate_adds_scores_and_names_missing_weights(
