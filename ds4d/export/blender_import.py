@@ -69,92 +69,103 @@ def material():
     return made
 
 
-def animation(frames, look, count, times, fps):
-    """Build the geometry nodes: N points, each interpolated between two of the T frames.
+class Nodes:
+    """A tree of geometry nodes, and what its nodes are made of."""
 
-    `frames` is an object of T x N points, frame by frame, with attributes rotation and scale. A
-    keyframed value holds the (fractional) frame index over time.
-    """
-    tree = bpy.data.node_groups.new(NAME, "GeometryNodeTree")
-    tree.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
-    tree.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    def __init__(self):
+        self.tree = bpy.data.node_groups.new(NAME, "GeometryNodeTree")
+        for way in ("INPUT", "OUTPUT"):
+            socket = {"in_out": way, "socket_type": "NodeSocketGeometry"}
+            self.tree.interface.new_socket("Geometry", **socket)
 
-    def node(kind, inputs=(), **settings):
+    def node(self, kind, inputs=(), **settings):
         """Create a node; inputs are values or outputs of other nodes."""
-        made = tree.nodes.new(kind)
+        made = self.tree.nodes.new(kind)
         for key, value in settings.items():
             setattr(made, key, value)
         for key, value in dict(inputs).items():
             if isinstance(value, bpy.types.NodeSocket):
-                tree.links.new(value, made.inputs[key])
+                self.tree.links.new(value, made.inputs[key])
             else:
                 made.inputs[key].default_value = value
         return made
 
-    def math(operation, a, b=0.0):
-        return node("ShaderNodeMath", {0: a, 1: b}, operation=operation).outputs[0]
+    def math(self, operation, *values):
+        """A number of up to three others."""
+        return self.node("ShaderNodeMath", enumerate(values), operation=operation).outputs[0]
 
-    now = node("ShaderNodeValue")
-    now.outputs[0].default_value = 0.0
-    for number, time in enumerate(times):  # fractional frame index
-        now.outputs[0].default_value = number
-        now.outputs[0].keyframe_insert("default_value", frame=1 + time * fps)
-    linearize(tree)
-    before = math("FLOOR", now.outputs[0])
-    after = math("MINIMUM", math("ADD", before, 1.0), len(times) - 1.0)
-    share = math("SUBTRACT", now.outputs[0], before)
+    def vector(self, operation, *vectors):
+        """A vector of two others, or their distance."""
+        made = self.node("ShaderNodeVectorMath", enumerate(vectors), operation=operation)
+        return made.outputs[1 if operation == "DISTANCE" else 0]
 
-    source = node("GeometryNodeObjectInfo", {"Object": frames}).outputs["Geometry"]
-    number = node("GeometryNodeInputIndex").outputs[0]
+    def attribute(self, kind, name):
+        """A named attribute of points."""
+        reader = self.node("GeometryNodeInputNamedAttribute", {"Name": name}, data_type=kind)
+        return next(output for output in reader.outputs if output.enabled)
+
+    def mixed(self, a, b, share):
+        """Vectors between two others."""
+        difference = self.vector("SUBTRACT", b, a)
+        inputs = {0: difference, "Scale": share}
+        step = self.node("ShaderNodeVectorMath", inputs, operation="SCALE").outputs[0]
+        return self.vector("ADD", a, step)
+
+
+def animation(frames, look, count, times, fps):
+    """Build the geometry nodes: N points, each interpolated between two of the T frames.
+
+    `frames` is an object of T x N points, frame by frame, with attributes rotation and scale.
+    """
+    nodes = Nodes()
+    now = clock(nodes, times, fps)
+    before = nodes.math("FLOOR", now)
+    after = nodes.math("MINIMUM", nodes.math("ADD", before, 1.0), len(times) - 1.0)
+    share = nodes.math("SUBTRACT", now, before)
+    source = nodes.node("GeometryNodeObjectInfo", {"Object": frames}).outputs["Geometry"]
+    number = nodes.node("GeometryNodeInputIndex").outputs[0]
 
     def sampled(kind, value, frame):
         """Sample an attribute of the point's Gaussian at a frame."""
-        index = math("MULTIPLY_ADD", frame, float(count))
-        tree.links.new(number, index.node.inputs[2])
+        index = nodes.math("MULTIPLY_ADD", frame, float(count), number)
         inputs = {"Geometry": source, "Value": value, "Index": index}
-        return node("GeometryNodeSampleIndex", inputs, data_type=kind).outputs[0]
+        return nodes.node("GeometryNodeSampleIndex", inputs, data_type=kind).outputs[0]
 
-    def attribute(kind, name):
-        reader = node("GeometryNodeInputNamedAttribute", {"Name": name}, data_type=kind)
-        return next(output for output in reader.outputs if output.enabled)
-
-    place = node("GeometryNodeInputPosition").outputs[0]
+    place = nodes.node("GeometryNodeInputPosition").outputs[0]
     places = [sampled("FLOAT_VECTOR", place, frame) for frame in (before, after)]
-    way = node("ShaderNodeVectorMath", dict(enumerate(places)), operation="DISTANCE").outputs[1]
-    far = math("GREATER_THAN", way, MAX_GLIDE)
-    jump = math("MULTIPLY", far, math("SUBTRACT", math("ROUND", share), share))
-    share = math("ADD", share, jump)
-
-    def mixed(a, b):
-        difference = node("ShaderNodeVectorMath", {0: b, 1: a}, operation="SUBTRACT").outputs[0]
-        step = node("ShaderNodeVectorMath", {0: difference}, operation="SCALE")
-        tree.links.new(share, step.inputs["Scale"])
-        total = {0: a, 1: step.outputs[0]}
-        return node("ShaderNodeVectorMath", total, operation="ADD").outputs[0]
-
-    sizes = [
-        sampled("FLOAT_VECTOR", attribute("FLOAT_VECTOR", "scale"), f) for f in (before, after)
-    ]
+    far = nodes.math("GREATER_THAN", nodes.vector("DISTANCE", *places), MAX_GLIDE)
+    to_nearest = nodes.math("SUBTRACT", nodes.math("ROUND", share), share)
+    share = nodes.math("ADD", share, nodes.math("MULTIPLY", far, to_nearest))
+    scale = nodes.attribute("FLOAT_VECTOR", "scale")
+    sizes = [sampled("FLOAT_VECTOR", scale, frame) for frame in (before, after)]
     # Rotations are not interpolated: they hardly change between neighbouring frames.
-    turn = sampled("QUATERNION", attribute("QUATERNION", "rotation"), math("ROUND", now.outputs[0]))
+    rotation = nodes.attribute("QUATERNION", "rotation")
+    turn = sampled("QUATERNION", rotation, nodes.math("ROUND", now))
+    place_balls(nodes, look, nodes.mixed(*places, share), turn, nodes.mixed(*sizes, share))
+    return nodes.tree
 
-    start, end = node("NodeGroupInput"), node("NodeGroupOutput")
-    moved = node(
-        "GeometryNodeSetPosition", {"Geometry": start.outputs[0], "Position": mixed(*places)}
-    )
-    ball = node("GeometryNodeMeshIcoSphere", {"Radius": RADIUS, "Subdivisions": 2})
-    painted = node("GeometryNodeSetMaterial", {"Geometry": ball.outputs[0], "Material": look})
-    instances = node(
-        "GeometryNodeInstanceOnPoints",
-        {
-            "Points": moved.outputs[0],
-            "Instance": painted.outputs[0],
-            "Rotation": turn,
-            "Scale": mixed(*sizes),
-        },
-    )
-    tree.links.new(instances.outputs[0], end.inputs[0])
-    return tree
+
+def clock(nodes, times, fps):
+    """The (fractional) index of the frame that is shown, as a value with keyframes."""
+    now = nodes.node("ShaderNodeValue")
+    for number, time in enumerate(times):
+        now.outputs[0].default_value = number
+        now.outputs[0].keyframe_insert("default_value", frame=1 + time * fps)
+    linearize(nodes.tree)
+    return now.outputs[0]
+
+
+def place_balls(nodes, look, places, turns, sizes):
+    """Put an ellipsoid of a material at every point of the tree's input, and give that out."""
+    start, end = nodes.node("NodeGroupInput"), nodes.node("NodeGroupOutput")
+    inputs = {"Geometry": start.outputs[0], "Position": places}
+    moved = nodes.node("GeometryNodeSetPosition", inputs)
+    ball = nodes.node("GeometryNodeMeshIcoSphere", {"Radius": RADIUS, "Subdivisions": 2})
+    inputs = {"Geometry": ball.outputs[0], "Material": look}
+    painted = nodes.node("GeometryNodeSetMaterial", inputs)
+    inputs = {"Points": moved.outputs[0], "Instance": painted.outputs[0], "Rotation": turns}
+    instances = nodes.node("GeometryNodeInstanceOnPoints", inputs | {"Scale": sizes})
+    nodes.tree.links.new(instances.outputs[0], end.inputs[0])
 
 
 def linearize(animated):
