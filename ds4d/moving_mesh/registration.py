@@ -194,7 +194,7 @@ class _Bending:
         jerks, self.basis = np.linalg.eigh(self.unsteady)
         laplacian, ones = rigid.laplacian(), identity(len(rigid.rest))
         pulls = PULL + CALM * jerks.clip(0)
-        self.solvers = list(each(lambda pull: factorized(laplacian + pull * ones), pulls))
+        self.solvers = [factorized(laplacian + pull * ones) for pull in pulls]
         self.averaging = factorized(SHARED * laplacian + ones)
 
     def __call__(self, targets: np.ndarray) -> np.ndarray:

@@ -75,9 +75,13 @@ class RigidMesh:
 
     def _bent(self, turns: np.ndarray, targets: np.ndarray, pull: float) -> np.ndarray:
         """Points [P, 3] near the targets whose neighbourhoods are turned by `turns` [P, 3, 3]."""
+        return self.solver(pull).solve(self.forces(turns, self.edge_vectors) + pull * targets)
+
+    def solver(self, pull: float) -> SuperLU:
+        """Solver for targets of a pull, made by the first call (see `factorized`)."""
         if pull not in self._solvers:
-            self._solvers[pull] = factorized(self.laplacian() + pull * identity(len(targets)))
-        return self._solvers[pull].solve(self.forces(turns, self.edge_vectors) + pull * targets)
+            self._solvers[pull] = factorized(self.laplacian() + pull * identity(len(self.rest)))
+        return self._solvers[pull]
 
     def laplacian(self) -> csr_matrix:
         """Sum of the differences of each point from its neighbours, [P, P]."""
@@ -106,7 +110,11 @@ class RigidMesh:
 
 
 def factorized(matrix: spmatrix) -> SuperLU:
-    """Solver of a symmetric, positive definite system [P, P]."""
+    """Solver of a symmetric, positive definite system [P, P].
+
+    SuperLU frees the memory of a solver only in the thread that has made it, so that solvers which
+    outlive a thread's work are not made there.
+    """
     options = {"SymmetricMode": True}
     return splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
 

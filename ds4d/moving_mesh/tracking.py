@@ -74,6 +74,8 @@ def track(
     faces = rigid.point[proxy.faces]
     colors = colors_at(rigid.rest, frames[start])
     found: dict[int, np.ndarray] = {start: rigid.rest}
+    for pull in (INERTIA_PULL, TRANSPORT_PULL, *PULLS):
+        rigid.solver(pull)  # made here, and not on the threads below
 
     def moved(frame: int) -> np.ndarray:
         before = frame - 1 if frame > start else frame + 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import trimesh
@@ -94,6 +96,16 @@ def test_two_limbs_go_to_a_limb_each():
     cost = ((points[:, None] - goals) ** 2).sum(-1)
     assert cost.argmin(1).tolist() == [0, 0]
     assert transport(cost, goals, 0.015) == pytest.approx(goals, abs=0.01)
+
+
+def test_nothing_is_left_in_memory(snake, moving):
+    """Of many clips one after the other: solvers are freed only by the thread that made them."""
+    process, config = psutil.Process(), ExportConfig(triangles=2000, texture=128)
+    before = process.memory_info().rss
+    for _ in range(3):
+        value(make(snake, config))
+    gc.collect()
+    assert process.memory_info().rss - before < 70e6
 
 
 def test_a_frame_without_a_surface_keeps_the_mesh_where_it_was():
