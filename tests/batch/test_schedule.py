@@ -24,8 +24,10 @@ def stand_in(order: Order, runs: Runs, step: str, threads: int) -> Outcome:
             path.touch()  # from here on, it may be interrupted
             while True:
                 time.sleep(0.05)
-        finally:
+        finally:  # Ray repeats an interrupt that has not ended the task after two seconds
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)
             path.write_text("closed")
+            signal.signal(signal.SIGINT, before)
     first = not path.exists()
     path.touch()
     if order.name == "always" or (order.name == "once" and step in ("clip", "fourd") and first):
