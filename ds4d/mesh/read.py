@@ -10,6 +10,7 @@ import json
 import logging
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ MAX_FACES = 2_000_000  # more than any view shows; 100,000 are plenty
 TEXELS = 96
 TEXTURED_FACES = 100_000
 MIN_AREA = 1e-12  # of a face, at extent 1; smaller ones are degenerate
+UNLIT = "KHR_materials_unlit"
 COMPRESSED = {"KHR_draco_mesh_compression", "EXT_meshopt_compression"}
 # What a glTF tree raises whose entries are of other types, or point nowhere.
 UNREADABLE = (
@@ -35,9 +37,19 @@ UNREADABLE = (
 GREY = 0.5  # colour of parts without one, in each channel
 
 
-def shapes(file: Path) -> tuple[list[tuple], Skeleton | None]:
+@dataclass(frozen=True)
+class Convention:
+    """Meaning of a file's colours, as far as trimesh does not tell it."""
+
+    gltf: bool
+    linear_vertices: bool  # vertex colours are linear, not sRGB
+    unlit: bool  # all its materials are: colours contain the light already
+
+
+def shapes(file: Path) -> tuple[list[tuple], Skeleton | None, Convention]:
     """Triangle meshes of a file as trimesh.Trimesh, each with its transform [4, 4] and what bones
-    move of it (Skinned or None); and the skeleton of the file, None if it has none.
+    move of it (Skinned or None); the skeleton of the file, None if it has none; and what its
+    colours mean.
 
     Raises:
         UserError: the file is not a mesh, or cannot be read.
@@ -46,7 +58,9 @@ def shapes(file: Path) -> tuple[list[tuple], Skeleton | None]:
     _check(file)
     references = References(file)
     tree, data = _opened(file, references)
-    return _posed(file, _read(file, data, references), tree, data, references)
+    posed, skeleton = _posed(file, _read(file, data, references), tree, data, references)
+    convention = Convention(tree is not None, _has_linear_vertices(tree), _is_unlit(tree))
+    return posed, skeleton, convention
 
 
 def load(file: Path) -> tuple[Mesh, bool, list[str]]:
@@ -268,7 +282,15 @@ def _has_linear_vertices(tree: dict | None) -> bool:
     if tree is None:
         return False
     by_trimesh = "trimesh" in str(tree.get("asset", {}).get("generator", ""))
-    return not by_trimesh or "KHR_materials_unlit" in tree.get("extensionsUsed", [])
+    return not by_trimesh or UNLIT in tree.get("extensionsUsed", [])
+
+
+def _is_unlit(tree: dict | None) -> bool:
+    try:
+        materials = tree["materials"] if tree is not None else []
+        return bool(materials) and all(UNLIT in each["extensions"] for each in materials)
+    except UNREADABLE:
+        return False
 
 
 def _colored(

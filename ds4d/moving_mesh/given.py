@@ -35,20 +35,19 @@ def read_given(file: Path) -> MovingMesh:
         TooDense: it has more than MOST_VERTICES vertices.
         UserError: the file cannot be used.
     """
-    shapes, skeleton = read.shapes(file)
+    shapes, skeleton, convention = read.shapes(file)
     if sum(len(shape.vertices) for shape, _, _ in shapes) > MOST_VERTICES:
         raise TooDense(
             f"The mesh {file.name} has more than {MOST_VERTICES:,} vertices, too many to animate.",
             "Simplify it, for example with a decimate modifier, and run again.",
         )
-    gltf = file.suffix.lower() in (".glb", ".gltf")
     parts, places, start = [], [], 0
     for shape, transform, _ in shapes:
         faces = np.asarray(shape.faces, np.int64)
         if np.linalg.det(transform[:3, :3]) < 0:  # a mirrored part
             faces = faces[:, ::-1]
         places.append(read.transformed(np.asarray(shape.vertices, np.float64), transform))
-        parts.append(_part(shape, faces, start, gltf))
+        parts.append(_part(shape, faces, start, convention))
         start += len(shape.vertices)
     rig = None
     if skeleton is not None:
@@ -112,9 +111,9 @@ def similarity(points: np.ndarray, moved: np.ndarray) -> tuple[float, np.ndarray
     return scale, rotation, to_mean - scale * rotation @ from_mean
 
 
-def _part(shape, faces: np.ndarray, start: int, gltf: bool) -> Part:
+def _part(shape, faces: np.ndarray, start: int, convention: read.Convention) -> Part:
     """A part with the texture, flat colour or vertex colours of a trimesh.Trimesh."""
-    visual = shape.visual
+    visual, gltf = shape.visual, convention.gltf
     image, flat = read.material_of(visual, gltf, lost_textures=False)
     uv = getattr(visual, "uv", None)
     if uv is None or len(uv) != len(shape.vertices):
@@ -122,7 +121,8 @@ def _part(shape, faces: np.ndarray, start: int, gltf: bool) -> Part:
     painted = read.vertex_colors_of(shape) if image is None or gltf else None
     colors = None
     if painted is not None:
-        colors = np.concatenate([srgb_to_linear(painted), np.ones((len(painted), 1))], 1)
+        linear = painted if convention.linear_vertices else srgb_to_linear(painted)
+        colors = np.concatenate([linear, np.ones((len(linear), 1))], 1)
     if flat is not None:
         color = tuple((flat if gltf else srgb_to_linear(flat)).tolist()) + (1.0,)
     else:
@@ -131,7 +131,8 @@ def _part(shape, faces: np.ndarray, start: int, gltf: bool) -> Part:
         color = (1.0,) * 4  # as most programs read the material of an obj file
     more = _more(visual.material) if gltf and uv is not None else {}
     base = None if image is None else _file_of(image)
-    material = Material(base, color=color, two_sided=True, **more)
+    unlit = convention.unlit
+    material = Material(base, color=color, unlit=unlit, two_sided=True, **more)
     flipped = None if uv is None else np.stack([uv[:, 0], 1 - uv[:, 1]], 1)
     return Part(start, start + len(shape.vertices), faces, material, flipped, colors)
 

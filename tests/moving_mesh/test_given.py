@@ -12,6 +12,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from ds4d.export.animated_glb import write_morphing
+from ds4d.mesh.io import linear_to_srgb, save_glb
 from ds4d.mesh.mesh import Mesh
 from ds4d.mesh.read import load
 from ds4d.moving_mesh import given
@@ -45,6 +46,21 @@ def test_vertices_uv_and_materials_are_kept(file):
     assert np.allclose(textured.uv[:, 1], 1 - scene.geometry["box"].visual.uv[:, 1], atol=1e-6)
     assert plain.material.color == pytest.approx((1, 0, 0, 1), abs=0.01)
     assert not textured.material.unlit
+
+
+def test_colours_that_contain_the_light_stay_as_they_are(tmp_path):
+    ball = trimesh.creation.icosphere(1, 0.5)
+    colors = torch.linspace(0.1, 0.9, 3 * len(ball.vertices)).reshape(-1, 3)
+    vertices, faces = torch.tensor(ball.vertices).float(), torch.tensor(ball.faces)
+    save_glb(tmp_path / "ball.glb", Mesh(vertices, faces, colors))
+    mesh = read_given(tmp_path / "ball.glb")
+    (part,) = mesh.parts
+    assert part.material.unlit
+    assert np.allclose(linear_to_srgb(part.colors[:, :3]), colors, atol=0.02)
+    write_morphing(tmp_path / "again.glb", mesh, [0.0])
+    again = read_given(tmp_path / "again.glb")
+    assert again.parts[0].material.unlit
+    assert np.allclose(again.parts[0].colors, part.colors, atol=0.01)
 
 
 def test_it_is_placed_as_the_mesh_stage_placed_it(file):
