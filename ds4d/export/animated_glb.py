@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from ..mesh.io import TO_GLTF
+from ..mesh.io import TO_GLTF, UNLIT
 from ..moving_mesh.geometry import Surface, vertex_normals
 from ..moving_mesh.model import Material, MovingMesh, Part, Rig, media_type
 from ..moving_mesh.rigidity import welded
 from ..moving_mesh.skinning import Skin
 from .bones import bones_of
 from .gltf import FLOAT, SHORT, VERTICES, Buffer
-
-UNLIT = "KHR_materials_unlit"
 
 
 def write_skinned(

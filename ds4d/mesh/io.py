@@ -13,6 +13,7 @@ from .mesh import Mesh
 
 # glTF is Y up and its models face +Z; our world is Z up and the front view looks along +Y.
 TO_GLTF = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+UNLIT = "KHR_materials_unlit"  # a glTF extension: colours contain the light already
 PLY_POINT = np.dtype(
     [("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
 )
@@ -106,8 +107,8 @@ def linear_to_srgb(linear: np.ndarray) -> np.ndarray:
 def _make_unlit(tree: dict) -> None:
     """Give every primitive of a glTF tree one unlit material."""
     unlit = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
-    tree["materials"] = [{"pbrMetallicRoughness": unlit, "extensions": {"KHR_materials_unlit": {}}}]
-    tree["extensionsUsed"] = ["KHR_materials_unlit"]
+    tree["materials"] = [{"pbrMetallicRoughness": unlit, "extensions": {UNLIT: {}}}]
+    tree["extensionsUsed"] = [UNLIT]
     for mesh in tree["meshes"]:
         for primitive in mesh["primitives"]:
             primitive["material"] = 0

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import UserError
-from .io import TO_GLTF, linear_to_srgb, srgb_to_linear
+from .io import TO_GLTF, UNLIT, linear_to_srgb, srgb_to_linear
 from .mesh import Mesh
 from .references import MAX_BYTES, References, drop_unreadable_images
 from .skins import Skeleton, skeleton_of
@@ -28,7 +28,6 @@ MAX_FACES = 2_000_000  # more than any view shows; 100,000 are plenty
 TEXELS = 96
 TEXTURED_FACES = 100_000
 MIN_AREA = 1e-12  # of a face, at extent 1; smaller ones are degenerate
-UNLIT = "KHR_materials_unlit"
 COMPRESSED = {"KHR_draco_mesh_compression", "EXT_meshopt_compression"}
 # What a glTF tree raises whose entries are of other types, or point nowhere.
 UNREADABLE = (

@@ -84,7 +84,7 @@ class Prior:
             surfaces = self.network.decode(images[group][None], seen.features, slants[group][None])
             spread = spreads(surfaces.log_spreads, images[group], slants[group], chances[group])
             depths = torch.stack([surfaces.front, surfaces.back], 1)
-            depths = without_fins(depths, images[group][:, 3:] > 0.5)
+            depths = without_teeth(depths, images[group][:, 3:] > 0.5)
             targets.append(float(surfaces.targets))
             maps[group] = torch.cat([depths, surfaces.back_colors, spread], 1)
         left, top, side = crop
@@ -142,7 +142,7 @@ def spreads(log_spreads: Tensor, images: Tensor, slants: Tensor, chances: Tensor
     return torch.cat([own[:, :2] + tilt[:, None].expand(-1, 2, size, size), own[:, 2:]], 1)
 
 
-def without_fins(depths: Tensor, inside: Tensor) -> Tensor:
+def without_teeth(depths: Tensor, inside: Tensor) -> Tensor:
     """Medians of 3 x 3 pixels of maps [N, C, S, S], of those that are inside [N, 1, S, S].
 
     The network was trained on silhouettes from other sides, too, and where it doubts how far these

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ds4d.multiview.shape_prior.inference import Prior, likely_slants, without_fins
+from ds4d.multiview.shape_prior.inference import Prior, likely_slants, without_teeth
 from ds4d.multiview.shape_prior.network import SLANT_BINS, slant_bins
 from ds4d.multiview.shape_prior.weights import load_weights, save_weights
 from tests.training.shape_prior.boxes import box, clip_frames, clips_of
@@ -61,7 +61,7 @@ def test_pixels_that_stand_out_go_and_nothing_comes_from_outside():
     inside[..., 8:] = False
     spiked = plane.where(inside, 100.0)
     spiked[:, :, ::2, 4] += 1.0
-    found = without_fins(spiked, inside)
+    found = without_teeth(spiked, inside)
     assert (found - plane)[inside].abs().max() < 0.021  # the slope over one pixel
     assert (found == 100.0)[~inside].all()
 

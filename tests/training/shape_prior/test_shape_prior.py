@@ -102,10 +102,10 @@ def test_single_pixels_that_stand_out_hardly_move_an_outline():
     spiked = back.clone()
     spiked[:, ::2, back.shape[2] // 2] += 0.08
     turn = torch.tensor([math.pi / 2, -math.pi / 2])
-    flat, fins, moved = (
+    flat, teeth, moved = (
         silhouettes(front, b, mask, turn).sum() for b in (back, spiked, back + 0.08)
     )
-    assert fins - flat < 0.2 * (moved - flat)
+    assert teeth - flat < 0.2 * (moved - flat)
 
 
 def test_held_out_objects_and_their_namesakes_are_not_trained_on():
