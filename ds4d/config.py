@@ -71,8 +71,9 @@ class ClipConfig:
 
 @dataclass(frozen=True)
 class MattingConfig:
-    engine: Literal["auto", "alpha", "rembg", "classical"] = "auto"
-    """Engine of the mattes: alpha (the clip's own), rembg (network), classical (graph cut)."""
+    engine: Literal["auto", "alpha", "rembg", "classical", "sam2"] = "auto"
+    """Engine of the mattes: alpha (the clip's own), rembg (network), classical (graph cut), sam2
+    (the object that strokes on a few frames show, by name only)."""
     model: Literal["isnet-general-use", "birefnet-general-lite", "u2net"] = "isnet-general-use"
     """Network of rembg."""
 

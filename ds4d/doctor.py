@@ -61,6 +61,7 @@ def pretrained(low_memory: bool = False) -> list[Pretrained]:
     from . import animate, features, guidance, interpolation, matting, mesh, multiview
     from .animate import imagine
     from .evaluation import papers
+    from .matting import sam2
 
     config = PRESETS["paper"]
     clip_gb = animate.LOW_GB if low_memory else animate.GPU_GB
@@ -69,6 +70,8 @@ def pretrained(low_memory: bool = False) -> list[Pretrained]:
     return [
         Pretrained("matting", "rembg", (f"rembg-{config.matting.model}",), "onnxruntime",
                    matting.REMBG_GPU_GB, matting.REMBG_ON_CPU),
+        Pretrained("matting", "sam2", (sam2.WEIGHTS,), "transformers", sam2.GPU_GB, on_demand=True,
+                   note="only by --matting.engine sam2; never run with these weights here"),
         Pretrained("multiview", "zero123plus", (f"zero123plus-{config.multiview.version}",),
                    "diffusers", views_gb),
         Pretrained("multiview", "relief", ("moge-2-vits",), "onnxruntime", multiview.RELIEF_GB,

@@ -19,20 +19,25 @@ DRAFTERS = {  # engines that make clips of pictures, or pictures: name -> weight
 }
 
 
-VIEWS = {"zero123plus": "zero123plus-v1.2", "l4gm": "l4gm-recon"}  # engine -> weights
+NETWORKS = {  # engines that take long on a CPU: name -> weights
+    "sam2": "sam2.1-hiera-tiny",
+    "zero123plus": "zero123plus-v1.2",
+    "l4gm": "l4gm-recon",
+}
 
 
 def runs_zero123plus() -> bool:
     """True if Zero123++ generates the six views here."""
-    return offers_views("zero123plus")
+    return offers("zero123plus")
 
 
-def offers_views(engine: str) -> bool:
-    """True if an engine of the six views can run here: on a GPU, or from a folder of weights.
+def offers(engine: str) -> bool:
+    """True if an engine of mattes or views can run here; those of NETWORKS need a GPU, or a folder
+    of weights.
 
     Not where its weights are not for commercial use, and those of this page have to be.
     """
-    machine, weights = MachineConfig(), VIEWS.get(engine)
+    machine, weights = MachineConfig(), NETWORKS.get(engine)
     if weights is None:
         return True
     if not_commercial((weights,), machine):

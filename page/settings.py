@@ -12,12 +12,13 @@ from ds4d.errors import UserError
 from ds4d.preflight import ranges
 from ds4d.presets import PRESETS
 
-from .hardware import offers_views
+from .hardware import offers
 from .limits import Limits
 
 Value = float | str | None
 PARTS = {  # part of the config -> its heading in the settings panel
     "clip": "Clip",
+    "matting": "Mattes",
     "multiview": "Six views",
     "mesh": "Mesh",
     "fourd": "4D optimization",
@@ -53,7 +54,7 @@ class Setting:
     @property
     def choices(self) -> tuple[str, ...]:
         """The words that are offered: engines only if they can run here."""
-        return tuple(word for word in self.words if offers_views(word))
+        return tuple(word for word in self.words if offers(word))
 
     @property
     def is_integer(self) -> bool:
@@ -120,6 +121,7 @@ SETTINGS = {  # by the name of the API's parameter, in the API's order
         "multiview", "engine", "Engine", words=("auto", "zero123plus", "l4gm", "inflate")
     ),
     "start_from": Setting("fourd", "start", "Start from", words=("points", "gaussians")),
+    "mattes_engine": Setting("matting", "engine", "Engine", words=("auto", "sam2", "classical")),
 }
 PRESET_NOTES = {
     "preview": "a first look, tuned for two CPU cores",

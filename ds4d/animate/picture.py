@@ -45,7 +45,7 @@ def squares(
     yield Event("matting", message=engine.message)
     for weight in engine.weights:
         yield from fetching("matting", weight, machine.weights)
-    alphas = yield from engine.run(frames)
+    alphas = yield from engine.run(frames, {})
     count = len(frames)
     numbers = np.arange(count)
     read = clip.Clip(frames, numbers / max(count - 1, 1), numbers, count, None, prepared=False)

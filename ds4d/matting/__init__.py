@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import numpy as np
 from ..config import MachineConfig, MattingConfig
 from ..errors import UserError
 from ..run.engines import Engine, check_name, identity, usable
-from . import alpha, classical
+from ..run.events import Stage
+from . import alpha, classical, corrections
 
 REMBG_GPU_GB = 3.0
 REMBG_ON_CPU = ("folder", "cache")  # where its weights are, for a CPU to use them
@@ -22,14 +25,45 @@ def choose(
     frames: np.ndarray,  # [T, H, W, 3 or 4] uint8
     cache: Path | None = None,  # folder for the mattes of single frames
 ) -> Engine:
-    """Choose the engine for these frames; its run(frames) returns mattes [T, H, W] uint8.
+    """Choose the engine for these frames; its run(frames, strokes) returns mattes [T, H, W] uint8.
 
     "auto" keeps an alpha channel that is there, else takes rembg where it can run, else the
-    classical engine.
+    classical engine. SAM 2 goes on from the mattes of "auto".
 
     Raises:
         UserError: "alpha" for frames that have no alpha channel to speak of.
     """
+    if config.engine == "sam2":
+        first = _first(replace(config, engine="auto"), machine, frames, cache)
+        return _sam2(first, machine)
+    engine = _first(config, machine, frames, cache)
+    return replace(engine, run=partial(_corrected, engine.run))
+
+
+def _corrected(
+    run: Callable[[np.ndarray], Stage[np.ndarray]],
+    frames: np.ndarray,  # [T, H, W, 3 or 4] uint8
+    strokes: dict[int, np.ndarray],  # frame -> [H, W] int8, as `corrections.read` returns them
+) -> Stage[np.ndarray]:
+    """Mattes [T, H, W] uint8 of an engine that knows no strokes, corrected by them."""
+    alphas = yield from run(frames)
+    return (yield from corrections.run(frames, alphas, strokes))
+
+
+def _sam2(first: Engine, machine: MachineConfig) -> Engine:
+    from . import sam2
+
+    run = partial(sam2.run, first=first.run, machine=machine)
+    weights = (sam2.WEIGHTS,)
+    made_from = (*identity(weights, machine), first.name, *first.made_from)
+    why = f"asked for; first mattes: {first.message}"
+    return Engine("sam2", why, run, made_from, (*weights, *first.weights))
+
+
+def _first(
+    config: MattingConfig, machine: MachineConfig, frames: np.ndarray, cache: Path | None
+) -> Engine:
+    """The engine whose run(frames) returns mattes without strokes."""
     has_alpha = alpha.usable(frames)
     if config.engine == "alpha" and not has_alpha:
         raise UserError(

@@ -6,6 +6,9 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
+from ..clip import named_frames
+from ..run.events import Event, Stage
+
 LONGEST = 640  # pixels; larger mattes are analysed at this size
 SMALL_BODY = 0.03  # share of the largest body's volume that a second body needs
 FAINT = 8  # opacity out of 255 that counts as background
@@ -45,6 +48,22 @@ def cleaned(alphas: np.ndarray) -> np.ndarray:
         size = alpha.shape[::-1]
         result[index] = alpha * cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
     return result
+
+
+def reported(alphas: np.ndarray, network: str) -> Stage[np.ndarray]:
+    """The mattes [T, H, W] uint8 of a network, cleaned; warns where it sees no object, and where
+    its size jumps."""
+    total = len(alphas)
+    empty = np.flatnonzero(~alphas.any(axis=(1, 2)))
+    alphas = cleaned(alphas)
+    jumping = jumps(alphas)
+    if len(empty):
+        message = f"{network} sees no object in {named_frames(empty)}."
+        yield Event("matting", total, total, message, warning=True)
+    if len(jumping):
+        message = f"The cut-out's size jumps in {named_frames(jumping)}: check it there."
+        yield Event("matting", total, total, message, warning=True)
+    return alphas
 
 
 def jumps(alphas: np.ndarray) -> np.ndarray:

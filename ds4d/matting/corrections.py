@@ -59,19 +59,16 @@ def load(run: Path, number: int) -> np.ndarray | None:
     return _levels(iio.imread(file)) if file.exists() else None
 
 
-def run(
+def read(
     folder: Path,  # the run folder
-    frames: np.ndarray,  # [T, H, W, 3 or 4] uint8
     indices: np.ndarray,  # [T] numbers of the source frames
-    alphas: np.ndarray,  # [T, H, W] uint8, mattes of any engine
-) -> Stage[np.ndarray]:
-    """Correct mattes by the strokes in a run folder, [T, H, W] uint8.
+    size: tuple[int, int],  # (H, W) of the frames
+) -> Stage[dict[int, np.ndarray]]:
+    """Strokes in a run folder: frame -> [H, W] int8, 1 object, -1 background, 0 elsewhere.
 
     Raises:
         UserError: a file among the strokes is not named by a frame's number.
     """
-    if not folder_of(folder):
-        return alphas
     strokes, unused = {}, []
     frame_of = {int(number): frame for frame, number in enumerate(indices)}
     for file in sorted((folder / "corrections").glob("*.png")):
@@ -80,18 +77,27 @@ def run(
                 f"corrections/{file.name} is not named by the number of a frame.",
                 "Name it like 00012.png, by the source frame that it was drawn on.",
             )
-        if int(file.stem) in frame_of:
-            marks = _levels(iio.imread(file))
-            size = alphas.shape[:0:-1]
-            marks = cv2.resize(marks, size, interpolation=cv2.INTER_NEAREST)
-            strokes[frame_of[int(file.stem)]] = marks
-        else:
+        if int(file.stem) not in frame_of:
             unused.append(int(file.stem))
+            continue
+        levels = cv2.resize(_levels(iio.imread(file)), size[::-1], interpolation=cv2.INTER_NEAREST)
+        marks = np.sign(levels.astype(np.int16) - UNTOUCHED).astype(np.int8)
+        if marks.any():
+            strokes[frame_of[int(file.stem)]] = marks
     if unused:
         names = named_frames(np.array(unused))
         message = f"The corrections of {names} of the source are left out: "
         message += "this run uses other frames."
-        yield Event("matting", len(frames), len(frames), message, warning=True)
+        yield Event("matting", len(indices), len(indices), message, warning=True)
+    return strokes
+
+
+def run(
+    frames: np.ndarray,  # [T, H, W, 3 or 4] uint8
+    alphas: np.ndarray,  # [T, H, W] uint8, mattes of any engine
+    strokes: dict[int, np.ndarray],  # frame -> [H, W] int8, as `read` returns them
+) -> Stage[np.ndarray]:
+    """Correct mattes by strokes, [T, H, W] uint8."""
     if not strokes:
         return alphas
     rgb = over(frames) if frames.shape[-1] == 4 else frames
@@ -108,7 +114,7 @@ def run(
 
 def propagate(
     rgb: np.ndarray,  # [T, H, W, 3] uint8
-    strokes: dict[int, np.ndarray],  # frame -> [H, W] uint8
+    strokes: dict[int, np.ndarray],  # frame -> [H, W] int8, 1 object, -1 background
 ) -> np.ndarray:
     """Marks in every frame from strokes on a few: [T, H, W] int8, 1 object, -1 background.
 
@@ -123,7 +129,7 @@ def propagate(
     tracks = {key: _track(grey, lab, key) for key in strokes}
     for index in range(len(rgb)):
         for key in sorted(strokes, key=lambda key: -abs(key - index)):  # the nearest comes last
-            moved = np.sign(strokes[key].astype(np.int16) - UNTOUCHED).astype(np.float32)
+            moved = strokes[key].astype(np.float32)
             if key != index:
                 origin, similar = tracks[key][index]
                 source = (cv2.resize(origin, (width, height)) + 0.5) * scale - 0.5

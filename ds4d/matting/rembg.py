@@ -13,14 +13,13 @@ import numpy as np
 import torch
 
 from .. import weights
-from ..clip import named_frames
 from ..config import MachineConfig
 from ..errors import UserError
 from ..images import checkerboard, over
 from ..run import device
 from ..run.events import Event, Stage
 from ..run.workspace import content_key, replacing
-from .cleanup import cleaned, jumps
+from .cleanup import reported
 
 SIZES = {"isnet-general-use": 1024, "birefnet-general-lite": 1024, "u2net": 320}  # of the input
 # Output of a network at its surest pixel below which a frame has no object: 0.3 as an opacity.
@@ -50,16 +49,7 @@ def run(
         alphas = yield from _matte_frames(frames, model, file, device.pick(machine.device), cache)
     finally:
         device.release()
-    empty = np.flatnonzero(~alphas.any(axis=(1, 2)))
-    alphas = cleaned(alphas)
-    jumping = jumps(alphas)
-    if len(empty):
-        message = f"{model} sees no object in {named_frames(empty)}."
-        yield Event("matting", len(frames), len(frames), message, warning=True)
-    if len(jumping):
-        message = f"The cut-out's size jumps in {named_frames(jumping)}: check it there."
-        yield Event("matting", len(frames), len(frames), message, warning=True)
-    return alphas
+    return (yield from reported(alphas, model))
 
 
 def _matte_frames(

@@ -54,8 +54,8 @@ class ObjectPipeline(Pipeline):
 
         def make(engine: Engine) -> Stage[dict[str, Any]]:
             read = sampled()
-            alphas = yield from engine.run(read.frames)
-            alphas = yield from corrections.run(root, read.frames, read.indices, alphas)
+            strokes = yield from corrections.read(root, read.indices, read.frames.shape[1:3])
+            alphas = yield from engine.run(read.frames, strokes)
             opaque = read.frames.shape[-1] == 3 and not read.prepared
             moved = camera.motion(read.frames, alphas) if opaque else None
             frames, squares, warnings = clip.square(read, alphas, config.clip, moved)
@@ -70,15 +70,15 @@ class ObjectPipeline(Pipeline):
             yield Event("matting", len(frames), len(frames), "cut out", matte_strip(frames))
             return squares.facts()
 
-        strokes = corrections.folder_of(root)
+        painted = corrections.folder_of(root)
         square = {"size": config.clip.size, "margin": config.clip.margin}
-        former = (config.matting, *strokes)
+        former = (config.matting, *painted)
         if more is not None:
             square["interpolate"], former = config.clip.interpolate, None
             if more.name != "flow":  # of which earlier runs do not tell
                 square["between"] = more.key
         yield from self.recorder.run(
-            "matting", (config.matting, square, *strokes), ("clip",), ["frames"], make, choose,
+            "matting", (config.matting, square, *painted), ("clip",), ["frames"], make, choose,
             former_inputs=former,
         )  # fmt: skip
 

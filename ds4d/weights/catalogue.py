@@ -278,6 +278,15 @@ _ALL = (
         "https://github.com/HolyWu/vs-rife/releases/download/model/flownet_v4.6.pkl",
         "sha256:008646e761f0e67cb77f0c6c44cfe3c3e5a05d9d9465311b9681ca650ce030db",
     ),
+    Weights(
+        "sam2.1-hiera-tiny",
+        "facebook/sam2.1-hiera-tiny",
+        "de431c4043854a71d8101e17995dfe596bf101a5",
+        ("config.json", "model.safetensors"),
+        156_000_000,
+        _APACHE,
+        "matting (SAM 2.1 Hiera tiny, prompted by strokes)",
+    ),
     _rembg(
         "isnet-general-use", "isnet-general-use.onnx", "fc16ebd8b0c10d971d3513d564d01e29",
         178_648_008, "Apache-2.0 (DIS)",

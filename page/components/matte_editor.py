@@ -89,7 +89,8 @@ def _strip(job: Job, loaded: clip.Clip) -> np.ndarray:
     frames = np.stack([shrunk(frame[..., :3], 2 * STRIP_HEIGHT) for frame in loaded.frames])
     size = frames.shape[2:0:-1]
     alphas = np.stack([cv2.resize(a, size) for a in _alphas(job, loaded.frames.shape[:3])])
-    alphas = result(corrections.run(job.folder, frames, loaded.indices, alphas))
+    strokes = result(corrections.read(job.folder, loaded.indices, frames.shape[1:3]))
+    alphas = result(corrections.run(frames, alphas, strokes))
     count = min(STRIP_FRAMES, len(frames))
     shown = np.linspace(0, len(frames) - 1, count).round().astype(int)
     board = checkerboard(*frames.shape[1:3], cell=8)

@@ -19,12 +19,15 @@ from tests.fakes import (
     lpips,
     rembg,
     rife,
+    sam2,
     videos,
     zero123,
     zero123plus,
 )  # fmt: skip
 
-SUBJECTS = (rembg, zero123plus, depth, dinov2, instantmesh, lpips, zero123, videos, rife, l4gm)
+SUBJECTS = (
+    rembg, sam2, zero123plus, depth, dinov2, instantmesh, lpips, zero123, videos, rife, l4gm,
+)  # fmt: skip
 
 
 def make(folder: Path) -> Path:

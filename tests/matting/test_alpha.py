@@ -22,7 +22,7 @@ def test_alpha_is_used_where_it_says_something():
     for name in ("auto", "alpha"):
         engine = chosen(name, frames)
         assert engine.name == "alpha" and engine.why
-    events, alphas = finished(engine.run(frames))
+    events, alphas = finished(engine.run(frames, {}))
     np.testing.assert_array_equal(alphas, frames[..., 3])
     assert [event.step for event in events] == [1, 2, 3]
     assert events[0].preview.shape == (20, 20, 3)

@@ -47,7 +47,9 @@ def strokes_at(folder, marks: np.ndarray, index: int = 3) -> np.ndarray:
 
 
 def mend(folder, frames, indices, alphas):
-    return finished(corrections.run(folder, frames, indices, alphas))
+    events, strokes = finished(corrections.read(folder, indices, frames.shape[1:3]))
+    more, mended = finished(corrections.run(frames, alphas, strokes))
+    return events + more, mended
 
 
 def test_a_hole_that_is_filled_once_stays_filled_in_all_frames(tmp_path, rolling):
@@ -106,18 +108,16 @@ def test_a_stroke_ends_where_its_colours_end(rolling):
     gone = frames.copy()
     gone[5:] = gone[5:, :, ::-1]
     gone[5:, 20:100, 10:] = gone[4, :20, :10].mean()
-    marks = np.full((HEIGHT, WIDTH), UNTOUCHED, np.uint8)
-    marks[disc(center(3), 60, 12)] = OBJECT
+    marks = disc(center(3), 60, 12).astype(np.int8)
     propagated = corrections.propagate(gone, {3: marks})
-    assert (propagated[4] > 0).sum() > 0.8 * (marks == OBJECT).sum()
-    assert (propagated[7] > 0).sum() < 0.1 * (marks == OBJECT).sum()
+    assert (propagated[4] > 0).sum() > 0.8 * marks.sum()
+    assert (propagated[7] > 0).sum() < 0.1 * marks.sum()
 
 
 def test_the_nearest_frame_s_stroke_counts(rolling):
     frames, _ = rolling
-    inside, outside = (np.full((HEIGHT, WIDTH), UNTOUCHED, np.uint8) for _ in range(2))
-    inside[disc(center(0), 60, 12)] = OBJECT
-    outside[disc(center(7), 60, 12)] = BACKGROUND
+    inside = disc(center(0), 60, 12).astype(np.int8)
+    outside = -disc(center(7), 60, 12).astype(np.int8)
     propagated = corrections.propagate(frames, {0: inside, 7: outside})
     for index, sign in ((0, 1), (2, 1), (5, -1), (7, -1)):
         assert propagated[index, 60, int(center(index))] == sign

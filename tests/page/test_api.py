@@ -55,7 +55,7 @@ PARAMETERS = {  # as programs see them; the order is part of the API
         "clip", "preset", "seed", "start", "end", "frames", "size", "drawing_steps", "slant",
         "depth", "redraw", "resolution", "points", "most_points", "static_steps", "dynamic_steps",
         "image_size", "exclude", "video_size", "video_seconds", "views_engine", "start_from",
-        "mesh",
+        "mattes_engine", "mesh",
     ],
     "/status": ["job"],
     "/result": ["job"],

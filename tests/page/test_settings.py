@@ -36,6 +36,7 @@ FIELDS = {  # name of the API's parameter -> field of the config
     "video_seconds": "videos.seconds",
     "views_engine": "multiview.engine",
     "start_from": "fourd.start",
+    "mattes_engine": "matting.engine",
 }
 
 

@@ -8,6 +8,7 @@ from ds4d import animate, interpolation
 from ds4d.animate import imagine
 from ds4d.config import FeaturesConfig, FourdConfig, MattingConfig, MeshConfig, MultiviewConfig
 from ds4d.evaluation import papers
+from ds4d.matting import sam2
 from ds4d.weights import CATALOGUE
 
 
@@ -25,7 +26,7 @@ def test_every_choice_in_the_settings_has_its_weights():
     names += [name for name in choices(MultiviewConfig, "depth_network") if name != "auto"]
     names += set(papers.WEIGHTS.values()) - set(names)
     names += [*animate.WEIGHTS.values(), *imagine.WEIGHTS.values()]
-    names += [interpolation.RIFE]
+    names += [interpolation.RIFE, sam2.WEIGHTS]
     assert sorted(names) == sorted(CATALOGUE)
 
 
@@ -56,7 +57,7 @@ def test_weights_for_commercial_use_are_those_whose_licence_is_clear():
         "rembg-isnet-general-use", "rembg-birefnet-general-lite", "rembg-u2net", "dinov2-small",
         "dinov2-base", "dinov2-large", "dino-vitb16", "lpips-vgg16", "wan2.2-ti2v-5b", "sdxl-base",
         "clip-vit-b32", "clip-vit-b32-laion", "i3d-kinetics400", "rife-4.6", "inception-fid",
-        "ssd-1b", "moge-2-vits", "depth-anything-v2-small",
+        "ssd-1b", "moge-2-vits", "depth-anything-v2-small", "sam2.1-hiera-tiny",
     }  # fmt: skip
 
 
