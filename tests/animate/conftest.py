@@ -30,7 +30,7 @@ def machine(weights) -> MachineConfig:
 def disc_matte(monkeypatch) -> None:
     """Everything is cut out as a disc: in the noise of random networks there is no object."""
 
-    def run(frames: np.ndarray):
+    def run(frames: np.ndarray, strokes: dict):
         rows, columns = np.mgrid[: frames.shape[1], : frames.shape[2]] + 0.5
         away = np.hypot(rows - frames.shape[1] / 2, columns - frames.shape[2] / 2)
         matte = np.where(away < 0.3 * frames.shape[1], 255, 0).astype(np.uint8)
