@@ -24,7 +24,9 @@ from ds4d.run.workspace import Workspace
 
 from .. import drafts
 from ..errors import explain
+from ..limits import Limits
 from .event_log import EventLog
+from .reading_limits import limited
 from .store import Job, load
 
 log = logging.getLogger("ds4d.page")
@@ -46,7 +48,8 @@ def main(lane: str) -> None:
     if not folder:
         return
     job = load(Path(folder))
-    compute(job, partial(work, job), stop.is_set)
+    run = partial(limited, partial(work, job), Limits.from_environment())
+    compute(job, run, stop.is_set)
 
 
 def _warm_up(stopped: Callable[[], bool]) -> None:
