@@ -40,3 +40,14 @@ class Mesh:
     def face_colors(self) -> Tensor:
         """Mean colour of each face, [F, 3] in [0, 1]."""
         return self.colors[self.faces].mean(1)
+
+
+def areas(corners: np.ndarray) -> np.ndarray:
+    """Areas [F] of triangles [F, 3, 3]."""
+    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    return np.linalg.norm(cross, axis=-1) / 2
+
+
+def transformed(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
+    """Vertices [M, 3] moved by a transform [4, 4]."""
+    return vertices @ transform[:3, :3].T + transform[:3, 3]

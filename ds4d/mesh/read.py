@@ -1,7 +1,4 @@
-"""Reader of mesh files from other programs: glb, gltf, obj, ply.
-
-Textures, vertex colours and flat materials are all converted to vertex colours in sRGB.
-"""
+"""Reader of mesh files from other programs: glb, gltf, obj, ply."""
 
 from __future__ import annotations
 
@@ -10,15 +7,15 @@ import json
 import logging
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import UserError
-from .io import TO_GLTF, UNLIT, linear_to_srgb, srgb_to_linear
-from .mesh import Mesh
-from .references import MAX_BYTES, References, drop_unreadable_images
+from .colors import Convention, colored_part, has_linear_vertices, is_unlit
+from .io import TO_GLTF
+from .mesh import Mesh, areas, transformed
+from .references import MAX_BYTES, UNREADABLE, References, drop_unreadable_images
 from .skins import Skeleton, skeleton_of
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply")
@@ -29,20 +26,7 @@ TEXELS = 96
 TEXTURED_FACES = 100_000
 MIN_AREA = 1e-12  # of a face, at extent 1; smaller ones are degenerate
 COMPRESSED = {"KHR_draco_mesh_compression", "EXT_meshopt_compression"}
-# What a glTF tree raises whose entries are of other types, or point nowhere.
-UNREADABLE = (
-    ValueError, LookupError, struct.error, AttributeError, TypeError, RecursionError, OSError
-)  # fmt: skip
 GREY = 0.5  # colour of parts without one, in each channel
-
-
-@dataclass(frozen=True)
-class Convention:
-    """Meaning of a file's colours, as far as trimesh does not tell it."""
-
-    gltf: bool
-    linear_vertices: bool  # vertex colours are linear, not sRGB
-    unlit: bool  # all its materials are: colours contain the light already
 
 
 def shapes(file: Path) -> tuple[list[tuple], Skeleton | None, Convention]:
@@ -58,7 +42,7 @@ def shapes(file: Path) -> tuple[list[tuple], Skeleton | None, Convention]:
     references = References(file)
     tree, data = _opened(file, references)
     posed, skeleton = _posed(file, _read(file, data, references), tree, data, references)
-    convention = Convention(tree is not None, _has_linear_vertices(tree), _is_unlit(tree))
+    convention = Convention(tree is not None, has_linear_vertices(tree), is_unlit(tree))
     return posed, skeleton, convention
 
 
@@ -91,8 +75,8 @@ def load(file: Path) -> tuple[Mesh, bool, list[str]]:
     max_area = max((extent / TEXELS) ** 2 / 2, area / TEXTURED_FACES)
     pieces, colored = [], False
     for shape, transform in parts:
-        vertices, faces, colors = _colored(
-            shape, transform, max_area, tree is not None, _has_linear_vertices(tree),
+        vertices, faces, colors = colored_part(
+            shape, transform, max_area, tree is not None, has_linear_vertices(tree),
             bool(references.missing),
         )  # fmt: skip
         colored |= colors is not None
@@ -256,135 +240,10 @@ def _size(parts: list[tuple]) -> tuple[float, float]:
         if len(corners):
             lows.append(corners.min((0, 1)))
             highs.append(corners.max((0, 1)))
-            area += float(_areas(corners).sum())
+            area += float(areas(corners).sum())
     if not lows:
         return 1.0, 1.0
     return float((np.max(highs, 0) - np.min(lows, 0)).max()), area
-
-
-def _areas(corners: np.ndarray) -> np.ndarray:
-    """Areas [F] of triangles [F, 3, 3]."""
-    cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    return np.linalg.norm(cross, axis=-1) / 2
-
-
-def transformed(vertices: np.ndarray, transform: np.ndarray) -> np.ndarray:
-    return vertices @ transform[:3, :3].T + transform[:3, 3]
-
-
-def _has_linear_vertices(tree: dict | None) -> bool:
-    """True if vertex colours are linear, as glTF defines them.
-
-    trimesh, which most generators use, writes sRGB values as they are; `save_glb` writes linear
-    ones and an unlit material.
-    """
-    if tree is None:
-        return False
-    by_trimesh = "trimesh" in str(tree.get("asset", {}).get("generator", ""))
-    return not by_trimesh or UNLIT in tree.get("extensionsUsed", [])
-
-
-def _is_unlit(tree: dict | None) -> bool:
-    try:
-        materials = tree["materials"] if tree is not None else []
-        return bool(materials) and all(UNLIT in each["extensions"] for each in materials)
-    except UNREADABLE:
-        return False
-
-
-def _colored(
-    shape,
-    transform: np.ndarray,
-    max_area: float,
-    is_gltf: bool,
-    linear_vertices: bool,
-    lost_textures: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Vertices [M, 3], faces [F, 3] and sRGB colours [M, 3] in [0, 1], or None, of one part.
-
-    Textured faces larger than `max_area` are split. In glTF the texture, the vertex colours and
-    the material's colour, which is linear, are multiplied in linear light; in other formats all
-    are sRGB and only the first of them is used.
-    """
-    from trimesh.visual.color import uv_to_interpolated_color
-
-    vertices, faces = transformed(shape.vertices, transform), np.asarray(shape.faces)
-    painted, uv = vertex_colors_of(shape), getattr(shape.visual, "uv", None)
-    texture, flat = material_of(shape.visual, is_gltf, lost_textures)
-    if uv is None or len(uv) != len(vertices):
-        texture = None
-    if shape.visual.kind == "face":  # every face gets vertices of its own
-        vertices, faces = vertices[faces].reshape(-1, 3), np.arange(faces.size).reshape(-1, 3)
-        painted = np.repeat(_unit(shape.visual.face_colors), 3, axis=0)
-    if not is_gltf and texture is not None:
-        painted = flat = None
-    elif not is_gltf and painted is not None:
-        flat = None
-    if texture is None and painted is None and flat is None:
-        return vertices, faces, None
-
-    colors = np.ones(vertices.shape)
-    for factor, is_linear in ((painted, linear_vertices), (flat, is_gltf)):
-        if factor is not None:
-            colors = colors * (factor if is_linear else srgb_to_linear(factor))
-    if texture is not None:
-        values = np.nan_to_num(np.hstack([uv, colors]))
-        vertices, faces, values = _split(vertices, faces, values, max_area)
-        texels = uv_to_interpolated_color(values[:, :2], texture)[:, :3] / 255
-        colors = values[:, 2:] * srgb_to_linear(texels)
-    return vertices, faces, linear_to_srgb(colors)
-
-
-def vertex_colors_of(shape) -> np.ndarray | None:
-    """Vertex colours [M, 3] in [0, 1]; next to a material, trimesh keeps them as an attribute."""
-    if shape.visual.kind == "vertex":
-        return _unit(shape.visual.vertex_colors)
-    for owner in (shape.visual, shape):
-        colors = getattr(owner, "vertex_attributes", {}).get("color")
-        if colors is not None and len(colors) == len(shape.vertices):
-            return _unit(colors)
-    return None
-
-
-def material_of(visual, is_gltf: bool, lost_textures: bool) -> tuple:
-    """Texture (a PIL image) and flat colour [3] in [0, 1] of a material; None if missing.
-
-    A white material of a glTF without its texture has no colour, if textures were lost.
-    """
-    material = getattr(visual, "material", None)
-    if material is None:
-        return None, None
-    if is_gltf:
-        factor, texture = material.baseColorFactor, material.baseColorTexture
-        if factor is None and texture is None and lost_textures:
-            return None, None
-        return texture, np.ones(3) if factor is None else factor[:3] / 255
-    image = material.image
-    if image is not None and image.size == (2, 2) and not material.kwargs:
-        image = None  # trimesh's placeholder for a missing material
-    given = "kd" in material.kwargs or "Kd" in material.kwargs
-    return image, material.diffuse[:3] / 255 if image is not None or given else None
-
-
-def _unit(colors: np.ndarray) -> np.ndarray:
-    """Convert colours [M, 3 or 4] of any number type to [M, 3] in [0, 1]."""
-    colors = np.asarray(colors)[:, :3]
-    white = np.iinfo(colors.dtype).max if colors.dtype.kind in "iu" else 1
-    return np.clip(np.nan_to_num(colors / white), 0, 1)
-
-
-def _split(
-    vertices: np.ndarray, faces: np.ndarray, values: np.ndarray, max_area: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Subdivide faces into four until none exceeds an area; values [M, K] are interpolated."""
-    from trimesh.remesh import subdivide
-
-    while True:
-        large = np.flatnonzero(_areas(vertices[faces]) > max_area)
-        if not len(large):
-            return vertices, faces, values
-        vertices, faces, attributes = subdivide(vertices, faces, large, {"values": values})
-        values = attributes["values"]
 
 
 def _joined(pieces: list[tuple], file: Path) -> Mesh:
@@ -404,7 +263,7 @@ def _joined(pieces: list[tuple], file: Path) -> Mesh:
         low, high = used.min(0), used.max(0)
         extent = max((high - low).max(), np.finfo(float).tiny)
         vertices = (vertices - (low + high) / 2) / extent
-        faces = faces[_areas(vertices[faces]) > MIN_AREA]
+        faces = faces[areas(vertices[faces]) > MIN_AREA]
     if not len(faces):
         raise UserError(f"The mesh {file.name} has no surface.", "Export it again, with its faces.")
     return Mesh.from_arrays(vertices @ TO_GLTF, faces, colors.clip(0, 1))

@@ -10,6 +10,7 @@ import base64
 import binascii
 import io
 import re
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ from ..errors import UserError
 MAX_BYTES = 1 << 30  # of a mesh file, and of each file that it refers to
 MAX_PIXELS = 8192 * 8192  # of all textures of a mesh together
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TGA", "TIFF")
+# What a glTF tree raises whose entries are of other types, or point nowhere.
+UNREADABLE = (
+    ValueError, LookupError, struct.error, AttributeError, TypeError, RecursionError, OSError
+)  # fmt: skip
 PICTURES = re.compile(r"\.(png|jpe?g|webp|bmp|tga|tiff?)$", re.IGNORECASE)
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from ..errors import UserError
 from ..mesh import read
+from ..mesh.colors import Convention, material_of, vertex_colors_of
 from ..mesh.io import TO_GLTF, srgb_to_linear
-from ..mesh.mesh import Mesh
+from ..mesh.mesh import Mesh, transformed
 from ..mesh.skins import Skeleton, Skinned
 from .model import Material, MovingMesh, Part, Rig
 
@@ -46,7 +47,7 @@ def read_given(file: Path) -> MovingMesh:
         faces = np.asarray(shape.faces, np.int64)
         if np.linalg.det(transform[:3, :3]) < 0:  # a mirrored part
             faces = faces[:, ::-1]
-        places.append(read.transformed(np.asarray(shape.vertices, np.float64), transform))
+        places.append(transformed(np.asarray(shape.vertices, np.float64), transform))
         parts.append(_part(shape, faces, start, convention))
         start += len(shape.vertices)
     rig = None
@@ -111,14 +112,14 @@ def similarity(points: np.ndarray, moved: np.ndarray) -> tuple[float, np.ndarray
     return scale, rotation, to_mean - scale * rotation @ from_mean
 
 
-def _part(shape, faces: np.ndarray, start: int, convention: read.Convention) -> Part:
+def _part(shape, faces: np.ndarray, start: int, convention: Convention) -> Part:
     """A part with the texture, flat colour or vertex colours of a trimesh.Trimesh."""
     visual, gltf = shape.visual, convention.gltf
-    image, flat = read.material_of(visual, gltf, lost_textures=False)
+    image, flat = material_of(visual, gltf, lost_textures=False)
     uv = getattr(visual, "uv", None)
     if uv is None or len(uv) != len(shape.vertices):
         image = uv = None
-    painted = read.vertex_colors_of(shape) if image is None or gltf else None
+    painted = vertex_colors_of(shape) if image is None or gltf else None
     colors = None
     if painted is not None:
         linear = painted if convention.linear_vertices else srgb_to_linear(painted)
