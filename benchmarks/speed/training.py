@@ -120,7 +120,7 @@ def _block(training: Trainer, count: int) -> float:
     synchronize()
     started = time.perf_counter()
     for _ in range(count):
-        advance(training)
+        advance(training, torch.get_num_threads())
     synchronize()
     return time.perf_counter() - started
 

@@ -15,6 +15,7 @@ from ..guidance import Guidance
 from ..multiview.views import Views
 from ..run import early_stop
 from ..run.events import Event, Stage
+from ..run.free_cores import FreeCores, threads
 from ..run.workspace import replacing
 from ..splatting.splats import Splats
 from . import checkpoint, preview
@@ -24,7 +25,7 @@ from .trainer import Trainer
 
 EVENT_INTERVAL = 20  # steps between two events with figures
 # Pixels rendered in a step per thread of torch: its operations on small images are so short that
-# waking a second thread takes longer than it saves. The kernels always use all threads.
+# waking a second thread takes longer than it saves. The kernels use all free cores.
 PIXELS_PER_THREAD = 256 * 256
 
 
@@ -102,7 +103,7 @@ def _resumed(start: Callable[[], Trainer], path: Path, key: str) -> Stage[Traine
 def _steps(trainer: Trainer, path: Path, key: str, deadline: float) -> Stage[None]:
     """Take the remaining steps, with events and checkpoints, until an early stop is requested."""
     first, started = trainer.step, time.perf_counter()
-    run_folder = path.parents[1]
+    run_folder, free = path.parents[1], FreeCores()
     try:
         while trainer.step < trainer.total:
             if trainer.dynamic and early_stop.requested(run_folder):
@@ -112,7 +113,7 @@ def _steps(trainer: Trainer, path: Path, key: str, deadline: float) -> Stage[Non
                 return
             if time.monotonic() > deadline and trainer.step > first:
                 raise Paused
-            advance(trainer)
+            advance(trainer, free.look())
             if trainer.step % trainer.config.checkpoint_every == 0:
                 _save(path, trainer, key)
             # An event every step, so that closing the generator waits for one step only.
@@ -126,14 +127,13 @@ def _steps(trainer: Trainer, path: Path, key: str, deadline: float) -> Stage[Non
         raise
 
 
-def advance(trainer: Trainer) -> None:
-    """Take a step with as many threads of torch as it keeps busy."""
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(min(threads, max(1, trainer.pixels // PIXELS_PER_THREAD)))
+def advance(trainer: Trainer, count: int) -> None:
+    """Take a step with a number of threads, and as many of torch as it keeps busy.
+
+    The result does not depend on the number.
+    """
+    with threads(count, min(count, max(1, trainer.pixels // PIXELS_PER_THREAD))):
         trainer.advance()
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _event(trainer: Trainer, pace: float) -> Event:

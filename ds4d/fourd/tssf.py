@@ -123,8 +123,14 @@ class TSSF(nn.Module):
         return None
 
     def reduced(self, maps: Tensor) -> Tensor:
-        """Feature maps [..., h, w, 2D] as [..., h, w, C], without the bias."""
-        return maps @ self.reduce.weight.T
+        """Feature maps [..., h, w, 2D] as [..., h, w, C], without the bias.
+
+        By a product for each map: of a single product for all, the order of the sums in the
+        weight's gradient would depend on the number of threads.
+        """
+        patches = maps.flatten(-3, -2)
+        weights = self.reduce.weight.T.expand(*patches.shape[:-2], -1, -1)
+        return (patches @ weights).unflatten(-2, maps.shape[-3:-1])
 
     def forward(self, reduced: Tensor, lookup: Lookup) -> Tensor:
         """Fused features [..., N, C'] of moments, from their `reduced` maps [..., V, h, w, C]."""

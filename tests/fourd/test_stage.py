@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ from ds4d.fourd.asset import Asset
 from ds4d.images import over
 from ds4d.run import early_stop
 from ds4d.run.events import result
+from ds4d.run.free_cores import threads
 from ds4d.splatting.splats import render
 from tests.stages import finished
 
@@ -146,7 +148,7 @@ def test_a_checkpoint_of_another_version_starts_again_with_a_message(scene, smal
 
 
 def test_a_step_gives_back_the_threads_that_it_does_not_need():
-    threads = torch.get_num_threads()
+    before = torch.get_num_threads()
 
     class Failing:
         pixels = fourd_stage.PIXELS_PER_THREAD
@@ -156,8 +158,8 @@ def test_a_step_gives_back_the_threads_that_it_does_not_need():
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        fourd_stage.advance(Failing())
-    assert torch.get_num_threads() == threads
+        fourd_stage.advance(Failing(), before)
+    assert torch.get_num_threads() == before
 
 
 def test_the_seed_decides(scene, small_config, tmp_path):
@@ -167,6 +169,16 @@ def test_the_seed_decides(scene, small_config, tmp_path):
     _, (other, _) = finished(start(scene, short, tmp_path / "3", seed=1))
     assert_same(one, two)
     assert not torch.equal(one.gaussians.means, other.gaussians.means)
+
+
+@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="there is one core")
+def test_the_number_of_threads_changes_nothing(scene, small_config, tmp_path):
+    short = dataclasses.replace(small_config, dynamic_iterations=60)
+    results = []
+    for count in (1, 2):
+        with threads(count, count):
+            results.append(finished(start(scene, short, tmp_path / str(count)))[1][0])
+    assert_same(*results)
 
 
 @pytest.mark.parametrize(
