@@ -18,6 +18,7 @@ from ds4d.matting import corrections
 from ds4d.matting.cleanup import shrunk
 from ds4d.run.events import result
 
+from .. import hardware
 from ..html import data_url, render
 from ..jobs.store import Job
 from .panel import panel
@@ -57,8 +58,9 @@ def contents(job: Job, frame: int | None = None) -> str:
         "marks": data_url(marks, "PNG"),
     }
     return render(
-        "matte_editor", frame=frame, count=count, width=width, height=height, layers=layers
-    )
+        "matte_editor", frame=frame, count=count, width=width, height=height, layers=layers,
+        sam2=hardware.offers("sam2"),
+    )  # fmt: skip
 
 
 def frame_of(event: gr.EventData) -> int:

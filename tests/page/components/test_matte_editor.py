@@ -19,6 +19,7 @@ from ds4d.matting import corrections
 from ds4d.presets import PRESETS
 from ds4d.run.events import STAGES
 from ds4d.run.workspace import Workspace
+from page import hardware
 from page.components import matte_editor, views_panel
 from tests.stages import finished
 
@@ -66,6 +67,12 @@ def test_the_editor_shows_a_frame_with_its_matte(job):
     matte = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
     truth = clip.load(job.folder / "clip").frames[2][..., 1] < 150
     assert ((matte > 127) == truth).mean() > 0.98  # the square is back in its place
+
+
+def test_sam2_is_named_where_it_can_run(job, monkeypatch):
+    for offered in (True, False):
+        monkeypatch.setattr(hardware, "offers", lambda engine, offered=offered: offered)
+        assert ("SAM 2" in matte_editor.contents(job)) is offered
 
 
 def test_strokes_are_kept_with_the_job_and_shown_on_all_frames(job):
