@@ -7,6 +7,7 @@ import functools
 import time
 from collections.abc import Iterator
 
+import numba
 import numpy as np
 import torch
 from torch import Tensor
@@ -120,7 +121,7 @@ def _block(training: Trainer, count: int) -> float:
     synchronize()
     started = time.perf_counter()
     for _ in range(count):
-        advance(training, torch.get_num_threads())
+        advance(training, numba.get_num_threads())
     synchronize()
     return time.perf_counter() - started
 

@@ -128,11 +128,12 @@ def _steps(trainer: Trainer, path: Path, key: str, deadline: float) -> Stage[Non
 
 
 def advance(trainer: Trainer, count: int) -> None:
-    """Take a step with a number of threads, and as many of torch as it keeps busy.
+    """Take a step with a number of threads of the kernels, and as many of torch as it keeps busy.
 
     The result does not depend on the number.
     """
-    with threads(count, min(count, max(1, trainer.pixels // PIXELS_PER_THREAD))):
+    kept_busy = max(1, trainer.pixels // PIXELS_PER_THREAD)
+    with threads(count, min(count, torch.get_num_threads(), kept_busy)):
         trainer.advance()
 
 

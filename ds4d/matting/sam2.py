@@ -54,7 +54,7 @@ def run(
     """
     alphas = yield from first(frames)
     yield Event("matting", 0, len(frames), "loading SAM 2")
-    rgb = over(frames) if frames.shape[-1] == 4 else frames
+    rgb = np.ascontiguousarray(over(frames) if frames.shape[-1] == 4 else frames)
     network = SAM2(fetch(WEIGHTS, machine.weights), device.pick(machine.device))
     try:
         if strokes:
@@ -65,9 +65,10 @@ def run(
         alphas = yield from network.follow(rgb, masks)
     finally:
         device.release()
+    alphas = yield from reported(alphas, "SAM 2")
     for frame, marks in strokes.items():
         alphas[frame][marks > 0], alphas[frame][marks < 0] = 255, 0
-    return (yield from reported(alphas, "SAM 2"))
+    return alphas
 
 
 def median_frame(alphas: np.ndarray) -> int:

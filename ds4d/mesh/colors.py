@@ -36,6 +36,7 @@ def has_linear_vertices(tree: dict | None) -> bool:
 
 
 def is_unlit(tree: dict | None) -> bool:
+    """True if all materials of a glTF tree are unlit."""
     try:
         materials = tree["materials"] if tree is not None else []
         return bool(materials) and all(UNLIT in each["extensions"] for each in materials)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import signal
 import statistics
 import subprocess
 import sys
@@ -43,6 +44,7 @@ KILLED = UserError(
     "The system ended this run, most likely because it ran out of memory.",
     "Use fewer or smaller frames, or the preview preset. Finished stages are kept.",
 )
+SLOW = UserError("Reading the clip took too long.", "Use a shorter or a smaller clip.")
 
 log = logging.getLogger("ds4d.page")
 
@@ -117,8 +119,8 @@ class Queue:
         sentence, hint = (reason.sentence, reason.hint) if reason else ("", "")
         return self.store.change(job, state=state, sentence=sentence, hint=hint, ended=now())
 
-    def settle(self, job: Job) -> Job:
-        """Record how a computation ended."""
+    def settle(self, job: Job, silent: UserError = KILLED) -> Job:
+        """Record how a computation ended; `silent` is why, if it has not said so itself."""
         with self.store.lock:
             reason = self.stops.pop(job.id, None)
             line = event_log.last_line(job.folder)
@@ -128,7 +130,7 @@ class Queue:
                 return self.end(job, "cancelled", reason)
             if line.get("end") == "failed":
                 return self.end(job, "failed", UserError(line["sentence"], line["hint"]))
-            return self.end(job, "failed", KILLED)
+            return self.end(job, "failed", silent)
 
     def ahead(self, job: Job) -> list[Job]:
         """Active jobs of the same lane that were queued before this one."""
@@ -248,7 +250,7 @@ class Queue:
                 stopping = at
             if stopping is not None and at - stopping > GRACE:
                 worker.kill()
-        self.settle(job)
+        self.settle(job, SLOW if worker.returncode == -signal.SIGXCPU else KILLED)
 
 
 def lane(job: Job) -> str:

@@ -24,11 +24,12 @@ def limited(
 ) -> Generator[Event, None, None]:
     """The events of a run. Until the clip is read, it may use as much memory and time as the
     preflight, on each core, beside what this process has used already."""
-    memory = psutil.Process().memory_info().data + limits.preflight_gb * 1e9
+    memory = getattr(psutil.Process().memory_info(), "data", None)  # not on every system
     seconds = time.process_time() + limits.preflight_seconds * cores()
     with ExitStack() as lowered, closing(run()) as events:
-        lowered.callback(_lower(resource.RLIMIT_DATA, memory))
         lowered.callback(_lower(resource.RLIMIT_CPU, seconds))
+        if memory is not None:
+            lowered.callback(_lower(resource.RLIMIT_DATA, memory + limits.preflight_gb * 1e9))
         for event in events:
             if event.stage != "clip":
                 lowered.close()
@@ -38,6 +39,6 @@ def limited(
 def _lower(kind: int, value: float) -> Callable[[], None]:
     """Lower a limit of this process, which the returned function puts back."""
     before = resource.getrlimit(kind)
-    soft, hard = round(value), before[1]
-    resource.setrlimit(kind, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+    known = [limit for limit in before if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(kind, (min(round(value), *known) if known else round(value), before[1]))
     return lambda: resource.setrlimit(kind, before)

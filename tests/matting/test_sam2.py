@@ -118,9 +118,12 @@ def test_strokes_and_the_first_matte_are_the_prompts(weights, frames, monkeypatc
     assert pixels.shape == (3, tiny.SIDE, tiny.SIDE) and 2.0 < pixels.max() < 2.7  # of ImageNet
 
 
-def test_strokes_are_obeyed_to_the_pixel_on_their_own_frame(weights, frames, monkeypatch):
-    monkeypatch.setattr(sam2, "reported", unreported)
-    marks = strokes((slice(40, 50), slice(30, 60), 1), (slice(60, 66), slice(30, 60), -1))
+def test_strokes_are_obeyed_to_the_pixel_on_their_own_frame(weights, frames):
+    """Also a dot that is no part of a large body."""
+    marks = strokes(
+        (slice(40, 50), slice(30, 60), 1), (slice(60, 66), slice(30, 60), -1),
+        (slice(5, 9), slice(105, 109), 1),
+    )  # fmt: skip
     _, alphas = run(frames, weights, {1: marks})
     assert (alphas[1][marks > 0] == 255).all() and (alphas[1][marks < 0] == 0).all()
     assert not alphas[1].all()

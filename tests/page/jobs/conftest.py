@@ -25,6 +25,7 @@ job = json.load(open(folder + "/job.json"))
 what = open(f"{folder}/input/{job['clip']}").read()
 events = open(folder + "/events.jsonl", "a", buffering=1)
 if what == "die": os.kill(os.getpid(), 9)
+if what == "read": os.kill(os.getpid(), 24)  # SIGXCPU
 if what == "deaf": time.sleep(60)
 while what == "long" and not stop.is_set(): time.sleep(0.02)
 end = {"end": "cancelled" if stop.is_set() else "done"}
@@ -51,7 +52,7 @@ def queue(store, monkeypatch):
 
 
 def order(store: Store, behavior: str = "done", visitor: str = "a") -> Job:
-    """A new job; `behavior` is what its worker does: done, fail, die, long or deaf."""
+    """A new job; `behavior` is what its worker does: done, fail, die, read, long or deaf."""
     clip = store.root.parent / f"{behavior}.mp4"
     clip.write_text(behavior)
     return store.create(clip, PRESETS["preview"], visitor)

@@ -35,6 +35,13 @@ def test_a_killed_worker_is_one_plain_sentence_and_the_next_job_is_done(store, q
     assert ended(store, next_one).state == "done"
 
 
+def test_a_clip_that_takes_too_long_to_read_is_named_as_the_reason(store, queue):
+    job = queue.submit(order(store, "read"))
+    queue.start()
+    job = ended(store, job)
+    assert job.state == "failed" and "took too long" in job.sentence and job.hint
+
+
 @pytest.mark.parametrize("behavior", ["long", "deaf"])
 def test_cancelling_stops_even_a_worker_that_does_not_react(store, queue, behavior):
     job = queue.submit(order(store, behavior))

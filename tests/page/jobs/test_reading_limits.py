@@ -1,4 +1,4 @@
-"""What a worker may use while it reads a clip, and that it may use more afterwards."""
+"""Limits on a worker while it reads a clip, which are lifted afterwards."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def never_ends():
 
 
 def refused(run: Callable) -> bool:
-    """Whether a run is refused memory; its limits are as before afterwards."""
+    """True if a run is refused memory; its limits are as before afterwards."""
     before = [resource.getrlimit(kind) for kind in (resource.RLIMIT_DATA, resource.RLIMIT_CPU)]
     try:
         list(limited(run, LIMITS))
