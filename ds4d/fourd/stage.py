@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numba
 import torch
 from torch import Tensor
 
@@ -69,8 +70,10 @@ def run(
     trainer = yield from _resumed(begin, path, key)
     resumed = trainer.step
     deadline = time.monotonic() + (float("inf") if pause_after is None else pause_after)
+    # Sums of a network depend on the number of threads, which has to stay the same for it.
+    least = 1 if perceptual is structural and sds is None else numba.get_num_threads()
     try:
-        yield from _steps(trainer, path, key, deadline)
+        yield from _steps(trainer, path, key, deadline, least)
     finally:
         if sds is not None:
             sds.free()
@@ -100,7 +103,9 @@ def _resumed(start: Callable[[], Trainer], path: Path, key: str) -> Stage[Traine
     return trainer
 
 
-def _steps(trainer: Trainer, path: Path, key: str, deadline: float) -> Stage[None]:
+def _steps(
+    trainer: Trainer, path: Path, key: str, deadline: float, least_threads: int
+) -> Stage[None]:
     """Take the remaining steps, with events and checkpoints, until an early stop is requested."""
     first, started = trainer.step, time.perf_counter()
     run_folder, free = path.parents[1], FreeCores()
@@ -113,7 +118,7 @@ def _steps(trainer: Trainer, path: Path, key: str, deadline: float) -> Stage[Non
                 return
             if time.monotonic() > deadline and trainer.step > first:
                 raise Paused
-            advance(trainer, free.look())
+            advance(trainer, max(free.look(), least_threads))
             if trainer.step % trainer.config.checkpoint_every == 0:
                 _save(path, trainer, key)
             # An event every step, so that closing the generator waits for one step only.
@@ -130,7 +135,7 @@ def _steps(trainer: Trainer, path: Path, key: str, deadline: float) -> Stage[Non
 def advance(trainer: Trainer, count: int) -> None:
     """Take a step with a number of threads of the kernels, and as many of torch as it keeps busy.
 
-    The result does not depend on the number.
+    Without networks, the result does not depend on the number.
     """
     kept_busy = max(1, trainer.pixels // PIXELS_PER_THREAD)
     with threads(count, min(count, torch.get_num_threads(), kept_busy)):
