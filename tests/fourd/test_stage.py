@@ -171,6 +171,37 @@ def test_the_seed_decides(scene, small_config, tmp_path):
     assert not torch.equal(one.gaussians.means, other.gaussians.means)
 
 
+class Learned:
+    """Guidance whose perceptual loss stands for a network."""
+
+    def perceptual(self, device):
+        return lambda a, b: (a - b).square().mean((1, 2, 3))
+
+    def sds(self, *arguments):
+        yield from ()
+
+
+@pytest.mark.parametrize("learned", [True, False])
+def test_only_a_step_without_networks_leaves_cores_to_others(
+    scene, small_config, tmp_path, monkeypatch, learned
+):
+    """Sums of a network depend on the number of threads."""
+    used = []
+
+    def counted(count, torchs):
+        used.append(count)
+        return threads(count, torchs)
+
+    monkeypatch.setattr(fourd_stage, "threads", counted)
+    monkeypatch.setattr(fourd_stage.FreeCores, "look", lambda self: 1)
+    short = dataclasses.replace(small_config, static_iterations=3, dynamic_iterations=3)
+    with monkeypatch.context() as changed:
+        if learned:
+            changed.setattr(guidance, "choose", lambda *arguments: Learned())
+        finished(start(scene, short, tmp_path))
+    assert set(used) == {numba.get_num_threads() if learned else 1}
+
+
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="there is one core")
 def test_the_number_of_threads_changes_nothing(scene, small_config, tmp_path):
     short = dataclasses.replace(small_config, dynamic_iterations=60)
